@@ -1,0 +1,36 @@
+"""The errors that are meant for users: their text says what to do, a traceback adds nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ArenaError(Exception):
+    """Base of every error whose message alone is enough for the user."""
+
+
+class JobFileError(ArenaError):
+    """A job file, an override or an option is wrong; one line with place, key and expectation."""
+
+
+class MissingDependencyError(ArenaError):
+    """A package that this job needs is not installed; the text names the command that installs it."""
+
+
+class EvaluationError(ArenaError):
+    """A rollout ran but cannot be a measurement: nothing finished, success unmeasured, …"""
+
+
+class RolloutTimeoutError(EvaluationError):
+    """A job used up its `rollout.timeout`."""
+
+
+class RecordingError(ArenaError):
+    """A film or dataset could not be made, or not be written."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for a near miss among *known*, else an empty string."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,1 @@
+"""Job files: three formats, one strict model."""

@@ -1,0 +1,194 @@
+"""The `Job` model: what to evaluate, with every default filled in.
+
+All formats load into it. What only a simulator or a policy can judge (``environment.options``, the policy's
+own settings, metric names) is kept here as plain data and validated by its owner before anything is simulated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
+
+from pytest_arena.errors import JobFileError
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
+
+VideoChoice = Literal["off", "on", "retain-on-failure"]
+VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
+
+KeyPath = tuple[str | int, ...]
+
+
+def _yaml_switch(value: Any) -> Any:
+    """YAML 1.1 reads the bare words ``on`` and ``off`` as booleans; give the words back."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+class Model(BaseModel):
+    """Base of all settings that users type: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Camera(Model):
+    """Size of one camera's image, in pixels."""
+
+    width: int = Field(default=256, ge=16, le=8192)
+    height: int = Field(default=256, ge=16, le=8192)
+
+
+class Environment(Model):
+    """What is simulated."""
+
+    id: str = Field(min_length=1, description="environment id, as the simulator knows it")
+    num_envs: int = Field(default=1, ge=1, le=1_000_000, description="parallel environments")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="seed of the whole job")
+    device: str | None = Field(default=None, description="e.g. cpu, cuda:0; the simulator's default")
+    max_episode_steps: int | None = Field(default=None, ge=1, description="the horizon, in steps")
+    cameras: dict[str, Camera] = Field(default_factory=dict, description="camera name -> image size")
+    variations: dict[str, Any] = Field(default_factory=dict, description="simulator's variations")
+    options: dict[str, Any] = Field(default_factory=dict, description="the simulator's own options")
+
+
+class PolicyConfig(BaseModel):
+    """Which policy acts; every key beside ``type`` is a setting of that policy."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    type: str = Field(min_length=1, description="registered name, module:Class or module.Class")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The policy's own settings, as typed in the job file."""
+        return dict(self.model_extra or {})
+
+
+class Rollout(Model):
+    """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
+
+    episodes: int | None = Field(default=None, ge=1, description="episodes, fixed before the first step")
+    steps: Annotated[int, Field(ge=1)] | Literal["policy"] | None = Field(
+        default=None,
+        description="steps of the vector environment; 'policy': as many as the policy has recorded",
+    )
+    rebuilds: int = Field(default=1, ge=1, description="build the environment anew this many times")
+    timeout: float | None = Field(default=None, gt=0, description="seconds for the whole job")
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Rollout:
+        if (self.episodes is None) == (self.steps is None):
+            both = "both" if self.episodes is not None else "neither"
+            raise ValueError(f"expected exactly one of episodes and steps, got {both}")
+        if self.episodes is not None and self.episodes < self.rebuilds:
+            raise ValueError(
+                f"expected at least one episode a rebuild, got {self.episodes} episodes "
+                f"for {self.rebuilds} rebuilds"
+            )
+        return self
+
+
+class Success(Model):
+    """How an episode's success is read; the simulator has a default."""
+
+    term: str | None = Field(default=None, description="a termination term of the simulator")
+    info_key: str | None = Field(default=None, description="a key of the step's info")
+    callable: str | None = Field(default=None, description="module:function(env) -> (N,) bool")
+    when: Literal["once", "at_end"] = Field(default="once", description="at any step, or at the last")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Success:
+        given = [key for key in ("term", "info_key", "callable") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"expected at most one of term, info_key and callable, got {given}")
+        return self
+
+
+class Record(Model):
+    """What is recorded beside the numbers."""
+
+    video: Annotated[VideoChoice | None, BeforeValidator(_yaml_switch)] = Field(
+        default=None, description="which episodes keep their videos"
+    )
+    cameras: tuple[str, ...] | None = Field(
+        default=None, strict=False, description="only these cameras; default: all"
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a job was written: the file, and the line and the user's name for each key."""
+
+    file: Path
+    locate: Callable[[KeyPath], tuple[int | None, str]]
+
+    def problem(self, key: KeyPath, expectation: str) -> JobFileError:
+        """Return the error ``file:line: key: expectation`` for *key* of this job."""
+        line, name = self.locate(key)
+        place = f"{self.file}:{line}" if line is not None else str(self.file)
+        return JobFileError(f"{place}: {name}: {expectation}")
+
+
+class Job(Model):
+    """One evaluation, complete: every default is filled in."""
+
+    name: str = Field(pattern=rf"^{NAME_PATTERN}\Z")
+    simulator: str = Field(min_length=1, description="a registered simulator")
+    environment: Environment
+    policy: PolicyConfig
+    rollout: Rollout
+    success: Success = Success()
+    thresholds: dict[str, str] = Field(
+        default_factory=dict, description='metric -> ">= 0.9", "< 25", "0.2..0.4" or ">= 95%"'
+    )
+    record: Record = Record()
+    language_instruction: str | None = Field(default=None, description="overrides the task's own")
+    tags: tuple[Annotated[str, Field(pattern=rf"^{TAG_PATTERN}\Z")], ...] = Field(
+        default=(), strict=False, description="become pytest marks"
+    )
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> Source | None:
+        """Where the job was written; None for a job made in Python."""
+        return self._source
+
+    def written_in(self, source: Source) -> Job:
+        """Remember where this job was written; returns the job itself."""
+        self._source = source
+        return self
+
+    def problem(self, key: KeyPath, expectation: str) -> JobFileError:
+        """Return the error for a wrong value under *key*, with file and line where they are known."""
+        if self._source is not None:
+            return self._source.problem(key, expectation)
+        return JobFileError(f"jobs.{self.name}.{'.'.join(map(str, key))}: {expectation}")
+
+    def config(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain JSON types."""
+        return self.model_dump(mode="json")
+
+    def sha256(self) -> str:
+        """Return the hash of the resolved configuration's canonical JSON (sorted keys, no spaces)."""
+        text = json.dumps(self.config(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether *name* can be a job's name, and so a folder's."""
+    return re.fullmatch(NAME_PATTERN, name) is not None

@@ -1,0 +1,1 @@
+"""Policies: one seam (`base`), one file a family."""

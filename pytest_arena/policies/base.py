@@ -1,0 +1,58 @@
+"""The policy seam: observations of N rows in, actions of N rows out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from pytest_arena.jobs.model import Model
+from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+
+
+class NoSettings(Model):
+    """For a policy without settings."""
+
+
+class Policy(ABC):
+    """Acts for all rows of an environment.
+
+    A registered policy is made as ``cls(settings, env)`` with its validated `Settings`. A policy owns its
+    random generators, one a row, seeded by the episode's seed in `reset`.
+    """
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+    reproducible: bool = True
+    """A row's actions depend on that row's observations and seed alone, whatever the other rows do."""
+
+    @abstractmethod
+    def act(self, observation: Observation) -> Action:
+        """Return actions (N, A) for observations of N rows; must not keep or change *observation*."""
+
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
+        """Forget what was remembered of rows *env_ids* (None: all), which begin new episodes.
+
+        *seeds* has one seed a named row: a stochastic policy draws that row's noise from it.
+        """
+
+    def set_task_description(self, text: str | None) -> None:
+        """Take the language instruction of the job, before the first episode."""
+
+    def length(self) -> int | None:
+        """Return how many steps the policy has recorded (a replay); None for any other policy."""
+        return None
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What tells this policy from another: checkpoint path and hash, server address, …"""
+        return {}
+
+    def close(self) -> None:
+        """Free everything; calling it twice is harmless."""
+
+
+PolicyClass = type[Any]
+
+__all__ = ["Action", "NoSettings", "Observation", "Policy", "PolicyClass", "SimEnv"]

@@ -1,0 +1,1 @@
+"""Recorders: observers of a rollout that leave files."""

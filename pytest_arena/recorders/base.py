@@ -1,0 +1,78 @@
+"""The recorder seam: what a rollout tells its observers.
+
+Order of calls: `start`, then for each episode of a row `on_reset`, `on_step` … and `on_end`, finally `close`.
+The loop is paused during a call: what takes long belongs on a thread of the recorder's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.schema import Episode
+from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutContext:
+    """What a recorder may know when the rollout begins."""
+
+    job: Job
+    label: str
+    """The job's name in this run: its folder, and ``job`` of its records."""
+    attempt: int
+    directory: Path
+    """The job's folder; it exists."""
+    run_dir: Path
+    """Recorded paths are relative to this folder."""
+    env: SimEnv
+
+    def relative(self, path: Path) -> str:
+        """Return *path* as records hold it: relative to the run directory, with forward slashes."""
+        return path.relative_to(self.run_dir).as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeStart:
+    """The episode that a row begins."""
+
+    episode: int
+    rebuild: int
+    seed: int | None
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What a recorder left, for the job's record."""
+
+    videos: list[str] = field(default_factory=list)
+    hdf5_path: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Recorder:
+    """Base of recorders; every method does nothing."""
+
+    watches_steps: ClassVar[bool] = False
+    """Whether `on_step` wants to be called: the loop spends nothing on a recorder that does not watch."""
+
+    def start(self, context: RolloutContext) -> None:
+        """Begin; called once an environment (again after a rebuild)."""
+
+    def on_reset(
+        self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation
+    ) -> None:
+        """Row ``rows[i]`` begins episode ``starts[i]``; *observation* has all N rows."""
+
+    def on_step(self, rows: IndexArray, actions: Action, step: Step) -> None:
+        """The named rows took a counted step; *actions* and *step* have all N rows."""
+
+    def on_end(self, row: int, episode: Episode) -> None:
+        """The episode of *row* ended; a recorder may add its files and metrics to *episode*."""
+
+    def close(self) -> Recorded:
+        """Finish all files, drop those of episodes that never ended. Calling it twice is harmless."""
+        return Recorded()

@@ -1,0 +1,1 @@
+"""The rollout: which episode runs where, the loop, and the metrics."""

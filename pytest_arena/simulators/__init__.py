@@ -1,0 +1,1 @@
+"""Simulators: one seam (`base`), one file a simulator."""

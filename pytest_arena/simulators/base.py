@@ -1,0 +1,207 @@
+"""The simulator seam: what every adapter gives, whatever its simulator's habits are.
+
+Adapters hide the three autoreset styles, buffers that are reused in place and stale extras. Above this seam
+every array is owned by its receiver, and every row that ended says how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from pytest_arena.jobs.model import Job
+
+Observation: TypeAlias = Any
+"""(N, …) array, or a dict of such arrays; numpy or torch, as the simulator gives it."""
+Action: TypeAlias = Any
+"""(N, A) array for continuous actions, (N,) integers for discrete ones."""
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+FloatArray: TypeAlias = NDArray[np.float64]
+IndexArray: TypeAlias = NDArray[np.int64]
+SuccessArray: TypeAlias = NDArray[np.int8]
+Frames: TypeAlias = Mapping[str, NDArray[np.uint8]]
+"""camera -> (K, H, W, 3)."""
+
+UNMEASURED = -1
+"""In a `SuccessArray`: the environment does not say. 0 is False, 1 is True."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an environment can do; the loop adapts to it and the record names it."""
+
+    autoreset: Literal["manual", "next_step", "same_step"]
+    """Who resets a row that ended: the caller; the simulator in the next step; or within the same step."""
+    terminal_observation: bool
+    """`Step.terminal_observation` is given."""
+    terminal_frame: bool
+    """`frames` right after the step that ended an episode shows that episode's last image."""
+    partial_reset: bool
+    """`reset(env_ids=…)` may name some rows only."""
+    episode_seeds: bool
+    """A row's seed alone decides its next episode."""
+    deterministic: bool
+    """The same seed and actions give the same episode again, bit for bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEnd:
+    """A row whose episode ended in this step."""
+
+    env_idx: int
+    reason: str
+    """``success``, ``terminated``, ``time_out``, or the simulator's own name of the term that fired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What a reset returns."""
+
+    observation: Observation
+    """All N rows; rows that were not reset keep their latest observation."""
+    success: SuccessArray
+    """(N,) success that holds already; meaningful in the rows just reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transition of all rows. Every array is owned by the receiver."""
+
+    observation: Observation
+    """Act on this. Under same-step autoreset, rows that ended already hold their next episode."""
+    reward: FloatArray
+    terminated: BoolArray
+    truncated: BoolArray
+    valid: BoolArray
+    """(N,) False: no transition happened in this row (parked after its end, or a next-step reset)."""
+    success: SuccessArray
+    """(N,) success of the state that this step reached; for a next-step reset row, of the reset state."""
+    ends: tuple[EpisodeEnd, ...] = ()
+    terminal_observation: Observation | None = None
+    """All rows, meaningful in the ended ones; None unless a row ended and the simulator can tell."""
+
+
+class SimEnv(ABC):
+    """A running environment with N rows.
+
+    Subclasses set the attributes below in their constructor. In ``manual`` mode a row that ended is parked:
+    `step` leaves it alone and marks it not ``valid`` until `reset` names it.
+    """
+
+    num_envs: int
+    step_dt: float
+    """Seconds of simulated time a step; 0.0 where the simulator has no notion of it."""
+    max_episode_steps: int | None
+    device: str
+    capabilities: Capabilities
+    cameras: tuple[str, ...] = ()
+    single_action_space: gymnasium.Space[Any]
+    single_observation_space: gymnasium.Space[Any]
+    task_description: str | None = None
+    """The task's own language instruction."""
+    identity: Mapping[str, Any]
+    """Versions and choices worth keeping in the record (renderer, scene quality, …)."""
+
+    @property
+    def unwrapped(self) -> Any:
+        """The simulator's own object, for policies that want it."""
+        return self
+
+    @abstractmethod
+    def reset(
+        self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None
+    ) -> Reset:
+        """Begin new episodes in *env_ids* (None: all rows); *seeds* has one seed a named row."""
+
+    @abstractmethod
+    def step(self, actions: Action) -> Step:
+        """Advance every row by one step; *actions* has N rows, those of parked rows are ignored."""
+
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return the current image of every camera for K rows: camera -> (K, H, W, 3) uint8, owned."""
+        return {}
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return what the simulator computes itself over the episodes since it was made."""
+        return {}
+
+    def close(self) -> None:
+        """Free everything; calling it twice is harmless."""
+
+
+class NoOptions(BaseModel, extra="forbid"):
+    """For a simulator without options of its own."""
+
+
+class Simulator(ABC):
+    """One simulator family. Importable, and able to validate jobs, without the simulator installed."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[BaseModel]] = NoOptions
+    """Validates ``environment.options``."""
+
+    def validate(self, job: Job) -> None:
+        """Raise `JobFileError` for what only this simulator can judge. Imports nothing heavy."""
+
+    def metric_names(self, job: Job) -> frozenset[str] | None:
+        """Names that `SimEnv.metrics` will report; None where only a run can tell."""
+        return frozenset()
+
+    def environment_key(self, job: Job) -> Hashable:
+        """Jobs with equal keys can use one environment, one after the other."""
+        environment = job.environment.model_dump(mode="json", exclude={"seed"})
+        parts = {"environment": environment, "success": job.success.model_dump(mode="json")}
+        return (self.name, json.dumps(parts, sort_keys=True))
+
+    def launch_key(self, job: Job) -> Hashable:
+        """Jobs with different keys cannot share a process."""
+        return None
+
+    def launch(self, job: Job) -> None:
+        """Start the app, once a process. Raises `MissingDependencyError` with the pip command."""
+
+    @abstractmethod
+    def make(self, job: Job) -> SimEnv:
+        """Build the job's environment; `launch` has been called."""
+
+    def shutdown(self, exit_code: int) -> None:
+        """End the app. May end the process: called last, with pytest's exit status."""
+
+
+class SuccessReader(Protocol):
+    """Reads success for adapters that take it from a callable of the user: ``f(env) -> (N,) bool``."""
+
+    def __call__(self, env: Any) -> Any:
+        """Return (N,) values, true where the episode has succeeded."""
+
+
+@dataclass(slots=True)
+class Parking:
+    """Which rows of a manual-reset environment wait for their reset."""
+
+    parked: BoolArray
+    any: bool = field(default=True)
+
+    @classmethod
+    def all_of(cls, num_envs: int) -> Parking:
+        """Every row waits: the state before the first reset."""
+        return cls(np.ones(num_envs, dtype=np.bool_))
+
+    def release(self, env_ids: IndexArray) -> None:
+        """These rows run again."""
+        self.parked[env_ids] = False
+        self.any = bool(self.parked.any())
+
+    def park(self, rows: BoolArray) -> None:
+        """These rows ended."""
+        self.parked |= rows
+        self.any = bool(self.parked.any())
