@@ -146,7 +146,7 @@ class Source:
 class Job(Model):
     """One evaluation, complete: every default is filled in."""
 
-    name: str = Field(pattern=rf"^{NAME_PATTERN}\Z")
+    name: str = Field(pattern=rf"^{NAME_PATTERN}$")
     simulator: str = Field(min_length=1, description="a registered simulator")
     environment: Environment
     policy: PolicyConfig
@@ -157,7 +157,7 @@ class Job(Model):
     )
     record: Record = Record()
     language_instruction: str | None = Field(default=None, description="overrides the task's own")
-    tags: tuple[Annotated[str, Field(pattern=rf"^{TAG_PATTERN}\Z")], ...] = Field(
+    tags: tuple[Annotated[str, Field(pattern=rf"^{TAG_PATTERN}$")], ...] = Field(
         default=(), strict=False, description="become pytest marks"
     )
 
