@@ -1,1 +1,192 @@
-"""The pytest entry point: hooks only."""
+"""The pytest entry point: hooks only, each delegates.
+
+Every pytest run in an environment with this package imports this module: it imports pytest and the standard
+library only, and so do the modules it imports at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_arena import options
+from pytest_arena.fixtures import (  # noqa: F401  (pytest finds fixtures by their names here)
+    arena_dir,
+    arena_env,
+    arena_env_options,
+    arena_job,
+    arena_policy,
+    arena_recorders,
+    arena_rollout,
+    arena_run_dir,
+)
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ``--arena-…`` options and their ini twins."""
+    options.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the ``pytest_arena_…`` hooks."""
+    from pytest_arena import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and add job files to what is collected."""
+    config.addinivalue_line(
+        "markers", "arena(*files): evaluate each job of these job files; paths are relative to the test file"
+    )
+    options.configure(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One item a job of the files that the function's marker names."""
+    if metafunc.definition.get_closest_marker("arena") is not None:
+        from pytest_arena import collection
+
+        collection.parametrize(metafunc)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect the files given with ``--arena-jobs``."""
+    if file_path not in options.settings(parent.config).job_files:
+        return None
+    from pytest_arena import collection
+
+    return collection.JobFile.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Refuse bad job files before anything runs; name the jobs; order them by environment."""
+    if options.saw_jobs(config):
+        from pytest_arena import collection
+
+        collection.refuse_problems(config)
+        collection.drop_duplicates(items)
+        collection.name_jobs(items)
+        yield
+        collection.order_by_environment(items)
+    else:
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin the run: its directory, manifest and JSON report."""
+    if options.saw_jobs(session.config):
+        from pytest_arena import run
+
+        run.begin(session)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    """Say where results go."""
+    if options.saw_jobs(config):
+        from pytest_arena.reports import terminal
+
+        return terminal.announcement(config)
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A rerun is a new attempt, with a folder of its own."""
+    if options.saw_jobs(item.config):
+        from pytest_arena import run
+
+        run.forget_attempt(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """After a test that passed: its job must have run and its thresholds must hold."""
+    outcome = yield
+    if options.saw_jobs(pyfuncitem.config):
+        from pytest_arena import run
+
+        run.require_verdict(pyfuncitem)
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A job that failed before its rollout gets a record too; scalars go to JUnit."""
+    if options.saw_jobs(item.config):
+        from pytest_arena import run
+
+        run.note_outcome(item, call)
+    return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_json_runtest_metadata(item: pytest.Item) -> Mapping[str, Any] | None:
+    """Put the job's record on the JSON report."""
+    if options.saw_jobs(item.config):
+        from pytest_arena.reports import json_report
+
+        return json_report.metadata(item)
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run's directory is."""
+    from pytest_arena.parallel import workers
+
+    workers.share_with_worker(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """A worker has collected: if it found jobs, this run is an arena run in the controller too."""
+    from pytest_arena.parallel import workers
+
+    if workers.workers_found_jobs(node.config):
+        from pytest_arena import run
+
+        run.join_as_controller(node.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """Write the run's files before other plugins report."""
+    if options.saw_jobs(session.config):
+        from pytest_arena import run
+
+        run.finish(session)
+    yield
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of jobs."""
+    if options.saw_jobs(config):
+        from pytest_arena.reports import terminal
+
+        terminal.summarize(terminalreporter, config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the environment and, last of all, the simulator's app: that may end the process."""
+    if options.saw_jobs(config):
+        from pytest_arena import run
+
+        run.end(config)
+    if config.pluginmanager.hasplugin("dsession"):
+        from pytest_arena.parallel import workers
+
+        workers.drop_unused(config)

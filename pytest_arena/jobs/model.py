@@ -1,7 +1,8 @@
 """The `Job` model: what to evaluate, with every default filled in.
 
-All formats load into it. What only a simulator or a policy can judge (``environment.options``, the policy's
-own settings, metric names) is kept here as plain data and validated by its owner before anything is simulated.
+All formats load into it. What only a simulator or a policy can judge (``environment.options``, the
+policy's own settings, metric names) is kept here as plain data and validated by its owner before anything is
+simulated.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +26,8 @@ from pydantic import (
 )
 
 from pytest_arena.errors import JobFileError
+from pytest_arena.jobs.words import KeyPath as KeyPath
+from pytest_arena.jobs.words import dotted, one_line, place, shown
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
@@ -31,7 +35,20 @@ TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 VideoChoice = Literal["off", "on", "retain-on-failure"]
 VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
 
-KeyPath = tuple[str | int, ...]
+PYTEST_MARKS = frozenset(
+    {
+        "arena",
+        "filterwarnings",
+        "parametrize",
+        "skip",
+        "skipif",
+        "tryfirst",
+        "trylast",
+        "usefixtures",
+        "xfail",
+    }
+)
+"""Marks that mean something to pytest or to this plugin: a tag must not skip or excuse a job."""
 
 
 def _yaml_switch(value: Any) -> Any:
@@ -39,10 +56,39 @@ def _yaml_switch(value: Any) -> Any:
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
+def _safe_name(name: str) -> str:
+    if not is_safe_name(name):
+        words = "1 to 100 letters, digits, '.', '_' and '-', a letter or digit first"
+        raise ValueError(f"expected a name of {words}, got {shown(name)}")
+    return name
+
+
+def _own_tag(tag: str) -> str:
+    if not re.fullmatch(TAG_PATTERN, tag):
+        words = "1 to 100 letters, digits and '_', not a digit first"
+        raise ValueError(f"expected a tag of {words}, got {shown(tag)}")
+    if tag in PYTEST_MARKS:
+        raise ValueError(f"expected a tag of your own, {shown(tag)} is a mark that pytest acts on")
+    return tag
+
+
+def _threshold_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f'expected a string such as ">= 0.9", got {shown(value)}')
+    return value
+
+
+JobName = Annotated[
+    str, AfterValidator(_safe_name), Field(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"})
+]
+Tag = Annotated[str, AfterValidator(_own_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})]
+ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
+
+
 class Model(BaseModel):
     """Base of all settings that users type: strict types, no unknown keys, immutable."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Camera(Model):
@@ -68,7 +114,7 @@ class Environment(Model):
 class PolicyConfig(BaseModel):
     """Which policy acts; every key beside ``type`` is a setting of that policy."""
 
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
 
     type: str = Field(min_length=1, description="registered name, module:Class or module.Class")
 
@@ -81,12 +127,16 @@ class PolicyConfig(BaseModel):
 class Rollout(Model):
     """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
 
-    episodes: int | None = Field(default=None, ge=1, description="episodes, fixed before the first step")
-    steps: Annotated[int, Field(ge=1)] | Literal["policy"] | None = Field(
+    episodes: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="episodes, fixed before the first step"
+    )
+    steps: Annotated[int, Field(ge=1, le=10**12)] | Literal["policy"] | None = Field(
         default=None,
         description="steps of the vector environment; 'policy': as many as the policy has recorded",
     )
-    rebuilds: int = Field(default=1, ge=1, description="build the environment anew this many times")
+    rebuilds: int = Field(
+        default=1, ge=1, le=1_000_000, description="build the environment anew this many times"
+    )
     timeout: float | None = Field(default=None, gt=0, description="seconds for the whole job")
 
     @model_validator(mode="after")
@@ -114,7 +164,7 @@ class Success(Model):
     def _one_source(self) -> Success:
         given = [key for key in ("term", "info_key", "callable") if getattr(self, key) is not None]
         if len(given) > 1:
-            raise ValueError(f"expected at most one of term, info_key and callable, got {given}")
+            raise ValueError(f"expected at most one of term, info_key and callable, got {', '.join(given)}")
         return self
 
 
@@ -135,31 +185,45 @@ class Source:
 
     file: Path
     locate: Callable[[KeyPath], tuple[int | None, str]]
+    overridden: tuple[tuple[KeyPath, str], ...] = ()
+    """Keys that the command line has set, each with the text that set it; the last one wins."""
 
     def problem(self, key: KeyPath, expectation: str) -> JobFileError:
-        """Return the error ``file:line: key: expectation`` for *key* of this job."""
+        """Return the error ``file:line: key: expectation`` for *key* of this job.
+
+        Where the command line has set the key, the error names ``--arena-set`` in place of the file.
+        """
         line, name = self.locate(key)
-        place = f"{self.file}:{line}" if line is not None else str(self.file)
-        return JobFileError(f"{place}: {name}: {expectation}")
+        for changed, text in reversed(self.overridden):
+            if key[: len(changed)] == changed:
+                below = dotted(key[len(changed) :])
+                return JobFileError(f"{_option(text)}{below and f': {below}'}: {expectation}")
+        for changed, text in reversed(self.overridden):
+            if changed[: len(key)] == key:
+                return JobFileError(f"{_option(text)}: {name}: {expectation}")
+        name = f"{name}: " if name else ""
+        return JobFileError(f"{place(self.file, line)}: {name}{expectation}")
+
+
+def _option(text: str) -> str:
+    return f"--arena-set {one_line(text)}"
 
 
 class Job(Model):
     """One evaluation, complete: every default is filled in."""
 
-    name: str = Field(pattern=rf"^{NAME_PATTERN}$")
+    name: JobName
     simulator: str = Field(min_length=1, description="a registered simulator")
     environment: Environment
     policy: PolicyConfig
     rollout: Rollout
     success: Success = Success()
-    thresholds: dict[str, str] = Field(
+    thresholds: dict[str, ThresholdText] = Field(
         default_factory=dict, description='metric -> ">= 0.9", "< 25", "0.2..0.4" or ">= 95%"'
     )
     record: Record = Record()
     language_instruction: str | None = Field(default=None, description="overrides the task's own")
-    tags: tuple[Annotated[str, Field(pattern=rf"^{TAG_PATTERN}$")], ...] = Field(
-        default=(), strict=False, description="become pytest marks"
-    )
+    tags: tuple[Tag, ...] = Field(default=(), strict=False, description="become pytest marks")
 
     _source: Source | None = PrivateAttr(default=None)
 
@@ -177,7 +241,7 @@ class Job(Model):
         """Return the error for a wrong value under *key*, with file and line where they are known."""
         if self._source is not None:
             return self._source.problem(key, expectation)
-        return JobFileError(f"jobs.{self.name}.{'.'.join(map(str, key))}: {expectation}")
+        return JobFileError(f"{dotted(('jobs', self.name, *key))}: {expectation}")
 
     def config(self) -> dict[str, Any]:
         """Return the resolved configuration as plain JSON types."""

@@ -41,7 +41,10 @@ class EpisodeStart:
 
     episode: int
     rebuild: int
-    seed: int | None
+    seed: int
+    """The environment's seed."""
+    policy_seed: int
+    """The policy's seed: one shared with the environment would correlate their noise."""
 
 
 @dataclass(slots=True)
@@ -62,9 +65,7 @@ class Recorder:
     def start(self, context: RolloutContext) -> None:
         """Begin; called once an environment (again after a rebuild)."""
 
-    def on_reset(
-        self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation
-    ) -> None:
+    def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
         """Row ``rows[i]`` begins episode ``starts[i]``; *observation* has all N rows."""
 
     def on_step(self, rows: IndexArray, actions: Action, step: Step) -> None:

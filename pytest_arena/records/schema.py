@@ -158,7 +158,6 @@ class JobRecord:
         fields["verdict"] = Verdict(fields.get("verdict", "none"))
         keys = {f.name for f in dataclasses.fields(ThresholdResult)}
         fields["thresholds"] = [
-            ThresholdResult(**{k: v for k, v in t.items() if k in keys})
-            for t in fields.get("thresholds", [])
+            ThresholdResult(**{k: v for k, v in t.items() if k in keys}) for t in fields.get("thresholds", [])
         ]
         return cls(**fields)

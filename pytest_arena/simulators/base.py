@@ -87,7 +87,7 @@ class Step:
     """(N,) success of the state that this step reached; for a next-step reset row, of the reset state."""
     ends: tuple[EpisodeEnd, ...] = ()
     terminal_observation: Observation | None = None
-    """All rows, meaningful in the ended ones; None unless a row ended and the simulator can tell."""
+    """All rows: what this step reached, before any reset; None unless a row ended and this is known."""
 
 
 class SimEnv(ABC):
@@ -117,9 +117,7 @@ class SimEnv(ABC):
         return self
 
     @abstractmethod
-    def reset(
-        self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None
-    ) -> Reset:
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Begin new episodes in *env_ids* (None: all rows); *seeds* has one seed a named row."""
 
     @abstractmethod
@@ -148,6 +146,8 @@ class Simulator(ABC):
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]] = NoOptions
     """Validates ``environment.options``."""
+    policy_names: ClassVar[frozenset[str]] = frozenset()
+    """Policies that the simulator's own registry has."""
 
     def validate(self, job: Job) -> None:
         """Raise `JobFileError` for what only this simulator can judge. Imports nothing heavy."""

@@ -1,0 +1,190 @@
+"""Job files → test items: parametrized ones, and those that need no Python; ordered by environment."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_arena.errors import JobFileError, did_you_mean
+from pytest_arena.jobs.loader import load_jobs
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.overrides import Override, parse_override
+from pytest_arena.options import note_jobs, settings
+from pytest_arena.rollout.metrics import Metric
+from pytest_arena.simulators.registry import find_simulator
+from pytest_arena.validation import validate
+
+JOB = pytest.StashKey[Job]()
+LABEL = pytest.StashKey[str]()
+"""The job's name in this run: its folder, and the key of its metrics."""
+_JOBS = pytest.StashKey[dict[Path, list[Job]]]()
+_PROBLEMS = pytest.StashKey[list[str]]()
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Give the function one parameter set a job of its marker's files."""
+    note_jobs(metafunc.config)
+    function = metafunc.definition
+    jobs: list[Job] = []
+    for mark in function.iter_markers("arena"):
+        if not mark.args or not all(isinstance(arg, (str, Path)) for arg in mark.args) or mark.kwargs:
+            _problem(metafunc.config, f'{function.nodeid}: expected @pytest.mark.arena("jobs.yaml", …)')
+        for arg in mark.args:
+            jobs += _load(metafunc.config, Path(function.path.parent, str(arg)))
+    if "arena_job" not in metafunc.fixturenames:
+        _problem(
+            metafunc.config,
+            f"{function.nodeid}: a test marked arena needs the fixture arena_rollout (or arena_job)",
+        )
+        return
+    for name, count in Counter(job.name for job in jobs).items():
+        if count > 1:
+            _problem(metafunc.config, f"{function.nodeid}: its job files have {count} jobs named {name!r}")
+            return
+    params = [pytest.param(job, id=job.name, marks=_marks(metafunc.config, job)) for job in jobs]
+    metafunc.parametrize("arena_job", params, indirect=True)
+
+
+class JobFile(pytest.File):
+    """A job file given with ``--arena-jobs``: its tests have the body that most users would write."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Yield a test a job."""
+        note_jobs(self.config)
+        for job in _load(self.config, self.path):
+            item = pytest.Function.from_parent(self, name=f"rollout[{job.name}]", callobj=rollout)
+            item.stash[JOB] = job
+            for mark in _marks(self.config, job):
+                item.add_marker(mark)
+            yield item
+
+
+def rollout(arena_rollout: Any) -> None:
+    """Run the job and assert its thresholds."""
+    arena_rollout().assert_thresholds()
+
+
+def job_of(item: pytest.Item) -> Job | None:
+    """Return the job that *item* evaluates; None for any other test."""
+    if JOB not in item.stash and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        job = item.callspec.params.get("arena_job")
+        if isinstance(job, Job):
+            item.stash[JOB] = job
+    return item.stash.get(JOB, None)
+
+
+def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
+    """Return new objects of the metrics that plugins and packages add to *job*."""
+    from importlib.metadata import entry_points
+
+    metrics: list[Metric] = []
+    for added in config.hook.pytest_arena_metrics(config=config, job=job):
+        metrics += added or ()
+    for entry in entry_points(group="pytest_arena.metrics"):
+        metrics += entry.load()(job) or ()
+    return metrics
+
+
+def refuse_problems(config: pytest.Config) -> None:
+    """Raise one `UsageError` with a line a problem: nothing is simulated before every job is valid."""
+    problems = list(config.stash.setdefault(_PROBLEMS, []))
+    loaded = config.stash.get(_JOBS, {})
+    names = {job.name for jobs in loaded.values() for job in jobs}
+    for override in _overrides(config) if not problems else ():
+        if override.job is not None and override.job not in names:
+            hint = did_you_mean(override.job, names)
+            problems.append(f"--arena-set {override.text}: no job is named {override.job!r}{hint}")
+    if problems:
+        raise pytest.UsageError(*dict.fromkeys(problems))
+
+
+def drop_duplicates(items: list[pytest.Item]) -> None:
+    """A job that a Python test evaluates is not collected again from its file."""
+    python = {_written(item) for item in items if not isinstance(item.parent, JobFile)} - {None}
+    items[:] = [item for item in items if not (isinstance(item.parent, JobFile) and _written(item) in python)]
+
+
+def name_jobs(items: Sequence[pytest.Item]) -> None:
+    """Give each job its label: its name; with the function's name where two tests run it; at last a hash."""
+    jobs = [(item, job) for item in items if (job := job_of(item)) is not None]
+    for label_of in (_by_job, _by_function, _by_node):
+        counts = Counter(label_of(item, job) for item, job in jobs)
+        for item, job in jobs:
+            if counts[label_of(item, job)] == 1:
+                item.stash[LABEL] = label_of(item, job)
+        jobs = [(item, job) for item, job in jobs if LABEL not in item.stash]
+
+
+def _by_job(item: pytest.Item, job: Job) -> str:
+    return job.name
+
+
+def _by_function(item: pytest.Item, job: Job) -> str:
+    return f"{job.name}-{_slug(getattr(item, 'originalname', None) or item.name)}"
+
+
+def _by_node(item: pytest.Item, job: Job) -> str:
+    return f"{job.name}-{sha256(item.nodeid.encode()).hexdigest()[:8]}"
+
+
+def order_by_environment(items: list[pytest.Item]) -> None:
+    """Move jobs that can share an environment behind the first of them; all else keeps its place."""
+    groups: dict[Any, list[pytest.Item]] = {}
+    for item in items:
+        job = job_of(item)
+        key: Any = item
+        if job is not None:
+            simulator = find_simulator(job)
+            key = (simulator.launch_key(job), simulator.environment_key(job))
+        groups.setdefault(key, []).append(item)
+    items[:] = [item for group in groups.values() for item in group]
+
+
+def _load(config: pytest.Config, path: Path) -> list[Job]:
+    """Load and validate a file once a session; problems are kept for `refuse_problems`."""
+    loaded = config.stash.setdefault(_JOBS, {})
+    path = path.resolve()
+    if path not in loaded:
+        loaded[path] = []
+        try:
+            jobs = load_jobs(path, _overrides(config))
+            for job in jobs:
+                validate(job, metrics_of(config, job))
+            loaded[path] = jobs
+        except JobFileError as error:
+            _problem(config, str(error))
+    return loaded[path]
+
+
+def _overrides(config: pytest.Config) -> list[Override]:
+    try:
+        return [parse_override(text) for text in settings(config).overrides]
+    except JobFileError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _problem(config: pytest.Config, text: str) -> None:
+    config.stash.setdefault(_PROBLEMS, []).append(text)
+
+
+def _marks(config: pytest.Config, job: Job) -> list[pytest.MarkDecorator]:
+    known = {line.split(":")[0].split("(")[0].strip() for line in config.getini("markers")}
+    for tag in job.tags:
+        if tag not in known:
+            config.addinivalue_line("markers", f"{tag}: arena jobs with this tag")
+    return [getattr(pytest.mark, tag) for tag in job.tags]
+
+
+def _written(item: pytest.Item) -> tuple[Path, str] | None:
+    job = job_of(item)
+    return (job.source.file.resolve(), job.name) if job is not None and job.source is not None else None
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

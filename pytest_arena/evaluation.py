@@ -1,0 +1,289 @@
+"""Run one job: environment, policy and recorders in, `JobRecord` out. Usable without pytest.
+
+from pytest_arena.evaluation import evaluate
+record = evaluate(load_jobs(Path("jobs.yaml"))[0])
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pytest_arena.errors import EvaluationError
+from pytest_arena.gate.intervals import wilson
+from pytest_arena.gate.thresholds import judge, verdict_of
+from pytest_arena.jobs.model import Job
+from pytest_arena.policies.base import Policy
+from pytest_arena.policies.registry import make_policy
+from pytest_arena.recorders.base import Recorder, RolloutContext
+from pytest_arena.recorders.episodes import EpisodeWriter
+from pytest_arena.records.attempt import begin_record, fail_record
+from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_json
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+from pytest_arena.rollout.deadline import Deadline
+from pytest_arena.rollout.loop import Loop, Observers, Watch
+from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
+from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
+from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.pool import EnvironmentPool
+from pytest_arena.validation import validate
+
+MakeEnv = Callable[[int], SimEnv]
+"""rebuild number -> environment; 0 is the first."""
+
+SUCCESS_METRICS = ("success_rate", "success_at_end_rate", "time_to_success")
+
+
+@dataclass
+class Evaluation:
+    """One attempt at one job, from the environment to the record on disk."""
+
+    job: Job
+    record: JobRecord
+    """Made by `begin_record`; filled as the evaluation goes on, so that a failure leaves what is known."""
+    directory: JobDirectory
+    run_dir: Path
+    make_env: MakeEnv
+    policy: Policy
+    recorders: Sequence[Recorder] = ()
+    metrics: Sequence[Metric] = ()
+    watch: Watch | None = None
+    episodes: list[Episode] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._writer = EpisodeWriter()
+        self._observers = Observers(
+            [*standard_metrics(), *self.metrics], [*self.recorders, self._writer], self.watch
+        )
+        self._reported: list[tuple[int, dict[str, float]]] = []
+
+    def run(self) -> JobRecord:
+        """Run the rollout; returns the record, which is on disk.
+
+        Whatever a policy or environment raises is raised again, after the record, which holds the traceback
+        and the episodes that had finished, has been written. `EvaluationError` where the rollout ran but is
+        no measurement.
+        """
+        started = time.monotonic()
+        try:
+            with Deadline(self.job.rollout.timeout) as deadline:
+                self._roll_out(deadline)
+            self._summarize()
+            self._require_measurement()
+            self.record.status = Status.COMPLETED
+        except Exception as error:
+            fail_record(self.record, error)
+            self._summarize()
+            error.add_note(
+                f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished episodes; "
+                f"they are kept in {self.directory.episodes}"
+            )
+            raise
+        except BaseException:
+            self.record.status = Status.INTERRUPTED
+            self._summarize()
+            raise
+        finally:
+            self._finish(started)
+        return self.record
+
+    def _roll_out(self, deadline: Deadline) -> None:
+        counter, taken = itertools.count(), None
+        shares = split_episodes(self.job.rollout.episodes or 0, self.job.rollout.rebuilds)
+        for rebuild, share in enumerate(shares):
+            built = time.monotonic()
+            env = self.make_env(rebuild)
+            self._time("build_seconds", built)
+            loop = self._loop(env, rebuild, share, counter, taken)
+            rolled = time.monotonic()
+            try:
+                loop.run(deadline, self._max_steps())
+            except Exception as error:
+                self._keep_abandoned(loop, error)
+                raise
+            finally:
+                self.episodes += loop.episodes
+                self._time("rollout_seconds", rolled)
+                self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
+            taken = loop.row_steps
+            self._reported.append((len(loop.episodes), dict(env.metrics())))
+
+    def _loop(
+        self,
+        env: SimEnv,
+        rebuild: int,
+        share: range,
+        counter: itertools.count[int],
+        taken: np.ndarray | None,
+    ) -> Loop:
+        caps, seed = env.capabilities, self.job.environment.seed
+        schedule = (
+            fixed_schedule(
+                share, job_seed=seed, rebuild=rebuild, num_envs=env.num_envs, seeded=caps.episode_seeds
+            )
+            if self.job.rollout.episodes is not None
+            else open_schedule(counter, job_seed=seed, rebuild=rebuild)
+        )
+        context = RolloutContext(
+            self.job, self.record.job, self.directory.attempt, self.directory.path, self.run_dir, env
+        )
+        self.record.reproducible = (
+            caps.episode_seeds
+            and caps.deterministic
+            and self.policy.reproducible
+            and self.job.rollout.episodes is not None
+        )
+        self.record.identity["environment"] = dict(env.identity)
+        self.record.identity["policy"] = dict(self.policy.identity)
+        self.record.identity["horizon"] = env.max_episode_steps
+        self.record.identity["capabilities"] = {name: getattr(caps, name) for name in caps.__slots__}
+        if rebuild == 0:
+            self.policy.set_task_description(self.job.language_instruction or env.task_description)
+        for recorder in self._observers.recorders:
+            recorder.start(context)
+        return Loop(context, self.policy, schedule, self._observers, taken)
+
+    def _max_steps(self) -> int | None:
+        steps = self.job.rollout.steps
+        if steps != "policy":
+            return steps
+        length = self.policy.length()
+        if length is None:
+            raise EvaluationError(
+                f"policy {self.job.policy.type!r} has no length of its own: set rollout.episodes or "
+                "rollout.steps (num_episodes or num_steps in an Arena job file)"
+            )
+        return length
+
+    def _keep_abandoned(self, loop: Loop, error: Exception) -> None:
+        for episode in loop.abandon(error):
+            self._writer.on_end(episode.env_idx, episode)
+            self.episodes.append(episode)
+
+    def _summarize(self) -> None:
+        reduced = reduce_metrics(self._observers.metrics, self.episodes)
+        record = self.record
+        record.metrics, record.unmeasured = reduced.values, reduced.unmeasured
+        record.metrics.update(_weighted_mean(self._reported))
+        record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
+        record.thresholds = judge(self.job.thresholds, record.metrics, record.intervals, record.unmeasured)
+        errors = sum(episode.outcome == Outcome.ERROR for episode in self.episodes)
+        record.episodes["measured"] = len(self.episodes) - errors
+        record.episodes["errors"] = errors
+        record.boundaries = [
+            {
+                "episode": e.episode,
+                "env_idx": e.env_idx,
+                "start_step": e.start_step,
+                "end_step": e.end_step,
+            }
+            for e in sorted(self.episodes, key=lambda e: e.episode)
+            if e.outcome != Outcome.ERROR
+        ]
+        record.notes = _notes(self.job, self.episodes)
+
+    def _require_measurement(self) -> None:
+        """An evaluation without what was asked for is an error with a name, never 0 %."""
+        record, requested = self.record, self.job.rollout.episodes
+        if not record.episodes["measured"]:
+            raise EvaluationError(self._nothing_finished())
+        if requested is not None and record.episodes["measured"] != requested:
+            raise EvaluationError(
+                f"{record.episodes['measured']} of {requested} requested episodes were measured"
+            )
+        for result in record.thresholds:
+            if result.value is None:
+                hint = ""
+                if result.metric in SUCCESS_METRICS and record.metrics.get("success_rate") is None:
+                    hint = "; tell how success is read with the job's success key"
+                raise EvaluationError(
+                    f"threshold {result.metric} {result.expression} cannot be judged: {result.reason}{hint}"
+                )
+
+    def _nothing_finished(self) -> str:
+        steps, horizon = int(self.record.timings.get("steps", 0)), self.record.identity.get("horizon")
+        lasts = (
+            f"an episode lasts up to {horizon} steps (max_episode_steps)"
+            if horizon is not None
+            else "this environment has no step limit (environment.max_episode_steps sets one)"
+        )
+        return f"no episode finished in {steps} steps: {lasts}; set rollout.episodes, or more rollout.steps"
+
+    def _finish(self, started: float) -> None:
+        """Close the recorders and write the record: after a failure as after a success."""
+        record = self.record
+        try:
+            closing = time.monotonic()
+            for recorder in self._observers.recorders:
+                left = recorder.close()
+                record.videos += left.videos
+                record.hdf5_path = left.hdf5_path or record.hdf5_path
+                record.notes += left.notes
+            self._time("recording_seconds", closing)
+        finally:
+            record.verdict = verdict_of(record)
+            record.finished_at = utc_now()
+            record.timings["total_seconds"] = round(time.monotonic() - started, 6)
+            write_json(self.directory.record, record.to_json())
+
+    def _time(self, name: str, since: float) -> None:
+        timings = self.record.timings
+        timings[name] = round(timings.get(name, 0.0) + time.monotonic() - since, 6)
+
+
+def _weighted_mean(reported: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Average what the simulator reported for each rebuild, weighted by the rebuild's episodes."""
+    total = sum(episodes for episodes, _ in reported)
+    names = {name for _, values in reported for name in values}
+    return {
+        name: sum(episodes * values[name] for episodes, values in reported if name in values) / total
+        for name in sorted(names)
+        if total
+    }
+
+
+def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:
+    notes = []
+    at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
+    if at_reset:
+        shown = ", ".join(map(str, at_reset[:5])) + (", …" if len(at_reset) > 5 else "")
+        notes.append(f"success already held at reset in {len(at_reset)} episodes ({shown})")
+    if job.rollout.steps is not None:
+        notes.append(
+            "limited by steps: only episodes that ended in time are counted, which favours short ones; "
+            "rollout.episodes is unbiased"
+        )
+    return notes
+
+
+def evaluate(
+    job: Job,
+    *,
+    output: Path = Path("arena-results"),
+    recorders: Sequence[Recorder] = (),
+    metrics: Sequence[Metric] = (),
+    watch: Watch | None = None,
+) -> JobRecord:
+    """Evaluate *job* in a run directory of its own under *output*; see `Evaluation.run` for errors."""
+    validate(job, metrics)
+    run = RunDirectory.create(output)
+    directory = run.claim(job.name)
+    record = begin_record(job, directory, run.path, job.name, None)
+    pool = EnvironmentPool()
+    try:
+        env = pool.get(job)
+        policy = make_policy(job, env)
+        try:
+            make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, fresh=True)  # noqa: E731
+            return Evaluation(
+                job, record, directory, run.path, make_env, policy, recorders, metrics, watch
+            ).run()
+        finally:
+            policy.close()
+    finally:
+        pool.clear()

@@ -1,0 +1,98 @@
+"""The ``arena_…`` fixtures, layered so that a user overrides the smallest piece.
+
+``arena_job`` → ``arena_env_options`` → ``arena_env`` → ``arena_policy`` → ``arena_recorders`` → ``arena_rollout``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_arena.jobs.model import Job
+    from pytest_arena.policies.base import Policy
+    from pytest_arena.recorders.base import Recorder
+    from pytest_arena.result import Result
+    from pytest_arena.simulators.base import SimEnv
+
+
+@pytest.fixture
+def arena_job(request: pytest.FixtureRequest) -> Job:
+    """The job that this test evaluates."""
+    from pytest_arena.collection import job_of
+
+    job = job_of(request.node)
+    if job is None:
+        pytest.fail(
+            'the arena fixtures need a job: mark the test with @pytest.mark.arena("jobs.yaml")', False
+        )
+    return job
+
+
+@pytest.fixture
+def arena_env_options(arena_job: Job) -> dict[str, Any]:
+    """``environment.options`` of the job, to override or extend; validated by the simulator."""
+    return dict(arena_job.environment.options)
+
+
+@pytest.fixture
+def arena_run_dir(pytestconfig: pytest.Config) -> Path:
+    """The directory of this run, shared by all jobs and workers."""
+    from pytest_arena.run import run_of
+
+    return run_of(pytestconfig).directory.path
+
+
+@pytest.fixture
+def arena_dir(request: pytest.FixtureRequest, arena_job: Job) -> Path:
+    """The folder of this job's artifacts; a rerun has one of its own."""
+    from pytest_arena.run import attempt_of
+
+    return attempt_of(request.node, arena_job).directory.path
+
+
+@pytest.fixture
+def arena_env(
+    pytestconfig: pytest.Config, arena_job: Job, arena_env_options: dict[str, Any], arena_dir: Path
+) -> SimEnv:
+    """The job's environment, from a pool of one: jobs that can share an environment do."""
+    from pytest_arena.run import run_of, with_options
+
+    return run_of(pytestconfig).pool.get(with_options(arena_job, arena_env_options))
+
+
+@pytest.fixture
+def arena_policy(arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
+    """The job's policy."""
+    from pytest_arena.policies.registry import make_policy
+
+    policy = make_policy(arena_job, arena_env)
+    yield policy
+    policy.close()
+
+
+@pytest.fixture
+def arena_recorders(pytestconfig: pytest.Config, arena_job: Job) -> list[Recorder]:
+    """What watches the rollout, to extend: the video recorder, unless videos are off."""
+    from pytest_arena.run import standard_recorders
+
+    return standard_recorders(pytestconfig, arena_job)
+
+
+@pytest.fixture
+def arena_rollout(
+    request: pytest.FixtureRequest,
+    arena_job: Job,
+    arena_env_options: dict[str, Any],
+    arena_env: SimEnv,
+    arena_policy: Policy,
+    arena_recorders: list[Recorder],
+) -> Callable[[], Result]:
+    """Run the job: ``result = arena_rollout()``. Raises what a policy or environment raises."""
+    from pytest_arena.run import roll_out, with_options
+
+    job = with_options(arena_job, arena_env_options)
+    return lambda: roll_out(request.node, job, arena_env, arena_policy, arena_recorders)

@@ -1,0 +1,149 @@
+"""A job file as plain data that knows its lines."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_arena.errors import JobFileError
+from pytest_arena.jobs.json_source import parse_json
+from pytest_arena.jobs.problems import MalformedError, Problems
+from pytest_arena.jobs.words import KeyPath, place, shown
+from pytest_arena.jobs.yaml_source import DEEPEST, Lines, compose, plain_data
+
+LARGEST_FILE = 64 * 2**20
+
+
+class Document:
+    """The data of one job file; the line of a key is looked up when somebody asks for it."""
+
+    def __init__(self, file: Path, text: str, data: Any) -> None:
+        self.file = file
+        self.data = data
+        self._text = text
+
+    def line(self, key: KeyPath) -> int | None:
+        """Return the line of *key* or of its nearest parent; None where lines cannot be known."""
+        return self._lines.line(key) if self._lines is not None else None
+
+    def has(self, key: KeyPath) -> bool:
+        """Whether *key* was written, be it with the value null."""
+        data = self.data
+        for part in key:
+            if isinstance(part, int):
+                if not isinstance(data, list) or part >= len(data):
+                    return False
+            elif not isinstance(data, dict) or part not in data:
+                return False
+            data = data[part]
+        return True
+
+    @cached_property
+    def _lines(self) -> Lines | None:
+        # Composed anew rather than kept from reading: nodes take a hundred times the size of their text.
+        try:
+            root = compose(self._text)
+        except MalformedError:  # JSON that is not YAML, for example by its surrogate pairs
+            return None
+        return Lines(root) if root is not None else None
+
+
+def read_document(file: Path) -> Document:
+    """Return the data of *file*: strict JSON by its suffix, else YAML; `JobFileError` for any defect."""
+    text = _read_text(file)
+    problems = Problems(file)
+    try:
+        read = _read_json if file.suffix.lower() == ".json" else _read_yaml
+        document = Document(file, text, read(text, problems))
+    except MalformedError as error:
+        where = place(file, error.line)
+        raise JobFileError(f"{where}: {error.text}") from None
+    problems.raise_first()
+    for key, expectation in impossible_values(document.data):
+        problems.add(document.line(key), key, expectation)
+    problems.raise_first()
+    return document
+
+
+def impossible_values(data: Any) -> list[tuple[KeyPath, str]]:
+    """Return what plain JSON cannot carry from here to a report, and where it stands in *data*."""
+    found: list[tuple[KeyPath, str]] = []
+    _look_for_impossible(data, (), found)
+    return found
+
+
+def _look_for_impossible(data: Any, key: KeyPath, found: list[tuple[KeyPath, str]]) -> None:
+    if isinstance(data, dict | list) and len(key) > DEEPEST:
+        found.append((key[:8], f"nested deeper than {DEEPEST} levels"))
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            if not name or not _is_encodable(name):
+                found.append(((*key, name), "expected a key of one or more characters"))
+            _look_for_impossible(value, (*key, name), found)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            _look_for_impossible(value, (*key, index), found)
+    elif isinstance(data, str):
+        if not _is_encodable(data):
+            found.append((key, f"expected text without lone surrogates, got {shown(data)}"))
+    elif isinstance(data, float):
+        if not math.isfinite(data):
+            found.append((key, f"expected a finite number, got {shown(data)}"))
+    elif isinstance(data, int) and data.bit_length() > 64:
+        found.append((key, "expected an integer of at most 64 bits, got a larger one"))
+
+
+def _is_encodable(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _read_yaml(text: str, problems: Problems) -> Any:
+    root = compose(text)
+    if root is None:
+        raise MalformedError(None, "expected jobs, the file is empty")
+    data, found = plain_data(root)
+    for problem in found:
+        problems.add(problem.line, problem.key, problem.text)
+    return data
+
+
+def _read_json(text: str, problems: Problems) -> Any:
+    if not text.strip():
+        raise MalformedError(None, "expected jobs, the file is empty")
+    data, duplicates = parse_json(text)
+    if duplicates:
+        # JSON's reader gives no place; the same text read as YAML has it, where it is YAML.
+        try:
+            root = compose(text)
+            _, found = plain_data(root) if root is not None else (None, [])
+        except MalformedError:
+            found = []
+        for problem in found:
+            problems.add(problem.line, problem.key, problem.text)
+        for name in duplicates if not problems else ():
+            problems.add(None, (name,), "duplicate key")
+    return data
+
+
+def _read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise JobFileError(f"{place(file)}: no such file") from None
+    except IsADirectoryError:
+        raise JobFileError(f"{place(file)}: expected a job file, this is a directory") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise JobFileError(f"{place(file)}: cannot be read: {reason}") from None
+    if len(raw) > LARGEST_FILE:
+        raise JobFileError(f"{place(file)}: expected at most {LARGEST_FILE >> 20} MiB, the file is larger")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise JobFileError(
+            f"{place(file, line)}: expected UTF-8 text, got the byte 0x{raw[error.start]:02x}"
+        ) from None

@@ -1,0 +1,92 @@
+"""From a job file to jobs: three formats, chosen by what the file holds, and one line for every mistake."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pytest_arena.errors import did_you_mean
+from pytest_arena.jobs.arena_json import read_arena_json
+from pytest_arena.jobs.arena_yaml import read_arena_yaml
+from pytest_arena.jobs.document import read_document
+from pytest_arena.jobs.model import Job, Source
+from pytest_arena.jobs.native import read_native
+from pytest_arena.jobs.overrides import Override, apply
+from pytest_arena.jobs.problems import Problems
+from pytest_arena.jobs.raw import RawJob, Section
+from pytest_arena.jobs.words import KeyPath, plain_errors, shown
+
+_TOP_KEYS = ("defaults", "jobs", "shared", "runs")
+
+
+def load_jobs(path: Path, overrides: Sequence[Override] = ()) -> list[Job]:
+    """Return the jobs of the file *path*, overridden and validated, in the order of the file.
+
+    Raises `JobFileError`, one line that names file, line and key, for whatever is wrong with the file.
+    """
+    with _collector_paused():
+        document = read_document(path)
+        problems = Problems(path)
+        raw_jobs = apply(overrides, _read(Section(document, problems)))
+        jobs = [job for raw in raw_jobs if (job := _validated(path, raw, problems)) is not None]
+        problems.raise_first()
+    return jobs
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the search for cycles in a file's many small objects: it takes twice the time of all the rest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(top: Section) -> list[RawJob]:
+    data = top.document.data
+    if not isinstance(data, dict):
+        top.wrong(f"expected a mapping with the key jobs or runs, got {shown(data)}")
+    elif "jobs" in data and "runs" in data:
+        top.below("runs").wrong("expected either jobs or runs, got both")
+    elif "runs" in data:
+        return read_arena_yaml(top)
+    elif isinstance(data.get("jobs"), list):
+        return read_arena_json(top)
+    elif isinstance(data.get("jobs", 0), dict | None):
+        return read_native(top)
+    elif "jobs" in data:
+        top.below("jobs").wrong(f"expected a mapping or a list of jobs, got {shown(data['jobs'])}")
+    else:
+        unknown = next((key for key in data if key not in _TOP_KEYS), None)
+        near = did_you_mean(unknown, _TOP_KEYS) if unknown is not None else ""
+        place = top.below(unknown) if unknown is not None else top
+        place.wrong(f"expected the key jobs or runs{near}")
+    return []
+
+
+def _validated(path: Path, raw: RawJob, problems: Problems) -> Job | None:
+    source = Source(path, raw.locate, raw.overridden)
+    try:
+        return Job.model_validate({"name": raw.name, **raw.data}).written_in(source)
+    except ValidationError as error:
+        for key, expectation in plain_errors(error, Job):
+            line, _ = raw.locate(key)
+            problems.add_error(line, source.problem(key, expectation + _both_limits(raw, key)))
+    return None
+
+
+def _both_limits(raw: RawJob, key: KeyPath) -> str:
+    """Say where each of two limits was written: one of them often comes from the defaults."""
+    rollout = raw.data.get("rollout")
+    limits = [limit for limit in ("episodes", "steps") if isinstance(rollout, dict) and limit in rollout]
+    if key != ("rollout",) or len(limits) < 2:
+        return ""
+    names = [raw.locate((*key, limit))[1] for limit in limits]
+    return f" ({' and '.join(names)}; null removes one)"

@@ -1,0 +1,108 @@
+"""``--arena-set [JOB:]KEY=VALUE``: the last layer over every job."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_arena.errors import JobFileError
+from pytest_arena.jobs.document import impossible_values
+from pytest_arena.jobs.model import Job, is_safe_name
+from pytest_arena.jobs.problems import MalformedError
+from pytest_arena.jobs.raw import RawJob, merge
+from pytest_arena.jobs.words import fields_at, one_line, shown, unknown_key
+from pytest_arena.jobs.yaml_source import parse_value
+
+_LIMITS = frozenset({"episodes", "steps"})
+
+
+@dataclass(frozen=True)
+class Override:
+    """One ``--arena-set``; *job* is None where it is for every job, a *value* of None removes the key."""
+
+    job: str | None
+    key: tuple[str, ...]
+    value: Any
+    text: str
+
+    def problem(self, expectation: str) -> JobFileError:
+        """Return the error that names this override as its place."""
+        return JobFileError(f"--arena-set {one_line(self.text)}: {expectation}")
+
+    def layer(self) -> dict[str, Any]:
+        """Return the override as a mapping to be merged over a job."""
+        value = self.value
+        for part in reversed(self.key):
+            value = {part: value}
+        layer: dict[str, Any] = value
+        return layer
+
+
+def parse_override(text: str) -> Override:
+    """Return the override in *text*; `JobFileError` if it is not one or names a key that no job has."""
+    left, equals, right = text.partition("=")
+    job, colon, dotted_key = left.rpartition(":") if left.count(":") == 1 else left.partition(":")
+    if not colon:
+        job, dotted_key = "", left
+    key = tuple(part.strip() for part in dotted_key.split("."))
+    override = Override(job.strip() if colon else None, key, None, text)
+    if not equals or not all(key):
+        raise override.problem("expected [JOB:]KEY=VALUE, such as rollout.episodes=2")
+    if override.job is not None and not is_safe_name(override.job):
+        raise override.problem(f"expected a job's name before the colon, got {shown(override.job)}")
+    if not right.strip():
+        raise override.problem("expected a value; null removes the key, '' is empty text")
+    _check_key(override)
+    return replace(override, value=_value(override, right))
+
+
+def apply(overrides: Sequence[Override], raw_jobs: Iterable[RawJob]) -> list[RawJob]:
+    """Return the jobs with the overrides that concern them merged over, in the order given."""
+    return [_applied(overrides, raw) for raw in raw_jobs]
+
+
+def unused(overrides: Iterable[Override], job_names: Collection[str]) -> list[Override]:
+    """Return the overrides for a job that is not among *job_names*, the jobs of all files together."""
+    return [override for override in overrides if override.job is not None and override.job not in job_names]
+
+
+def _check_key(override: Override) -> None:
+    for depth, part in enumerate(override.key):
+        known = fields_at(Job, override.key[:depth])
+        if known is None:
+            continue
+        if depth == 0 and part == "name":
+            raise override.problem("a job's name cannot be overridden")
+        if part not in known:
+            raise override.problem(unknown_key(part, known - {"name"} if depth == 0 else known))
+
+
+def _value(override: Override, text: str) -> Any:
+    try:
+        value = parse_value(text)
+    except MalformedError as error:
+        raise override.problem(error.text) from None
+    for _, expectation in impossible_values(value):
+        raise override.problem(expectation)
+    return value
+
+
+def _applied(overrides: Sequence[Override], raw: RawJob) -> RawJob:
+    for override in overrides:
+        if override.job in (None, raw.name):
+            data = merge(_without_other_limit(raw.data, override), override.layer())
+            raw = replace(raw, data=data, overridden=(*raw.overridden, (override.key, override.text)))
+    return raw
+
+
+def _without_other_limit(data: dict[str, Any], override: Override) -> dict[str, Any]:
+    """Return *data* without the limit that the override replaces: a job has episodes or steps, not both."""
+    rollout, given = data.get("rollout"), override.layer().get("rollout")
+    if not isinstance(rollout, dict) or not isinstance(given, dict):
+        return data
+    limits = {key for key in _LIMITS if given.get(key) is not None}
+    if len(limits) != 1:
+        return data
+    kept = {key: value for key, value in rollout.items() if key not in _LIMITS - limits}
+    return {**data, "rollout": kept}

@@ -1,0 +1,123 @@
+"""Command-line options and ini values → one frozen `Settings`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+VIDEO_CHOICES = ("off", "on", "retain-on-failure")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked of this session; paths are absolute."""
+
+    job_files: tuple[Path, ...]
+    output: Path
+    video: str | None
+    """From the command line: stronger than a job's own choice."""
+    video_default: str | None
+    """From the ini file: weaker than a job's own choice."""
+    overrides: tuple[str, ...]
+    """The texts of ``--arena-set``."""
+
+
+_SETTINGS = pytest.StashKey[Settings]()
+_SAW_JOBS = pytest.StashKey[bool]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the options of the group ``arena``; each has an ini twin."""
+    group = parser.getgroup("arena", "robot-policy evaluations (pytest-arena)")
+    group.addoption(
+        "--arena-jobs",
+        metavar="FILE",
+        action="append",
+        help="evaluate the jobs of this job file (native YAML, or IsaacLab-Arena's JSON or YAML); needs no "
+        "Python; may be given several times",
+    )
+    group.addoption(
+        "--arena-output",
+        metavar="DIR",
+        help="where run directories go (default: arena-results)",
+    )
+    group.addoption(
+        "--arena-video",
+        choices=VIDEO_CHOICES,
+        help="which episodes keep their videos, for all jobs (default: what the job says, else "
+        "retain-on-failure)",
+    )
+    group.addoption(
+        "--arena-set",
+        metavar="[JOB:]KEY=VALUE",
+        action="append",
+        help="override a key of every job, or of JOB, e.g. policy.checkpoint=run42.pt or "
+        "reach:rollout.episodes=2; VALUE is YAML; may be given several times",
+    )
+    parser.addini("arena_jobs", "job files that are always evaluated", type="paths", default=[])
+    parser.addini("arena_output", "where run directories go", default="arena-results")
+    parser.addini("arena_video", "which episodes keep their videos, where a job does not say", default="")
+    parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
+
+
+def configure(config: pytest.Config) -> None:
+    """Read the settings; let pytest collect the job files."""
+    given = [Path(config.invocation_params.dir, file) for file in config.getoption("arena_jobs") or ()]
+    output = config.getoption("arena_output")
+    video_default = config.getini("arena_video") or None
+    if video_default not in (None, *VIDEO_CHOICES):
+        raise pytest.UsageError(f"arena_video: expected one of {VIDEO_CHOICES}, got {video_default!r}")
+    files = [_existing(path) for path in (*given, *config.getini("arena_jobs"))]
+    config.stash[_SETTINGS] = Settings(
+        job_files=tuple(dict.fromkeys(files)),
+        output=Path(config.invocation_params.dir, output)
+        if output
+        else Path(config.rootpath, config.getini("arena_output")),
+        video=config.getoption("arena_video"),
+        video_default=video_default,
+        overrides=(*config.getini("arena_set"), *(config.getoption("arena_set") or ())),
+    )
+    _collect_job_files(config)
+
+
+def settings(config: pytest.Config) -> Settings:
+    """Return the session's settings."""
+    return config.stash[_SETTINGS]
+
+
+def saw_jobs(config: pytest.Config) -> bool:
+    """Whether this session has arena jobs; without them the plugin keeps out of the way."""
+    return config.stash.get(_SAW_JOBS, False)
+
+
+def note_jobs(config: pytest.Config) -> None:
+    """This session has arena jobs."""
+    config.stash[_SAW_JOBS] = True
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is an xdist worker."""
+    return hasattr(config, "workerinput")
+
+
+def _existing(path: Path) -> Path:
+    resolved = path.resolve()
+    if not resolved.is_file():
+        kind = "a directory" if resolved.is_dir() else "missing"
+        raise pytest.UsageError(f"--arena-jobs {path}: expected a job file, this is {kind}")
+    return resolved
+
+
+def _collect_job_files(config: pytest.Config) -> None:
+    """Add the job files to pytest's arguments, in place of the defaults where no argument was given."""
+    files = settings(config).job_files
+    if not files or is_worker(config):  # a worker gets the controller's arguments
+        return
+    named = {Path(config.invocation_params.dir, arg.split("::")[0]).resolve() for arg in config.args}
+    added = [str(file) for file in files if file not in named]
+    if config.args_source is pytest.Config.ArgsSource.ARGS or not config.getoption("arena_jobs"):
+        config.args = [*config.args, *added]
+    else:
+        config.args = added

@@ -1,0 +1,58 @@
+"""One run directory for the controller and all its workers.
+
+The controller cannot know whether there are arena jobs until a worker has collected, so this module is used in
+every xdist session: it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_arena.options import is_worker, settings
+from pytest_arena.records.directory import RunDirectory
+
+_RESERVED = pytest.StashKey[RunDirectory]()
+
+
+def share_with_worker(node: Any) -> None:
+    """Tell a worker that is about to start where the run's directory is, and what the command was."""
+    config: pytest.Config = node.config
+    if _RESERVED not in config.stash:
+        config.stash[_RESERVED] = RunDirectory.create(settings(config).output)
+    node.workerinput["arena_run_dir"] = str(config.stash[_RESERVED].path)
+    node.workerinput["arena_command"] = [str(arg) for arg in sys.argv]
+
+
+def shared_directory(config: pytest.Config) -> RunDirectory | None:
+    """Return the directory that controller and workers share; None without xdist."""
+    if is_worker(config):
+        return RunDirectory(Path(config.workerinput["arena_run_dir"]))  # type: ignore[attr-defined]
+    return config.stash.get(_RESERVED, None)
+
+
+def command(config: pytest.Config) -> list[str]:
+    """Return what the user typed."""
+    if is_worker(config):
+        typed: list[str] = config.workerinput["arena_command"]  # type: ignore[attr-defined]
+        return typed
+    return [str(arg) for arg in sys.argv]
+
+
+def workers_found_jobs(config: pytest.Config) -> bool:
+    """Whether a worker has written the run's manifest."""
+    directory = config.stash.get(_RESERVED, None)
+    return directory is not None and directory.manifest_path.exists()
+
+
+def drop_unused(config: pytest.Config) -> None:
+    """Remove a directory that turned out not to be needed; anything in it stays."""
+    directory = config.stash.get(_RESERVED, None)
+    if directory is not None:
+        with contextlib.suppress(OSError):  # not empty: a run used it
+            directory.path.rmdir()
+            directory.path.parent.rmdir()

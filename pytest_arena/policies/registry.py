@@ -1,0 +1,125 @@
+"""Policies by name or by class; validated before anything is simulated."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_arena.errors import did_you_mean
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.words import plain_error
+from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
+from pytest_arena.policies.base import Policy
+from pytest_arena.policies.custom import CustomPolicy, check_signature
+from pytest_arena.simulators.base import SimEnv
+
+ENTRY_POINT_GROUP = "pytest_arena.policies"
+
+BUILT_IN = {
+    "metaworld_expert": "pytest_arena.policies.metaworld_expert:MetaworldExpert",
+    "random": "pytest_arena.policies.untrained:RandomPolicy",
+    "torch": "pytest_arena.policies.torch_module:TorchModule",
+    "zero": "pytest_arena.policies.untrained:ZeroPolicy",
+    # IsaacLab-Arena's own names for the same policies, so that its job files run unchanged.
+    "random_action": "pytest_arena.policies.untrained:RandomPolicy",
+    "zero_action": "pytest_arena.policies.untrained:ZeroPolicy",
+}
+
+
+@cache
+def _targets() -> dict[str, str]:
+    found = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**found, **BUILT_IN}
+
+
+def policy_names() -> list[str]:
+    """Return the names of all registered policies."""
+    return sorted(_targets())
+
+
+def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str] = frozenset()) -> None:
+    """Check the job's policy and its settings.
+
+    A class outside the registry is imported only where *may_import*: some simulators must start before the
+    modules that their policies live in can be imported. *simulators_own* are left to the simulator.
+    """
+    kind = job.policy.type
+    if kind in _targets():
+        _settings(job, _import(_targets()[kind], job))
+    elif kind in simulators_own:
+        return
+    elif not _is_path(kind):
+        known = sorted({*policy_names(), *simulators_own})
+        hint, names = did_you_mean(kind, known), ", ".join(known)
+        raise job.problem(("policy", "type"), f"expected one of {names}, or module:Class, got {kind!r}{hint}")
+    elif may_import:
+        _check_class(job, _import(kind, job))
+
+
+def make_policy(job: Job, env: SimEnv) -> Policy:
+    """Make the job's policy for *env*; call after `validate_policy`."""
+    cls = _import(_targets().get(job.policy.type, job.policy.type), job)
+    if is_arena_style(cls):
+        return ArenaPolicy(cls, job.policy.settings, env)
+    if issubclass(cls, Policy):
+        policy: Policy = cls(_settings(job, cls), env)  # type: ignore[call-arg]
+        return policy
+    return CustomPolicy(cls, job.policy.settings, env)
+
+
+def _is_path(kind: str) -> bool:
+    module, _, name = _split(kind)
+    return bool(module) and all(part.isidentifier() for part in [*module.split("."), name])
+
+
+def _split(kind: str) -> tuple[str, str, str]:
+    return kind.partition(":") if ":" in kind else kind.rpartition(".")
+
+
+def _import(kind: str, job: Job) -> type[Any]:
+    module, _, name = _split(kind)
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        # Only a missing module is the user's mistake; what fails inside a module deserves its traceback.
+        if isinstance(error, ModuleNotFoundError) and _is_parent(error.name, module):
+            raise job.problem(("policy", "type"), f"cannot import {module!r}: {error}") from None
+        raise
+    if not isinstance(found, type):
+        raise job.problem(("policy", "type"), f"expected a class, {module!r} has no class {name!r}")
+    return found
+
+
+def _is_parent(missing: str | None, module: str) -> bool:
+    return missing is not None and (module == missing or module.startswith(missing + "."))
+
+
+def _settings(job: Job, cls: type[Any]) -> BaseModel:
+    model: type[BaseModel] = cls.Settings
+    try:
+        return model.model_validate(job.policy.settings)
+    except ValidationError as error:
+        key, expectation = plain_error(error, model)
+        raise job.problem(("policy", *key), expectation) from None
+
+
+def _check_class(job: Job, cls: type[Any]) -> None:
+    """Check the settings against whatever the class says of them: a model, or its signature."""
+    if is_arena_style(cls):
+        try:
+            check_arena_settings(cls, job.policy.settings)
+        except (TypeError, ValueError) as error:
+            raise job.problem(("policy",), f"{cls.__name__}: {error}") from None
+    elif issubclass(cls, Policy):
+        _settings(job, cls)
+    elif not callable(getattr(cls, "act", None)):
+        expected = "expected a class with act(observation) or get_action(env, observation)"
+        raise job.problem(("policy", "type"), f"{expected}, {cls.__name__} has neither")
+    elif wrong := check_signature(cls, job.policy.settings):
+        key, expectation = wrong
+        raise job.problem(("policy",) if key is None else ("policy", key), expectation)

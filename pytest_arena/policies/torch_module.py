@@ -1,0 +1,280 @@
+"""Policies stored as PyTorch programs, TorchScript or ``torch.export``: no Python code of the file is run.
+
+``torch.jit.load`` builds the program with TorchScript's own interpreter and never unpickles Python objects.
+``torch.export.load`` (torch 2.13) does: it unpickles whatever the file says of weights, constants and sample
+inputs, evaluates symbolic sizes (through sympy) and guards as Python, looks up any function below ``torch``
+by name, and loads compiled libraries. So an exported program is copied first, without all that, and every
+word of its description is checked; only the copy is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import io
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import gymnasium
+import numpy as np
+from pydantic import Field
+
+from pytest_arena.errors import EvaluationError, MissingDependencyError
+from pytest_arena.jobs.model import Model
+from pytest_arena.policies.base import Policy
+from pytest_arena.simulators.base import Action, Observation, SimEnv
+
+BatchMode: TypeAlias = Literal["all", "single"]
+
+_ACCEPTED = (
+    "expected a TorchScript archive (torch.jit.save) or an exported program (torch.export.save); "
+    "a pickled module or state dict is not accepted, since loading one can run any code"
+)
+
+
+class TorchSettings(Model):
+    """Settings of the policy ``torch``."""
+
+    checkpoint: str = Field(min_length=1, description="TorchScript archive or exported program (.pt2)")
+    device: str = Field(default="cpu", description="where the module runs, e.g. cpu, cuda:0")
+    observation_keys: tuple[str, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        description="of a dict observation: these entries, flattened and joined in this order",
+    )
+    batch: Literal["auto", "all", "single"] = Field(
+        default="auto",
+        description="single: one forward pass a row, so that an action does not depend on the other rows; "
+        "auto: single on the cpu",
+    )
+    clip: bool = Field(default=True, description="clip actions to the limits of the action space")
+
+
+class TorchModule(Policy):
+    """A stateless module from observations (N, D) to actions (N, A)."""
+
+    Settings = TorchSettings
+
+    def __init__(self, settings: TorchSettings, env: SimEnv) -> None:
+        """Load the checkpoint."""
+        if importlib.util.find_spec("torch") is None:
+            raise MissingDependencyError("the policy torch needs torch: pip install 'pytest-arena[torch]'")
+        self._torch: Any = importlib.import_module("torch")
+        self._checkpoint = Path(settings.checkpoint)
+        self._device = settings.device
+        self._keys = settings.observation_keys
+        self._space = env.single_action_space
+        self._clip = settings.clip and isinstance(self._space, gymnasium.spaces.Box)
+        automatic: BatchMode = "single" if settings.device == "cpu" else "all"
+        self._batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
+        self.reproducible = self._batch == "single"
+        content = _read(self._checkpoint)
+        self._sha256 = hashlib.sha256(content).hexdigest()
+        self._module, self._dtype = _load(content, self._checkpoint, settings.device)
+
+    def act(self, observation: Observation) -> Action:
+        """Return actions (N, A): a tensor on the observation's device, or an array for an array."""
+        source = self._flat(observation)
+        torch = self._torch
+        inputs = torch.as_tensor(source).to(device=self._device, dtype=self._dtype)
+        with torch.inference_mode():
+            actions = self._checked(self._forward(inputs), len(inputs))
+            if self._clip:
+                low, high = (torch.as_tensor(limit).to(actions) for limit in self._limits())
+                actions = actions.clamp(low, high)
+        if isinstance(source, torch.Tensor):
+            return actions.to(source.device)
+        return actions.cpu().numpy().astype(self._space.dtype)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The checkpoint's path and hash, and how it runs."""
+        return {
+            "checkpoint": str(self._checkpoint),
+            "sha256": self._sha256,
+            "torch": str(self._torch.__version__),
+            "device": self._device,
+            "batch": self._batch,
+        }
+
+    def _flat(self, observation: Observation) -> Any:
+        """Return the observation as one (N, …) array or tensor."""
+        if not isinstance(observation, Mapping):
+            return observation
+        if self._keys is None:
+            raise EvaluationError(
+                "policy 'torch': the observation is a dict; set observation_keys to some of "
+                + ", ".join(sorted(observation))
+            )
+        if missing := [key for key in self._keys if key not in observation]:
+            raise EvaluationError(
+                f"policy 'torch': the observation has no {', '.join(missing)}; it has "
+                + ", ".join(sorted(observation))
+            )
+        parts = [observation[key] for key in self._keys]
+        flat = [part.reshape(part.shape[0], -1) for part in parts]
+        if isinstance(flat[0], self._torch.Tensor):
+            return self._torch.cat(flat, dim=1)
+        return np.concatenate(flat, axis=1)
+
+    def _forward(self, inputs: Any) -> Any:
+        try:
+            if self._batch == "all":
+                return self._module(inputs)
+            return self._torch.cat([self._module(row) for row in inputs.split(1)])
+        except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+            raise EvaluationError(
+                f"{self._checkpoint} failed on observations of shape {tuple(inputs.shape)} "
+                f"(batch: {self._batch}): {error}"
+            ) from error
+
+    def _checked(self, actions: Any, rows: int) -> Any:
+        expected = (rows, *(self._space.shape or ()))
+        got = tuple(actions.shape) if isinstance(actions, self._torch.Tensor) else type(actions).__name__
+        if got != expected:
+            raise EvaluationError(f"{self._checkpoint}: expected actions of shape {expected}, got {got}")
+        finite = self._torch.isfinite(actions).reshape(rows, -1).all(dim=1)
+        if not finite.all():
+            wrong = (~finite).nonzero().flatten().tolist()
+            raise EvaluationError(f"{self._checkpoint}: the actions of rows {wrong} are not finite")
+        return actions
+
+    def _limits(self) -> tuple[Any, Any]:
+        assert isinstance(self._space, gymnasium.spaces.Box)
+        return self._space.low, self._space.high
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EvaluationError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+
+
+def _load(content: bytes, path: Path, device: str) -> tuple[Callable[[Any], Any], Any]:
+    """Return the module and the dtype that it computes in; what the file is decides how it is loaded."""
+    torch: Any = importlib.import_module("torch")
+    members = _members(content, path)
+    try:
+        if "constants.pkl" in members and any(name.startswith("code/") for name in members):
+            module = _load_script(torch, content, device)
+        elif members.get("archive_format") == b"pt2":
+            program = torch.export.load(_without_code(members, path))
+            if device != "cpu":
+                program = importlib.import_module("torch.export.passes").move_to_device_pass(program, device)
+            module = program.module(check_guards=False)
+        else:
+            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
+    except (RuntimeError, AssertionError, ValueError, KeyError) as error:
+        raise EvaluationError(f"checkpoint {path} cannot be loaded on {device}: {error}") from error
+    floating = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
+    return module, next(floating, torch.float32)
+
+
+def _load_script(torch: Any, content: bytes, device: str) -> Any:
+    with warnings.catch_warnings():
+        # torch 2.13 deprecates TorchScript; files written by others are still worth evaluating.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(io.BytesIO(content), map_location=device).eval()
+
+
+def _members(content: bytes, path: Path) -> dict[str, bytes]:
+    """Return the archive's files by their name below its one root folder."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile:
+        raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}") from None
+    return {name.partition("/")[2]: data for name, data in members.items()}
+
+
+# What is copied of an exported program: its description and plain numbers.
+_KEPT = re.compile(
+    r"models/model\.json|archive_format|archive_version|byteorder|\.data/version"
+    r"|data/weights/(weight_\d+|model_weights_config\.json)"
+    r"|data/constants/(tensor_\d+|model_constants_config\.json)"
+)
+_SAMPLE_INPUTS = "data/sample_inputs/model.pt"
+_ONE_TENSOR: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
+_NESTING = (  # of the inputs (one tensor, no keywords) and of the output
+    [
+        1,
+        {
+            "type": "builtins.tuple",
+            "context": "null",
+            "children_spec": [
+                {"type": "builtins.tuple", "context": "null", "children_spec": [_ONE_TENSOR]},
+                {"type": "builtins.dict", "context": "[]", "children_spec": []},
+            ],
+        },
+    ],
+    [1, _ONE_TENSOR],
+)
+_FUNCTION = re.compile(
+    r"torch\.ops\.aten\.(?!__)\w+\.(?!__)\w+|torch\.sym_\w+|math\.\w+"
+    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_)"
+)
+_SIZE = re.compile(
+    r"(Symbol\('\w+'(, \w+=(True|False))*\)|Integer\(\d+\)|\b[su]\d+\b|\b\d+\b"
+    r"|\b(Add|Mul|Pow|Max|Min|Mod|FloorDiv|PythonMod)\b|evaluate=(True|False)|[-+*/(), <>=])*"
+)
+_WORD = re.compile(r"[\w.,:>+\- ]*")
+"""Any other word: names end up in generated source, so nothing that could be more than a name."""
+
+
+def _without_code(members: Mapping[str, bytes], path: Path) -> io.BytesIO:
+    """Return a copy of an exported program's archive that holds nothing pickled, compiled or evaluated.
+
+    Raises `EvaluationError` where the program cannot do without.
+    """
+    kept = {name: data for name, data in members.items() if _KEPT.fullmatch(name)}
+    for name in [name for name in kept if name.endswith(".json")]:
+        try:
+            kept[name] = json.dumps(_plain(name, json.loads(kept[name]))).encode()
+        except ValueError as error:
+            raise EvaluationError(f"checkpoint {path}: {name}: {error}") from None
+    kept[_SAMPLE_INPUTS] = b""  # pickled and of no use here, but the loader wants the file
+    copy = io.BytesIO()
+    with zipfile.ZipFile(copy, "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(f"model/{name}", data)
+    copy.seek(0)
+    return copy
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Return a part of the description without notes and guards; `ValueError` where it could run code."""
+    if key == "metadata":
+        return {}
+    if key == "guards_code":
+        return []
+    if isinstance(value, dict):
+        return {_word("key", name): _plain(name, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(key, part) for part in value]
+    if key == "use_pickle" and value is not False:
+        raise ValueError("a pickled value is not accepted")
+    return _word(key, value) if isinstance(value, str) else value
+
+
+def _word(key: str, word: str) -> str:
+    if key in ("in_spec", "out_spec"):
+        safe = json.loads(word) in _NESTING
+    elif key in ("target", "as_operator"):
+        safe = _FUNCTION.fullmatch(word) is not None
+    elif key == "expr_str":
+        safe = _SIZE.fullmatch(word) is not None
+    elif key == "path_name":
+        safe = re.fullmatch(r"(weight|tensor)_\d+", word) is not None
+    else:
+        safe = _WORD.fullmatch(word) is not None
+    if not safe:
+        raise ValueError(f"{key} {word!r} is not accepted in a module from one tensor to one tensor")
+    return word

@@ -1,0 +1,44 @@
+"""The beginning and the failure of an attempt, as its record tells them."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from pytest_arena.errors import ArenaError
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.directory import JobDirectory, utc_now, write_json
+from pytest_arena.records.provenance import versions
+from pytest_arena.records.schema import JobRecord, Status, Verdict
+
+
+def begin_record(
+    job: Job, directory: JobDirectory, run_dir: Path, label: str, nodeid: str | None
+) -> JobRecord:
+    """Write the record of a job that begins: a killed process leaves it with the status ``running``."""
+    record = JobRecord(
+        job=label,
+        attempt=directory.attempt,
+        config_sha256=job.sha256(),
+        simulator=job.simulator,
+        environment=job.environment.id,
+        policy=job.policy.type,
+        nodeid=nodeid,
+        identity={"versions": versions()},
+        episodes={"requested": job.rollout.episodes or 0, "measured": 0, "errors": 0},
+        record_path=directory.record.relative_to(run_dir).as_posix(),
+        episodes_path=directory.episodes.relative_to(run_dir).as_posix(),
+        started_at=utc_now(),
+    )
+    write_json(directory.record, record.to_json())
+    return record
+
+
+def fail_record(record: JobRecord, error: BaseException) -> None:
+    """Note *error* in the record; the full traceback unless the error is the user's to mend."""
+    record.status, record.verdict = Status.ERROR, Verdict.ERROR
+    record.error = {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "" if isinstance(error, ArenaError) else "".join(traceback.format_exception(error)),
+    }

@@ -1,0 +1,125 @@
+"""The run directory: made once, shared by all workers, never deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_arena.records.jsonl import read_json_lines
+from pytest_arena.records.plain import to_plain
+from pytest_arena.records.schema import Episode, JobRecord
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 with a ``Z``, to the millisecond."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return now.replace("+00:00", "Z")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write *data* as indented JSON so that readers see the old file or the new one, never a half."""
+    text = json.dumps(to_plain(data), indent=2, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+@dataclass(frozen=True)
+class JobDirectory:
+    """One attempt's folder."""
+
+    path: Path
+    attempt: int
+
+    @property
+    def record(self) -> Path:
+        """Path of ``record.json``."""
+        return self.path / "record.json"
+
+    @property
+    def episodes(self) -> Path:
+        """Path of ``episodes.jsonl``."""
+        return self.path / "episodes.jsonl"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One session's folder."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, base: Path) -> RunDirectory:
+        """Make a new run directory under *base*: UTC time and a random suffix, claimed exclusively."""
+        while True:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+            path = base / f"{stamp}-{secrets.token_hex(2)}"
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(parents=True)
+                return cls(path)
+
+    @property
+    def manifest_path(self) -> Path:
+        """Path of ``run.json``."""
+        return self.path / "run.json"
+
+    def publish_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write ``run.json`` unless another worker was first."""
+        draft = self.path / f".run.json.{secrets.token_hex(4)}.tmp"
+        write_json(draft, manifest)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, self.manifest_path)
+        finally:
+            draft.unlink()
+
+    def finish_manifest(self, **facts: Any) -> None:
+        """Add what is known only at the end."""
+        with contextlib.suppress(OSError, ValueError):
+            manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+            write_json(self.manifest_path, {**manifest, **facts})
+
+    def claim(self, label: str) -> JobDirectory:
+        """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""
+        attempt = 1
+        while True:
+            path = self.path / (label if attempt == 1 else f"{label}.{attempt}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(parents=True)
+                return JobDirectory(path, attempt)
+            attempt += 1
+
+    def records(self) -> Iterator[JobRecord]:
+        """Yield the records of all attempts, in order of their start."""
+        found = []
+        for path in self.path.glob("*/record.json"):
+            with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+                found.append(JobRecord.from_json(json.loads(path.read_text(encoding="utf-8"))))
+        yield from sorted(found, key=lambda record: (record.started_at or "", record.job))
+
+    def latest(self) -> dict[str, JobRecord]:
+        """Return the last attempt's record of every job."""
+        latest: dict[str, JobRecord] = {}
+        for record in self.records():
+            if record.job not in latest or record.attempt > latest[record.job].attempt:
+                latest[record.job] = record
+        return latest
+
+
+def read_episodes(path: Path) -> list[Episode]:
+    """Read ``episodes.jsonl`` in episode order; the file may have been cut off by a kill."""
+    if not path.exists():
+        return []
+    episodes = [Episode.from_json(line) for line in read_json_lines(path)]
+    return sorted(episodes, key=lambda episode: episode.episode)

@@ -1,0 +1,69 @@
+"""Where numbers came from: versions, source revision, machine. Nothing is imported to find out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "pytest-arena",
+    "pytest",
+    "numpy",
+    "gymnasium",
+    "metaworld",
+    "mujoco",
+    "torch",
+    "isaaclab",
+    "isaaclab_arena",
+    "mjlab",
+    "av",
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that bear on results."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return the machine's name, system, processor, cores and GPUs."""
+    return {
+        "node": platform.node(),
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "gpus": _lines("nvidia-smi", "--query-gpu=name,uuid,memory.total", "--format=csv,noheader"),
+    }
+
+
+def source_revision(folder: Path) -> dict[str, Any] | None:
+    """Return the git commit of *folder* and whether files differ from it; None outside a repository."""
+    commit = _lines("git", "-C", str(folder), "rev-parse", "HEAD")
+    if not commit:
+        return None
+    changes = _lines("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit[0], "dirty": bool(changes)}
+
+
+def _lines(*command: str) -> list[str]:
+    """Return the output lines of *command*; none where it is missing, slow or fails."""
+    if shutil.which(command[0]) is None:
+        return []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (subprocess.SubprocessError, OSError):
+        return []
+    return [line for line in done.stdout.splitlines() if line.strip()]

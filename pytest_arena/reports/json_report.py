@@ -1,0 +1,143 @@
+"""``report.json`` through pytest-json-report, with that plugin's defects mended.
+
+Its defects: metadata that is no plain JSON is dropped as a whole; interrupted tests count as passed; a test
+that passed at last after reruns counts as "rerun"; ``environment`` is empty; its file is not written atomically.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_arena.options import is_worker
+from pytest_arena.records.directory import write_json
+from pytest_arena.records.plain import to_plain
+
+if TYPE_CHECKING:
+    from pytest_arena.records.schema import JobRecord
+
+_PLUGIN = "arena-json-report"
+
+
+def enable(config: pytest.Config, session: pytest.Session | None) -> None:
+    """Turn pytest-json-report on, now that there are jobs; leave it as it is where the user did so."""
+    if config.pluginmanager.hasplugin(_PLUGIN) or not config.pluginmanager.hasplugin("pytest_jsonreport"):
+        return
+    # LogRecord attributes of any type would reach the transport and end the worker: never send logs.
+    config.option.json_report_omit = [*config.option.json_report_omit, "log"]
+    if not config.option.json_report:
+        from pytest_jsonreport import plugin
+
+        config.option.json_report = True
+        config.option.json_report_file = None  # ours is written by `ReportRepair`
+        config.option.json_report_verbosity = -1
+        reporter = plugin.JSONReportWorker(config) if is_worker(config) else plugin.JSONReport(config)
+        reporter._start_time = time.time()
+        config._json_report = reporter  # type: ignore[attr-defined]
+        config.pluginmanager.register(reporter, "arena-jsonreport-reporter")
+    config.pluginmanager.register(ReportRepair(config), _PLUGIN)
+
+
+def metadata(item: pytest.Item) -> dict[str, Any] | None:
+    """Return ``metadata.arena`` of a test, made of exact builtins: the transport refuses anything else."""
+    from pytest_arena.run import ATTEMPT
+
+    attempt = item.stash.get(ATTEMPT, None)
+    return None if attempt is None else {"arena": arena_metadata(attempt.record)}
+
+
+def arena_metadata(record: JobRecord) -> dict[str, Any]:
+    """Return what the JSON report says of a job."""
+    keys = (
+        "schema_version",
+        "job",
+        "attempt",
+        "config_sha256",
+        "simulator",
+        "environment",
+        "policy",
+        "status",
+        "verdict",
+        "metrics",
+        "unmeasured",
+        "thresholds",
+        "episodes",
+        "boundaries",
+        "videos",
+        "hdf5_path",
+        "record_path",
+        "episodes_path",
+        "reproducible",
+        "notes",
+        "timings",
+        "error",
+    )
+    data = record.to_json()
+    plain: dict[str, Any] = to_plain({key: data[key] for key in keys})
+    return plain
+
+
+class ReportRepair:
+    """Corrects the report and writes it into the run directory, atomically."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
+        """Make all metadata plain before it is judged serializable, or sent."""
+        extra = getattr(item, "_json_report_extra", {})
+        if "metadata" in extra:
+            extra["metadata"] = to_plain(extra["metadata"])
+        item.user_properties[:] = [(str(key), to_plain(value)) for key, value in item.user_properties]
+        return (yield)
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
+        """Mend outcomes and environment; write ``report.json``."""
+        from pytest_arena.run import run_of
+
+        tests = json_report.get("tests", [])
+        for test in tests:
+            test["outcome"] = _outcome(test)
+        if tests:
+            kept = {k: v for k, v in json_report["summary"].items() if k in ("collected", "deselected")}
+            json_report["summary"] = {
+                **Counter(test["outcome"] for test in tests),
+                "total": len(tests),
+                **kept,
+            }
+        json_report["environment"] = json_report.get("environment") or _environment(self._config)
+        json_report["arena_run"] = run_of(self._config).directory.path.name
+        plain = to_plain(json_report)
+        json_report.update(plain)
+        if not is_worker(self._config):
+            write_json(run_of(self._config).directory.path / "report.json", plain)
+
+
+def _outcome(test: dict[str, Any]) -> str:
+    """Tell a test's outcome from the stages it has."""
+    stages = {name: test[name]["outcome"] for name in ("setup", "call", "teardown") if name in test}
+    outcome = str(test["outcome"])
+    if stages.get("setup") == "passed" and "call" not in stages and outcome == "passed":
+        return "error"  # interrupted, or its process died: nothing was tested
+    if outcome == "rerun" and _all_passed(stages.values()):
+        return "passed"
+    return outcome.removeprefix("subtests ")
+
+
+def _all_passed(outcomes: Iterable[str]) -> bool:
+    return all(outcome == "passed" for outcome in outcomes)
+
+
+def _environment(config: pytest.Config) -> dict[str, Any]:
+    """Return what pytest-metadata collected; pytest-json-report looks where it no longer is."""
+    try:
+        from pytest_metadata.plugin import metadata_key
+    except ImportError:
+        return {}
+    return dict(config.stash.get(metadata_key, {}))

@@ -1,0 +1,92 @@
+"""The terminal summary: one row a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_arena.collection import job_of
+from pytest_arena.records.schema import JobRecord, Status, Verdict
+from pytest_arena.run import RUN, run_of
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+HEADINGS = ("job", "episodes", "success [95% interval]", "verdict", "time", "folder")
+
+
+def announcement(config: pytest.Config) -> str | None:
+    """Return the line after collection that says where results go."""
+    if RUN not in config.stash:
+        return None
+    session = config.pluginmanager.get_plugin("session")
+    jobs = sum(job_of(item) is not None for item in session.items) if session is not None else 0
+    return f"arena: {jobs} jobs, results in {_shown(run_of(config).directory.path)}"
+
+
+def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of jobs, their notes, and where the results are."""
+    if RUN not in config.stash:
+        return
+    directory = run_of(config).directory
+    records = list(directory.records())
+    if not records:
+        return
+    reporter.write_sep("=", "arena")
+    rows = [_row(record) for record in records]
+    widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
+    reporter.write_line(_line(HEADINGS, widths), bold=True)
+    for record, row in zip(records, rows, strict=True):
+        good = record.verdict in (Verdict.PASS, Verdict.NONE)
+        reporter.write_line(_line(row, widths), green=good, red=not good)
+        for note in _remarks(record):
+            reporter.write_line(f"  {note}", yellow=True)
+    reporter.write_line(f"results: {_shown(directory.path)}")
+
+
+def _row(record: JobRecord) -> tuple[str, ...]:
+    measured, requested = record.episodes.get("measured", 0), record.episodes.get("requested", 0)
+    name = record.job if record.attempt == 1 else f"{record.job}.{record.attempt}"
+    seconds = record.timings.get("total_seconds")
+    return (
+        name,
+        f"{measured}/{requested}" if requested else str(measured),
+        _success(record),
+        str(record.verdict) if record.verdict != Verdict.ERROR else str(record.status),
+        "" if seconds is None else f"{seconds:.1f} s",
+        str(Path(record.record_path or "").parent),
+    )
+
+
+def _success(record: JobRecord) -> str:
+    rate = record.metrics.get("success_rate")
+    if rate is None:
+        return "-"
+    interval = record.intervals.get("success_rate")
+    shown = f"{rate:.1%}"
+    return shown if interval is None else f"{shown} [{interval[0]:.1%}, {interval[1]:.1%}]"
+
+
+def _remarks(record: JobRecord) -> Iterable[str]:
+    yield from record.notes
+    if record.status != Status.COMPLETED and record.error is not None:
+        yield f"{record.error['type']}: {record.error['message'].partition(chr(10))[0]}"
+    for threshold in record.thresholds:
+        if threshold.passed and threshold.undecided:
+            yield (
+                f"{threshold.metric} {threshold.expression} holds, but its interval contains the bound: "
+                "more episodes could tell otherwise"
+            )
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

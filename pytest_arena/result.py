@@ -1,0 +1,82 @@
+"""What a test holds of its job after the rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, Verdict
+
+
+@dataclass
+class Result:
+    """The outcome of ``arena_rollout()``."""
+
+    record: JobRecord
+    episodes: list[Episode]
+    run_dir: Path
+    asserted: bool = field(default=False, init=False)
+    """Whether the test has asserted the thresholds."""
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """Metric → value; None where it could not be measured."""
+        return self.record.metrics
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the thresholds say."""
+        return self.record.verdict
+
+    def assert_thresholds(self) -> None:
+        """Raise AssertionError with everything worth knowing unless every threshold of the job holds."""
+        __tracebackhide__ = True
+        self.asserted = True
+        if any(not threshold.passed for threshold in self.record.thresholds):
+            raise AssertionError("\n".join(self._explain()))
+
+    def _explain(self) -> Iterator[str]:
+        record = self.record
+        failed = sum(not threshold.passed for threshold in record.thresholds)
+        yield (
+            f"job {record.job!r}: {failed} of {len(record.thresholds)} thresholds failed over "
+            f"{record.episodes['measured']} episodes"
+        )
+        for threshold in record.thresholds:
+            yield f"  {describe(threshold)}"
+        yield from self._explain_episodes()
+        yield f"  record: {self.run_dir / str(record.record_path)}"
+
+    def _explain_episodes(self, at_most: int = 8) -> Iterator[str]:
+        missed = [e for e in self.episodes if e.outcome != Outcome.SUCCESS]
+        missed.sort(key=lambda episode: episode.episode)
+        if not missed:
+            return
+        kinds = "failed episodes" if all(e.outcome == Outcome.FAILURE for e in missed) else "episodes"
+        yield f"  {kinds}: {len(missed)} of {len(self.episodes)}"
+        for episode in missed[:at_most]:
+            line = (
+                f"    episode {episode.episode}: {episode.outcome}, seed {episode.seed}, "
+                f"{episode.end_reason} after {episode.length} steps, return {episode.return_:.4g}"
+            )
+            yield line
+            for path in episode.videos.values():
+                yield f"      {self.run_dir / path}"
+        if len(missed) > at_most:
+            yield f"    … and {len(missed) - at_most} more in {self.run_dir / str(self.record.episodes_path)}"
+
+
+def describe(threshold: ThresholdResult) -> str:
+    """Return one line: mark, metric, value, interval, threshold, and whether the interval is wide."""
+    if threshold.value is None:
+        return f"✗ {threshold.metric}: not measured ({threshold.reason}), expected {threshold.expression}"
+    mark = "✓" if threshold.passed else "✗"
+    line = f"{mark} {threshold.metric} = {threshold.value:.4g}"
+    if threshold.interval is not None:
+        low, high = threshold.interval
+        line += f" (95% interval {low:.3f} to {high:.3f})"
+    line += f", expected {threshold.expression}"
+    if threshold.undecided:
+        line += "; the interval contains the bound: more episodes could tell otherwise"
+    return line

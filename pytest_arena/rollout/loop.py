@@ -1,0 +1,231 @@
+"""The loop: steps an environment through a schedule of episodes and tells the observers.
+
+No Python work is done per environment and step: rows are counted with array operations, and only rows that
+begin or end an episode cost a loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pytest_arena.policies.base import Policy
+from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
+from pytest_arena.records.directory import utc_now
+from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.rollout.deadline import Deadline
+from pytest_arena.rollout.metrics import Metric, Transition
+from pytest_arena.rollout.schedule import Schedule
+from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, Observation, Step
+
+Watch = Callable[["Loop"], None]
+"""Called after every step: progress. Must return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who is told of what happens."""
+
+    metrics: Sequence[Metric]
+    recorders: Sequence[Recorder]
+    watch: Watch | None = None
+
+
+class Loop:
+    """Runs one environment through one schedule; ``episodes`` fills as they end.
+
+    A row is *active* while it has an episode. Rows without one (parked, or waiting for a simulator's own
+    reset) are stepped with the others where the simulator knows no other way, and are not counted.
+    """
+
+    def __init__(
+        self,
+        context: RolloutContext,
+        policy: Policy,
+        schedule: Schedule,
+        observers: Observers,
+        first_steps: np.ndarray | None = None,
+    ) -> None:
+        """Prepare; *first_steps* (N,) is the number of steps that each row took before a rebuild."""
+        self.env, self.job, self.context = context.env, context.job, context
+        self.policy, self.schedule, self.observers = policy, schedule, observers
+        self.episodes: list[Episode] = []
+        self.vector_steps = 0
+        n = self.env.num_envs
+        self.row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
+        self.active = np.zeros(n, np.bool_)
+        # Next-step autoreset: these rows are reset in the next step, and then begin these episodes.
+        self._waiting = np.zeros(n, np.bool_)
+        self._following: dict[int, EpisodeStart] = {}
+        self._starts: list[EpisodeStart | None] = [None] * n
+        self._length = np.zeros(n, np.int64)
+        self._return = np.zeros(n, np.float64)
+        self._first_success = np.full(n, -1, np.int64)
+        self._measured = np.zeros(n, np.bool_)
+        self._reset_success = np.full(n, UNMEASURED, np.int8)
+        self._began_at: list[tuple[str, float]] = [("", 0.0)] * n
+        self._step_metrics = [m for m in observers.metrics if m.watches_steps]
+        self._step_recorders = [r for r in observers.recorders if r.watches_steps]
+        self._observation: Observation = None
+
+    def run(self, deadline: Deadline, max_steps: int | None = None) -> None:
+        """Step until every scheduled episode has ended, or for *max_steps* steps of the vector."""
+        for metric in self.observers.metrics:
+            metric.start(self.env, self.job)
+        self._reset_all()
+        while self._unfinished() and (max_steps is None or self.vector_steps < max_steps):
+            deadline.check()
+            action = self.policy.act(self._observation)
+            step = self.env.step(action)
+            self.vector_steps += 1
+            self._count(action, step)
+            self._observation = step.observation
+            self._next_episodes(step)
+            if self.observers.watch is not None:
+                self.observers.watch(self)
+
+    def abandon(self, error: BaseException) -> list[Episode]:
+        """Return the episodes that were running when *error* came, as errors; tells the recorders."""
+        step = EpisodeEnd(0, "exception")
+        reason = f"{type(error).__name__}: {error}"
+        abandoned = []
+        for row in np.flatnonzero(self.active):
+            episode = self._episode(int(row), step, success_at_end=None)
+            episode.outcome, episode.error = Outcome.ERROR, reason
+            abandoned.append(episode)
+            self.active[row] = False
+        return abandoned
+
+    def _unfinished(self) -> bool:
+        return bool(self.active.any() or self._waiting.any())
+
+    def _reset_all(self) -> None:
+        """Give every row its first episode, and reset."""
+        rows, starts = self._draw(range(self.env.num_envs))
+        seeds = [start.seed for start in starts]
+        caps = self.env.capabilities
+        if caps.partial_reset and len(rows) < self.env.num_envs:
+            reset = self.env.reset(np.array(rows, np.int64), seeds)
+        else:
+            # A simulator that resets all rows at once wants a seed for rows without an episode as well.
+            reset = self.env.reset(None, seeds + [0] * (self.env.num_envs - len(rows)))
+        self._observation = reset.observation
+        self._begin(rows, starts, reset.success)
+
+    def _draw(self, rows: Sequence[int] | range) -> tuple[list[int], list[EpisodeStart]]:
+        """Ask the schedule for the next episode of each row; rows that are done drop out."""
+        drawn = [(row, start) for row in rows if (start := self.schedule.next_for(row)) is not None]
+        return [row for row, _ in drawn], [start for _, start in drawn]
+
+    def _begin(self, rows: list[int], starts: list[EpisodeStart], success: np.ndarray) -> None:
+        if not rows:
+            return
+        index = np.array(rows, np.int64)
+        self.active[index] = True
+        self._waiting[index] = False
+        self._length[index] = 0
+        self._return[index] = 0.0
+        self._first_success[index] = -1
+        self._measured[index] = False
+        self._reset_success[index] = success[index]
+        now = (utc_now(), time.monotonic())
+        for row, start in zip(rows, starts, strict=True):
+            self._starts[row] = start
+            self._began_at[row] = now
+        self.policy.reset(index, [start.policy_seed for start in starts])
+        for metric in self._step_metrics:
+            metric.reset(index, self._observation)
+        for recorder in self.observers.recorders:
+            recorder.on_reset(index, starts, self._observation)
+
+    def _count(self, action: Action, step: Step) -> None:
+        counted = self.active & step.valid
+        self._length += counted
+        self.row_steps += counted
+        np.add(self._return, step.reward, out=self._return, where=counted)
+        self._measured |= counted & (step.success != UNMEASURED)
+        newly = counted & (step.success == 1) & (self._first_success < 0)
+        if newly.any():
+            self._first_success[newly] = self._length[newly]
+        if self._step_metrics or self._step_recorders:
+            self._show(np.flatnonzero(counted), action, step)
+        for end in step.ends:
+            if counted[end.env_idx]:
+                self._finish(end, step)
+
+    def _show(self, rows: np.ndarray, action: Action, step: Step) -> None:
+        if self._step_metrics:
+            transition = Transition.of(rows, self._observation, action, step)
+            for metric in self._step_metrics:
+                metric.step(transition)
+        for recorder in self._step_recorders:
+            recorder.on_step(rows, action, step)
+
+    def _finish(self, end: EpisodeEnd, step: Step) -> None:
+        row = end.env_idx
+        at_end = int(step.success[row])
+        episode = self._episode(row, end, None if at_end == UNMEASURED else bool(at_end))
+        self.active[row] = False
+        for metric in self.observers.metrics:
+            episode.metrics[metric.name] = metric.end(row, episode)
+        for recorder in self.observers.recorders:
+            recorder.on_end(row, episode)
+        self.episodes.append(episode)
+
+    def _episode(self, row: int, end: EpisodeEnd, success_at_end: bool | None) -> Episode:
+        start, (started_at, began) = self._starts[row], self._began_at[row]
+        assert start is not None, "an active row has an episode"
+        once: bool | None = bool(self._first_success[row] >= 0)
+        if not once and not self._measured[row]:
+            once = None
+        success = once if self.job.success.when == "once" else success_at_end
+        at_reset = int(self._reset_success[row])
+        length, steps = int(self._length[row]), int(self.row_steps[row])
+        return Episode(
+            job=self.context.label,
+            attempt=self.context.attempt,
+            rebuild=start.rebuild,
+            episode=start.episode,
+            seed=start.seed,
+            env_idx=row,
+            start_step=steps - length,
+            end_step=steps - 1,
+            length=length,
+            outcome=_outcome(success),
+            success_once=once,
+            success_at_end=success_at_end,
+            success_at_reset=None if at_reset == UNMEASURED else bool(at_reset),
+            return_=float(self._return[row]),
+            end_reason=end.reason,
+            started_at=started_at,
+            wall_time_seconds=round(time.monotonic() - began, 6),
+            time_to_success=int(self._first_success[row]) if once else None,
+        )
+
+    def _next_episodes(self, step: Step) -> None:
+        """Give rows that ended their next episode, in whichever way the simulator resets."""
+        if self._waiting.any():  # next-step autoreset: these rows were reset in this step
+            fresh = [int(row) for row in np.flatnonzero(self._waiting & ~step.valid)]
+            self._begin(fresh, [self._following[row] for row in fresh], step.success)
+        if not step.ends:
+            return
+        rows, starts = self._draw([end.env_idx for end in step.ends])
+        autoreset = self.env.capabilities.autoreset
+        if autoreset == "next_step":
+            self._waiting[rows] = True
+            self._following.update(zip(rows, starts, strict=True))
+        elif autoreset == "same_step":
+            self._begin(rows, starts, np.full(self.env.num_envs, UNMEASURED, np.int8))
+        elif rows:
+            reset = self.env.reset(np.array(rows, np.int64), [start.seed for start in starts])
+            self._observation = reset.observation
+            self._begin(rows, starts, reset.success)
+
+
+def _outcome(success: bool | None) -> Outcome:
+    if success is None:
+        return Outcome.UNKNOWN
+    return Outcome.SUCCESS if success else Outcome.FAILURE

@@ -1,0 +1,182 @@
+"""Metrics: a value per episode, then one number per job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
+
+Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
+
+_REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
+    "rate": lambda values: float(np.mean(values)),
+    "mean": lambda values: float(np.mean(values)),
+    "median": lambda values: float(np.median(values)),
+    "max": max,
+    "min": min,
+    "sum": math.fsum,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step as a metric sees it. Arrays have all N rows; only ``rows`` took a counted step."""
+
+    rows: IndexArray
+    observation: Observation
+    """What the policy saw."""
+    action: Action
+    step: Step
+    reached: Observation
+    """The observation after the step, before any reset."""
+    reached_rows: IndexArray
+    """``rows`` less those that ended in a simulator that cannot give their terminal observation."""
+
+    @classmethod
+    def of(cls, rows: IndexArray, observation: Observation, action: Action, step: Step) -> Transition:
+        """Make the transition of *step*; *rows* took it."""
+        if not step.ends:
+            return cls(rows, observation, action, step, step.observation, rows)
+        if step.terminal_observation is not None:
+            return cls(rows, observation, action, step, step.terminal_observation, rows)
+        ended = [end.env_idx for end in step.ends]
+        reached_rows = np.setdiff1d(rows, ended)
+        return cls(rows, observation, action, step, step.observation, reached_rows)
+
+
+class Metric:
+    """Base of metrics. Override `end`; a metric that watches steps also overrides `reset` and `step`.
+
+    A hard limit is ``reduction = "max"`` over a value that is itself the maximum over an episode's steps:
+    one violation then fails its threshold.
+    """
+
+    name: str
+    unit: ClassVar[str] = ""
+    """E.g. ``"m/s"``; ``"steps"``; empty for pure numbers."""
+    direction: ClassVar[Literal["higher", "lower"] | None] = None
+    """Which values are better; None where neither is."""
+    reduction: ClassVar[Reduction] = "mean"
+    """How the episodes' values become the job's; ``rate`` is the mean of zeros and ones, with an interval."""
+    skips_missing: ClassVar[bool] = False
+    """Whether episodes without a value are left out; else one of them makes the metric null."""
+    watches_steps: ClassVar[bool] = False
+    """Whether `step` wants to be called: the loop spends nothing on a metric that does not watch."""
+
+    def start(self, env: SimEnv, job: Job) -> None:
+        """Begin with a new environment of ``env.num_envs`` rows."""
+
+    def reset(self, rows: IndexArray, observation: Observation) -> None:
+        """These rows begin an episode; *observation* has all N rows."""
+
+    def step(self, transition: Transition) -> None:
+        """Take in one step of all rows."""
+
+    def end(self, row: int, episode: Episode) -> float | None:
+        """Return the value of the episode that ended in *row*; None where it could not be measured."""
+        raise NotImplementedError
+
+
+class _FromEpisode(Metric):
+    """A metric that the episode's record already holds."""
+
+    def __init__(self, name: str, read: Callable[[Episode], float | bool | int | None]) -> None:
+        self.name = name
+        self._read = read
+
+    def end(self, row: int, episode: Episode) -> float | None:
+        """Return the recorded value as a float."""
+        value = self._read(episode)
+        return None if value is None else float(value)
+
+
+class _Rate(_FromEpisode):
+    direction = "higher"
+    reduction = "rate"
+
+
+class _EpisodeLength(_FromEpisode):
+    unit = "steps"
+    direction = "lower"
+
+
+class _Return(_FromEpisode):
+    direction = "higher"
+
+
+class _TimeToSuccess(_FromEpisode):
+    unit = "steps"
+    direction = "lower"
+    skips_missing = True
+
+
+def _succeeded(episode: Episode) -> bool | None:
+    known = {Outcome.SUCCESS: True, Outcome.FAILURE: False}
+    return known.get(episode.outcome)
+
+
+def standard_metrics() -> list[Metric]:
+    """Return the metrics that every job has."""
+    return [
+        _Rate("success_rate", _succeeded),
+        _Rate("success_at_end_rate", lambda episode: episode.success_at_end),
+        _EpisodeLength("episode_length", lambda episode: episode.length),
+        _Return("return", lambda episode: episode.return_),
+        _TimeToSuccess("time_to_success", lambda episode: episode.time_to_success),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """The job's numbers."""
+
+    values: dict[str, float | None]
+    counts: dict[str, tuple[int, int]]
+    """Rate -> (successes, episodes), for intervals."""
+    unmeasured: dict[str, str]
+    """Metric -> why it is None."""
+
+
+def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Reduced:
+    """Reduce each metric over the measured *episodes*, in episode order.
+
+    A value that is missing or not finite makes its metric None with a reason, unless the metric skips
+    missing ones: a mean over what happened to be measurable is not the mean over the episodes.
+    """
+    reduced = Reduced({}, {}, {})
+    measured = [e for e in sorted(episodes, key=lambda e: e.episode) if e.outcome != Outcome.ERROR]
+    for metric in metrics:
+        values = [(e.episode, e.metrics.get(metric.name)) for e in measured]
+        known = [value for _, value in values if value is not None]
+        reason = _why_unmeasured(metric, values, known)
+        if reason is not None:
+            reduced.values[metric.name] = None
+            reduced.unmeasured[metric.name] = reason
+            continue
+        reduced.values[metric.name] = _REDUCE[metric.reduction](known)
+        if metric.reduction == "rate":
+            reduced.counts[metric.name] = (sum(value > 0.5 for value in known), len(known))
+    return reduced
+
+
+def _why_unmeasured(
+    metric: Metric, values: Sequence[tuple[int, float | None]], known: Sequence[float]
+) -> str | None:
+    if not values:
+        return "no episode finished"
+    for episode, value in values:
+        if value is not None and not math.isfinite(value):
+            return f"not a finite number in episode {episode}"
+    if not known:
+        return f"not measured in any of {len(values)} episodes"
+    if len(known) < len(values) and not metric.skips_missing:
+        missing = [episode for episode, value in values if value is None]
+        return f"not measured in {len(missing)} of {len(values)} episodes, first in {missing[0]}"
+    return None

@@ -1,0 +1,87 @@
+"""Which episode runs where, with which seed. All of it is decided before the first step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from pytest_arena.recorders.base import EpisodeStart
+
+
+def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
+    """Return the 32-bit seeds of one episode: the environment's and the policy's.
+
+    They depend on the job's seed, the rebuild and the episode's index only: spawned from
+    `numpy.random.SeedSequence`, whose children are independent of each other and stable over versions.
+    """
+    sequence = np.random.SeedSequence(job_seed, spawn_key=(rebuild, episode))
+    environment, policy = sequence.generate_state(2, np.uint32)
+    return int(environment), int(policy)
+
+
+def split_episodes(episodes: int, rebuilds: int) -> list[range]:
+    """Split episodes 0 … M-1 over rebuilds as evenly as possible, larger shares first: 5 over 2 → 3, 2."""
+    share, extra = divmod(episodes, rebuilds)
+    ranges, start = [], 0
+    for rebuild in range(rebuilds):
+        stop = start + share + (rebuild < extra)
+        ranges.append(range(start, stop))
+        start = stop
+    return ranges
+
+
+class Schedule(Protocol):
+    """Gives a free row its next episode."""
+
+    def next_for(self, row: int) -> EpisodeStart | None:
+        """Return the episode that *row* runs next; None when it has run all of its own."""
+
+
+class QueueSchedule:
+    """A free row takes the next episode of the list: right where a seed alone decides an episode.
+
+    The list is fixed, every listed episode runs to its end, so which row ran it carries no information.
+    """
+
+    def __init__(self, starts: Iterable[EpisodeStart]) -> None:
+        self._starts: Iterator[EpisodeStart] = iter(starts)
+
+    def next_for(self, row: int) -> EpisodeStart | None:
+        """Return the next episode of the list, whichever row asks."""
+        return next(self._starts, None)
+
+
+class QuotaSchedule:
+    """Row i runs episodes i, i+N, i+2N …: for simulators whose rows share one stream of random numbers.
+
+    A queue would give more episodes to rows whose episodes are short, which favours short episodes.
+    """
+
+    def __init__(self, starts: Iterable[EpisodeStart], num_envs: int) -> None:
+        self._queues: list[deque[EpisodeStart]] = [deque() for _ in range(num_envs)]
+        for index, start in enumerate(starts):
+            self._queues[index % num_envs].append(start)
+
+    def next_for(self, row: int) -> EpisodeStart | None:
+        """Return the next episode of this row's own quota."""
+        queue = self._queues[row]
+        return queue.popleft() if queue else None
+
+
+def fixed_schedule(episodes: range, *, job_seed: int, rebuild: int, num_envs: int, seeded: bool) -> Schedule:
+    """Return the schedule that runs exactly *episodes*; *seeded*: a seed alone decides an episode."""
+    starts = _starts(episodes, job_seed, rebuild)
+    return QueueSchedule(starts) if seeded else QuotaSchedule(starts, num_envs)
+
+
+def open_schedule(episodes: Iterator[int], *, job_seed: int, rebuild: int) -> Schedule:
+    """Return the schedule of ``steps`` mode: rows begin *episodes* until the steps are used up."""
+    return QueueSchedule(_starts(episodes, job_seed, rebuild))
+
+
+def _starts(episodes: Iterable[int], job_seed: int, rebuild: int) -> Iterator[EpisodeStart]:
+    for episode in episodes:
+        yield EpisodeStart(episode, rebuild, *episode_seeds(job_seed, rebuild, episode))

@@ -1,0 +1,327 @@
+"""Gymnasium: any registered environment through a vector environment, in all three autoreset modes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
+from pytest_arena.jobs.model import Job, Model, Success
+from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
+from pytest_arena.simulators.base import (
+    UNMEASURED,
+    Action,
+    BoolArray,
+    Capabilities,
+    EpisodeEnd,
+    Frames,
+    IndexArray,
+    Observation,
+    Parking,
+    Reset,
+    SimEnv,
+    Simulator,
+    Step,
+    SuccessArray,
+)
+
+SUCCESS_KEYS = ("success", "is_success")
+"""Where environments of this family report success, in the order of looking."""
+RENDER_CAMERA = "render"
+"""The only camera of a gymnasium environment: its own `render`."""
+
+Autoreset = Literal["manual", "next_step", "same_step"]
+_MODES: dict[Autoreset, AutoresetMode] = {
+    "manual": AutoresetMode.DISABLED,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "same_step": AutoresetMode.SAME_STEP,
+}
+_NAMES = {mode: name for name, mode in _MODES.items()}
+
+
+class GymnasiumOptions(Model):
+    """``environment.options`` of this simulator."""
+
+    vectorization: Literal["sync", "async", "vector_entry_point"] | None = Field(
+        default=None, description="how rows run; default: sync, whose numbers do not depend on num_envs"
+    )
+    autoreset: Autoreset = Field(default="manual", description="for sync and async")
+    make: dict[str, Any] = Field(default_factory=dict, description="arguments of gymnasium.make")
+    modules: tuple[str, ...] = Field(
+        default=(), strict=False, description="imported first, to register environments"
+    )
+
+
+class GymnasiumEnv(SimEnv):
+    """Adapts a gymnasium `VectorEnv`.
+
+    In manual mode a row that ended is parked. `VectorEnv.step` cannot leave a row out, so a parked row is
+    reset once without a seed and stepped along, uncounted; this happens only while the last episodes of a
+    job end.
+    """
+
+    def __init__(
+        self, vec: VectorEnv[Any, Any, Any], success: Success | None = None, cameras: Sequence[str] = ()
+    ) -> None:
+        self._vec, self._base = vec, vec.unwrapped
+        self.num_envs, self.device = vec.num_envs, "cpu"
+        self.single_action_space = vec.single_action_space
+        self.single_observation_space = vec.single_observation_space
+        self.cameras = tuple(cameras)
+        self.step_dt = _step_dt(self._base)
+        self.max_episode_steps = _horizon(self._base)
+        self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
+        mode = vec.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self._mode: Autoreset = _NAMES[AutoresetMode(mode)]
+        seedable = isinstance(self._base, (SyncVectorEnv, AsyncVectorEnv))
+        self.capabilities = Capabilities(
+            autoreset=self._mode,
+            terminal_observation=True,
+            terminal_frame=self._mode != "same_step",
+            partial_reset=self._mode == "manual",
+            episode_seeds=seedable and self._mode == "manual",
+            deterministic=not getattr(vec.spec, "nondeterministic", False),
+        )
+        self._seedable = seedable
+        self._copies = seedable and bool(getattr(self._base, "copy", False))
+        self._success = success or Success()
+        self._success_keys = (self._success.info_key,) if self._success.info_key else SUCCESS_KEYS
+        self._success_of = _import_callable(self._success.callable) if self._success.callable else None
+        self._parking = Parking.all_of(self.num_envs)
+        self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
+        self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
+        self._begun = self._closed = False
+
+    @property
+    def unwrapped(self) -> Any:
+        """The vector environment."""
+        return self._vec
+
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
+        """Reset rows; in the automatic modes only all of them at once."""
+        if env_ids is None:
+            env_ids = np.arange(self.num_envs)
+            observation, info = self._vec.reset(seed=self._full_seeds(seeds))
+        else:
+            mask = np.zeros(self.num_envs, np.bool_)
+            mask[env_ids] = True
+            by_row: list[int | None] | None = None
+            if seeds is not None and self.capabilities.episode_seeds:
+                by_row = [None] * self.num_envs
+                for row, seed in zip(env_ids, seeds, strict=True):
+                    by_row[int(row)] = seed
+            # The first reset must be of all rows: a batch of observations needs one of each.
+            options = {"reset_mask": mask} if self._begun else None
+            self._stale &= self._begun
+            observation, info = self._vec.reset(seed=by_row, options=options)  # type: ignore[arg-type]
+        self._begun = True
+        self._parking.release(env_ids)
+        self._stale[env_ids] = False
+        self._resetting[:] = False
+        return Reset(self._own(observation), self._read_success(info))
+
+    def step(self, actions: Action) -> Step:
+        """Step all rows; parked ones along with the others."""
+        if self._mode == "manual" and self._parking.any and self._stale.any():
+            self._vec.reset(options={"reset_mask": self._stale.copy()})
+            self._stale[:] = False
+        observation, reward, terminated, truncated, info = self._vec.step(to_numpy(actions))
+        observation = self._own(observation)
+        terminated = np.array(terminated, np.bool_)
+        truncated = np.array(truncated, np.bool_)
+        valid = ~self._parking.parked if self._mode == "manual" else ~self._resetting
+        done = (terminated | truncated) & valid
+        success = self._read_success(info)
+        ends: tuple[EpisodeEnd, ...] = ()
+        terminal = None
+        if self._mode == "manual" and self._parking.any:
+            self._stale |= self._parking.parked & (terminated | truncated)
+        self._resetting = done if self._mode == "next_step" else self._resetting
+        if done.any():
+            if self._mode == "same_step":
+                terminal = self._final_observation(observation, info, done)
+                success = np.where(done, self._read_success(info.get("final_info", {})), success)
+            else:
+                terminal = observation
+            ends = self._ends(done, terminated, success)
+            if self._mode == "manual":
+                self._parking.park(done)
+                self._stale |= done
+        return Step(
+            observation=observation,
+            reward=np.array(reward, np.float64),
+            terminated=terminated,
+            truncated=truncated,
+            valid=valid,
+            success=success,
+            ends=ends,
+            terminal_observation=terminal,
+        )
+
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return what `render` shows for the rows; only their images are made in a sync environment."""
+        if not self.cameras:
+            return {}
+        if isinstance(self._base, SyncVectorEnv):
+            images = [self._base.envs[row].render() for row in env_ids]
+        else:
+            rendered = self._vec.render()
+            if rendered is None:
+                raise RecordingError("the environment's render() returned nothing")
+            images = [rendered[row] for row in env_ids]
+        return {RENDER_CAMERA: np.stack([np.asarray(image) for image in images])}
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        if not self._closed:
+            self._closed = True
+            self._vec.close()
+
+    def _full_seeds(self, seeds: Sequence[int] | None) -> Any:
+        if seeds is None:
+            return None
+        # A vector environment of another package may know one seed only, the first one for all rows.
+        return list(seeds) if self._seedable else seeds[0]
+
+    def _own(self, observation: Observation) -> Observation:
+        return observation if self._copies else copy_rows(observation)
+
+    def _read_success(self, info: Mapping[str, Any]) -> SuccessArray:
+        """Read success of all rows; the mask ``_key`` tells where an info value is no filler."""
+        success = np.full(self.num_envs, UNMEASURED, np.int8)
+        if self._success_of is not None:
+            return np.asarray(self._success_of(self._vec)).astype(np.bool_).astype(np.int8)
+        for key in self._success_keys:
+            if key in info:
+                mask = np.asarray(info.get(f"_{key}", True), np.bool_)
+                values = np.asarray(info[key])
+                if values.dtype == object:
+                    values = np.array([bool(value) for value in values])
+                return np.where(mask, values > 0.5, UNMEASURED).astype(np.int8)
+        return success
+
+    def _final_observation(
+        self, observation: Observation, info: Mapping[str, Any], done: BoolArray
+    ) -> Observation:
+        rows = np.flatnonzero(done)
+        return replace_rows(observation, rows, [info["final_obs"][row] for row in rows])
+
+    def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
+        return tuple(
+            EpisodeEnd(int(row), _reason(bool(terminated[row]), success[row] == 1))
+            for row in np.flatnonzero(done)
+        )
+
+
+def _reason(terminated: bool, success: bool) -> str:
+    if not terminated:
+        return "time_out"
+    return "success" if success else "terminated"
+
+
+class GymnasiumSimulator(Simulator):
+    """``simulator: gymnasium``."""
+
+    name = "gymnasium"
+    Options = GymnasiumOptions
+
+    def validate(self, job: Job) -> None:
+        """Check cameras and variations, and that the id is registered where its modules say so."""
+        for camera in job.environment.cameras:
+            if camera != RENDER_CAMERA:
+                raise job.problem(
+                    ("environment", "cameras", camera),
+                    f"expected {RENDER_CAMERA!r}, the only camera of a gymnasium environment, got {camera!r}",
+                )
+        if job.environment.variations:
+            raise job.problem(("environment", "variations"), "gymnasium environments have no variations")
+        if job.environment.device not in (None, "cpu"):
+            raise job.problem(("environment", "device"), f"expected cpu, got {job.environment.device!r}")
+        if job.success.term is not None:
+            raise job.problem(
+                ("success", "term"),
+                "gymnasium environments have no termination terms: use info_key or callable",
+            )
+        options = GymnasiumOptions.model_validate(job.environment.options)
+        for module in options.modules:
+            _import_module(job, module)
+        try:
+            gymnasium.spec(job.environment.id)
+        except ModuleNotFoundError as error:
+            raise job.problem(("environment", "id"), f"cannot import the module of the id: {error}") from None
+        except gymnasium.error.Error as error:
+            raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
+
+    def environment_key(self, job: Job) -> Hashable:
+        """Environments that seed rows by themselves are the same for any job seed."""
+        return super().environment_key(job)
+
+    def make(self, job: Job) -> SimEnv:
+        """Build the vector environment."""
+        options = GymnasiumOptions.model_validate(job.environment.options)
+        kwargs: dict[str, Any] = dict(options.make)
+        if job.environment.max_episode_steps is not None:
+            kwargs["max_episode_steps"] = job.environment.max_episode_steps
+        if job.environment.cameras:
+            kwargs["render_mode"] = "rgb_array"
+        mode = options.vectorization
+        if mode is None:
+            # Rows of a package's own vector class share one stream of random numbers: numbers would change
+            # with num_envs. It is used only where asked for, or where there is nothing else.
+            only_vector = gymnasium.spec(job.environment.id).entry_point is None
+            mode = "vector_entry_point" if only_vector else "sync"
+        if mode in ("sync", "async"):
+            kwargs["vector_kwargs"] = {"autoreset_mode": _MODES[options.autoreset]}
+        try:
+            vec = gymnasium.make_vec(
+                job.environment.id, job.environment.num_envs, vectorization_mode=mode, **kwargs
+            )
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise MissingDependencyError(f"environment {job.environment.id}: {error}") from error
+        return GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
+
+
+def _import_module(job: Job, module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise job.problem(
+            ("environment", "options", "modules"), f"cannot import {module!r}: {error}"
+        ) from None
+
+
+def _import_callable(path: str) -> Any:
+    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    found = getattr(importlib.import_module(module), name, None)
+    if not callable(found):
+        raise EvaluationError(f"success.callable: {path!r} is not a function")
+    return found
+
+
+def _step_dt(base: Any) -> float:
+    env = base.envs[0].unwrapped if isinstance(base, SyncVectorEnv) else base
+    dt = getattr(env, "dt", None)
+    if isinstance(dt, (int, float)) and dt > 0:
+        return float(dt)
+    fps = env.metadata.get("render_fps") if isinstance(getattr(env, "metadata", None), dict) else None
+    return 1.0 / fps if fps else 0.0
+
+
+def _horizon(base: Any) -> int | None:
+    for holder in (*getattr(base, "envs", ())[:1], base):
+        steps = getattr(getattr(holder, "spec", None), "max_episode_steps", None)
+        if steps is not None:
+            return int(steps)
+    return None
+
+
+FrameArray = NDArray[np.uint8]

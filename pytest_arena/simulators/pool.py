@@ -1,0 +1,65 @@
+"""The one-slot pool: a process holds at most one app and one environment, and both outlive jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from pytest_arena.errors import EvaluationError
+from pytest_arena.jobs.model import Job
+from pytest_arena.simulators.base import SimEnv, Simulator
+from pytest_arena.simulators.registry import find_simulator
+
+
+class EnvironmentPool:
+    """Gives jobs their environment, and builds a new one only when it must."""
+
+    def __init__(self) -> None:
+        self._env: SimEnv | None = None
+        self._key: Hashable = None
+        self._launched: tuple[Simulator, Hashable] | None = None
+
+    def get(self, job: Job, *, fresh: bool = False) -> SimEnv:
+        """Return the environment of *job*; *fresh* builds it anew in any case.
+
+        Raises:
+            EvaluationError: the job needs an app that differs from the one this process has started.
+            MissingDependencyError: the simulator is not installed.
+        """
+        simulator = find_simulator(job)
+        self._launch(simulator, job)
+        key = simulator.environment_key(job)
+        if self._env is None or fresh or key != self._key:
+            self.clear()
+            self._env = simulator.make(job)
+            self._key = key
+        return self._env
+
+    def holds(self, env: SimEnv) -> bool:
+        """Whether *env* is the pool's own environment."""
+        return env is self._env
+
+    def clear(self) -> None:
+        """Close the environment; the app stays."""
+        env, self._env, self._key = self._env, None, None
+        if env is not None:
+            env.close()
+
+    def shutdown(self, exit_code: int) -> None:
+        """Close the environment, then the app. May end the process."""
+        self.clear()
+        if self._launched is not None:
+            simulator, self._launched = self._launched[0], None
+            simulator.shutdown(exit_code)
+
+    def _launch(self, simulator: Simulator, job: Job) -> None:
+        key = simulator.launch_key(job)
+        if self._launched is None or (self._launched[0] is not simulator and key is None):
+            simulator.launch(job)
+            if self._launched is None and key is not None:
+                self._launched = (simulator, key)
+        elif key is not None and self._launched != (simulator, key):
+            raise EvaluationError(
+                f"job {job.name!r} needs {job.simulator} started with {key!r}, but this process has "
+                f"started {self._launched[0].name} with {self._launched[1]!r}, and an app can be started "
+                "only once a process: run such jobs with -n, each in a worker of its own"
+            )

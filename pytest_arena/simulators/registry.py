@@ -1,0 +1,62 @@
+"""Simulators by name: our own, and those of other packages (entry point ``pytest_arena.simulators``)."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+
+from pydantic import ValidationError
+
+from pytest_arena.errors import did_you_mean
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.words import plain_error
+from pytest_arena.simulators.base import Simulator
+
+ENTRY_POINT_GROUP = "pytest_arena.simulators"
+
+BUILT_IN = {
+    "gymnasium": "pytest_arena.simulators.gymnasium:GymnasiumSimulator",
+    "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena:IsaacLabArenaSimulator",
+    "metaworld": "pytest_arena.simulators.metaworld:MetaworldSimulator",
+}
+
+
+@cache
+def _targets() -> dict[str, str]:
+    found = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**found, **BUILT_IN}
+
+
+@cache
+def _load(target: str) -> Simulator:
+    module, _, name = target.partition(":")
+    simulator: Simulator = getattr(importlib.import_module(module), name)()
+    return simulator
+
+
+def simulator_names() -> list[str]:
+    """Return the names of all known simulators."""
+    return sorted(_targets())
+
+
+def find_simulator(job: Job) -> Simulator:
+    """Return the job's simulator, one object a process; `JobFileError` for an unknown name."""
+    target = _targets().get(job.simulator)
+    if target is None:
+        known = ", ".join(simulator_names())
+        hint = did_you_mean(job.simulator, simulator_names())
+        raise job.problem(("simulator",), f"expected one of {known}, got {job.simulator!r}{hint}")
+    return _load(target)
+
+
+def validate_simulation(job: Job) -> Simulator:
+    """Check everything of *job* that its simulator can judge without simulating; returns the simulator."""
+    simulator = find_simulator(job)
+    try:
+        simulator.Options.model_validate(job.environment.options)
+    except ValidationError as error:
+        key, expectation = plain_error(error, simulator.Options)
+        raise job.problem(("environment", "options", *key), expectation) from None
+    simulator.validate(job)
+    return simulator

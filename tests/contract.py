@@ -1,0 +1,141 @@
+"""What every adapter must do, as tests: subclass `SimEnvContract` and give it environments."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_arena.simulators.base import SimEnv
+
+
+def snapshot(value: Any) -> Any:
+    """Return a deep copy that later steps cannot change."""
+    return copy.deepcopy(value)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(np.array_equal(np.asarray(a), np.asarray(b)))
+
+
+class SimEnvContract:
+    """Holds for any simulator. ``steps`` must be enough for some episodes to end."""
+
+    steps = 60
+
+    @pytest.fixture
+    def env(self) -> Any:
+        raise NotImplementedError
+
+    def actions(self, env: SimEnv) -> Any:
+        space = env.single_action_space
+        space.seed(0)
+        return np.stack([space.sample() for _ in range(env.num_envs)])
+
+    def begin(self, env: SimEnv) -> Any:
+        return env.reset(None, list(range(env.num_envs)))
+
+    def play(self, env: SimEnv, steps: int) -> Any:
+        """Yield the steps of a run that resets ended rows as the environment wants it."""
+        self.begin(env)
+        for _ in range(steps):
+            step = env.step(self.actions(env))
+            yield step
+            if env.capabilities.autoreset == "manual" and step.ends:
+                rows = np.array([end.env_idx for end in step.ends])
+                env.reset(rows, [7] * len(rows))
+
+    def test_shapes_and_dtypes(self, env: SimEnv) -> None:
+        n = env.num_envs
+        reset = self.begin(env)
+        assert reset.success.shape == (n,)
+        assert reset.success.dtype == np.int8
+        for step in self.play(env, 3):
+            assert step.reward.shape == (n,)
+            assert step.reward.dtype == np.float64
+            for flags in (step.terminated, step.truncated, step.valid):
+                assert flags.shape == (n,)
+                assert flags.dtype == np.bool_
+            assert set(np.unique(step.success)) <= {-1, 0, 1}
+
+    def test_what_was_returned_never_changes(self, env: SimEnv) -> None:
+        kept: list[tuple[Any, Any]] = []
+        for step in self.play(env, self.steps):
+            parts = (step.observation, step.reward, step.terminated, step.truncated, step.valid, step.success)
+            kept.append((parts, snapshot(parts)))
+            if step.terminal_observation is not None:
+                kept.append(((step.terminal_observation,), snapshot((step.terminal_observation,))))
+        for parts, copied in kept:
+            assert same(parts, copied)
+
+    def test_ended_rows_say_so_once(self, env: SimEnv) -> None:
+        ended = 0
+        for step in self.play(env, self.steps):
+            rows = [end.env_idx for end in step.ends]
+            assert len(rows) == len(set(rows))
+            assert all(step.valid[row] for row in rows)
+            assert all(step.terminated[row] or step.truncated[row] for row in rows)
+            assert all(isinstance(end.reason, str) and end.reason for end in step.ends)
+            assert (step.terminal_observation is not None) == (
+                bool(rows) and env.capabilities.terminal_observation
+            )
+            ended += len(rows)
+        assert ended, "the contract needs episodes that end"
+
+    def test_a_row_that_ended_waits_for_its_reset(self, env: SimEnv) -> None:
+        if env.capabilities.autoreset != "manual":
+            pytest.skip("resets by itself")
+        self.begin(env)
+        parked: set[int] = set()
+        for _ in range(self.steps):
+            step = env.step(self.actions(env))
+            assert not any(step.valid[row] for row in parked)
+            assert not parked & {end.env_idx for end in step.ends}
+            parked |= {end.env_idx for end in step.ends}
+        assert parked
+        env.reset(np.array(sorted(parked)), [1] * len(parked))
+        assert env.step(self.actions(env)).valid[sorted(parked)].all()
+
+    def test_the_seed_decides_the_episode(self, env: SimEnv) -> None:
+        if not (env.capabilities.episode_seeds and env.capabilities.deterministic):
+            pytest.skip("no seeds per episode")
+        last = env.num_envs - 1
+        self.begin(env)
+        first = [self.row(env, step, last) for step in [env.reset(np.array([last]), [5])]]
+        first += [self.row(env, env.step(self.actions(env) * 0), last) for _ in range(3)]
+        env.reset(np.array([0]), [9])
+        again = [self.row(env, env.reset(np.array([last]), [5]), last)]
+        again += [self.row(env, env.step(self.actions(env) * 0), last) for _ in range(3)]
+        assert same(first, again)
+
+    def row(self, env: SimEnv, moment: Any, row: int) -> Any:
+        observation = moment.observation
+        if isinstance(observation, dict):
+            return {key: np.array(value[row]) for key, value in observation.items()}
+        return np.array(observation[row])
+
+    def test_frames_are_owned_and_only_of_the_rows_asked_for(self, env: SimEnv) -> None:
+        if not env.cameras:
+            pytest.skip("no camera")
+        self.begin(env)
+        frames = env.frames(np.array([env.num_envs - 1]))
+        assert set(frames) == set(env.cameras)
+        copied = {camera: image.copy() for camera, image in frames.items()}
+        for image in frames.values():
+            assert image.dtype == np.uint8
+            assert image.ndim == 4
+            assert image.shape[0] == 1
+            assert image.shape[3] == 3
+        env.step(self.actions(env))
+        env.frames(np.arange(env.num_envs))
+        assert all(np.array_equal(frames[camera], copied[camera]) for camera in frames)
+
+    def test_close_twice(self, env: SimEnv) -> None:
+        env.close()
+        env.close()

@@ -1,0 +1,456 @@
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from pytest_arena.recorders import encoder as encoder_module
+from pytest_arena.recorders.encoder import (
+    KEYFRAME_INTERVAL,
+    QUEUE_FRAMES,
+    THREADS,
+    Encoder,
+    Film,
+    Mp4File,
+)
+
+HANG = 60.0
+"""Seconds after which a test that waits for a thread is considered hung; nothing is asserted about time."""
+
+
+def grey(level: int, height: int = 32, width: int = 32) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def level_of(step: int) -> int:
+    return 20 + 8 * (step % 25)
+
+
+def boxes(path: Path) -> list[str]:
+    """Names of the top-level boxes of an mp4 file, in order."""
+    data, at, names = path.read_bytes(), 0, []
+    while at < len(data):
+        size, name = struct.unpack(">I4s", data[at : at + 8])
+        names.append(name.decode())
+        at += size
+    return names
+
+
+def decode(path: Path) -> tuple[Any, list[av.VideoFrame]]:
+    with av.open(str(path), format="mp4") as film:
+        stream = film.streams.video[0]
+        frames = list(film.decode(stream))
+        facts = {
+            "codec": stream.codec_context.name,
+            "profile": stream.codec_context.profile,
+            "pix_fmt": stream.codec_context.pix_fmt,
+            "size": (stream.codec_context.width, stream.codec_context.height),
+            "rate": stream.average_rate,
+            "frames": stream.frames,
+            "colorspace": stream.codec_context.colorspace,
+        }
+    return facts, frames
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert [t.name for t in threading.enumerate() if t.name.startswith("arena-encoder")] == []
+
+
+@pytest.fixture
+def encoder() -> Iterator[Encoder]:
+    made = Encoder()
+    yield made
+    made.close()
+
+
+def shoot(film: Film, frames: int) -> None:
+    for step in range(frames):
+        film.add(grey(level_of(step)))
+    film.finish()
+
+
+@pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 73, 100, 430])
+def test_frames_in_are_frames_out_in_order_and_on_time(tmp_path: Path, encoder: Encoder, count: int) -> None:
+    film = encoder.film(tmp_path / "a.mp4", fps=20)
+    shoot(film, count)
+    encoder.close()
+    assert (film.error, film.published, film.frames) == (None, True, count)
+    facts, frames = decode(film.path)
+    assert facts["frames"] == len(frames) == count
+    assert facts["rate"] == 20
+    for step, frame in enumerate(frames):
+        assert frame.time == pytest.approx(step / 20)
+        assert abs(frame.to_ndarray(format="rgb24").mean() - level_of(step)) < 3
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(255, 255, (256, 256)), (64, 33, (34, 64)), (17, 16, (16, 18))]
+)
+def test_odd_sides_are_padded_by_their_last_pixel(
+    tmp_path: Path, encoder: Encoder, height: int, width: int, expected: tuple[int, int]
+) -> None:
+    ramp = np.linspace(30, 220, width, dtype=np.uint8)
+    image = np.repeat(np.broadcast_to(ramp, (height, width))[:, :, None], 3, axis=2).copy()
+    film = encoder.film(tmp_path / "odd.mp4", fps=30)
+    for _ in range(5):
+        film.add(image)
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert facts["size"] == expected
+    assert facts["pix_fmt"] == "yuv420p"
+    last = frames[-1].to_ndarray(format="rgb24").astype(int)
+    assert abs(last[:, -1].mean() - 220) < 6, "the padding repeats the edge, it is not black"
+    assert abs(last[-1, 0].mean() - 30) < 6
+
+
+def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    shoot(film, 65)
+    encoder.close()
+    found = boxes(film.path)
+    assert found.index("moov") < found.index("mdat"), "faststart: the index comes first"
+    assert "moof" not in found
+    facts, frames = decode(film.path)
+    assert facts["codec"] == "h264"
+    assert facts["profile"] == "High"
+    assert facts["pix_fmt"] == "yuv420p"
+    assert facts["colorspace"] == 6, "says that it is BT.601"
+    keys = [i for i, frame in enumerate(frames) if frame.key_frame]
+    assert keys[0] == 0
+    assert max(np.diff([*keys, len(frames)])) <= KEYFRAME_INTERVAL
+    assert names_in(tmp_path) == ["a.mp4"]
+
+
+def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path) -> None:
+    file = Mp4File(tmp_path / "a.mp4", fps=30)
+    for step in range(100):
+        file.write(grey(level_of(step)))
+    assert names_in(tmp_path) == [".a.mp4.part"]
+    _, frames = decode(tmp_path / ".a.mp4.part")
+    assert len(frames) >= 100 - 2 * KEYFRAME_INTERVAL, "what a killed process leaves"
+    file.drop()
+    assert names_in(tmp_path) == []
+
+
+def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "videos" / "a.mp4", fps=30)
+    film.discard()
+    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", fps=30)
+    unfilmed.finish()
+    encoder.close()
+    assert names_in(tmp_path) == []
+    assert unfilmed.error is not None
+    assert "no frame" in unfilmed.error
+
+
+def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    for step in range(50):
+        film.add(grey(level_of(step)))
+    film.discard()
+    film.discard()
+    film.add(grey(1))
+    encoder.close()
+    assert (film.published, film.error) == (False, None)
+    assert names_in(tmp_path) == []
+
+
+def test_an_existing_file_is_not_overwritten(tmp_path: Path, encoder: Encoder) -> None:
+    (tmp_path / "a.mp4").write_text("precious")
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    shoot(film, 5)
+    encoder.close()
+    assert not film.published
+    assert film.error is not None
+    assert "FileExistsError" in film.error
+    assert (tmp_path / "a.mp4").read_text() == "precious"
+    assert names_in(tmp_path) == ["a.mp4"]
+
+
+def test_without_hard_links_films_are_published_as_exclusively(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError("this file system has no hard links")
+
+    monkeypatch.setattr(os, "link", link)
+    (tmp_path / "taken.mp4").write_text("precious")
+    free, taken = encoder.film(tmp_path / "free.mp4", 30), encoder.film(tmp_path / "taken.mp4", 30)
+    shoot(free, 7)
+    shoot(taken, 7)
+    encoder.close()
+    assert (free.published, taken.published) == (True, False)
+    assert len(decode(free.path)[1]) == 7
+    assert taken.path.read_text() == "precious"
+    assert names_in(tmp_path) == ["free.mp4", "taken.mp4"]
+
+
+def test_a_film_with_a_missing_frame_is_not_published(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Mp4File.write
+
+    def lose_one(self: Mp4File, frame: np.ndarray) -> None:
+        if frame[0, 0, 0] != level_of(3):
+            write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", lose_one)
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    shoot(film, 10)
+    encoder.close()
+    assert film.error is not None
+    assert "expected 10 frames in the file, found 9" in film.error
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "expected", "got"),
+    [
+        (np.zeros((32, 32, 3), np.float32), "(H, W, 3) uint8", "(32, 32, 3) float32"),
+        (np.zeros((32, 32, 4), np.uint8), "(H, W, 3) uint8", "(32, 32, 4) uint8"),
+        (np.zeros((32, 32), np.uint8), "(H, W, 3) uint8", "(32, 32) uint8"),
+        (np.zeros((0, 32, 3), np.uint8), "(H, W, 3) uint8", "(0, 32, 3) uint8"),
+        (np.zeros((32, 34, 3), np.uint8), "(32, 32, 3) as in the frames before", "(32, 34, 3)"),
+        (None, "(H, W, 3) uint8", "NoneType"),
+    ],
+)
+def test_what_is_no_image_ends_the_film_with_a_reason(
+    tmp_path: Path, encoder: Encoder, second: Any, expected: str, got: str
+) -> None:
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film.add(grey(0))
+    film.add(second)
+    film.add(grey(0))
+    film.finish()
+    encoder.close()
+    assert film.error is not None
+    assert film.error.startswith("frame 1: ")
+    assert expected in film.error
+    assert f"got {got}" in film.error
+    assert names_in(tmp_path) == []
+
+
+def test_frames_may_be_views_and_read_only(tmp_path: Path, encoder: Encoder) -> None:
+    wide = np.zeros((32, 64, 3), np.uint8)
+    wide[:, ::2] = 200
+    view = wide[:, ::2]
+    view.setflags(write=False)
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film.add(view)
+    film.finish()
+    encoder.close()
+    assert film.error is None
+    assert abs(decode(film.path)[1][0].to_ndarray(format="rgb24").mean() - 200) < 3
+
+
+class Stuck:
+    """Holds the encoding of frames behind a gate, and watches the queues."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.gate, self.blocked = threading.Event(), threading.Event(), threading.Event()
+        self.longest = 0
+        write, watch = Mp4File.write, self
+
+        def gated(file: Mp4File, frame: np.ndarray) -> None:
+            watch.entered.set()
+            assert watch.gate.wait(HANG)
+            write(file, frame)
+
+        class WatchedQueue(Queue[Any]):
+            def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+                if self.full():
+                    watch.blocked.set()
+                super().put(item, block, timeout)
+
+            def _put(self, item: Any) -> None:
+                super()._put(item)
+                watch.longest = max(watch.longest, self._qsize())
+
+        monkeypatch.setattr(Mp4File, "write", gated)
+        monkeypatch.setattr(encoder_module, "Queue", WatchedQueue)
+
+
+def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder()
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    alive, most = set(), 0
+
+    def frame(step: int) -> np.ndarray:
+        nonlocal most
+        image = grey(level_of(step))
+        alive.add(step)
+        most = max(most, len(alive))
+        weakref.finalize(image, alive.discard, step)
+        return image
+
+    def produce() -> None:
+        film.add(frame(0))
+        assert stuck.entered.wait(HANG)
+        for step in range(1, 300):
+            film.add(frame(step))
+        film.finish()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    assert stuck.blocked.wait(HANG)
+    # One frame on the thread, the queue full, and one in the hand of who waits.
+    assert film.frames == QUEUE_FRAMES + 1
+    assert len(alive) == QUEUE_FRAMES + 2
+    stuck.gate.set()
+    producer.join(HANG)
+    assert not producer.is_alive()
+    encoder.close()
+    assert stuck.longest == QUEUE_FRAMES
+    assert most <= QUEUE_FRAMES + 3, "memory does not grow with the film"
+    assert alive == set(), "an idle encoder holds no frame"
+    assert film.error is None
+    assert len(decode(film.path)[1]) == 300, "nothing was dropped"
+
+
+def test_films_share_the_threads_evenly_and_each_stays_on_one(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, used = Mp4File.write, {}
+
+    def noted(self: Mp4File, frame: np.ndarray) -> None:
+        used.setdefault(self.path.name, set()).add(threading.current_thread().name)
+        write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", noted)
+    films = [encoder.film(tmp_path / f"{i}.mp4", fps=30) for i in range(16)]
+    for step in range(40):
+        for film in films:
+            film.add(grey(level_of(step), 16, 16))
+    for film in films:
+        film.finish()
+    encoder.close()
+    assert [film.error for film in films] == [None] * 16
+    for film in films:
+        means = [frame.to_ndarray(format="rgb24").mean() for frame in decode(film.path)[1]]
+        assert np.allclose(means, [level_of(step) for step in range(40)], atol=3)
+    threads = [threads for (*threads,) in used.values()]
+    assert [len(names) for names in threads] == [1] * 16
+    assert sorted(map(threads.count, [[f"arena-encoder-{i}"] for i in range(THREADS)])) == [8, 8]
+
+
+def test_an_error_ends_its_film_and_nothing_else(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Mp4File.write
+
+    def failing(self: Mp4File, frame: np.ndarray) -> None:
+        if self.path.name.startswith("bad") and frame[0, 0, 0] == level_of(3):
+            raise OSError(28, "No space left on device")
+        write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", failing)
+    films = {name: encoder.film(tmp_path / name, fps=30) for name in ("bad1", "bad2", "good1", "good2")}
+    # Far more frames than fit into the queues: threads that stopped would block here for ever.
+    for step in range(4 * QUEUE_FRAMES):
+        for film in films.values():
+            film.add(grey(level_of(step), 16, 16))
+    for film in films.values():
+        film.finish()
+    encoder.close()
+    assert names_in(tmp_path) == ["good1", "good2"]
+    assert len(decode(tmp_path / "good1")[1]) == 4 * QUEUE_FRAMES
+    for name in ("bad1", "bad2"):
+        assert films[name].error is not None
+        assert "No space left" in films[name].error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder: Encoder) -> None:
+    shoot(encoder.film(tmp_path / "fine.mp4", fps=30), 5)
+    encoder.close()
+    before = len(os.listdir("/proc/self/fd"))
+    full = Encoder()
+    films = []
+    for i in range(10):
+        (tmp_path / f".{i}.mp4.part").symlink_to("/dev/full")
+        films.append(full.film(tmp_path / f"{i}.mp4", fps=30))
+        shoot(films[-1], 100)
+    full.close()
+    assert [film.published for film in films] == [False] * 10
+    assert all(film.error is not None and "No space left" in film.error for film in films)
+    assert names_in(tmp_path) == ["fine.mp4"]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encoder) -> None:
+    (tmp_path / "videos").write_text("a file")
+    film = encoder.film(tmp_path / "videos" / "a.mp4", fps=30)
+    shoot(film, 200)
+    encoder.close()
+    assert film.error is not None
+    assert "exists" in film.error.lower() or "directory" in film.error.lower()
+
+
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
+    encoder = Encoder()
+    shoot(encoder.film(tmp_path / "a.mp4", fps=30), 3)
+    encoder.close()
+    encoder.close()
+    assert names_in(tmp_path) == ["a.mp4"]
+
+
+def test_closing_waits_for_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder()
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    shoot(film, 20)
+    assert stuck.entered.wait(HANG)
+    closing = threading.Thread(target=encoder.close)
+    closing.start()
+    assert not film.published
+    stuck.gate.set()
+    closing.join(HANG)
+    assert film.published
+
+
+def test_what_waits_of_a_discarded_film_is_not_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, written = Stuck(monkeypatch), []
+    gated: Callable[[Mp4File, np.ndarray], None] = Mp4File.write
+
+    def counted(self: Mp4File, frame: np.ndarray) -> None:
+        written.append(1)
+        gated(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", counted)
+    encoder = Encoder()
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film.add(grey(0))
+    assert stuck.entered.wait(HANG)
+    for step in range(1, 30):
+        film.add(grey(step))
+    film.discard()
+    stuck.gate.set()
+    encoder.close()
+    assert len(written) == 1
+    assert names_in(tmp_path) == []
+
+
+def test_importing_the_encoder_imports_no_av() -> None:
+    code = "import sys, pytest_arena.recorders.video; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

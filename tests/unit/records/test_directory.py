@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pytest_arena.records.attempt import begin_record, fail_record
+from pytest_arena.records.directory import RunDirectory, read_episodes, write_json
+from pytest_arena.records.jsonl import JsonLinesWriter, read_json_lines
+from pytest_arena.records.schema import Episode, JobRecord, Status, ThresholdResult, Verdict
+from tests.jobs import make_job
+
+
+def test_simultaneous_sessions_never_collide(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: RunDirectory.create(tmp_path).path, range(200)))
+    assert len(set(made)) == 200
+
+
+def test_attempts_lie_side_by_side(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert [run.claim("reach").path.name for _ in range(3)] == ["reach", "reach.2", "reach.3"]
+    assert run.claim("push").attempt == 1
+
+
+def test_a_job_named_like_an_attempt_gets_its_own_folder(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.claim("reach")
+    assert run.claim("reach.2").path.name == "reach.2"
+    assert run.claim("reach").path.name == "reach.3"
+
+
+def test_json_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+
+    class Stubborn:
+        def tolist(self) -> None:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        write_json(path, {"a": Stubborn()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_the_first_manifest_wins(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.publish_manifest({"by": "gw0"})
+    run.publish_manifest({"by": "gw1"})
+    run.finish_manifest(exit_status=0)
+    assert json.loads(run.manifest_path.read_text()) == {"by": "gw0", "exit_status": 0}
+
+
+def test_a_cut_off_last_line_is_left_out_and_another_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a":')
+    assert [line["a"] for line in read_json_lines(path)] == [1, 2]
+    path.write_text('{"a": 1}\n{"a":\n{"a": 3}\n')
+    with pytest.raises(ValueError, match="line 2"):
+        list(read_json_lines(path))
+
+
+def test_a_line_is_on_disk_when_append_returns(tmp_path: Path) -> None:
+    writer = JsonLinesWriter(tmp_path / "lines.jsonl")
+    writer.append({"a": float("nan")})
+    assert (tmp_path / "lines.jsonl").read_text() == '{"a": null}\n'
+    with pytest.raises(FileExistsError):
+        JsonLinesWriter(tmp_path / "lines.jsonl")
+
+
+def test_records_survive_the_round_trip_and_unknown_keys(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    directory = run.claim("job")
+    record = begin_record(make_job(), directory, tmp_path, "job", "a.py::t[job]")
+    record.thresholds = [ThresholdResult("m", ">= 1", 0.5, False)]
+    record.verdict = Verdict.FAIL
+    fail_record(record, ValueError("boom"))
+    data = record.to_json()
+    data["new_in_a_later_version"] = 1
+    data["thresholds"][0]["also_new"] = 2
+    write_json(directory.record, data)
+    (read,) = run.records()
+    assert read.status is Status.ERROR
+    assert read.error is not None
+    assert read.error["type"] == "ValueError"
+    assert read.thresholds == record.thresholds
+    minimal = {key: data[key] for key in ("job", "attempt", "config_sha256", "simulator", "environment", "policy")}
+    assert JobRecord.from_json(minimal).status is Status.RUNNING
+
+
+def test_a_killed_job_is_left_as_running(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    begin_record(make_job(), run.claim("job"), tmp_path, "job", None)
+    assert next(iter(run.records())).status is Status.RUNNING
+
+
+def test_episodes_are_read_in_episode_order(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl"
+    line = {
+        "job": "j", "attempt": 1, "rebuild": 0, "seed": 1, "env_idx": 0, "start_step": 0, "end_step": 1,
+        "length": 2, "outcome": "success", "success_once": True, "success_at_end": True, "success_at_reset": None,
+        "return": 1.5, "end_reason": "x", "started_at": "", "wall_time_seconds": 0.0, "from_the_future": 1,
+    }  # fmt: skip
+    path.write_text("".join(json.dumps({**line, "episode": i}) + "\n" for i in (2, 0, 1)))
+    episodes = read_episodes(path)
+    assert [e.episode for e in episodes] == [0, 1, 2]
+    assert episodes[0].return_ == 1.5
+    assert Episode.from_json(episodes[0].to_json()) == episodes[0]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule, split_episodes
+
+
+@pytest.mark.parametrize(
+    ("episodes", "rebuilds", "sizes"),
+    [(5, 2, [3, 2]), (4, 2, [2, 2]), (7, 3, [3, 2, 2]), (1, 1, [1]), (3, 3, [1, 1, 1])],
+)
+def test_larger_shares_come_first(episodes: int, rebuilds: int, sizes: list[int]) -> None:
+    ranges = split_episodes(episodes, rebuilds)
+    assert [len(share) for share in ranges] == sizes
+    assert [episode for share in ranges for episode in share] == list(range(episodes))
+
+
+def test_seeds_are_pinned() -> None:
+    """Changing these numbers would silently change every published evaluation."""
+    assert episode_seeds(0, 0, 0) == (4088532484, 613525653)
+    assert episode_seeds(7, 1, 3) == (3770105153, 2282519810)
+
+
+def test_seeds_differ_by_job_rebuild_and_episode() -> None:
+    seeds = {episode_seeds(job, rebuild, e) for job in range(5) for rebuild in range(4) for e in range(50)}
+    assert len(seeds) == 1000
+
+
+def test_without_row_seeds_each_row_has_a_quota() -> None:
+    schedule = fixed_schedule(range(5), job_seed=0, rebuild=0, num_envs=2, seeded=False)
+    drawn = [start.episode for _ in range(3) if (start := schedule.next_for(0)) is not None]
+    assert drawn == [0, 2, 4]
+    assert schedule.next_for(0) is None
+    assert schedule.next_for(1).episode == 1

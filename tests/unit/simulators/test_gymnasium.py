@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from pytest_arena.errors import JobFileError
+from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
+from pytest_arena.simulators.registry import validate_simulation
+from tests.contract import SimEnvContract
+from tests.fakes import CountingVectorEnv, ScriptedEnv
+from tests.jobs import make_job
+
+MODES = [AutoresetMode.DISABLED, AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
+LENGTHS = [[3], [5], [4], [2]]
+SUCCESSES = [[True], [False], [False], [True]]
+
+
+class TestExactFakes(SimEnvContract):
+    steps = 20
+
+    @pytest.fixture(params=MODES, ids=lambda mode: mode.name)
+    def env(self, request: Any) -> Any:
+        return GymnasiumEnv(CountingVectorEnv(LENGTHS, SUCCESSES, request.param), cameras=["render"])
+
+    def test_counts_are_exact(self, env: Any) -> None:
+        """Length, return, success, last observation and first observation of every episode."""
+        n = env.num_envs
+        length, total, episodes = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
+        fresh = {row: True for row in range(n)}
+        seen = 0
+        observation = env.reset(None, [0] * n).observation
+        for _ in range(30):
+            before = observation
+            step = env.step(self.actions(env))
+            observation = step.observation
+            for row in range(n):
+                if step.valid[row]:
+                    if fresh[row]:
+                        assert before[row].tolist() == [row, episodes[row], 0]
+                    fresh[row] = False
+                    length[row] += 1
+                    total[row] += step.reward[row]
+            for end in step.ends:
+                row, expected = end.env_idx, LENGTHS[end.env_idx][0]
+                assert length[row] == expected
+                assert total[row] == expected * (expected + 1) / 2
+                assert step.success[row] == SUCCESSES[row][0]
+                assert end.reason == ("success" if SUCCESSES[row][0] else "time_out")
+                assert step.terminal_observation[row].tolist() == [row, episodes[row], expected]
+                length[row], total[row], fresh[row] = 0, 0, True
+                episodes[row] += 1
+                seen += 1
+                if env.capabilities.autoreset == "manual":
+                    observation = env.reset(np.array([row]), [0]).observation
+        assert seen > 15
+
+    def test_stale_infos_are_not_read(self, env: Any) -> None:
+        """The info dict keeps the final values of earlier steps; only the step's own count."""
+        for step in self.play(env, 20):
+            ended = {end.env_idx for end in step.ends}
+            assert all(step.success[row] <= 0 for row in range(4) if row not in ended)
+            assert (step.terminal_observation is None) == (not ended)
+
+
+class TestCartPole(SimEnvContract):
+    @pytest.fixture(params=["manual", "next_step", "same_step"])
+    def env(self, request: Any) -> Any:
+        env = {"id": "CartPole-v1", "num_envs": 3, "max_episode_steps": 12}
+        job = make_job(environment={**env, "options": {"vectorization": "sync", "autoreset": request.param}})
+        made = GymnasiumSimulator().make(job)
+        yield made
+        made.close()
+
+    def actions(self, env: Any) -> Any:
+        return np.ones(env.num_envs, np.int64)
+
+
+class TestAsyncPendulum(SimEnvContract):
+    @pytest.fixture
+    def env(self) -> Any:
+        env = {"id": "Pendulum-v1", "num_envs": 2, "max_episode_steps": 15}
+        made = GymnasiumSimulator().make(make_job(environment={**env, "options": {"vectorization": "async"}}))
+        yield made
+        made.close()
+
+
+def test_a_packages_own_vector_class_is_used_where_asked_for() -> None:
+    options = {"vectorization": "vector_entry_point"}
+    job = make_job(environment={"id": "CartPole-v1", "num_envs": 2, "options": options})
+    env = GymnasiumSimulator().make(job)
+    assert not isinstance(env.unwrapped.unwrapped, SyncVectorEnv)
+    assert env.capabilities.autoreset == "next_step"
+    assert not env.capabilities.episode_seeds
+    env.close()
+
+
+def test_parked_rows_are_never_stepped_past_their_end() -> None:
+    vec = CountingVectorEnv([[2], [9]], mode=AutoresetMode.DISABLED)
+    env = GymnasiumEnv(vec)
+    env.reset(None, [0, 0])
+    for _ in range(9):
+        env.step(np.zeros((2, 2)))
+    assert vec.ended_and_stepped == 0
+
+
+def test_success_is_unmeasured_where_the_environment_does_not_say() -> None:
+    vec = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")], autoreset_mode=AutoresetMode.DISABLED)
+    env = GymnasiumEnv(vec)
+    env.reset(None, [0])
+    assert env.step(np.array([0])).success.tolist() == [-1]
+    env.close()
+
+
+def test_success_by_callable_and_by_key() -> None:
+    made = lambda: SyncVectorEnv([ScriptedEnv], autoreset_mode=AutoresetMode.DISABLED)  # noqa: E731
+    by_callable = make_job(success={"callable": "tests.unit.simulators.test_gymnasium:always"}).success
+    env = GymnasiumEnv(made(), by_callable)
+    env.reset(None, [0])
+    assert env.step(np.zeros((1, 2))).success.tolist() == [1]
+    env = GymnasiumEnv(made(), make_job(success={"info_key": "nothing"}).success)
+    env.reset(None, [0])
+    assert env.step(np.zeros((1, 2))).success.tolist() == [-1]
+
+
+def always(env: Any) -> Any:
+    return np.ones(env.num_envs)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"id": "CartPol-v1"}, "CartPol"),
+        ({"id": "nowhere_at_all:Thing-v0"}, "nowhere_at_all"),
+        ({"id": "CartPole-v1", "cameras": {"front": {}}}, "'render'"),
+        ({"id": "CartPole-v1", "variations": {"a": 1}}, "variations"),
+        ({"id": "CartPole-v1", "device": "cuda:0"}, "cpu"),
+        ({"id": "CartPole-v1", "options": {"vectorisation": "sync"}}, "vectorization"),
+        ({"id": "CartPole-v1", "options": {"vectorization": "both"}}, "sync"),
+        ({"id": "CartPole-v1", "options": {"modules": ["nowhere_at_all"]}}, "nowhere_at_all"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_it_refuses(environment: dict[str, Any], words: str) -> None:
+    with pytest.raises(JobFileError, match=words):
+        validate_simulation(make_job(environment=environment))
