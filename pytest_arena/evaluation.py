@@ -57,9 +57,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         self._writer = EpisodeWriter()
-        self._observers = Observers(
-            [*standard_metrics(), *self.metrics], [*self.recorders, self._writer], self.watch
-        )
+        self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch)
         self._reported: list[tuple[int, dict[str, float]]] = []
 
     def run(self) -> JobRecord:
@@ -166,7 +164,7 @@ class Evaluation:
             self.episodes.append(episode)
 
     def _summarize(self) -> None:
-        reduced = reduce_metrics(self._observers.metrics, self.episodes)
+        reduced = reduce_metrics([*standard_metrics(), *self.metrics], self.episodes)
         record = self.record
         record.metrics, record.unmeasured = reduced.values, reduced.unmeasured
         record.metrics.update(_weighted_mean(self._reported))

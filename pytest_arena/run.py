@@ -65,7 +65,8 @@ def run_of(config: pytest.Config) -> Run:
 def begin(session: pytest.Session) -> None:
     """Make the run directory and its manifest, and turn the JSON report on."""
     config = session.config
-    if config.option.collectonly or not any(job_of(item) for item in session.items):
+    # pytest calls this hook after a refused collection too: then no job has a label.
+    if config.option.collectonly or not any(LABEL in item.stash for item in session.items):
         return
     directory = shared_directory(config) or RunDirectory.create(settings(config).output)
     config.stash[RUN] = Run(directory)

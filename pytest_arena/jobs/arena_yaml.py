@@ -42,7 +42,9 @@ def read_arena_yaml(top: Section) -> list[RawJob]:
     for key in data:
         if key not in _TOP:
             top.below(key).wrong(unknown_key(key, _TOP))
-    shared = _run(top.below("shared"), data.get("shared")) or {}
+    shared = _run(top.below("shared"), data.get("shared"))
+    if shared is None:
+        return []
     written = data["runs"]
     section = top.below("runs")
     if not written or not isinstance(written, dict | list):

@@ -74,29 +74,32 @@ def impossible_values(data: Any) -> list[tuple[KeyPath, str]]:
     return found
 
 
+def is_encodable(text: str) -> bool:
+    """Whether *text* can be written as UTF-8, as JSON's escapes and a command line's bytes need not be."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _look_for_impossible(data: Any, key: KeyPath, found: list[tuple[KeyPath, str]]) -> None:
     if isinstance(data, dict | list) and len(key) > DEEPEST:
         found.append((key[:8], f"nested deeper than {DEEPEST} levels"))
     elif isinstance(data, dict):
         for name, value in data.items():
-            if not name or not _is_encodable(name):
+            if not name:
                 found.append(((*key, name), "expected a key of one or more characters"))
+            elif not is_encodable(name):
+                found.append(((*key, name), "expected a key without lone surrogates"))
             _look_for_impossible(value, (*key, name), found)
     elif isinstance(data, list):
         for index, value in enumerate(data):
             _look_for_impossible(value, (*key, index), found)
     elif isinstance(data, str):
-        if not _is_encodable(data):
+        if not is_encodable(data):
             found.append((key, f"expected text without lone surrogates, got {shown(data)}"))
     elif isinstance(data, float):
         if not math.isfinite(data):
             found.append((key, f"expected a finite number, got {shown(data)}"))
     elif isinstance(data, int) and data.bit_length() > 64:
         found.append((key, "expected an integer of at most 64 bits, got a larger one"))
-
-
-def _is_encodable(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _read_yaml(text: str, problems: Problems) -> Any:

@@ -28,7 +28,7 @@ def parse_json(text: str) -> tuple[Any, list[str]]:
     try:
         data = json.loads(text, object_pairs_hook=mapping, parse_int=_integer)
     except json.JSONDecodeError as error:
-        raise MalformedError(error.lineno, f"not valid JSON: {_reason(text, error)}") from None
+        raise _malformed(text, error) from None
     except RecursionError:
         raise MalformedError(None, "not valid JSON: nested too deeply") from None
     return data, duplicates
@@ -39,8 +39,11 @@ def _integer(digits: str) -> int:
     return int(digits[:100])
 
 
-def _reason(text: str, error: json.JSONDecodeError) -> str:
+def _malformed(text: str, error: json.JSONDecodeError) -> MalformedError:
     comma = text.rfind(",", 0, error.pos + 1)
-    if comma >= 0 and (match := _TRAILING_COMMA.match(text, comma)) and match.end() >= error.pos:
-        return f"a comma before the closing {match.group()[-1]}"
-    return f"{error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})"
+    trailing = _TRAILING_COMMA.match(text, comma) if comma >= 0 else None
+    if trailing is not None and trailing.end() >= error.pos:
+        line = text.count("\n", 0, comma) + 1
+        return MalformedError(line, f"not valid JSON: a comma before the closing {trailing.group()[-1]}")
+    reason = f"{error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})"
+    return MalformedError(error.lineno, f"not valid JSON: {reason}")

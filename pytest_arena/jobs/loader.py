@@ -83,10 +83,11 @@ def _validated(path: Path, raw: RawJob, problems: Problems) -> Job | None:
 
 
 def _both_limits(raw: RawJob, key: KeyPath) -> str:
-    """Say where each of two limits was written: one of them often comes from the defaults."""
+    """Say where each of two limits was written if one of them comes from the defaults."""
     rollout = raw.data.get("rollout")
     limits = [limit for limit in ("episodes", "steps") if isinstance(rollout, dict) and limit in rollout]
     if key != ("rollout",) or len(limits) < 2:
         return ""
     names = [raw.locate((*key, limit))[1] for limit in limits]
-    return f" ({' and '.join(names)}; null removes one)"
+    apart = len({name.removesuffix(limit) for name, limit in zip(names, limits, strict=True)}) > 1
+    return f" ({' and '.join(names)}; null removes one)" if apart else ""

@@ -19,7 +19,9 @@ def read_native(top: Section) -> list[RawJob]:
     for key in data:
         if key not in _KEYS:
             top.below(key).wrong(unknown_key(key, _KEYS))
-    defaults = _settings(top.below("defaults"), data.get("defaults")) or {}
+    defaults = _settings(top.below("defaults"), data.get("defaults"))
+    if defaults is None:
+        return []
     jobs = data["jobs"]
     if not jobs:
         top.below("jobs").wrong(f"expected at least one job, got {shown(jobs)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.document import impossible_values
+from pytest_arena.jobs.document import impossible_values, is_encodable
 from pytest_arena.jobs.model import Job, is_safe_name
 from pytest_arena.jobs.problems import MalformedError
 from pytest_arena.jobs.raw import RawJob, merge
@@ -42,11 +42,11 @@ class Override:
 def parse_override(text: str) -> Override:
     """Return the override in *text*; `JobFileError` if it is not one or names a key that no job has."""
     left, equals, right = text.partition("=")
-    job, colon, dotted_key = left.rpartition(":") if left.count(":") == 1 else left.partition(":")
-    if not colon:
-        job, dotted_key = "", left
-    key = tuple(part.strip() for part in dotted_key.split("."))
+    job, colon, below = left.partition(":")
+    key = tuple(part.strip() for part in (below if colon else left).split("."))
     override = Override(job.strip() if colon else None, key, None, text)
+    if not is_encodable(text):
+        raise override.problem("expected UTF-8 text")
     if not equals or not all(key):
         raise override.problem("expected [JOB:]KEY=VALUE, such as rollout.episodes=2")
     if override.job is not None and not is_safe_name(override.job):

@@ -69,7 +69,7 @@ def compose(text: str) -> yaml.Node | None:
         raise _malformed(text, error) from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split()).partition(" in ")[0]
-        raise MalformedError(None, f"not valid YAML: {reason}") from None
+        raise MalformedError(_line_of_refused(text, error), f"not valid YAML: {reason}") from None
     return node
 
 
@@ -229,6 +229,12 @@ def _shown_tag(tag: str) -> str:
 
 def _refused(tag: str) -> str:
     return f"expected plain data, the YAML tag {_shown_tag(tag)} is not allowed"
+
+
+def _line_of_refused(text: str, error: yaml.YAMLError) -> int | None:
+    """Return the line of the character that YAML's reader refuses."""
+    position = text.find(chr(error.character)) if isinstance(error, yaml.reader.ReaderError) else -1
+    return text.count("\n", 0, position) + 1 if position >= 0 else None
 
 
 def _malformed(text: str, error: yaml.MarkedYAMLError) -> MalformedError:

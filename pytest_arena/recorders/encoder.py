@@ -35,11 +35,7 @@ QUEUE_FRAMES = 64
 KEYFRAME_INTERVAL = 30
 """In frames: what a viewer seeks over, and the most that a killed process loses of an open film."""
 
-_FRAGMENTED = {
-    "movflags": "frag_keyframe+empty_moov+default_base_moof",
-    # Without it fragments wait in FFmpeg's own buffer, and a killed process leaves an empty file.
-    "flush_packets": "1",
-}
+_FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 _FASTSTART = {"movflags": "faststart"}
 # RGB is converted with the BT.601 matrix in limited range. Saying so keeps players from guessing by size.
 _BT601 = 6
@@ -105,7 +101,8 @@ class Mp4File:
         import av
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # A file of our own: FFmpeg does not close one that it opened if even the header does not fit.
+        # A file of our own: each fragment reaches the disk at once, and it is closed even where the disk
+        # has no room for the header. FFmpeg's own would hold fragments back, and leak in that case.
         self._file = self._working.open("wb", buffering=0)
         container = av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
         stream = container.add_stream("libx264", self._fps, options={"preset": "veryfast", "crf": "23"})
@@ -286,9 +283,7 @@ def _name_exclusively(source: Path, target: Path) -> None:
     """Give *source* the name *target*; raises FileExistsError where that exists. *source* may stay, too."""
     try:
         os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
+    except OSError:  # the target exists, or the file system has no hard links
         with target.open("xb"):
             pass
         os.replace(source, target)

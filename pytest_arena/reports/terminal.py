@@ -45,6 +45,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
         reporter.write_line(_line(row, widths), green=good, red=not good)
         for note in _remarks(record):
             reporter.write_line(f"  {note}", yellow=True)
+    if any(_undecided(record) for record in records):
+        reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
     reporter.write_line(f"results: {_shown(directory.path)}")
 
 
@@ -56,10 +58,20 @@ def _row(record: JobRecord) -> tuple[str, ...]:
         name,
         f"{measured}/{requested}" if requested else str(measured),
         _success(record),
-        str(record.verdict) if record.verdict != Verdict.ERROR else str(record.status),
+        _verdict(record),
         "" if seconds is None else f"{seconds:.1f} s",
         str(Path(record.record_path or "").parent),
     )
+
+
+def _verdict(record: JobRecord) -> str:
+    if record.verdict == Verdict.ERROR:
+        return str(record.status)
+    return f"{record.verdict}{' *' if _undecided(record) else ''}"
+
+
+def _undecided(record: JobRecord) -> bool:
+    return any(threshold.undecided for threshold in record.thresholds)
 
 
 def _success(record: JobRecord) -> str:
@@ -75,12 +87,6 @@ def _remarks(record: JobRecord) -> Iterable[str]:
     yield from record.notes
     if record.status != Status.COMPLETED and record.error is not None:
         yield f"{record.error['type']}: {record.error['message'].partition(chr(10))[0]}"
-    for threshold in record.thresholds:
-        if threshold.passed and threshold.undecided:
-            yield (
-                f"{threshold.metric} {threshold.expression} holds, but its interval contains the bound: "
-                "more episodes could tell otherwise"
-            )
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:

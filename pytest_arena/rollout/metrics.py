@@ -83,15 +83,19 @@ class Metric:
         """Return the value of the episode that ended in *row*; None where it could not be measured."""
         raise NotImplementedError
 
+    def value(self, episode: Episode) -> float | None:
+        """Return what `end` said of *episode*, from its record."""
+        return episode.metrics.get(self.name)
+
 
 class _FromEpisode(Metric):
-    """A metric that the episode's record already holds."""
+    """A metric that the episode's own keys already hold: nothing is computed during the rollout."""
 
     def __init__(self, name: str, read: Callable[[Episode], float | bool | int | None]) -> None:
         self.name = name
         self._read = read
 
-    def end(self, row: int, episode: Episode) -> float | None:
+    def value(self, episode: Episode) -> float | None:
         """Return the recorded value as a float."""
         value = self._read(episode)
         return None if value is None else float(value)
@@ -153,7 +157,7 @@ def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Re
     reduced = Reduced({}, {}, {})
     measured = [e for e in sorted(episodes, key=lambda e: e.episode) if e.outcome != Outcome.ERROR]
     for metric in metrics:
-        values = [(e.episode, e.metrics.get(metric.name)) for e in measured]
+        values = [(e.episode, metric.value(e)) for e in measured]
         known = [value for _, value in values if value is not None]
         reason = _why_unmeasured(metric, values, known)
         if reason is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
-from pytest_arena.jobs.model import Job, Model, Success
+from pytest_arena.jobs.model import Job, KeyPath, Model, Success
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
     UNMEASURED,
@@ -250,12 +250,13 @@ class GymnasiumSimulator(Simulator):
                 "gymnasium environments have no termination terms: use info_key or callable",
             )
         options = GymnasiumOptions.model_validate(job.environment.options)
-        for module in options.modules:
-            _import_module(job, module)
+        for needed in options.modules:
+            _import_module(job, ("environment", "options", "modules"), needed)
+        module, _, name = job.environment.id.rpartition(":")
+        if module:
+            _import_module(job, ("environment", "id"), module)
         try:
-            gymnasium.spec(job.environment.id)
-        except ModuleNotFoundError as error:
-            raise job.problem(("environment", "id"), f"cannot import the module of the id: {error}") from None
+            gymnasium.spec(name)
         except gymnasium.error.Error as error:
             raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
 
@@ -275,7 +276,7 @@ class GymnasiumSimulator(Simulator):
         if mode is None:
             # Rows of a package's own vector class share one stream of random numbers: numbers would change
             # with num_envs. It is used only where asked for, or where there is nothing else.
-            only_vector = gymnasium.spec(job.environment.id).entry_point is None
+            only_vector = gymnasium.spec(job.environment.id.rpartition(":")[2]).entry_point is None
             mode = "vector_entry_point" if only_vector else "sync"
         if mode in ("sync", "async"):
             kwargs["vector_kwargs"] = {"autoreset_mode": _MODES[options.autoreset]}
@@ -288,15 +289,13 @@ class GymnasiumSimulator(Simulator):
         return GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
 
 
-def _import_module(job: Job, module: str) -> None:
+def _import_module(job: Job, key: KeyPath, module: str) -> None:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise job.problem(
-            ("environment", "options", "modules"), f"cannot import {module!r}: {error}"
-        ) from None
+        raise job.problem(key, f"cannot import {module!r}: {error}") from None
 
 
 def _import_callable(path: str) -> Any:

@@ -33,7 +33,7 @@ _MAX_GEOMS = 10_000
 
 
 def choose_platform() -> None:
-    """Choose OpenGL for MuJoCo before it is imported, unless ``MUJOCO_GL`` is set.
+    """Choose OpenGL for MuJoCo, best before it is imported, unless ``MUJOCO_GL`` is set.
 
     EGL where it can be loaded, else OSMesa, else none: MuJoCo then still imports and simulates.
     """
@@ -131,10 +131,14 @@ class Renderer:
         self._gl = self._context = self._scene = None
 
     def _open(self) -> None:
-        if not hasattr(self._mujoco, "GLContext"):
-            raise RecordingError(_NO_GL.format(reason="mujoco was imported without OpenGL"))
+        platform = os.environ.get("MUJOCO_GL", "").lower()
         try:
-            self._gl = self._mujoco.GLContext(64, 64)
+            # By name, since mujoco may have been imported before its platform was chosen.
+            offscreen = platform in ("egl", "osmesa")
+            source = importlib.import_module(f"mujoco.{platform}") if offscreen else self._mujoco
+            if not hasattr(source, "GLContext"):
+                raise RecordingError(f"MUJOCO_GL is {platform}")
+            self._gl = source.GLContext(64, 64)
             self._gl.make_current()
             self.gl_renderer = _gl_renderer()
             self.quality = self._choose_quality()

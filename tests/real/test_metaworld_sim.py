@@ -32,6 +32,9 @@ from tests.jobs import make_job
 
 MakeEnv = Callable[..., MetaworldEnv]
 
+DRIFT = np.array([0.0, 0.3, -0.5, 0.5])
+"""Of the actions, downwards and closing: the hand meets the objects, so contacts take part."""
+
 
 @pytest.fixture
 def make_env() -> Iterator[MakeEnv]:
@@ -75,9 +78,7 @@ def episodes(env: MetaworldEnv, seeds: Sequence[int], steps: int, render: bool =
     for _ in range(steps):
         if render:
             env.frames(np.arange(env.num_envs))
-        # Downwards and closing: the hand meets the objects, so contacts and latches take part.
-        drift = np.array([0.0, 0.3, -0.5, 0.5])
-        step = env.step(np.stack([g.uniform(-1, 1, 4) + drift for g in generators]))
+        step = env.step(np.stack([g.uniform(-1, 1, 4) + DRIFT for g in generators]))
         for i, digest in enumerate(hashes):
             if step.valid[i]:
                 digest.update(step.observation[i].tobytes())
@@ -93,7 +94,7 @@ def test_the_names_are_those_of_metaworld() -> None:
 
 @pytest.mark.parametrize("task", ["pick-place-v3", "peg-insert-side-v3", "door-open-v3", "hammer-v3"])
 def test_an_episode_depends_on_its_seed_alone(make_env: MakeEnv, task: str) -> None:
-    seeds, steps = [11, 12, 13], 70
+    seeds, steps = [11, 12, 13], 50
     alone = [episodes(make_env(task, seed=7), [seed], steps)[0] for seed in seeds]
     assert len(set(alone)) == len(seeds)
 
@@ -117,19 +118,19 @@ def test_rows_reset_in_the_middle_of_a_run_begin_afresh(make_env: MakeEnv) -> No
     digest, generator = hashlib.sha256(reset.observation[1].tobytes()), np.random.default_rng([4, 1])
     for _ in range(30):
         actions = np.zeros((3, 4))
-        actions[1] = generator.uniform(-1, 1, 4) + [0.0, 0.3, -0.5, 0.5]
+        actions[1] = generator.uniform(-1, 1, 4) + DRIFT
         step = env.step(actions)
         digest.update(step.observation[1].tobytes() + step.reward[1].tobytes() + step.success[1].tobytes())
     assert [digest.hexdigest()] == expected
 
 
 def test_the_seed_picks_one_of_the_jobs_goals(make_env: MakeEnv) -> None:
-    env = make_env(seed=7, num_envs=8)
-    first = env.reset(seeds=range(8)).observation[:, -3:]
-    again = env.reset(seeds=range(8)).observation[:, -3:]
+    env = make_env(seed=7, num_envs=5)
+    first = env.reset(seeds=range(5)).observation[:, -3:]
+    again = env.reset(seeds=range(5)).observation[:, -3:]
     assert np.array_equal(first, again)
-    assert len(np.unique(first, axis=0)) >= 6
-    other = make_env(seed=8, num_envs=8).reset(seeds=range(8)).observation[:, -3:]
+    assert len(np.unique(first, axis=0)) >= 4
+    other = make_env(seed=8, num_envs=5).reset(seeds=range(5)).observation[:, -3:]
     assert not (first == other).all(axis=1).any()
     assert (first >= env.single_observation_space.low[-3:]).all()
     assert (first <= env.single_observation_space.high[-3:]).all()
@@ -246,9 +247,9 @@ def test_what_the_environment_says_of_itself(make_env: MakeEnv) -> None:
 @pytest.mark.parametrize("quality", ["fast", "full"])
 def test_rendering_does_not_change_the_physics(make_env: MakeEnv, opengl: None, quality: Any) -> None:
     cameras = {"corner2": Camera(width=32, height=32)}
-    plain = episodes(make_env("door-open-v3", num_envs=2), [3, 4], 25)
+    plain = episodes(make_env("door-open-v3", num_envs=2), [3, 4], 12)
     env = make_env("door-open-v3", num_envs=2, cameras=cameras, quality=quality)
-    assert episodes(env, [3, 4], 25, render=True) == plain
+    assert episodes(env, [3, 4], 12, render=True) == plain
     assert env.identity["quality"] == quality
     assert env.identity["gl_renderer"]
 

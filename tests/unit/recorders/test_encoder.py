@@ -321,9 +321,20 @@ def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: p
     encoder.close()
     assert stuck.longest == QUEUE_FRAMES
     assert most <= QUEUE_FRAMES + 3, "memory does not grow with the film"
-    assert alive == set(), "an idle encoder holds no frame"
+    assert alive == set()
     assert film.error is None
     assert len(decode(film.path)[1]) == 300, "nothing was dropped"
+
+
+def test_a_thread_that_waits_holds_no_frame(tmp_path: Path, encoder: Encoder) -> None:
+    released = threading.Event()
+    image = grey(20)
+    weakref.finalize(image, released.set)
+    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film.add(image)
+    del image
+    assert released.wait(HANG)
+    film.discard()
 
 
 def test_films_share_the_threads_evenly_and_each_stays_on_one(

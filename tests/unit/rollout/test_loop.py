@@ -14,7 +14,7 @@ from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
-from pytest_arena.rollout.metrics import Metric, Transition, standard_metrics
+from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.gymnasium import GymnasiumEnv
@@ -66,7 +66,7 @@ def run(
     )
     policy = Still(env)
     recorders = [recorder] if recorder else []
-    loop = Loop(context, policy, schedule, Observers([*standard_metrics(), *metrics], recorders))
+    loop = Loop(context, policy, schedule, Observers(metrics, recorders))
     loop.run(Deadline(None))
     return sorted(loop.episodes, key=lambda e: e.episode), loop, policy
 
@@ -107,7 +107,6 @@ def test_exact_counts_in_every_autoreset_mode(mode: Any, rows: list[list[int]], 
         length = row[(episode.episode // n) % len(row)]
         assert episode.length == length
         assert episode.return_ == length * (length + 1) / 2
-        assert episode.metrics["episode_length"] == length
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
@@ -248,7 +247,7 @@ def test_an_exception_leaves_finished_episodes_and_names_the_running_ones() -> N
     job = make_job()
     schedule = fixed_schedule(range(4), job_seed=0, rebuild=0, num_envs=2, seeded=True)
     context = RolloutContext(job, "job", 1, Path("."), Path("."), env)
-    loop = Loop(context, Still(env), schedule, Observers(standard_metrics(), []))
+    loop = Loop(context, Still(env), schedule, Observers([], []))
     with pytest.raises(RuntimeError) as caught:
         loop.run(Deadline(None))
     assert [e.episode for e in loop.episodes] == [0]

@@ -1,0 +1,100 @@
+"""Running pytest on itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+TEST_BODY = '''
+import pytest
+
+@pytest.mark.arena("jobs.yaml")
+def test_it(arena_rollout):
+    arena_rollout().assert_thresholds()
+'''
+
+
+class Suite:
+    """A folder with a job file and a test, and what running it leaves."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester, self.path = pytester, pytester.path
+
+    def jobs(self, jobs: dict[str, Any], name: str = "jobs.yaml", **defaults: Any) -> Path:
+        """Write a job file of scripted environments."""
+        base: dict[str, Any] = {
+            "simulator": "gymnasium",
+            "environment": {"id": "tests.registered:arena/Scripted-v0"},
+            "policy": {"type": "zero"},
+            "rollout": {"episodes": 4},
+        }
+        text = yaml.safe_dump({"defaults": {**base, **defaults}, "jobs": jobs}, sort_keys=False)
+        path = self.path / name
+        path.write_text(text)
+        return path
+
+    def test(self, body: str = TEST_BODY) -> None:
+        """Write the test module."""
+        self.pytester.makepyfile(test_it=body)
+
+    def run(self, *args: str) -> pytest.RunResult:
+        """Run pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(*args, timeout=120)
+
+    @property
+    def run_dir(self) -> Path:
+        """The directory of the latest run."""
+        return sorted((self.path / "arena-results").iterdir(), key=lambda p: p.stat().st_ctime_ns)[-1]
+
+    def report(self) -> dict[str, Any]:
+        """report.json, strictly parsed: no NaN."""
+        return parse((self.run_dir / "report.json").read_text())
+
+    def outcomes(self) -> dict[str, str]:
+        """Test name in brackets -> outcome."""
+        return {t["nodeid"].partition("[")[2][:-1]: t["outcome"] for t in self.report()["tests"]}
+
+    def arena(self, job: str) -> dict[str, Any]:
+        """metadata.arena of a job in report.json."""
+        for test in self.report()["tests"]:
+            found = test.get("metadata", {}).get("arena")
+            if found and found["job"] == job:
+                return found
+        raise KeyError(job)
+
+    def record(self, folder: str) -> dict[str, Any]:
+        """record.json of a folder."""
+        return parse((self.run_dir / folder / "record.json").read_text())
+
+    def episodes(self, folder: str) -> list[dict[str, Any]]:
+        """episodes.jsonl of a folder, in episode order."""
+        lines = (self.run_dir / folder / "episodes.jsonl").read_text().splitlines()
+        return sorted(map(parse, lines), key=lambda e: e["episode"])
+
+
+def parse(text: str) -> Any:
+    """Parse JSON and refuse what is none."""
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    path = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{path}" if path else str(ROOT))
+    monkeypatch.delenv("CI", raising=False)
+    return Suite(pytester)
+
+
+MakeSuite = Callable[[], Suite]

@@ -1,0 +1,87 @@
+"""Environments that job files in tests name as ``tests.registered:arena/Scripted-v0``."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from tests.fakes import ScriptedEnv
+
+
+class Trap(ScriptedEnv):
+    """Does something to its own process at step ``at`` of episode ``episode`` (counted in this process)."""
+
+    def __init__(self, trap: str, episode: int = 0, at: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.trap, self.at, self.in_episode, self.count = trap, at, episode, -1
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.count += 1
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        if self.count == self.in_episode and self.t + 1 == self.at:
+            self.spring()
+        return super().step(action)
+
+    def spring(self) -> None:
+        if self.trap == "raise":
+            raise RuntimeError("the simulator broke")
+        if self.trap == "exit":
+            os._exit(0)
+        if self.trap == "hang":
+            signal.pause()
+        os.kill(os.getpid(), getattr(signal, self.trap))
+
+
+class Endless(ScriptedEnv):
+    """Never ends by itself."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, False, False, info
+
+
+gymnasium.register("arena/Scripted-v0", ScriptedEnv, max_episode_steps=50, disable_env_checker=True)
+gymnasium.register("arena/Trap-v0", Trap, max_episode_steps=50, disable_env_checker=True)
+gymnasium.register("arena/Endless-v0", Endless, max_episode_steps=100, disable_env_checker=True)
+gymnasium.register("arena/Unlimited-v0", Endless, disable_env_checker=True)
+
+
+class Broken:
+    """A policy that raises at its n-th action."""
+
+    def __init__(self, env: Any, at: int = 3) -> None:
+        self.env, self.at, self.count = env, at, 0
+
+    def act(self, observation: Any) -> Any:
+        self.count += 1
+        if self.count == self.at:
+            raise ValueError(f"the policy broke at action {self.at}")
+        return np.zeros((self.env.num_envs, 2), np.float32)
+
+
+class ArenaStyle:
+    """A policy with the interface of IsaacLab-Arena's classes."""
+
+    def __init__(self, gain: float = 0.0) -> None:
+        self.gain, self.resets = gain, 0
+
+    def get_action(self, env: Any, observation: Any) -> Any:
+        return np.full((env.num_envs, 2), self.gain, np.float32)
+
+    def reset(self, env_ids: Any = None) -> None:
+        self.resets += 1
+
+    def has_length(self) -> bool:
+        return True
+
+    def length(self) -> int:
+        return 30
+
+    def set_task_description(self, text: str | None) -> str:
+        return text or ""
