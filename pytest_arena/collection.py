@@ -107,7 +107,11 @@ def refuse_problems(config: pytest.Config) -> None:
 def drop_duplicates(items: list[pytest.Item]) -> None:
     """A job that a Python test evaluates is not collected again from its file."""
     python = {_written(item) for item in items if not isinstance(item.parent, JobFile)} - {None}
-    items[:] = [item for item in items if not (isinstance(item.parent, JobFile) and _written(item) in python)]
+    dropped = [item for item in items if isinstance(item.parent, JobFile) and _written(item) in python]
+    if dropped:
+        dropped[0].config.hook.pytest_deselected(items=dropped)
+        gone = set(dropped)
+        items[:] = [item for item in items if item not in gone]
 
 
 def name_jobs(items: Sequence[pytest.Item]) -> None:

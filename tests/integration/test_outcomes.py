@@ -203,7 +203,7 @@ def start(suite: Suite, *args: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
 def test_interrupts_write_reports(suite: Suite, kind: str) -> None:
-    suite.jobs({"before": {}, "cut": trap(kind), "never": {}})
+    suite.jobs({"before": {}, "cut": trap(kind), "never": {"environment": {"num_envs": 2}}})
     suite.test()
     with start(suite) as process:
         output, _ = process.communicate(timeout=120)
