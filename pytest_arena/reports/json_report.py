@@ -102,6 +102,8 @@ class ReportRepair:
         from pytest_arena.run import run_of
 
         tests = json_report.get("tests", [])
+        if any("call" not in test for test in tests):
+            self._refresh(tests)
         for test in tests:
             test["outcome"] = _outcome(test)
         if tests:
@@ -117,6 +119,16 @@ class ReportRepair:
         json_report.update(plain)
         if not is_worker(self._config):
             write_json(run_of(self._config).directory.path / "report.json", plain)
+
+    def _refresh(self, tests: list[dict[str, Any]]) -> None:
+        """A test that was cut off reported its job before the rollout: its record on disk knows more."""
+        from pytest_arena.run import run_of
+
+        records = {record.nodeid: record for record in run_of(self._config).directory.records()}
+        for test in tests:
+            record = records.get(test["nodeid"])
+            if "call" not in test and record is not None:
+                test.setdefault("metadata", {})["arena"] = arena_metadata(record)
 
 
 def _outcome(test: dict[str, Any]) -> str:

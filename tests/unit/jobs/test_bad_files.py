@@ -466,7 +466,7 @@ def mutated_structures(draw: st.DrawFn) -> tuple[str, str]:
         container, key = draw(st.sampled_from(found))
         action = draw(st.sampled_from(["replace", "delete", "rename", "copy"]))
         if action == "replace":
-            container[key] = draw(JUNK)
+            container[key] = copy.deepcopy(draw(JUNK))
         elif action == "delete":
             del container[key]
         elif action == "copy":
