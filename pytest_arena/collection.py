@@ -15,7 +15,7 @@ from pytest_arena.errors import JobFileError, did_you_mean
 from pytest_arena.jobs.loader import load_jobs
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
-from pytest_arena.options import note_jobs, settings
+from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.validation import validate
@@ -91,8 +91,11 @@ def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
     return metrics
 
 
-def refuse_problems(config: pytest.Config) -> None:
-    """Raise one `UsageError` with a line a problem: nothing is simulated before every job is valid."""
+def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Raise one `UsageError` with a line a problem: nothing is simulated before every job is valid.
+
+    A worker cannot refuse: it reports a failed collection, which ends the controller's session.
+    """
     problems = list(config.stash.setdefault(_PROBLEMS, []))
     loaded = config.stash.get(_JOBS, {})
     names = {job.name for jobs in loaded.values() for job in jobs}
@@ -100,8 +103,12 @@ def refuse_problems(config: pytest.Config) -> None:
         if override.job is not None and override.job not in names:
             hint = did_you_mean(override.job, names)
             problems.append(f"--arena-set {override.text}: no job is named {override.job!r}{hint}")
-    if problems:
+    if problems and not is_worker(config):
         raise pytest.UsageError(*dict.fromkeys(problems))
+    for problem in dict.fromkeys(problems):
+        items.clear()
+        report = pytest.CollectReport("job files", "failed", longrepr=f"ERROR: {problem}", result=[])
+        config.hook.pytest_collectreport(report=report)
 
 
 def drop_duplicates(items: list[pytest.Item]) -> None:

@@ -108,6 +108,7 @@ class Evaluation:
                 self.episodes += loop.episodes
                 self._time("rollout_seconds", rolled)
                 self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
+                self._identify(env)
             taken = loop.row_steps
             self._reported.append((len(loop.episodes), dict(env.metrics())))
 
@@ -136,15 +137,21 @@ class Evaluation:
             and self.policy.reproducible
             and self.job.rollout.episodes is not None
         )
-        self.record.identity["environment"] = dict(env.identity)
-        self.record.identity["policy"] = dict(self.policy.identity)
-        self.record.identity["horizon"] = env.max_episode_steps
-        self.record.identity["capabilities"] = {name: getattr(caps, name) for name in caps.__slots__}
         if rebuild == 0:
             self.policy.set_task_description(self.job.language_instruction or env.task_description)
         for recorder in self._observers.recorders:
             recorder.start(context)
         return Loop(context, self.policy, schedule, self._observers, taken)
+
+    def _identify(self, env: SimEnv) -> None:
+        """Note what was evaluated; after the rollout, because a renderer is chosen at its first image."""
+        caps = env.capabilities
+        self.record.identity.update(
+            environment=dict(env.identity),
+            policy=dict(self.policy.identity),
+            horizon=env.max_episode_steps,
+            capabilities={name: getattr(caps, name) for name in caps.__slots__},
+        )
 
     def _max_steps(self) -> int | None:
         steps = self.job.rollout.steps

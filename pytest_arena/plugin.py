@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(
     if options.saw_jobs(config):
         from pytest_arena import collection
 
-        collection.refuse_problems(config)
+        collection.refuse_problems(config, items)
         collection.drop_duplicates(items)
         collection.name_jobs(items)
         yield

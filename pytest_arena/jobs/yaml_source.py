@@ -70,6 +70,8 @@ def compose(text: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split()).partition(" in ")[0]
         raise MalformedError(_line_of_refused(text, error), f"not valid YAML: {reason}") from None
+    except (ValueError, OverflowError):  # PyYAML without libyaml lets these through
+        raise MalformedError(None, "not valid YAML: an escape sequence that is no character") from None
     return node
 
 

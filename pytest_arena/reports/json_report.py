@@ -90,9 +90,10 @@ class ReportRepair:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
         """Make all metadata plain before it is judged serializable, or sent."""
-        extra = getattr(item, "_json_report_extra", {})
-        if "metadata" in extra:
-            extra["metadata"] = to_plain(extra["metadata"])
+        metadata = getattr(item, "_json_report_extra", {}).get("metadata", {})
+        plain = to_plain(metadata)
+        metadata.clear()  # in place: the test's json_metadata fixture holds this very dict
+        metadata.update(plain)
         item.user_properties[:] = [(str(key), to_plain(value)) for key, value in item.user_properties]
         return (yield)
 
