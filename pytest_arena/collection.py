@@ -96,7 +96,7 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
 
     A worker cannot refuse: it reports a failed collection, which ends the controller's session.
     """
-    problems = list(config.stash.setdefault(_PROBLEMS, []))
+    problems: list[str] = [*config.stash.setdefault(_PROBLEMS, [])]
     loaded = config.stash.get(_JOBS, {})
     names = {job.name for jobs in loaded.values() for job in jobs}
     for override in _overrides(config) if not problems else ():

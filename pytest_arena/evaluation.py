@@ -78,8 +78,8 @@ class Evaluation:
             fail_record(self.record, error)
             self._summarize()
             error.add_note(
-                f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished episodes; "
-                f"they are kept in {self.directory.episodes}"
+                f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished "
+                f"episodes; they are kept in {self.directory.episodes}"
             )
             raise
         except BaseException:

@@ -1,6 +1,7 @@
 """The ``arena_…`` fixtures, layered so that a user overrides the smallest piece.
 
-``arena_job`` → ``arena_env_options`` → ``arena_env`` → ``arena_policy`` → ``arena_recorders`` → ``arena_rollout``.
+``arena_job`` → ``arena_env_options`` → ``arena_env`` → ``arena_policy`` and ``arena_recorders`` →
+``arena_rollout``.
 """
 
 from __future__ import annotations

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-VIDEO_CHOICES = ("off", "on", "retain-on-failure")
+VideoChoice = Literal["off", "on", "retain-on-failure"]
+VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,9 @@ class Settings:
 
     job_files: tuple[Path, ...]
     output: Path
-    video: str | None
+    video: VideoChoice | None
     """From the command line: stronger than a job's own choice."""
-    video_default: str | None
+    video_default: VideoChoice | None
     """From the ini file: weaker than a job's own choice."""
     overrides: tuple[str, ...]
     """The texts of ``--arena-set``."""

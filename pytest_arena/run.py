@@ -222,7 +222,7 @@ def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
     choice = asked or "retain-on-failure"
     if choice == "off":
         return []
-    return [VideoRecorder(choice, job.record.cameras)]
+    return [VideoRecorder(choice, job.record.cameras, required=asked is not None)]
 
 
 def roll_out(

@@ -1,13 +1,13 @@
 """Exact fakes: simulators that count, so that a wrong adapter or loop is caught by a number.
 
-Observations are ``[env, episode of that env, t]``, rewards ``t``, every pixel ``(env, episode, t)``. Buffers are
-written in place and the info dict is one object whose old keys stay, as real simulators have it.
+Observations are ``[env, episode of that env, t]``, rewards ``t``, every pixel ``(env, episode, t)``. Buffers
+are written in place and the info dict is one object whose old keys stay, as real simulators have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -18,7 +18,7 @@ ACTIONS = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
 class CountingVectorEnv(VectorEnv):
-    """Row i's episode e lasts ``lengths[i][e % len]`` steps; success shows at its last step where scripted."""
+    """Row i's episode e lasts ``lengths[i][e % len]`` steps; success shows at its last step, if scripted."""
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class CountingVectorEnv(VectorEnv):
 
     def step(self, actions: Any) -> Any:
         assert len(actions) == self.num_envs
-        fresh = self._resetting.copy() if self.mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, bool)
+        fresh = (
+            self._resetting.copy() if self.mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, bool)
+        )
         if self.mode == AutoresetMode.DISABLED:
             self.ended_and_stepped += int((self._terminated | self._truncated).sum())
         self.t[~fresh] += 1
@@ -69,8 +71,12 @@ class CountingVectorEnv(VectorEnv):
             self._begin(np.flatnonzero(fresh))
         self._write_obs()
         self._reward[:] = np.where(fresh, 0.0, self.t)
-        length = np.array([self.lengths[i][self.episode[i] % len(self.lengths[i])] for i in range(self.num_envs)])
-        good = np.array([self.successes[i][self.episode[i] % len(self.successes[i])] for i in range(self.num_envs)])
+        length = np.array(
+            [self.lengths[i][self.episode[i] % len(self.lengths[i])] for i in range(self.num_envs)]
+        )
+        good = np.array(
+            [self.successes[i][self.episode[i] % len(self.successes[i])] for i in range(self.num_envs)]
+        )
         done = (self.t == length) & ~fresh
         self._terminated[:] = done & good
         self._truncated[:] = done & ~good
@@ -81,7 +87,9 @@ class CountingVectorEnv(VectorEnv):
         return self._obs, self._reward, self._terminated, self._truncated, self._info
 
     def _final(self, done: np.ndarray, good: np.ndarray) -> None:
-        final = np.array([row.copy() if end else None for row, end in zip(self._obs, done, strict=True)], object)
+        final = np.array(
+            [row.copy() if end else None for row, end in zip(self._obs, done, strict=True)], object
+        )
         self._info.update(
             final_obs=final,
             _final_obs=done.copy(),
@@ -107,10 +115,12 @@ class CountingVectorEnv(VectorEnv):
 class ScriptedEnv(gymnasium.Env):
     """One row whose episode is decided by the reset's seed: ``script[seed] = (length, success)``."""
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
     observation_space, action_space = BOX, ACTIONS
 
-    def __init__(self, script: Any = None, render_mode: str | None = None, fail_at: int | None = None) -> None:
+    def __init__(
+        self, script: Any = None, render_mode: str | None = None, fail_at: int | None = None
+    ) -> None:
         self.script, self.render_mode, self.fail_at = script or {}, render_mode, fail_at
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -127,7 +137,13 @@ class ScriptedEnv(gymnasium.Env):
             raise RuntimeError(f"the simulator broke at step {self.t}")
         done = self.t >= self.length
         info = {"success": done and self.success}
-        return self._obs(), float(self.t) + float(np.sum(action)), done and self.success, done and not self.success, info
+        return (
+            self._obs(),
+            float(self.t) + float(np.sum(action)),
+            done and self.success,
+            done and not self.success,
+            info,
+        )
 
     def _obs(self) -> np.ndarray:
         return np.array([self.seed % 1000, self.length, self.t], np.float64)

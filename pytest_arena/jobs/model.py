@@ -243,6 +243,11 @@ class Job(Model):
             return self._source.problem(key, expectation)
         return JobFileError(f"{dotted(('jobs', self.name, *key))}: {expectation}")
 
+    def path(self, text: str) -> Path:
+        """Return the file that a setting names: relative to the job file, else to the working directory."""
+        beside = self._source.file.parent / text if self._source is not None else Path(text)
+        return beside if beside.exists() else Path(text)
+
     def config(self) -> dict[str, Any]:
         """Return the resolved configuration as plain JSON types."""
         return self.model_dump(mode="json")

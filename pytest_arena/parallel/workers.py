@@ -1,7 +1,7 @@
 """One run directory for the controller and all its workers.
 
-The controller cannot know whether there are arena jobs until a worker has collected, so this module is used in
-every xdist session: it imports the standard library only.
+The controller cannot know whether there are arena jobs until a worker has collected, so this module is used
+in every xdist session: it imports the standard library only.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ class Policy(ABC):
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
+    file_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that name files: relative to the job file, else to the working directory; they must exist."""
     reproducible: bool = True
     """A row's actions depend on that row's observations and seed alone, whatever the other rows do."""
 

@@ -102,10 +102,18 @@ def _is_parent(missing: str | None, module: str) -> bool:
 def _settings(job: Job, cls: type[Any]) -> BaseModel:
     model: type[BaseModel] = cls.Settings
     try:
-        return model.model_validate(job.policy.settings)
+        settings = model.model_validate(job.policy.settings)
+        return settings.model_copy(update={key: _file(job, settings, key) for key in cls.file_settings})
     except ValidationError as error:
         key, expectation = plain_error(error, model)
         raise job.problem(("policy", *key), expectation) from None
+
+
+def _file(job: Job, settings: BaseModel, key: str) -> str:
+    path = job.path(getattr(settings, key))
+    if not path.is_file():
+        raise job.problem(("policy", key), f"expected a file, there is none at {path}")
+    return str(path)
 
 
 def _check_class(job: Job, cls: type[Any]) -> None:

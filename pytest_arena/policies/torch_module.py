@@ -61,6 +61,7 @@ class TorchModule(Policy):
     """A stateless module from observations (N, D) to actions (N, A)."""
 
     Settings = TorchSettings
+    file_settings = ("checkpoint",)
 
     def __init__(self, settings: TorchSettings, env: SimEnv) -> None:
         """Load the checkpoint."""

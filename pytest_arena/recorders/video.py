@@ -71,8 +71,15 @@ class VideoRecorder(Recorder):
         video: Literal["on", "retain-on-failure"],
         cameras: Sequence[str] | None = None,
         log: Callable[[str], None] = _LOG.info,
+        *,
+        required: bool = True,
     ) -> None:
-        """Film with *cameras* (None: all that the environment has); *log* gets one line at the start."""
+        """Film with *cameras* (None: all that the environment has); *log* gets one line at the start.
+
+        Unless films are *required*, an environment that cannot give images is a note, not an error.
+        """
+        self._required = required
+        self._no_images: str | None = None
         self._video = video
         self._wanted = cameras
         self._log: Callable[[str], None] | None = log
@@ -88,7 +95,7 @@ class VideoRecorder(Recorder):
         """Choose the cameras. Raises `RecordingError` for one that the environment does not have."""
         self._drop_running()
         env, directory = context.env, context.directory / "videos"
-        cameras = _choose(self._wanted, env.cameras)
+        cameras = self._filmable(env, _choose(self._wanted, env.cameras))
         names = _file_names(env.cameras)
         self._stage = _Stage(
             context=context,
@@ -106,6 +113,18 @@ class VideoRecorder(Recorder):
         if self._log is not None:
             self._log(f"recording video ({self._video}) of {', '.join(cameras)} in {directory}")
             self._log = None
+
+    def _filmable(self, env: SimEnv, cameras: Sequence[str]) -> Sequence[str]:
+        if not cameras:
+            return cameras
+        try:
+            env.check_frames()
+        except RecordingError as error:
+            if self._required:
+                raise
+            self._no_images = f"no videos: {error}"
+            return ()
+        return cameras
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
         """Open the rows' films and take frame 0."""
@@ -161,7 +180,7 @@ class VideoRecorder(Recorder):
         return self._recorded
 
     def _collect(self) -> Recorded:
-        videos, notes = [], []
+        videos, notes = [], [self._no_images] if self._no_images else []
         for film, title in self._ended:
             if film.published and self._stage is not None:
                 videos.append(self._stage.context.relative(film.path))

@@ -1,7 +1,8 @@
 """``report.json`` through pytest-json-report, with that plugin's defects mended.
 
 Its defects: metadata that is no plain JSON is dropped as a whole; interrupted tests count as passed; a test
-that passed at last after reruns counts as "rerun"; ``environment`` is empty; its file is not written atomically.
+that passed at last after reruns counts as "rerun"; ``environment`` is empty; its file is not written
+atomically.
 """
 
 from __future__ import annotations

@@ -128,6 +128,9 @@ class SimEnv(ABC):
         """Return the current image of every camera for K rows: camera -> (K, H, W, 3) uint8, owned."""
         return {}
 
+    def check_frames(self) -> None:
+        """Raise `RecordingError` where `frames` could not give images, e.g. for want of OpenGL."""
+
     def metrics(self) -> Mapping[str, float]:
         """Return what the simulator computes itself over the episodes since it was made."""
         return {}

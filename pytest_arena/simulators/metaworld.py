@@ -264,6 +264,10 @@ class MetaworldEnv(SimEnv):
             raise EvaluationError(f"{self.task_name}: the actions of rows {rows} are not finite")
         return array
 
+    def check_frames(self) -> None:
+        """Start OpenGL."""
+        self._renderer.check()
+
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the rows' images, upright."""
         frames = {}

@@ -13,13 +13,13 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
-TEST_BODY = '''
+TEST_BODY = """
 import pytest
 
 @pytest.mark.arena("jobs.yaml")
 def test_it(arena_rollout):
     arena_rollout().assert_thresholds()
-'''
+"""
 
 
 class Suite:

@@ -115,7 +115,9 @@ def pytest_arena_metrics(job):
     return [LastReward()] if job.name != "other" else None
 """
     )
-    suite.jobs({"good": {"thresholds": {"last_reward": "<= 50"}}, "bad": {"thresholds": {"last_reward": "< 1"}}})
+    suite.jobs(
+        {"good": {"thresholds": {"last_reward": "<= 50"}}, "bad": {"thresholds": {"last_reward": "< 1"}}}
+    )
     suite.test()
     suite.run().assert_outcomes(passed=1, failed=1)
     episodes = suite.episodes("good")

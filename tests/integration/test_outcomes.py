@@ -21,7 +21,9 @@ def trap(kind: str, episode: int = 2, **job: object) -> dict[str, object]:
 
 
 def test_passed_and_failed(suite: Suite) -> None:
-    suite.jobs({"good": {"thresholds": {"success_rate": ">= 0"}}, "bad": {"thresholds": {"success_rate": "> 99%"}}})
+    suite.jobs(
+        {"good": {"thresholds": {"success_rate": ">= 0"}}, "bad": {"thresholds": {"success_rate": "> 99%"}}}
+    )
     suite.test()
     result = suite.run("--junitxml=junit.xml")
     assert result.ret == 1
@@ -39,7 +41,9 @@ def test_passed_and_failed(suite: Suite) -> None:
     properties = {p.get("name"): p.get("value") for p in ET.parse(suite.path / "junit.xml").iter("property")}
     assert properties["arena_verdict"] in ("pass", "fail")
     assert "arena_success_rate" in properties
-    result.stdout.fnmatch_lines(["*= arena =*", "job *episodes*success*", "good *4/4*pass*", "bad *4/4*fail*"])
+    result.stdout.fnmatch_lines(
+        ["*= arena =*", "job *episodes*success*", "good *4/4*pass*", "bad *4/4*fail*"]
+    )
 
 
 def test_the_assertion_says_everything(suite: Suite) -> None:
@@ -100,11 +104,17 @@ def test_an_environment_that_cannot_be_made(suite: Suite) -> None:
     ("job", "words"),
     [
         (
-            {"environment": {"id": "tests.registered:arena/Endless-v0"}, "rollout": {"episodes": None, "steps": 50}},
+            {
+                "environment": {"id": "tests.registered:arena/Endless-v0"},
+                "rollout": {"episodes": None, "steps": 50},
+            },
             "no episode finished in 50 steps: an episode lasts up to 100 steps",
         ),
         (
-            {"environment": {"id": "tests.registered:arena/Unlimited-v0"}, "rollout": {"episodes": None, "steps": 9}},
+            {
+                "environment": {"id": "tests.registered:arena/Unlimited-v0"},
+                "rollout": {"episodes": None, "steps": 9},
+            },
             "no episode finished in 9 steps: this environment has no step limit",
         ),
         (
@@ -198,7 +208,9 @@ def test_users_can_assert_more(suite: Suite) -> None:
 
 def start(suite: Suite, *args: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
-    return subprocess.Popen(command, cwd=suite.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=suite.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
@@ -268,7 +280,11 @@ def test_bad_files_are_one_line_each_and_nothing_is_simulated(suite: Suite) -> N
         ({"policy": {"type": "no_such_module:Policy"}}, [], "cannot import 'no_such_module'"),
         ({"policy": {"type": "tests.registered:Nothing"}}, [], "has no class 'Nothing'"),
         ({"policy": {"type": "tests.registered:Broken", "att": 1}}, [], "did you mean 'at'"),
-        ({"policy": {"type": "tests.registered:ArenaStyle", "gian": 1}}, [], "unexpected keyword argument 'gian'"),
+        (
+            {"policy": {"type": "tests.registered:ArenaStyle", "gian": 1}},
+            [],
+            "unexpected keyword argument 'gian'",
+        ),
         ({"policy": {"type": "collections:OrderedDict"}}, [], "has neither"),
         ({}, ["--arena-set", "rollout.epsodes=3"], "did you mean 'episodes'"),
         ({}, ["--arena-set", "jbo:rollout.episodes=3"], "did you mean 'job'"),

@@ -101,7 +101,10 @@ def test_files_without_python(suite: Suite) -> None:
     suite.pytester.makepyfile(test_other="def test_other(): pass")
     result = suite.run("--arena-jobs", "more.yaml")
     result.assert_outcomes(passed=2)
-    assert [t["nodeid"] for t in suite.report()["tests"]] == ["more.yaml::rollout[reach]", "more.yaml::rollout[push]"]
+    assert [t["nodeid"] for t in suite.report()["tests"]] == [
+        "more.yaml::rollout[reach]",
+        "more.yaml::rollout[push]",
+    ]
     suite.run("--arena-jobs", "more.yaml", "-m", "smoke").assert_outcomes(passed=1, deselected=1)
     suite.run("--arena-jobs", "more.yaml", "more.yaml::rollout[push]").assert_outcomes(passed=1)
     suite.run("--arena-jobs", "more.yaml", "test_other.py").assert_outcomes(passed=3)
@@ -135,13 +138,16 @@ def test_two_tests_over_one_file_have_folders_of_their_own(suite: Suite) -> None
         """
     )
     suite.run().assert_outcomes(passed=2)
-    assert sorted(p.name for p in suite.run_dir.iterdir() if p.is_dir()) == ["reach-test_one", "reach-test_two"]
+    assert sorted(p.name for p in suite.run_dir.iterdir() if p.is_dir()) == [
+        "reach-test_one",
+        "reach-test_two",
+    ]
 
 
 def test_overrides(three: Suite) -> None:
-    three.run("--arena-set", "rollout.episodes=2", "--arena-set", "push:thresholds.success_rate=>= 0").assert_outcomes(
-        passed=3
-    )
+    three.run(
+        "--arena-set", "rollout.episodes=2", "--arena-set", "push:thresholds.success_rate=>= 0"
+    ).assert_outcomes(passed=3)
     assert [three.arena(job)["episodes"]["measured"] for job in ("reach", "push", "door")] == [2, 2, 2]
 
 

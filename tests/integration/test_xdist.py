@@ -31,7 +31,9 @@ def test_the_same_numbers_as_in_process(suite: Suite) -> None:
     told = []
     for args in ([], ["-n", "1"], ["-n", "3"]):
         assert suite.run(*args).ret == 0
-        told.append({job: [(e["seed"], e["length"], e["return"]) for e in suite.episodes(job)] for job in JOBS})
+        told.append(
+            {job: [(e["seed"], e["length"], e["return"]) for e in suite.episodes(job)] for job in JOBS}
+        )
     assert told[0] == told[1] == told[2]
 
 

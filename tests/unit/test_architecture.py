@@ -17,7 +17,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = ["errors", "jobs", "records", "simulators", "policies", "recorders", "rollout", "gate", "evaluation"]
 """From the ground up; `validation` shares the floor of `evaluation`. What is not named here knows pytest."""
 SAME_FLOOR = {"validation": "evaluation"}
-HEAVY = ("numpy", "torch", "gymnasium", "av", "pydantic", "yaml", "scipy", "mujoco", "metaworld", "h5py", "moviepy")
+HEAVY = (
+    "numpy",
+    "torch",
+    "gymnasium",
+    "av",
+    "pydantic",
+    "yaml",
+    "scipy",
+    "mujoco",
+    "metaworld",
+    "h5py",
+    "moviepy",
+)
 
 
 def floor(module: str) -> int | None:
@@ -74,7 +86,9 @@ def test_only_the_parallel_floor_knows_xdist() -> None:
 
 def test_the_entry_point_imports_nothing_heavy() -> None:
     code = "import sys, pytest_arena.plugin; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert not set(HEAVY) & set(loaded)
 
 

@@ -31,7 +31,20 @@ def test_what_they_accept(text: str, inside: list[float], outside: list[float]) 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0.9", "=> 0.9", "== 0.9", ">= ", ">= ninety", "0.4..0.2", "..0.4", ">= 0.9 and < 1", ">= nan", "> inf", "!= 1"],
+    [
+        "",
+        "0.9",
+        "=> 0.9",
+        "== 0.9",
+        ">= ",
+        ">= ninety",
+        "0.4..0.2",
+        "..0.4",
+        ">= 0.9 and < 1",
+        ">= nan",
+        "> inf",
+        "!= 1",
+    ],
 )
 def test_what_they_are_not(text: str) -> None:
     with pytest.raises(ValueError, match="expected a threshold such as"):

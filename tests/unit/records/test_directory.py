@@ -87,7 +87,9 @@ def test_records_survive_the_round_trip_and_unknown_keys(tmp_path: Path) -> None
     assert read.error is not None
     assert read.error["type"] == "ValueError"
     assert read.thresholds == record.thresholds
-    minimal = {key: data[key] for key in ("job", "attempt", "config_sha256", "simulator", "environment", "policy")}
+    minimal = {
+        key: data[key] for key in ("job", "attempt", "config_sha256", "simulator", "environment", "policy")
+    }
     assert JobRecord.from_json(minimal).status is Status.RUNNING
 
 

@@ -239,7 +239,11 @@ def test_a_step_metric_sees_the_terminal_observation(mode: Any) -> None:
 
 def test_an_exception_leaves_finished_episodes_and_names_the_running_ones() -> None:
     vec = SyncVectorEnv(
-        [lambda: ScriptedEnv({episode_seeds(0, 0, i)[0]: (2 if i == 0 else 50, True) for i in range(4)}, fail_at=5)]
+        [
+            lambda: ScriptedEnv(
+                {episode_seeds(0, 0, i)[0]: (2 if i == 0 else 50, True) for i in range(4)}, fail_at=5
+            )
+        ]
         * 2,
         autoreset_mode=AutoresetMode.DISABLED,
     )

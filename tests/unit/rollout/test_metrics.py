@@ -51,9 +51,12 @@ def test_unknown_success_is_not_a_failure() -> None:
 
 
 def test_time_to_success_is_over_successes_and_null_without_any() -> None:
-    assert reduce_metrics(standard_metrics(), [episode(0), episode(1, Outcome.FAILURE)]).values[
-        "time_to_success"
-    ] == 5.0
+    assert (
+        reduce_metrics(standard_metrics(), [episode(0), episode(1, Outcome.FAILURE)]).values[
+            "time_to_success"
+        ]
+        == 5.0
+    )
     reduced = reduce_metrics(standard_metrics(), [episode(1, Outcome.FAILURE)])
     assert reduced.values["time_to_success"] is None
     assert "not measured in any" in reduced.unmeasured["time_to_success"]

@@ -30,7 +30,7 @@ class TestExactFakes(SimEnvContract):
         """Length, return, success, last observation and first observation of every episode."""
         n = env.num_envs
         length, total, episodes = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
-        fresh = {row: True for row in range(n)}
+        fresh = dict.fromkeys(range(n), True)
         seen = 0
         observation = env.reset(None, [0] * n).observation
         for _ in range(30):

@@ -1,0 +1,16 @@
+"""Job files in IsaacLab-Arena's two formats, as they are."""
+
+from importlib.util import find_spec
+
+import pytest
+
+
+@pytest.mark.skipif(
+    find_spec("isaaclab_arena") is None,
+    reason="needs IsaacLab-Arena: pip install 'pytest-arena[isaaclab]', then its own package",
+)
+@pytest.mark.arena(
+    "jobs/arena/zero_action_jobs_config.json", "jobs/arena/droid_pnp_variations_experiment.yaml"
+)
+def test_isaaclab_arena(arena_rollout):
+    arena_rollout().assert_thresholds()
