@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from hashlib import sha256
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ LABEL = pytest.StashKey[str]()
 """The job's name in this run: its folder, and the key of its metrics."""
 _JOBS = pytest.StashKey[dict[Path, list[Job]]]()
 _PROBLEMS = pytest.StashKey[list[str]]()
+_TAGS = pytest.StashKey[set[str]]()
+"""Tags that pytest knows as marks."""
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -81,14 +85,18 @@ def job_of(item: pytest.Item) -> Job | None:
 
 def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
     """Return new objects of the metrics that plugins and packages add to *job*."""
-    from importlib.metadata import entry_points
-
     metrics: list[Metric] = []
     for added in config.hook.pytest_arena_metrics(config=config, job=job):
         metrics += added or ()
-    for entry in entry_points(group="pytest_arena.metrics"):
-        metrics += entry.load()(job) or ()
+    for make in _packages_metrics():
+        metrics += make(job) or ()
     return metrics
+
+
+@cache
+def _packages_metrics() -> list[Callable[[Job], Iterable[Metric] | None]]:
+    """Return what installed packages give; once a process, for it reads the metadata of all of them."""
+    return [entry.load() for entry in entry_points(group="pytest_arena.metrics")]
 
 
 def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -113,6 +121,8 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def drop_duplicates(items: list[pytest.Item]) -> None:
     """A job that a Python test evaluates is not collected again from its file."""
+    if not any(isinstance(item.parent, JobFile) for item in items):
+        return
     python = {_written(item) for item in items if not isinstance(item.parent, JobFile)} - {None}
     dropped = [item for item in items if isinstance(item.parent, JobFile) and _written(item) in python]
     if dropped:
@@ -185,10 +195,13 @@ def _problem(config: pytest.Config, text: str) -> None:
 
 
 def _marks(config: pytest.Config, job: Job) -> list[pytest.MarkDecorator]:
-    known = {line.split(":")[0].split("(")[0].strip() for line in config.getini("markers")}
+    declared = config.stash.setdefault(_TAGS, set())
     for tag in job.tags:
-        if tag not in known:
-            config.addinivalue_line("markers", f"{tag}: arena jobs with this tag")
+        if tag not in declared:
+            declared.add(tag)
+            known = {line.split(":")[0].split("(")[0].strip() for line in config.getini("markers")}
+            if tag not in known:
+                config.addinivalue_line("markers", f"{tag}: arena jobs with this tag")
     return [getattr(pytest.mark, tag) for tag in job.tags]
 
 

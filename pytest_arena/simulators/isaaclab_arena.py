@@ -60,7 +60,7 @@ class IsaacLabArenaSimulator(Simulator):
                 "(isaac-sim/IsaacLab-Arena)"
             )
         raise EvaluationError(
-            f"job {job.name!r}: this version of pytest-arena validates IsaacLab-Arena jobs, it cannot run them"
+            f"job {job.name!r}: this version of pytest-arena only validates IsaacLab-Arena jobs"
         )
 
     def make(self, job: Job) -> SimEnv:
