@@ -26,8 +26,15 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
-COLUMNS = 104
-ARGUMENTS = ("evals", "-k", "door", "--arena-set", "bc_door_open:thresholds.success_rate=>= 0.9")
+COLUMNS = 112
+ARGUMENTS = (
+    "evals",
+    "-k",
+    "door",
+    "--tb=short",
+    "--arena-set",
+    "bc_door_open:thresholds.success_rate=>= 0.9",
+)
 FRAMES, GAP, LINE = 6, 4, 22
 
 
@@ -98,7 +105,9 @@ def film_row(run_dir: Path, episode: dict[str, Any], who: str) -> Image.Image:
         left = place * (side + GAP)
         row.paste(images[frame], (left, LINE))
         draw.rectangle((left, LINE + side - 17, left + 66, LINE + side), fill="black")
-        draw.text((left + 4, LINE + side - 16), f"step {frame}", fill="white", font=ImageFont.load_default(12))
+        draw.text(
+            (left + 4, LINE + side - 16), f"step {frame}", fill="white", font=ImageFont.load_default(12)
+        )
     return row
 
 

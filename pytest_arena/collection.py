@@ -18,6 +18,7 @@ from pytest_arena.jobs.loader import load_jobs
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
 from pytest_arena.options import is_worker, note_jobs, settings
+from pytest_arena.records.directory import RUN_FILES
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.validation import validate
@@ -135,7 +136,7 @@ def name_jobs(items: Sequence[pytest.Item]) -> None:
     """Give each job its label: its name; with the function's name where two tests run it; at last a hash."""
     jobs = [(item, job) for item in items if (job := job_of(item)) is not None]
     for label_of in (_by_job, _by_function, _by_node):
-        counts = Counter(label_of(item, job) for item, job in jobs)
+        counts = Counter([*RUN_FILES, *(label_of(item, job) for item, job in jobs)])
         for item, job in jobs:
             if counts[label_of(item, job)] == 1:
                 item.stash[LABEL] = label_of(item, job)
@@ -161,10 +162,15 @@ def order_by_environment(items: list[pytest.Item]) -> None:
         job = job_of(item)
         key: Any = item
         if job is not None:
-            simulator = find_simulator(job)
-            key = (simulator.launch_key(job), simulator.environment_key(job))
+            key = environment_key(job)
         groups.setdefault(key, []).append(item)
     items[:] = [item for group in groups.values() for item in group]
+
+
+def environment_key(job: Job) -> tuple[Hashable, Hashable]:
+    """Return what jobs must have in common to share a process, and an environment."""
+    simulator = find_simulator(job)
+    return (job.simulator, simulator.launch_key(job)), simulator.environment_key(job)
 
 
 def _load(config: pytest.Config, path: Path) -> list[Job]:

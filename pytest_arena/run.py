@@ -6,14 +6,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
+from pytest_arena.collection import JOB, LABEL, environment_key, job_of, metrics_of
 from pytest_arena.errors import EvaluationError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.options import is_worker, note_jobs, settings
@@ -176,11 +177,32 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
             "machine": machine(),
             "options": vars(settings(config)),
             "jobs": {
-                label: {"nodeid": item.nodeid, "config_sha256": job.sha256(), "config": job.config()}
+                label: {
+                    "nodeid": item.nodeid,
+                    "config_sha256": job.sha256(),
+                    # Schedulers read these: what can share an environment, what a process, how long it is.
+                    "environment_group": fingerprint(environment_key(job)),
+                    "launch_group": fingerprint(environment_key(job)[0]),
+                    "steps_at_most": steps_at_most(job),
+                    "config": job.config(),
+                }
                 for label, (item, job) in jobs.items()
             },
         }
     )
+
+
+def fingerprint(key: Hashable) -> str:
+    """Return a short text that is equal for equal keys, in any process."""
+    return sha256(repr(key).encode()).hexdigest()[:12]
+
+
+def steps_at_most(job: Job) -> int:
+    """Return an upper bound of the job's steps over all rows, to compare jobs by; 100 a missing horizon."""
+    limit, environment = job.rollout, job.environment
+    if limit.episodes is not None:
+        return limit.episodes * (environment.max_episode_steps or 100)
+    return limit.rebuilds * environment.num_envs * (limit.steps if isinstance(limit.steps, int) else 100)
 
 
 def _interrupt_on_sigterm(config: pytest.Config) -> None:

@@ -16,6 +16,9 @@ from pytest_arena.records.jsonl import read_json_lines
 from pytest_arena.records.plain import to_plain
 from pytest_arena.records.schema import Episode, JobRecord
 
+RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
+"""Names in a run directory that no job's folder can have."""
+
 
 def utc_now() -> str:
     """Return the time as ISO 8601 with a ``Z``, to the millisecond."""

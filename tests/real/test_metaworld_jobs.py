@@ -1,0 +1,82 @@
+"""Whole jobs on Meta-World: the same numbers on any machine shape, and films that hold every step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("metaworld", reason="pip install 'pytest-arena[metaworld]'")
+
+import av
+
+from pytest_arena.errors import RecordingError
+from pytest_arena.evaluation import evaluate
+from pytest_arena.jobs.model import Job
+from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena.simulators.metaworld import MetaworldSimulator
+from tests.contract import SimEnvContract
+
+SHAPE_DEPENDENT = ("env_idx", "start_step", "end_step", "started_at", "wall_time_seconds", "videos", "job")
+
+
+def job(num_envs: int, **changes: Any) -> Job:
+    data: dict[str, Any] = {
+        "name": "job",
+        "simulator": "metaworld",
+        "environment": {"id": "reach-v3", "num_envs": num_envs, "seed": 3, "max_episode_steps": 60},
+        "policy": {"type": "metaworld_expert", "noise": 0.3},
+        "rollout": {"episodes": 9},
+    }
+    return Job.model_validate({**data, **changes})
+
+
+def lines(output: Path, made: Job, recorders: Any = ()) -> list[dict[str, Any]]:
+    record = evaluate(made, output=output, recorders=recorders)
+    (run,) = output.iterdir()
+    parsed = [json.loads(line) for line in (run / str(record.episodes_path)).read_text().splitlines()]
+    return sorted(parsed, key=lambda e: e["episode"])
+
+
+def comparable(episodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in e.items() if k not in SHAPE_DEPENDENT} for e in episodes]
+
+
+def test_the_same_episodes_with_1_3_and_8_environments(tmp_path: Path) -> None:
+    told = [comparable(lines(tmp_path / str(n), job(n))) for n in (1, 3, 8)]
+    assert told[0] == told[1] == told[2]
+    assert len({e["seed"] for e in told[0]}) == 9
+    assert len({e["return"] for e in told[0]}) > 5
+
+
+def test_an_odd_film_holds_every_step(tmp_path: Path) -> None:
+    environment = {
+        "id": "reach-v3", "num_envs": 3, "seed": 3, "max_episode_steps": 40,
+        "cameras": {"corner2": {"width": 65, "height": 49}},
+    }  # fmt: skip
+    made = job(3, environment=environment, rollout={"episodes": 4})
+    try:
+        episodes = lines(tmp_path, made, [VideoRecorder("on")])
+    except RecordingError as error:
+        pytest.skip(str(error))
+    (run,) = tmp_path.iterdir()
+    for episode in episodes:
+        with av.open(str(run / episode["videos"]["corner2"])) as film:
+            images = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+        assert len(images) == episode["length"] + 1
+        assert images[0].shape == (50, 66, 3)
+        assert np.abs(images[0].astype(int) - images[-1].astype(int)).max() > 20, "the hand has moved"
+
+
+class TestContract(SimEnvContract):
+    steps = 30
+
+    @pytest.fixture
+    def env(self) -> Any:
+        environment = {"id": "reach-v3", "num_envs": 2, "max_episode_steps": 12}
+        made = MetaworldSimulator().make(job(2, environment=environment))
+        yield made
+        made.close()
