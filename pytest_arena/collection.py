@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import entry_points
@@ -168,9 +168,10 @@ def order_by_environment(items: list[pytest.Item]) -> None:
 
 
 def environment_key(job: Job) -> tuple[Hashable, Hashable]:
-    """Return what jobs must have in common to share a process, and an environment."""
+    """Return what jobs must have in common to share a process (None: any will do), and an environment."""
     simulator = find_simulator(job)
-    return (job.simulator, simulator.launch_key(job)), simulator.environment_key(job)
+    launch = simulator.launch_key(job)
+    return None if launch is None else (job.simulator, launch), simulator.environment_key(job)
 
 
 def _load(config: pytest.Config, path: Path) -> list[Job]:

@@ -182,7 +182,7 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                     "config_sha256": job.sha256(),
                     # Schedulers read these: what can share an environment, what a process, how long it is.
                     "environment_group": fingerprint(environment_key(job)),
-                    "launch_group": fingerprint(environment_key(job)[0]),
+                    "launch_group": fingerprint(launch) if (launch := environment_key(job)[0]) else None,
                     "steps_at_most": steps_at_most(job),
                     "config": job.config(),
                 }
