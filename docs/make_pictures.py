@@ -28,12 +28,8 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 COLUMNS = 112
 ARGUMENTS = (
-    "evals",
-    "-k",
-    "door",
-    "--tb=short",
-    "--arena-set",
-    "bc_door_open:thresholds.success_rate=>= 0.9",
+    *("evals", "-k", "door", "--tb=short", "--arena-video", "on"),
+    *("--arena-set", "bc_door_open:thresholds.success_rate=>= 0.9"),
 )
 FRAMES, GAP, LINE = 6, 4, 22
 
@@ -50,8 +46,8 @@ def main() -> None:
 
 def run_pytest(folder: Path) -> str:
     """Return what the run printed, with its colours."""
-    hidden = ("--arena-video", "on", "--arena-output", str(folder / "arena-results"), "--color=yes")
-    command = [sys.executable, "-m", "pytest", "--no-header", "-p", "no:cacheprovider", *ARGUMENTS, *hidden]
+    looks = ("--arena-output", str(folder / "arena-results"), "--color=yes", "--no-header")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *ARGUMENTS, *looks]
     environment = {**os.environ, "COLUMNS": str(COLUMNS)}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode != 1:

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.gate.intervals import wilson
-from pytest_arena.gate.thresholds import judge, verdict_of
+from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.registry import make_policy
@@ -24,19 +23,20 @@ from pytest_arena.recorders.base import Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_json
-from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers, Watch
-from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
+from pytest_arena.rollout.metrics import Metric, standard_metrics
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
+from pytest_arena.summary import summarize
 from pytest_arena.validation import validate
 
 MakeEnv = Callable[[int], SimEnv]
 """rebuild number -> environment; 0 is the first."""
 
-SUCCESS_METRICS = ("success_rate", "success_at_end_rate", "time_to_success")
+SUCCESS_METRICS = ("success_rate", "success_at_end_rate")
 
 
 @dataclass
@@ -171,26 +171,7 @@ class Evaluation:
             self.episodes.append(episode)
 
     def _summarize(self) -> None:
-        reduced = reduce_metrics([*standard_metrics(), *self.metrics], self.episodes)
-        record = self.record
-        record.metrics, record.unmeasured = reduced.values, reduced.unmeasured
-        record.metrics.update(_weighted_mean(self._reported))
-        record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
-        record.thresholds = judge(self.job.thresholds, record.metrics, record.intervals, record.unmeasured)
-        errors = sum(episode.outcome == Outcome.ERROR for episode in self.episodes)
-        record.episodes["measured"] = len(self.episodes) - errors
-        record.episodes["errors"] = errors
-        record.boundaries = [
-            {
-                "episode": e.episode,
-                "env_idx": e.env_idx,
-                "start_step": e.start_step,
-                "end_step": e.end_step,
-            }
-            for e in sorted(self.episodes, key=lambda e: e.episode)
-            if e.outcome != Outcome.ERROR
-        ]
-        record.notes = _notes(self.job, self.episodes)
+        summarize(self.record, self.job, self.episodes, self.metrics, self._reported)
 
     def _require_measurement(self) -> None:
         """An evaluation without what was asked for is an error with a name, never 0 %."""
@@ -201,8 +182,9 @@ class Evaluation:
             raise EvaluationError(
                 f"{record.episodes['measured']} of {requested} requested episodes were measured"
             )
+        conditional = {metric.name for metric in (*standard_metrics(), *self.metrics) if metric.skips_missing}
         for result in record.thresholds:
-            if result.value is None:
+            if result.value is None and result.metric not in conditional:
                 hint = ""
                 if result.metric in SUCCESS_METRICS and record.metrics.get("success_rate") is None:
                     hint = "; tell how success is read with the job's success key"
@@ -239,31 +221,6 @@ class Evaluation:
     def _time(self, name: str, since: float) -> None:
         timings = self.record.timings
         timings[name] = round(timings.get(name, 0.0) + time.monotonic() - since, 6)
-
-
-def _weighted_mean(reported: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """Average what the simulator reported for each rebuild, weighted by the rebuild's episodes."""
-    total = sum(episodes for episodes, _ in reported)
-    names = {name for _, values in reported for name in values}
-    return {
-        name: sum(episodes * values[name] for episodes, values in reported if name in values) / total
-        for name in sorted(names)
-        if total
-    }
-
-
-def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:
-    notes = []
-    at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
-    if at_reset:
-        shown = ", ".join(map(str, at_reset[:5])) + (", …" if len(at_reset) > 5 else "")
-        notes.append(f"success already held at reset in {len(at_reset)} episodes ({shown})")
-    if job.rollout.steps is not None:
-        notes.append(
-            "limited by steps: only episodes that ended in time are counted, which favours short ones; "
-            "rollout.episodes is unbiased"
-        )
-    return notes
 
 
 def evaluate(

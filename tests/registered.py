@@ -39,11 +39,11 @@ class Trap(ScriptedEnv):
 
 
 class Endless(ScriptedEnv):
-    """Never ends by itself."""
+    """Never ends by itself, and never succeeds."""
 
     def step(self, action: Any) -> Any:
-        observation, reward, _, _, info = super().step(action)
-        return observation, reward, False, False, info
+        observation, reward, _, _, _ = super().step(action)
+        return observation, reward, False, False, {"success": False}
 
 
 gymnasium.register("arena/Scripted-v0", ScriptedEnv, max_episode_steps=50, disable_env_checker=True)

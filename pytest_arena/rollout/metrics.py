@@ -178,6 +178,8 @@ def _why_unmeasured(
     for episode, value in values:
         if value is not None and not math.isfinite(value):
             return f"not a finite number in episode {episode}"
+    if not known and metric.skips_missing:
+        return f"no value in any of {len(values)} episodes"
     if not known:
         return f"not measured in any of {len(values)} episodes"
     if len(known) < len(values) and not metric.skips_missing:

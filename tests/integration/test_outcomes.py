@@ -320,3 +320,15 @@ def test_bad_markers_are_usage_errors(suite: Suite, body: str) -> None:
     suite.jobs({"job": {}})
     suite.test(f"import pytest\n{body}\n")
     assert suite.run().ret == 4
+
+
+def test_a_time_to_success_without_successes_is_a_failed_threshold_beside_the_others(suite: Suite) -> None:
+    thresholds = {"success_rate": ">= 0.5", "time_to_success": "< 100"}
+    environment = {"id": "tests.registered:arena/Endless-v0"}
+    suite.jobs({"bad": {"environment": environment, "thresholds": thresholds}})
+    suite.test()
+    result = suite.run()
+    assert suite.arena("bad")["verdict"] == "fail"
+    result.stdout.fnmatch_lines(
+        ["*2 of 2 thresholds failed*", "*success_rate = 0*", "*time_to_success: not measured*"]
+    )

@@ -59,7 +59,7 @@ def test_time_to_success_is_over_successes_and_null_without_any() -> None:
     )
     reduced = reduce_metrics(standard_metrics(), [episode(1, Outcome.FAILURE)])
     assert reduced.values["time_to_success"] is None
-    assert "not measured in any" in reduced.unmeasured["time_to_success"]
+    assert reduced.unmeasured["time_to_success"] == "no value in any of 1 episodes"
 
 
 def test_one_violation_of_a_hard_limit_shows() -> None:

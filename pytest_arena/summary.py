@@ -1,0 +1,67 @@
+"""From the episodes of a job to the numbers and verdicts of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_arena.gate.intervals import wilson
+from pytest_arena.gate.thresholds import judge
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
+
+Reported = Sequence[tuple[int, Mapping[str, float]]]
+"""What the simulator computed itself, one entry a rebuild: (episodes, metric -> value)."""
+
+
+def summarize(
+    record: JobRecord,
+    job: Job,
+    episodes: Sequence[Episode],
+    metrics: Sequence[Metric] = (),
+    reported: Reported = (),
+) -> None:
+    """Fill *record* with what *episodes* say: metrics, intervals, thresholds, counts, boundaries, notes.
+
+    *metrics* are those beside the standard ones. The result depends on the episodes' indices, not on the
+    order in which they are given.
+    """
+    ordered = sorted(episodes, key=lambda episode: episode.episode)
+    measured = [episode for episode in ordered if episode.outcome != Outcome.ERROR]
+    reduced = reduce_metrics([*standard_metrics(), *metrics], ordered)
+    record.metrics = {**reduced.values, **_weighted_mean(reported)}
+    record.unmeasured = reduced.unmeasured
+    record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
+    record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured)
+    record.episodes["measured"] = len(measured)
+    record.episodes["errors"] = len(ordered) - len(measured)
+    record.boundaries = [
+        {"episode": e.episode, "env_idx": e.env_idx, "start_step": e.start_step, "end_step": e.end_step}
+        for e in measured
+    ]
+    record.notes = _notes(job, ordered)
+
+
+def _weighted_mean(reported: Reported) -> dict[str, float | None]:
+    """Average what the simulator reported for each rebuild, weighted by the rebuild's episodes."""
+    total = sum(episodes for episodes, _ in reported)
+    names = {name for _, values in reported for name in values}
+    return {
+        name: sum(episodes * values[name] for episodes, values in reported if name in values) / total
+        for name in sorted(names)
+        if total
+    }
+
+
+def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:
+    notes = []
+    at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
+    if at_reset:
+        shown = ", ".join(map(str, at_reset[:5])) + (", …" if len(at_reset) > 5 else "")
+        notes.append(f"success already held at reset in {len(at_reset)} episodes ({shown})")
+    if job.rollout.steps is not None:
+        notes.append(
+            "limited by steps: only episodes that ended in time are counted, which favours short ones; "
+            "rollout.episodes is unbiased"
+        )
+    return notes
