@@ -112,6 +112,10 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
         if override.job is not None and override.job not in names:
             hint = did_you_mean(override.job, names)
             problems.append(f"--arena-set {override.text}: no job is named {override.job!r}{hint}")
+    if not problems:
+        from pytest_arena.resume import differences
+
+        problems = differences(config, items)
     if problems and not is_worker(config):
         raise pytest.UsageError(*dict.fromkeys(problems))
     for problem in dict.fromkeys(problems):

@@ -53,10 +53,16 @@ class Evaluation:
     recorders: Sequence[Recorder] = ()
     metrics: Sequence[Metric] = ()
     watch: Watch | None = None
-    episodes: list[Episode] = field(init=False, default_factory=list)
+    earlier: Sequence[Episode] = ()
+    """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
+    episodes: list[Episode] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._writer = EpisodeWriter()
+        self.episodes = list(self.earlier)
+        paths = sorted(path for episode in self.earlier for path in episode.videos.values())
+        self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
+        self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
+        self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch)
         self._reported: list[tuple[int, dict[str, float]]] = []
 
@@ -91,9 +97,14 @@ class Evaluation:
         return self.record
 
     def _roll_out(self, deadline: Deadline) -> None:
-        counter, taken = itertools.count(), None
+        counter, taken = itertools.count(), self._steps_taken()
+        done = {episode.episode for episode in self.earlier}
+        wanted = set(self.job.wanted_episodes) - done
         shares = split_episodes(self.job.rollout.episodes or 0, self.job.rollout.rebuilds)
-        for rebuild, share in enumerate(shares):
+        for rebuild, whole_share in enumerate(shares):
+            share = [episode for episode in whole_share if episode in wanted]
+            if not share and self.job.rollout.episodes is not None:
+                continue
             built = time.monotonic()
             env = self.make_env(rebuild)
             self._time("build_seconds", built)
@@ -116,7 +127,7 @@ class Evaluation:
         self,
         env: SimEnv,
         rebuild: int,
-        share: range,
+        share: Sequence[int],
         counter: itertools.count[int],
         taken: np.ndarray | None,
     ) -> Loop:
@@ -137,11 +148,19 @@ class Evaluation:
             and self.policy.reproducible
             and self.job.rollout.episodes is not None
         )
-        if rebuild == 0:
-            self.policy.set_task_description(self.job.language_instruction or env.task_description)
+        self.policy.set_task_description(self.job.language_instruction or env.task_description)
         for recorder in self._observers.recorders:
             recorder.start(context)
         return Loop(context, self.policy, schedule, self._observers, taken)
+
+    def _steps_taken(self) -> np.ndarray | None:
+        """Return (N,) how many steps each row took before the run was interrupted."""
+        if not self.earlier:
+            return None
+        taken = np.zeros(self.job.environment.num_envs, np.int64)
+        for episode in self.earlier:
+            taken[episode.env_idx] = max(taken[episode.env_idx], episode.end_step + 1)
+        return taken
 
     def _identify(self, env: SimEnv) -> None:
         """Note what was evaluated; after the rollout, because a renderer is chosen at its first image."""
@@ -175,10 +194,10 @@ class Evaluation:
 
     def _require_measurement(self) -> None:
         """An evaluation without what was asked for is an error with a name, never 0 %."""
-        record, requested = self.record, self.job.rollout.episodes
+        record, requested = self.record, self.record.episodes["requested"]
         if not record.episodes["measured"]:
             raise EvaluationError(self._nothing_finished())
-        if requested is not None and record.episodes["measured"] != requested:
+        if requested and record.episodes["measured"] != requested:
             raise EvaluationError(
                 f"{record.episodes['measured']} of {requested} requested episodes were measured"
             )
@@ -208,7 +227,7 @@ class Evaluation:
             closing = time.monotonic()
             for recorder in self._observers.recorders:
                 left = recorder.close()
-                record.videos += left.videos
+                record.videos = sorted({*record.videos, *left.videos})
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
             self._time("recording_seconds", closing)

@@ -50,35 +50,38 @@ def arena_run_dir(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture
 def arena_dir(request: pytest.FixtureRequest, arena_job: Job) -> Path:
     """The folder of this job's artifacts; a rerun has one of its own."""
-    from pytest_arena.run import attempt_of
+    from pytest_arena.items import attempt_of
 
     return attempt_of(request.node, arena_job).directory.path
 
 
 @pytest.fixture
 def arena_env(
-    pytestconfig: pytest.Config, arena_job: Job, arena_env_options: dict[str, Any], arena_dir: Path
+    request: pytest.FixtureRequest,
+    arena_job: Job,
+    arena_env_options: dict[str, Any],
+    arena_dir: Path,
 ) -> SimEnv:
     """The job's environment, from a pool of one: jobs that can share an environment do."""
-    from pytest_arena.run import run_of, with_options
+    from pytest_arena.items import environment
 
-    return run_of(pytestconfig).pool.get(with_options(arena_job, arena_env_options))
+    return environment(request.node, arena_job, arena_env_options)
 
 
 @pytest.fixture
-def arena_policy(arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
+def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
     """The job's policy."""
-    from pytest_arena.policies.registry import make_policy
+    from pytest_arena.items import policy
 
-    policy = make_policy(arena_job, arena_env)
-    yield policy
-    policy.close()
+    made = policy(request.node, arena_job, arena_env)
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def arena_recorders(pytestconfig: pytest.Config, arena_job: Job) -> list[Recorder]:
     """What watches the rollout, to extend: the video recorder, unless videos are off."""
-    from pytest_arena.run import standard_recorders
+    from pytest_arena.items import standard_recorders
 
     return standard_recorders(pytestconfig, arena_job)
 
@@ -93,7 +96,7 @@ def arena_rollout(
     arena_recorders: list[Recorder],
 ) -> Callable[[], Result]:
     """Run the job: ``result = arena_rollout()``. Raises what a policy or environment raises."""
-    from pytest_arena.run import roll_out, with_options
+    from pytest_arena.items import roll_out, with_options
 
     job = with_options(arena_job, arena_env_options)
     return lambda: roll_out(request.node, job, arena_env, arena_policy, arena_recorders)

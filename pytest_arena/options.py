@@ -24,6 +24,8 @@ class Settings:
     """From the ini file: weaker than a job's own choice."""
     overrides: tuple[str, ...]
     """The texts of ``--arena-set``."""
+    resume: Path | None
+    """The run directory to go on with."""
 
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -58,6 +60,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="override a key of every job, or of JOB, e.g. policy.checkpoint=run42.pt or "
         "reach:rollout.episodes=2; VALUE is YAML; may be given several times",
     )
+    group.addoption(
+        "--arena-resume",
+        metavar="RUN_DIR",
+        help="go on with an interrupted run: run only the episodes that this run directory lacks",
+    )
     parser.addini("arena_jobs", "job files that are always evaluated", type="paths", default=[])
     parser.addini("arena_output", "where run directories go", default="arena-results")
     parser.addini("arena_video", "which episodes keep their videos, where a job does not say", default="")
@@ -79,6 +86,7 @@ def configure(config: pytest.Config) -> None:
         else Path(config.rootpath, config.getini("arena_output")),
         video=config.getoption("arena_video"),
         video_default=video_default,
+        resume=_run_directory(config),
         overrides=(*config.getini("arena_set"), *(config.getoption("arena_set") or ())),
     )
     _collect_job_files(config)
@@ -102,6 +110,16 @@ def note_jobs(config: pytest.Config) -> None:
 def is_worker(config: pytest.Config) -> bool:
     """Whether this process is an xdist worker."""
     return hasattr(config, "workerinput")
+
+
+def _run_directory(config: pytest.Config) -> Path | None:
+    given = config.getoption("arena_resume")
+    if given is None:
+        return None
+    path = Path(config.invocation_params.dir, given).resolve()
+    if not (path / "run.json").is_file():
+        raise pytest.UsageError(f"--arena-resume {given}: expected a run directory, with a run.json in it")
+    return path
 
 
 def _existing(path: Path) -> Path:

@@ -73,9 +73,9 @@ def pytest_collection_modifyitems(
     if options.saw_jobs(config):
         from pytest_arena import collection
 
-        collection.refuse_problems(config, items)
         collection.drop_duplicates(items)
         collection.name_jobs(items)
+        collection.refuse_problems(config, items)
         yield
         collection.order_by_environment(items)
     else:
@@ -104,9 +104,9 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A rerun is a new attempt, with a folder of its own."""
     if options.saw_jobs(item.config):
-        from pytest_arena import run
+        from pytest_arena import items
 
-        run.forget_attempt(item)
+        items.forget_attempt(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -114,9 +114,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """After a test that passed: its job must have run and its thresholds must hold."""
     outcome = yield
     if options.saw_jobs(pyfuncitem.config):
-        from pytest_arena import run
+        from pytest_arena import items
 
-        run.require_verdict(pyfuncitem)
+        items.require_verdict(pyfuncitem)
     return outcome
 
 
@@ -126,9 +126,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A job that failed before its rollout gets a record too; scalars go to JUnit."""
     if options.saw_jobs(item.config):
-        from pytest_arena import run
+        from pytest_arena import items
 
-        run.note_outcome(item, call)
+        items.note_outcome(item, call)
     return (yield)
 
 

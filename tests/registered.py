@@ -15,8 +15,9 @@ from tests.fakes import ScriptedEnv
 class Trap(ScriptedEnv):
     """Does something to its own process at step ``at`` of episode ``episode`` (counted in this process)."""
 
-    def __init__(self, trap: str, episode: int = 0, at: int = 1, **kwargs: Any) -> None:
+    def __init__(self, trap: str, episode: int = 0, at: int = 1, once: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.once = once
         self.trap, self.at, self.in_episode, self.count = trap, at, episode, -1
 
     def reset(self, **kwargs: Any) -> Any:
@@ -29,6 +30,11 @@ class Trap(ScriptedEnv):
         return super().step(action)
 
     def spring(self) -> None:
+        if self.once:
+            if os.path.exists(self.once):
+                return
+            with open(self.once, "w"):
+                pass
         if self.trap == "raise":
             raise RuntimeError("the simulator broke")
         if self.trap == "exit":

@@ -137,7 +137,8 @@ class Rollout(Model):
     rebuilds: int = Field(
         default=1, ge=1, le=1_000_000, description="build the environment anew this many times"
     )
-    timeout: float | None = Field(default=None, gt=0, description="seconds for the whole job")
+    shards: int = Field(default=1, ge=1, le=10_000, description="split the episodes over this many tests")
+    timeout: float | None = Field(default=None, gt=0, description="seconds for the job, or a shard of it")
 
     @model_validator(mode="after")
     def _one_limit(self) -> Rollout:
@@ -148,6 +149,11 @@ class Rollout(Model):
             raise ValueError(
                 f"expected at least one episode a rebuild, got {self.episodes} episodes "
                 f"for {self.rebuilds} rebuilds"
+            )
+        if self.shards > (self.episodes or 1):
+            raise ValueError(
+                f"expected at least one episode a shard, got {self.episodes or 'no'} episodes "
+                f"for {self.shards} shards"
             )
         return self
 
@@ -177,6 +183,25 @@ class Record(Model):
     cameras: tuple[str, ...] | None = Field(
         default=None, strict=False, description="only these cameras; default: all"
     )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of a job's episodes a test runs."""
+
+    index: int
+    count: int
+
+    @property
+    def suffix(self) -> str:
+        """What its names end with, e.g. ``-shard0of4``."""
+        return f"-shard{self.index}of{self.count}"
+
+    def episodes(self, total: int) -> range:
+        """Return this shard's episodes of 0 … total-1: contiguous, larger shares first."""
+        share, extra = divmod(total, self.count)
+        start = self.index * share + min(self.index, extra)
+        return range(start, start + share + (self.index < extra))
 
 
 @dataclass(frozen=True)
@@ -226,11 +251,33 @@ class Job(Model):
     tags: tuple[Tag, ...] = Field(default=(), strict=False, description="become pytest marks")
 
     _source: Source | None = PrivateAttr(default=None)
+    _shard: Shard | None = PrivateAttr(default=None)
 
     @property
     def source(self) -> Source | None:
         """Where the job was written; None for a job made in Python."""
         return self._source
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which part of the episodes is meant; None for all."""
+        return self._shard
+
+    def shards(self) -> list[Job]:
+        """Return one job a shard, or the job itself where it has a single one."""
+        count = self.rollout.shards
+        if count == 1:
+            return [self]
+        parts = [self.model_copy() for _ in range(count)]
+        for index, part in enumerate(parts):
+            part._shard = Shard(index, count)
+        return parts
+
+    @property
+    def wanted_episodes(self) -> range:
+        """The episodes to run; empty for a job that is limited by steps."""
+        total = self.rollout.episodes or 0
+        return range(total) if self._shard is None else self._shard.episodes(total)
 
     def written_in(self, source: Source) -> Job:
         """Remember where this job was written; returns the job itself."""

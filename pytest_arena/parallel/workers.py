@@ -23,9 +23,15 @@ def share_with_worker(node: Any) -> None:
     """Tell a worker that is about to start where the run's directory is, and what the command was."""
     config: pytest.Config = node.config
     if _RESERVED not in config.stash:
-        config.stash[_RESERVED] = RunDirectory.create(settings(config).output)
+        config.stash[_RESERVED] = run_directory(config)
     node.workerinput["arena_run_dir"] = str(config.stash[_RESERVED].path)
     node.workerinput["arena_command"] = [str(arg) for arg in sys.argv]
+
+
+def run_directory(config: pytest.Config) -> RunDirectory:
+    """Return a new run directory, or the one to go on with."""
+    resumed = settings(config).resume
+    return RunDirectory.create(settings(config).output) if resumed is None else RunDirectory(resumed)
 
 
 def shared_directory(config: pytest.Config) -> RunDirectory | None:

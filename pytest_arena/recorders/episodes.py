@@ -10,13 +10,15 @@ from pytest_arena.records.schema import Episode
 class EpisodeWriter(Recorder):
     """Comes last among the recorders, so that a line names the files of the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, resume: bool = False) -> None:
+        """Write a new file, or go on with one that is there."""
+        self._resume = resume
         self._writer: JsonLinesWriter | None = None
 
     def start(self, context: RolloutContext) -> None:
         """Open the file; a rebuild goes on with the same one."""
         if self._writer is None:
-            self._writer = JsonLinesWriter(context.directory / "episodes.jsonl")
+            self._writer = JsonLinesWriter(context.directory / "episodes.jsonl", resume=self._resume)
 
     def on_end(self, row: int, episode: Episode) -> None:
         """Append the episode's line."""

@@ -25,7 +25,7 @@ def begin_record(
         policy=job.policy.type,
         nodeid=nodeid,
         identity={"versions": versions()},
-        episodes={"requested": job.rollout.episodes or 0, "measured": 0, "errors": 0},
+        episodes={"requested": len(job.wanted_episodes), "measured": 0, "errors": 0},
         record_path=directory.record.relative_to(run_dir).as_posix(),
         episodes_path=directory.episodes.relative_to(run_dir).as_posix(),
         started_at=utc_now(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_arena.records.jsonl import read_json_lines
 from pytest_arena.records.plain import to_plain
-from pytest_arena.records.schema import Episode, JobRecord
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
 
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
@@ -44,6 +44,8 @@ class JobDirectory:
 
     path: Path
     attempt: int
+    resumed: bool = False
+    """An earlier session began it."""
 
     @property
     def record(self) -> Path:
@@ -103,6 +105,14 @@ class RunDirectory:
                 return JobDirectory(path, attempt)
             attempt += 1
 
+    def reopen(self, label: str) -> tuple[JobDirectory, JobRecord] | None:
+        """Return the last attempt at *label* that an earlier session left here, to go on with it."""
+        record = self.latest().get(label)
+        if record is None or record.record_path is None:
+            return None
+        folder = (self.path / record.record_path).parent
+        return JobDirectory(folder, record.attempt, resumed=True), record
+
     def records(self) -> Iterator[JobRecord]:
         """Yield the records of all attempts, in order of their start."""
         found = []
@@ -118,6 +128,23 @@ class RunDirectory:
             if record.job not in latest or record.attempt > latest[record.job].attempt:
                 latest[record.job] = record
         return latest
+
+
+def keep_measured(directory: JobDirectory) -> list[Episode]:
+    """Return the measured episodes of an attempt, and leave just these on disk.
+
+    What a killed process leaves beside them goes: a half line, episodes that an exception cut off, and the
+    hidden working files of films.
+    """
+    kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
+    if directory.episodes.exists():
+        lines = "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in kept)
+        draft = directory.path / f".episodes.{secrets.token_hex(4)}.tmp"
+        draft.write_text(lines, encoding="utf-8")
+        os.replace(draft, directory.episodes)
+    for film in directory.path.glob("videos/.*"):
+        film.unlink()
+    return kept
 
 
 def read_episodes(path: Path) -> list[Episode]:

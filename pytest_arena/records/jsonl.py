@@ -13,8 +13,9 @@ from pytest_arena.records.plain import to_plain
 class JsonLinesWriter:
     """Appends objects to a file, one flushed line each."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("x", encoding="utf-8")
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        """Make the file, which must not exist, unless it is to be *resumed*."""
+        self._file = path.open("a" if resume else "x", encoding="utf-8")
 
     def append(self, item: Mapping[str, Any]) -> None:
         """Write *item* as one line; when this returns, the operating system has it."""

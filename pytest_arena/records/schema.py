@@ -127,6 +127,8 @@ class JobRecord:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Metric -> why it is null."""
+    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Metric beside the standard ones -> its ``unit``, ``direction``, ``reduction`` and ``skips_missing``."""
     thresholds: list[ThresholdResult] = field(default_factory=list)
     episodes: dict[str, int] = field(default_factory=dict)
     """``requested``, ``measured``, ``errors``."""

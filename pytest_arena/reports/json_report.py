@@ -45,7 +45,7 @@ def enable(config: pytest.Config, session: pytest.Session | None) -> None:
 
 def metadata(item: pytest.Item) -> dict[str, Any] | None:
     """Return ``metadata.arena`` of a test, made of exact builtins: the transport refuses anything else."""
-    from pytest_arena.run import ATTEMPT
+    from pytest_arena.items import ATTEMPT
 
     attempt = item.stash.get(ATTEMPT, None)
     return None if attempt is None else {"arena": arena_metadata(attempt.record)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,15 +59,15 @@ class Metric:
     """
 
     name: str
-    unit: ClassVar[str] = ""
+    unit: str = ""
     """E.g. ``"m/s"``; ``"steps"``; empty for pure numbers."""
-    direction: ClassVar[Literal["higher", "lower"] | None] = None
+    direction: Literal["higher", "lower"] | None = None
     """Which values are better; None where neither is."""
-    reduction: ClassVar[Reduction] = "mean"
+    reduction: Reduction = "mean"
     """How the episodes' values become the job's; ``rate`` is the mean of zeros and ones, with an interval."""
-    skips_missing: ClassVar[bool] = False
+    skips_missing: bool = False
     """Whether episodes without a value are left out; else one of them makes the metric null."""
-    watches_steps: ClassVar[bool] = False
+    watches_steps: bool = False
     """Whether `step` wants to be called: the loop spends nothing on a metric that does not watch."""
 
     def start(self, env: SimEnv, job: Job) -> None:
@@ -86,6 +86,19 @@ class Metric:
     def value(self, episode: Episode) -> float | None:
         """Return what `end` said of *episode*, from its record."""
         return episode.metrics.get(self.name)
+
+    def definition(self) -> dict[str, Any]:
+        """Return what a record must keep so that its episodes can be reduced again without this class."""
+        return {key: getattr(self, key) for key in ("unit", "direction", "reduction", "skips_missing")}
+
+
+class RecordedMetric(Metric):
+    """A metric as a record defines it: reduces the values that episodes have on disk."""
+
+    def __init__(self, name: str, definition: Mapping[str, Any]) -> None:
+        self.name = name
+        self.reduction = definition.get("reduction", "mean")
+        self.skips_missing = bool(definition.get("skips_missing", False))
 
 
 class _FromEpisode(Metric):

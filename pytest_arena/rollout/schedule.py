@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pytest_arena.jobs.model import Shard
 from pytest_arena.recorders.base import EpisodeStart
 
 
@@ -24,13 +25,7 @@ def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
 
 def split_episodes(episodes: int, rebuilds: int) -> list[range]:
     """Split episodes 0 … M-1 over rebuilds as evenly as possible, larger shares first: 5 over 2 → 3, 2."""
-    share, extra = divmod(episodes, rebuilds)
-    ranges, start = [], 0
-    for rebuild in range(rebuilds):
-        stop = start + share + (rebuild < extra)
-        ranges.append(range(start, stop))
-        start = stop
-    return ranges
+    return [Shard(rebuild, rebuilds).episodes(episodes) for rebuild in range(rebuilds)]
 
 
 class Schedule(Protocol):
@@ -71,7 +66,9 @@ class QuotaSchedule:
         return queue.popleft() if queue else None
 
 
-def fixed_schedule(episodes: range, *, job_seed: int, rebuild: int, num_envs: int, seeded: bool) -> Schedule:
+def fixed_schedule(
+    episodes: Iterable[int], *, job_seed: int, rebuild: int, num_envs: int, seeded: bool
+) -> Schedule:
     """Return the schedule that runs exactly *episodes*; *seeded*: a seed alone decides an episode."""
     starts = _starts(episodes, job_seed, rebuild)
     return QueueSchedule(starts) if seeded else QuotaSchedule(starts, num_envs)

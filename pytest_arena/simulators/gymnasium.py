@@ -195,7 +195,6 @@ class GymnasiumEnv(SimEnv):
 
     def _read_success(self, info: Mapping[str, Any]) -> SuccessArray:
         """Read success of all rows; the mask ``_key`` tells where an info value is no filler."""
-        success = np.full(self.num_envs, UNMEASURED, np.int8)
         if self._success_of is not None:
             return np.asarray(self._success_of(self._vec)).astype(np.bool_).astype(np.int8)
         for key in self._success_keys:
@@ -204,8 +203,9 @@ class GymnasiumEnv(SimEnv):
                 values = np.asarray(info[key])
                 if values.dtype == object:
                     values = np.array([bool(value) for value in values])
-                return np.where(mask, values > 0.5, UNMEASURED).astype(np.int8)
-        return success
+                held = values if values.dtype == np.bool_ else values > 0.5
+                return np.where(mask, held.astype(np.int8), np.int8(UNMEASURED))
+        return np.full(self.num_envs, UNMEASURED, np.int8)
 
     def _final_observation(
         self, observation: Observation, info: Mapping[str, Any], done: BoolArray

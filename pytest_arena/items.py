@@ -1,0 +1,228 @@
+"""What a test item does with its job: attempts, the rollout, and no way to pass without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
+from pytest_arena.errors import EvaluationError
+from pytest_arena.evaluation import Evaluation
+from pytest_arena.options import settings
+from pytest_arena.policies.registry import make_policy
+from pytest_arena.records.attempt import begin_record, fail_record
+from pytest_arena.records.directory import JobDirectory, keep_measured, utc_now, write_json
+from pytest_arena.records.schema import Episode, JobRecord
+from pytest_arena.reports.progress import progress
+from pytest_arena.result import Result
+from pytest_arena.run import RUN, run_of
+from pytest_arena.simulators.registry import validate_simulation
+
+if TYPE_CHECKING:
+    from pytest_arena.jobs.model import Job
+    from pytest_arena.policies.base import Policy
+    from pytest_arena.recorders.base import Recorder
+    from pytest_arena.simulators.base import SimEnv
+
+
+@dataclass
+class Attempt:
+    """What an item has of its job; in the item's stash, anew for each rerun."""
+
+    job: Job
+
+    directory: JobDirectory
+    record: JobRecord
+    earlier: list[Episode] = field(default_factory=list)
+    """Episodes that the resumed run had measured."""
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to run."""
+        return bool(self.earlier) and len(self.earlier) == len(self.job.wanted_episodes)
+
+
+class Unbuilt:
+    """Stands for an environment or policy that will hardly be needed: built at the first use of it."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build, self._built = build, None
+
+    def __getattr__(self, name: str) -> Any:
+        """Build, once, and pass on."""
+        if self._built is None:
+            self._built = self._build()
+        return getattr(self._built, name)
+
+    def close(self) -> None:
+        """Close what was built."""
+        if self._built is not None:
+            self._built.close()
+
+
+ATTEMPT = pytest.StashKey[Attempt]()
+ATTEMPTED = pytest.StashKey[bool]()
+
+
+def attempt_of(item: pytest.Item, job: Job) -> Attempt:
+    """Return the item's current attempt; the first call of a (re)run claims a folder and begins a record."""
+    if ATTEMPT not in item.stash:
+        item.stash[ATTEMPT] = _resumed_attempt(item, job) or _new_attempt(item, job)
+    return item.stash[ATTEMPT]
+
+
+def _new_attempt(item: pytest.Item, job: Job) -> Attempt:
+    run, label = run_of(item.config).directory, item.stash[LABEL]
+    directory = run.claim(label)
+    return Attempt(job, directory, begin_record(job, directory, run.path, label, item.nodeid))
+
+
+def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
+    """Go on with the last attempt of the resumed run; steps mode has no episodes that one could lack."""
+    run, label = run_of(item.config).directory, item.stash[LABEL]
+    if settings(item.config).resume is None or job.rollout.episodes is None or ATTEMPTED in item.stash:
+        return None
+    item.stash[ATTEMPTED] = True  # a rerun begins anew
+    found = run.reopen(label)
+    if found is None:
+        return None
+    directory, before = found
+    earlier = keep_measured(directory)
+    record = begin_record(job, directory, run.path, label, item.nodeid)
+    record.started_at, record.identity = before.started_at, before.identity | record.identity
+    record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
+    return Attempt(job, directory, record, earlier)
+
+
+def require_verdict(item: pytest.Function) -> None:
+    """No false green: a test that passed without running its job or asserting its thresholds fails."""
+    if JOB not in item.stash or RUN not in item.config.stash:
+        return
+    attempt = item.stash.get(ATTEMPT, None)
+    if attempt is None or not attempt.results:
+        pytest.fail(
+            f"the test passed without running its job {item.stash[LABEL]!r}: call arena_rollout()", False
+        )
+    for result in attempt.results:
+        if not result.asserted:
+            result.assert_thresholds()
+
+
+def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Give a job that failed before its rollout a record, put scalars on JUnit, forget a finished attempt."""
+    job = job_of(item)
+    if job is None or RUN not in item.config.stash:
+        return
+    if (
+        call.when == "setup"
+        and call.excinfo is not None
+        and not call.excinfo.errisinstance(pytest.skip.Exception)
+    ):
+        attempt = attempt_of(item, job)
+        fail_record(attempt.record, call.excinfo.value)
+        attempt.record.finished_at = utc_now()
+        write_json(attempt.directory.record, attempt.record.to_json())
+    if call.when == "call" and ATTEMPT in item.stash:
+        properties = _scalars(item.stash[ATTEMPT].record)
+        item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("arena_")]
+        item.user_properties.extend(properties)
+
+
+def forget_attempt(item: pytest.Item) -> None:
+    """A rerun is a new attempt, with a folder of its own."""
+    if ATTEMPT in item.stash:
+        del item.stash[ATTEMPT]
+
+
+def with_options(job: Job, options: Mapping[str, Any]) -> Job:
+    """Return *job* with the environment options of the fixture, validated by its simulator."""
+    if options == job.environment.options:
+        return job
+    environment = job.environment.model_copy(update={"options": dict(options)})
+    changed = job.model_copy(update={"environment": environment})
+    validate_simulation(changed)
+    return changed
+
+
+def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimEnv:
+    """Return the job's environment; one that has nothing to run is not built until it is used."""
+    pool, changed = run_of(item.config).pool, with_options(job, options)
+    if attempt_of(item, job).complete:
+        return cast("SimEnv", Unbuilt(lambda: pool.get(changed)))
+    return pool.get(changed)
+
+
+def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
+    """Return the job's policy; one that has nothing to do is not made until it is used."""
+    if attempt_of(item, job).complete:
+        return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
+    return make_policy(job, env)
+
+
+def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
+    """Return the recorders of a job: command line over job over ini file over the default."""
+    from pytest_arena.recorders.video import VideoRecorder
+
+    asked = settings(config).video or job.record.video or settings(config).video_default
+    choice = asked or "retain-on-failure"
+    if choice == "off":
+        return []
+    return [VideoRecorder(choice, job.record.cameras, required=asked is not None)]
+
+
+def roll_out(
+    item: pytest.Item, job: Job, env: SimEnv, policy: Policy, recorders: Sequence[Recorder]
+) -> Result:
+    """Evaluate the item's job, once."""
+    run, attempt = run_of(item.config), attempt_of(item, job)
+    if attempt.results:
+        raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")
+    attempt.record.config_sha256 = job.sha256()
+
+    def make_env(rebuild: int) -> SimEnv:
+        if rebuild == 0:
+            return env
+        if not run.pool.holds(env):
+            raise EvaluationError(
+                "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
+            )
+        return run.pool.get(job, fresh=True)
+
+    with progress(item.config, job, attempt.record.job) as watch:
+        evaluation = Evaluation(
+            job=job,
+            record=attempt.record,
+            directory=attempt.directory,
+            run_dir=run.directory.path,
+            make_env=make_env,
+            policy=policy,
+            recorders=recorders,
+            metrics=metrics_of(item.config, job),
+            watch=watch,
+            earlier=attempt.earlier,
+        )
+        try:
+            evaluation.run()
+        except BaseException:
+            # A simulator that failed may be left in any state: the next job gets a new environment.
+            run.pool.clear()
+            raise
+        finally:
+            item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
+    result = Result(attempt.record, evaluation.episodes, run.directory.path)
+    attempt.results.append(result)
+    return result
+
+
+def _scalars(record: JobRecord) -> list[tuple[str, object]]:
+    """The numbers of a record as JUnit properties."""
+    scalars: list[tuple[str, object]] = [
+        ("arena_status", str(record.status)),
+        ("arena_verdict", str(record.verdict)),
+    ]
+    scalars += [(f"arena_{name}", value) for name, value in record.metrics.items() if value is not None]
+    return scalars

@@ -1,0 +1,43 @@
+"""Going on with an interrupted run: only what it lacks is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_arena.collection import LABEL, job_of
+from pytest_arena.options import settings
+from pytest_arena.records.directory import RunDirectory
+
+
+def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Return a line for each job whose configuration is not the one that the run was begun with."""
+    path = settings(config).resume
+    if path is None:
+        return []
+    begun = json.loads(RunDirectory(path).manifest_path.read_text(encoding="utf-8")).get("jobs", {})
+    problems = []
+    for item in items:
+        job, label = job_of(item), item.stash.get(LABEL, None)
+        if job is None or label is None or label not in begun:
+            continue
+        keys = list(_differing(begun[label].get("config", {}), job.config()))
+        if keys:
+            problems.append(
+                f"--arena-resume {path}: job {label!r} was begun with another configuration, "
+                f"these keys differ: {', '.join(keys)}"
+            )
+    return problems
+
+
+def _differing(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted keys in which two plain configurations differ."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        if before != now:
+            yield path
+        return
+    for key in sorted({*before, *now}):
+        yield from _differing(before.get(key), now.get(key), f"{path}.{key}" if path else key)

@@ -1,0 +1,132 @@
+"""``--arena-resume``: only what an interrupted run lacks is run, and the records are those of a whole run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Suite
+
+CHANGING = ("started_at", "wall_time_seconds", "job")
+
+
+def trapped(suite: Suite, kind: str, episode: int, at: int = 1, **job: Any) -> dict[str, Any]:
+    make = {"trap": kind, "episode": episode, "at": at, "once": str(suite.path / "sprung")}
+    return {"environment": {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}, **job}
+
+
+def play(suite: Suite, *args: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    return subprocess.run(command, cwd=suite.path, capture_output=True, timeout=120).returncode
+
+
+def comparable(suite: Suite, job: str) -> list[dict[str, Any]]:
+    return [{k: v for k, v in e.items() if k not in CHANGING} for e in suite.episodes(job)]
+
+
+@pytest.mark.parametrize("kind", ["SIGKILL", "raise", "SIGINT"])
+@pytest.mark.parametrize(("episode", "at"), [(0, 1), (3, 2), (6, 1)])
+def test_as_if_it_had_never_stopped(suite: Suite, kind: str, episode: int, at: int) -> None:
+    rollout = {"episodes": 7, "rebuilds": 2 if episode == 3 else 1}
+    suite.jobs(
+        {
+            "whole": {"rollout": rollout},
+            "cut": trapped(suite, kind, episode, at, rollout=rollout, thresholds={"episode_length": "> 0"}),
+            "after": {"environment": {"num_envs": 2}},
+        }
+    )
+    suite.test()
+    assert play(suite) != 0
+    first = suite.run_dir
+    before = (
+        {e["episode"] for e in suite.episodes("cut") if e["outcome"] != "error"} if kind != "x" else set()
+    )
+    result = suite.run("--arena-resume", str(first))
+    assert result.ret == 0, result.stdout.str()
+    assert suite.run_dir == first
+    assert len(list((suite.path / "arena-results").iterdir())) == 1
+    assert [e["episode"] for e in suite.episodes("cut")] == list(range(7))
+    assert comparable(suite, "cut") == comparable(suite, "whole")
+    cut, whole = suite.record("cut"), suite.record("whole")
+    for key in ("metrics", "boundaries", "episodes", "status", "reproducible"):
+        assert cut[key] == whole[key], key
+    assert suite.outcomes() == {"whole": "passed", "cut": "passed", "after": "passed"}
+    assert sorted(p.name for p in first.iterdir() if p.is_dir()) == ["after", "cut", "whole"]
+
+
+def test_what_is_complete_is_not_run_again(suite: Suite) -> None:
+    suite.jobs({"job": {"thresholds": {"success_rate": "> 1"}}})
+    suite.test()
+    assert suite.run().ret == 1
+    before = suite.episodes("job")
+    suite.pytester.makeconftest(
+        """
+        from pytest_arena.simulators import gymnasium
+
+        def make(self, job):
+            raise AssertionError("built again")
+
+        gymnasium.GymnasiumSimulator.make = make
+        """
+    )
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 1
+    assert suite.episodes("job") == before
+    assert suite.arena("job")["verdict"] == "fail"
+
+
+def test_films_that_were_kept_stay_on_the_record(suite: Suite) -> None:
+    camera = {"cameras": {"render": {}}}
+    job = trapped(suite, "SIGKILL", 3, 2, rollout={"episodes": 6}, record={"video": "on"})
+    job["environment"].update(camera)
+    suite.jobs({"cut": job})
+    suite.test()
+    play(suite)
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    films = sorted(p.relative_to(suite.run_dir).as_posix() for p in suite.run_dir.glob("cut/videos/*"))
+    assert suite.arena("cut")["videos"] == films
+    assert len(films) == 6
+
+
+def test_another_configuration_is_refused(suite: Suite) -> None:
+    suite.jobs({"job": {}})
+    suite.test()
+    suite.run()
+    for args in ([], ["-n", "1"]):
+        result = suite.run(
+            "--arena-resume",
+            str(suite.run_dir),
+            "--arena-set",
+            "environment.seed=5",
+            "--arena-set",
+            "rollout.episodes=9",
+            *args,
+        )
+        assert result.ret != 0
+        assert (
+            "these keys differ: environment.seed, rollout.episodes"
+            in result.stdout.str() + result.stderr.str()
+        )
+
+
+def test_what_is_no_run_directory(suite: Suite) -> None:
+    suite.jobs({"job": {}})
+    suite.test()
+    result = suite.run("--arena-resume", "nowhere")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--arena-resume nowhere: expected a run directory*"])
+
+
+def test_with_workers(suite: Suite) -> None:
+    jobs = {f"job{i}": {"environment": {"seed": i, "num_envs": 1 + i % 2}} for i in range(4)}
+    suite.jobs({**jobs, "cut": trapped(suite, "SIGKILL", 2)})
+    suite.test()
+    assert suite.run("-n", "2").ret == 1
+    first = suite.run_dir
+    assert suite.run("-n", "2", "--arena-resume", str(first)).ret == 0
+    assert suite.run_dir == first
+    assert all(suite.record(job)["status"] == "completed" for job in (*jobs, "cut"))
+    assert json.loads((first / "run.json").read_text())["exit_status"] == 0
