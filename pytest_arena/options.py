@@ -24,6 +24,8 @@ class Settings:
     """From the ini file: weaker than a job's own choice."""
     overrides: tuple[str, ...]
     """The texts of ``--arena-set``."""
+    launcher: str | None
+    """What starts each xdist worker."""
     resume: Path | None
     """The run directory to go on with."""
 
@@ -65,9 +67,16 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="RUN_DIR",
         help="go on with an interrupted run: run only the episodes that this run directory lacks",
     )
+    group.addoption(
+        "--arena-launcher",
+        metavar="CMD",
+        help="with -n: start each worker through CMD, over its standard input and output, e.g. "
+        "'srun -u --gpus=1', 'docker exec -i NAME' or 'ssh HOST'; needs a file system that all workers share",
+    )
     parser.addini("arena_jobs", "job files that are always evaluated", type="paths", default=[])
     parser.addini("arena_output", "where run directories go", default="arena-results")
     parser.addini("arena_video", "which episodes keep their videos, where a job does not say", default="")
+    parser.addini("arena_launcher", "what starts each worker, where -n is given", default="")
     parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
 
 
@@ -88,8 +97,15 @@ def configure(config: pytest.Config) -> None:
         video_default=video_default,
         resume=_run_directory(config),
         overrides=(*config.getini("arena_set"), *(config.getoption("arena_set") or ())),
+        launcher=launcher(config),
     )
     _collect_job_files(config)
+
+
+def launcher(config: pytest.Config) -> str | None:
+    """Return the command that starts each worker: the command line over the ini file."""
+    given: str | None = config.getoption("arena_launcher")
+    return given if given is not None else config.getini("arena_launcher") or None
 
 
 def settings(config: pytest.Config) -> Settings:

@@ -40,6 +40,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Have xdist start its workers through a launcher; it has read ``-n``, and has not started any."""
+    if options.launcher(config) is not None and not config.option.collectonly:
+        from pytest_arena.parallel import launcher
+
+        launcher.prepare(config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and add job files to what is collected."""
     config.addinivalue_line(

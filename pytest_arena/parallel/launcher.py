@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from pytest_arena.options import is_worker, launcher
 from pytest_arena.parallel import bootstrap, relay
 from pytest_arena.records.directory import RunDirectory
 
@@ -52,17 +53,22 @@ channel.send((seen, socket.gethostname()))
 TRIES = 10
 
 
-def launch_workers(config: pytest.Config, launcher: str, *, demanded: bool) -> None:
-    """Let xdist start its workers through *launcher*; called between xdist's reading of ``-n`` and its start.
+def prepare(config: pytest.Config) -> None:
+    """Let xdist start its workers through the launcher; called between its reading of ``-n`` and its start.
 
-    A launcher that was *demanded* on the command line needs ``-n``; one from an ini file waits for it.
+    A launcher on the command line needs ``-n``; one in an ini file waits for it.
     """
-    words = _words(launcher)
+    if is_worker(config):
+        _keep_temporary_files_here(config)
+        return
+    command = launcher(config) or ""
+    words = _words(command)
     count = config.getoption("numprocesses", None)
-    if count is None and demanded:
-        raise pytest.UsageError(f"--arena-launcher {launcher!r}: say how many workers to start, e.g. -n 4")
+    if count is None and config.option.arena_launcher is not None:
+        raise pytest.UsageError(f"--arena-launcher {command!r}: say how many workers to start, e.g. -n 4")
     if not count:  # -n 0 asks for no workers
         return
+    config.option.arena_launcher = command
     folder = Path(tempfile.mkdtemp(prefix="pytest-arena-"))
     launch_file = folder / "launch.json"
     launch_file.write_text(
@@ -156,22 +162,22 @@ def require_shared(node: Any, directory: RunDirectory) -> None:
         )
 
 
-def keep_temporary_files_here(config: pytest.Config) -> None:
+def _keep_temporary_files_here(config: pytest.Config) -> None:
     """On another machine the controller's folder for ``tmp_path`` is missing: use this machine's own."""
     base = config.option.basetemp
     if base and not Path(base).parent.is_dir():
         config.option.basetemp = None
 
 
-def _words(launcher: str) -> list[str]:
+def _words(command: str) -> list[str]:
     try:
-        words = shlex.split(launcher)
+        words = shlex.split(command)
     except ValueError as error:
-        raise pytest.UsageError(f"--arena-launcher {launcher!r}: {error}") from None
+        raise pytest.UsageError(f"--arena-launcher {command!r}: {error}") from None
     if not words:
         raise pytest.UsageError("--arena-launcher: expected a command, got none")
     if shutil.which(words[0]) is None:
-        raise pytest.UsageError(f"--arena-launcher {launcher!r}: there is no executable {words[0]!r}")
+        raise pytest.UsageError(f"--arena-launcher {command!r}: there is no executable {words[0]!r}")
     return words
 
 

@@ -45,7 +45,9 @@ class Relay:
         self._start()
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._pass_signal)
-        threads = [threading.Thread(target=work, daemon=True) for work in (self._pass_input, self._pass_errors)]
+        threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._pass_input, self._pass_errors)
+        ]
         for thread in threads:
             thread.start()
         self._errors = threads[1]

@@ -24,6 +24,10 @@ def share_with_worker(node: Any) -> None:
     config: pytest.Config = node.config
     if _RESERVED not in config.stash:
         config.stash[_RESERVED] = run_directory(config)
+    if settings(config).launcher is not None:
+        from pytest_arena.parallel.launcher import require_shared
+
+        require_shared(node, config.stash[_RESERVED])
     node.workerinput["arena_run_dir"] = str(config.stash[_RESERVED].path)
     node.workerinput["arena_command"] = [str(arg) for arg in sys.argv]
 

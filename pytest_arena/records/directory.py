@@ -134,9 +134,12 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
     """Return the measured episodes of an attempt, and leave just these on disk.
 
     What a killed process leaves beside them goes: a half line, episodes that an exception cut off, and the
-    hidden working files of films.
+    hidden working files of films. A film that was still being encoded is lost, and so is its path.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
+    for episode in kept:
+        films = episode.videos.items()
+        episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
     if directory.episodes.exists():
         lines = "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in kept)
         draft = directory.path / f".episodes.{secrets.token_hex(4)}.tmp"
