@@ -52,7 +52,11 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         if count > 1:
             _problem(metafunc.config, f"{function.nodeid}: its job files have {count} jobs named {name!r}")
             return
-    params = [pytest.param(job, id=job.name, marks=_marks(metafunc.config, job)) for job in jobs]
+    params = [
+        pytest.param(part, id=part.name + part.suffix, marks=_marks(metafunc.config, job))
+        for job in jobs
+        for part in job.shards()
+    ]
     metafunc.parametrize("arena_job", params, indirect=True)
 
 
@@ -62,8 +66,9 @@ class JobFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """Yield a test a job."""
         note_jobs(self.config)
-        for job in _load(self.config, self.path):
-            item = pytest.Function.from_parent(self, name=f"rollout[{job.name}]", callobj=rollout)
+        for job in (part for whole in _load(self.config, self.path) for part in whole.shards()):
+            name = f"rollout[{job.name}{job.suffix}]"
+            item = pytest.Function.from_parent(self, name=name, callobj=rollout)
             item.stash[JOB] = job
             for mark in _marks(self.config, job):
                 item.add_marker(mark)
@@ -148,15 +153,21 @@ def name_jobs(items: Sequence[pytest.Item]) -> None:
 
 
 def _by_job(item: pytest.Item, job: Job) -> str:
-    return job.name
+    return job.name + job.suffix
 
 
 def _by_function(item: pytest.Item, job: Job) -> str:
-    return f"{job.name}-{_slug(getattr(item, 'originalname', None) or item.name)}"
+    function = getattr(item, "originalname", None) or item.name.partition("[")[0]
+    return f"{job.name}-{_slug(function)}{job.suffix}"
 
 
 def _by_node(item: pytest.Item, job: Job) -> str:
-    return f"{job.name}-{sha256(item.nodeid.encode()).hexdigest()[:8]}"
+    return f"{job.name}-{sha256(whole_node_id(item, job).encode()).hexdigest()[:8]}{job.suffix}"
+
+
+def whole_node_id(item: pytest.Item, job: Job) -> str:
+    """Return the id that the item would have if its job were not sharded."""
+    return item.nodeid.removesuffix(f"{job.suffix}]") + "]" if job.shard else item.nodeid
 
 
 def order_by_environment(items: list[pytest.Item]) -> None:

@@ -74,6 +74,8 @@ class Evaluation:
         no measurement.
         """
         started = time.monotonic()
+        # Should this process die, the record says how to reduce its episodes.
+        write_json(self.directory.record, self.record.to_json())
         try:
             with Deadline(self.job.rollout.timeout) as deadline:
                 self._roll_out(deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,8 @@ from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, keep_measured, utc_now, write_json
-from pytest_arena.records.schema import Episode, JobRecord
+from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.reports.junit import scalars
 from pytest_arena.reports.progress import progress
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
@@ -117,19 +119,29 @@ def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     job = job_of(item)
     if job is None or RUN not in item.config.stash:
         return
-    if (
-        call.when == "setup"
-        and call.excinfo is not None
-        and not call.excinfo.errisinstance(pytest.skip.Exception)
-    ):
-        attempt = attempt_of(item, job)
-        fail_record(attempt.record, call.excinfo.value)
-        attempt.record.finished_at = utc_now()
-        write_json(attempt.directory.record, attempt.record.to_json())
+    if call.excinfo is not None and call.when != "teardown":
+        _note_exception(item, job, call.excinfo)
     if call.when == "call" and ATTEMPT in item.stash:
-        properties = _scalars(item.stash[ATTEMPT].record)
+        properties = scalars(item.stash[ATTEMPT].record)
         item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("arena_")]
         item.user_properties.extend(properties)
+
+
+def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Close the record of a job whose test ended before its rollout; a skipped test leaves none."""
+    begun = item.stash.get(ATTEMPT, None)
+    if begun is not None and begun.record.status != Status.RUNNING:
+        return
+    if not raised.errisinstance(pytest.skip.Exception):
+        attempt = attempt_of(item, job)
+        fail_record(attempt.record, raised.value)
+        attempt.record.finished_at = utc_now()
+        write_json(attempt.directory.record, attempt.record.to_json())
+    elif begun is not None and not begun.directory.resumed:
+        begun.directory.record.unlink()
+        with contextlib.suppress(OSError):  # a test may have put files of its own there
+            begun.directory.path.rmdir()
+        del item.stash[ATTEMPT]
 
 
 def forget_attempt(item: pytest.Item) -> None:
@@ -192,9 +204,11 @@ def roll_out(
             )
         return run.pool.get(job, fresh=True)
 
-    with progress(item.config, job, attempt.record.job) as watch:
+    # A shard has no verdict of its own: it is drawn once, from the episodes of all shards.
+    judged = job if job.shard is None else job.model_copy(update={"thresholds": {}})
+    with progress(item.config, job, attempt.record.job, attempt.earlier) as watch:
         evaluation = Evaluation(
-            job=job,
+            job=judged,
             record=attempt.record,
             directory=attempt.directory,
             run_dir=run.directory.path,
@@ -216,13 +230,3 @@ def roll_out(
     result = Result(attempt.record, evaluation.episodes, run.directory.path)
     attempt.results.append(result)
     return result
-
-
-def _scalars(record: JobRecord) -> list[tuple[str, object]]:
-    """The numbers of a record as JUnit properties."""
-    scalars: list[tuple[str, object]] = [
-        ("arena_status", str(record.status)),
-        ("arena_verdict", str(record.verdict)),
-    ]
-    scalars += [(f"arena_{name}", value) for name, value in record.metrics.items() if value is not None]
-    return scalars

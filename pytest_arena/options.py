@@ -73,10 +73,24 @@ def add_options(parser: pytest.Parser) -> None:
         help="with -n: start each worker through CMD, over its standard input and output, e.g. "
         "'srun -u --gpus=1', 'docker exec -i NAME' or 'ssh HOST'; needs a file system that all workers share",
     )
+    group.addoption(
+        "--arena-gpus",
+        metavar="LIST",
+        help="with -n: the GPUs to share out to the workers, as CUDA_VISIBLE_DEVICES names them, e.g. 0,1 "
+        "(default: all that are visible)",
+    )
+    group.addoption(
+        "--arena-workers-per-gpu",
+        metavar="N",
+        type=int,
+        help="with -n auto: how many workers share a GPU (default: 1)",
+    )
     parser.addini("arena_jobs", "job files that are always evaluated", type="paths", default=[])
     parser.addini("arena_output", "where run directories go", default="arena-results")
     parser.addini("arena_video", "which episodes keep their videos, where a job does not say", default="")
     parser.addini("arena_launcher", "what starts each worker, where -n is given", default="")
+    parser.addini("arena_gpus", "the GPUs to share out to the workers, where -n is given", default="")
+    parser.addini("arena_workers_per_gpu", "how many workers share a GPU", default="1")
     parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
 
 

@@ -6,7 +6,7 @@ library only, and so do the modules it imports at the top.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,30 @@ def pytest_json_runtest_metadata(item: pytest.Item) -> Mapping[str, Any] | None:
     return None
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With ``-n auto``: a worker a GPU, where there are GPUs and evaluations."""
+    from pytest_arena.parallel import gpus
+
+    return gpus.auto_workers(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Give each xdist worker one of the GPUs."""
+    from pytest_arena.parallel import gpus
+
+    gpus.pin(config, specs)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread jobs over workers by environment; a session without jobs is left to xdist."""
+    from pytest_arena.parallel import scheduler
+
+    return scheduler.make_scheduler(config, log)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the run's directory is."""
@@ -159,14 +183,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any) -> None:
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """A worker has collected: if it found jobs, this run is an arena run in the controller too."""
     from pytest_arena.parallel import workers
 
     if workers.workers_found_jobs(node.config):
         from pytest_arena import run
 
-        run.join_as_controller(node.config)
+        run.join_as_controller(node.config, ids)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

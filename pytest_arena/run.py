@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import FrameType
@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.collection import LABEL, environment_key, job_of
+from pytest_arena import shards
+from pytest_arena.collection import LABEL, environment_key, job_of, whole_node_id
 from pytest_arena.options import is_worker, note_jobs, settings
+from pytest_arena.parallel.recovery import CrashReports, LossGuard, end_workers, settle
+from pytest_arena.parallel.transport import PlainReports
+from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.workers import command, run_directory, shared_directory
 from pytest_arena.records.directory import RunDirectory, utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
-from pytest_arena.records.schema import SCHEMA_VERSION
+from pytest_arena.records.schema import SCHEMA_VERSION, Status
 from pytest_arena.reports import json_report
 from pytest_arena.simulators.pool import EnvironmentPool
 
@@ -34,6 +38,10 @@ class Run:
     directory: RunDirectory
     pool: EnvironmentPool = field(default_factory=EnvironmentPool)
     previous_sigterm: Any = None
+    guard: LossGuard | None = None
+    """Not in a worker."""
+    lost: list[str] = field(default_factory=list)
+    """Tests that never ran, though nobody stopped the session."""
 
 
 RUN = pytest.StashKey[Run]()
@@ -55,17 +63,20 @@ def begin(session: pytest.Session) -> None:
     _write_manifest(session, directory)
     json_report.enable(config, session)
     if not is_worker(config):
+        shards.enable(config, directory)
         _interrupt_on_sigterm(config)
 
 
-def join_as_controller(config: pytest.Config) -> None:
-    """Become an arena session once a worker has found jobs: report on them, end in order."""
+def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
+    """Become an arena session once a worker has found jobs among its *tests*: report on them, end in order."""
     directory = shared_directory(config)
     if directory is not None and RUN not in config.stash:
         note_jobs(config)
         config.stash[RUN] = Run(directory)
         json_report.enable(config, None)
+        shards.enable(config, directory)
         _interrupt_on_sigterm(config)
+        watch_workers(config, directory)
 
 
 def finish(session: pytest.Session) -> None:
@@ -74,9 +85,28 @@ def finish(session: pytest.Session) -> None:
     if is_worker(config) or RUN not in config.stash:
         return
     directory = run_of(config).directory
+    shards.join_rest(session)
     records = directory.latest()
     write_json(directory.path / "metrics.json", {job: record.metrics for job, record in records.items()})
-    directory.finish_manifest(finished_at=utc_now(), exit_status=int(session.exitstatus))
+    directory.finish_manifest(
+        finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run_of(config).lost
+    )
+
+
+def _guard(config: pytest.Config, tests: Sequence[str]) -> None:
+    run_of(config).guard = guard = LossGuard(tests)
+    config.pluginmanager.register(guard, "arena-loss-guard")
+
+
+def _refuse_losses(session: pytest.Session) -> None:
+    """No false green: a session that lost tests, or failed inside, ends with pytest's status for that."""
+    run = run_of(session.config)
+    if run.guard is None:
+        return
+    run.lost = run.guard.lost(session)
+    mild = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if (run.lost or run.guard.broken) and session.exitstatus in mild:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def end(config: pytest.Config) -> None:
@@ -114,12 +144,21 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                     "environment_group": fingerprint(environment_key(job)),
                     "launch_group": fingerprint(launch) if (launch := environment_key(job)[0]) else None,
                     "steps_at_most": steps_at_most(job),
+                    **_whole(item, job),
                     "config": job.config(),
                 }
                 for label, (item, job) in jobs.items()
             },
         }
     )
+
+
+def _whole(item: pytest.Item, job: Job) -> dict[str, Any]:
+    """Return the entry that tells which job a shard is a part of."""
+    if job.shard is None:
+        return {}
+    whole = {"label": item.stash[LABEL].removesuffix(job.suffix), "nodeid": whole_node_id(item, job)}
+    return {"shard": {"index": job.shard.index, "count": job.shard.count, **whole}}
 
 
 def fingerprint(key: Hashable) -> str:
@@ -131,7 +170,7 @@ def steps_at_most(job: Job) -> int:
     """Return an upper bound of the job's steps over all rows, to compare jobs by; 100 a missing horizon."""
     limit, environment = job.rollout, job.environment
     if limit.episodes is not None:
-        return limit.episodes * (environment.max_episode_steps or 100)
+        return len(job.wanted_episodes) * (environment.max_episode_steps or 100)
     return limit.rebuilds * environment.num_envs * (limit.steps if isinstance(limit.steps, int) else 100)
 
 

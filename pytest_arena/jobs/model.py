@@ -263,6 +263,11 @@ class Job(Model):
         """Which part of the episodes is meant; None for all."""
         return self._shard
 
+    @property
+    def suffix(self) -> str:
+        """What tells this part's names from those of the whole job."""
+        return "" if self._shard is None else self._shard.suffix
+
     def shards(self) -> list[Job]:
         """Return one job a shard, or the job itself where it has a single one."""
         count = self.rollout.shards

@@ -1,7 +1,8 @@
 """The first thing that a launched worker runs, on whichever machine that is.
 
 A script, because its command line has to survive launchers that hand it to a shell (ssh does): no quotes, no
-parentheses. What it needs to know comes over standard input, ahead of what xdist sends. Standard library only.
+parentheses. What it needs to know comes over standard input, ahead of what xdist sends. Standard library
+only.
 """
 
 from __future__ import annotations

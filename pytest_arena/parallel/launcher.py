@@ -1,7 +1,7 @@
 """``--arena-launcher "CMD"``: each xdist worker is started through CMD, over its standard input and output.
 
-xdist can only start interpreters, so it is given a command line in the place of one: `relay`, which runs CMD with
-the same Python and `bootstrap` on the far side.
+xdist can only start interpreters, so it is given a command line in the place of one: `relay`, which runs CMD
+with the same Python and `bootstrap` on the far side.
 """
 
 from __future__ import annotations

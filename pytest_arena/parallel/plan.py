@@ -1,20 +1,23 @@
 """Which item a worker gets next: costs, groups, and the choice. Pure: no xdist, no clock, no files.
 
-A worker starts an item only when it knows the one after it, or that there is none. So every choice is made one item
-early, while the worker still has an item to run, and cannot be taken back. `Plan.next_for` therefore plays the
-coming choices of all workers through, in the order in which they will become free, until it is the worker's turn.
+A worker starts an item only when it knows the one after it, or that there is none. So every choice is made
+one item early, while the worker still has an item to run, and cannot be taken back. `Plan.next_for` therefore
+plays the coming choices of all workers through, in the order in which they will become free, until it is the
+worker's turn.
 """
 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 URGENT = 0.75
-"""An item is taken out of turn when it needs this share of the time that is left: later, it would end last."""
+"""An item is taken out of turn when it needs this share of the time left: later, it would end last."""
 PATIENCE = 0.02
-"""A worker gets a last short item, rather than being sent home, if that delays the end by this share at most."""
+"""A worker gets a last short item, rather than be sent home, if that delays the end by this share at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """The items of one environment that no worker has yet, the next one last.
+    """The items of one environment that no worker has yet, the longest last: it is the next.
 
     Items that share with no other are together in one `loose` group a launch group: nobody owns it.
     """
@@ -80,21 +83,18 @@ class _Worker:
 class Plan:
     """All items, who has which, and who gets which next.
 
-    Times are those of any one clock; *guessed* costs may be in another unit, whose ratio is learnt from the items
-    that end.
+    Times are those of any one clock; *guessed* costs may be in another unit, whose ratio is learnt from the
+    items that end.
     """
 
     def __init__(self, items: Iterable[Item], guessed: bool = False) -> None:
-        items = list(items)
-        sizes: dict[str | None, int] = {}
-        for item in items:
-            sizes[item.group] = sizes.get(item.group, 0) + 1
-        self._shared = {group for group, size in sizes.items() if group is not None and size > 1}
+        self._items = {item.index: item for item in items}
+        sizes = Counter(item.group for item in self._items.values() if item.group is not None)
+        self._shared = {group for group, size in sizes.items() if size > 1}
         self._groups: dict[str, _Group] = {}
         self._workers: dict[str, _Worker] = {}
         self._guessed, self._ended, self._spent = guessed, 0.0, 0.0
-        # Longest first, and equals in the order of collection: the next one is the last of its list.
-        for item in sorted(items, key=lambda item: (item.cost, -item.index)):
+        for item in sorted(self._items.values(), key=_rank):
             self._put(item)
 
     @property
@@ -118,11 +118,15 @@ class Plan:
 
     def remove_worker(self, name: str) -> None:
         """Forget a worker that ended or died; what it had is not given to another one."""
-        self._move(self._workers.pop(name), None)
+        _move(self._groups, self._workers.pop(name), None)
 
-    def put_back(self, item: Item) -> None:
-        """Let an item be given again, as the next one of its group."""
-        self._put(item)
+    def put_back(self, index: int) -> None:
+        """Let an item be given again."""
+        self._put(self._items[index])
+
+    def clear(self) -> None:
+        """Give up all that waits."""
+        self._groups.clear()
 
     def finished(self, name: str, index: int, now: float) -> None:
         """An item ended; the worker begins its next one."""
@@ -134,27 +138,27 @@ class Plan:
                 self._spent += now - worker.since
         worker.since = now
 
-    def next_for(self, name: str, now: float) -> Item | None:
-        """Give the worker one more item; None: it shall end after what it has."""
+    def next_for(self, name: str, now: float) -> int | None:
+        """Give the worker one more item, and return its index; None: it shall end after what it has."""
         worker = self._workers[name]
         item = self._choose(name, now)
         if item is None:
             worker.leaving = True
             return None
         group = self._groups[self._key(item)]
-        group.items.remove(item)
+        del group.items[bisect_left(group.items, _rank(item), key=_rank)]
         group.total -= item.cost
-        self._move(worker, None if group.loose else item.group)
+        _move(self._groups, worker, None if group.loose else item.group)
         if not worker.given:
             worker.since = now
         worker.given.append(item)
         worker.launch = worker.launch or item.launch
-        return item
+        return item.index
 
     def _put(self, item: Item) -> None:
         loose = item.group not in self._shared
         group = self._groups.setdefault(self._key(item), _Group(item.launch, loose))
-        group.items.append(item)
+        insort(group.items, item, key=_rank)
         group.total += item.cost
 
     def _key(self, item: Item) -> str:
@@ -162,18 +166,14 @@ class Plan:
             return f"group {item.group}"
         return "loose" if item.launch is None else f"loose {item.launch}"
 
-    def _move(self, worker: _Worker, group: str | None) -> None:
-        """Note which environment a worker has; the group itself may be gone."""
-        _move(self._groups, worker, group)
-
     def _choose(self, name: str, now: float) -> Item | None:
         pace = self._spent / self._ended if self._ended and self._spent else 1.0
         free_at = {other: worker.free_at(now, pace) for other, worker in self._workers.items()}
         playout = _Playout(self._groups, self._workers, free_at)
         item = playout.turn_of(name)
         if item is None:
-            # The others will be done with all that waits before this worker is free, if the costs are right. A
-            # short item keeps it in the game in case they are not; without one it is sent home.
+            # The others will be done with all that waits before this worker is free, if the costs are right.
+            # A short item keeps it in the game in case they are not; without one it is sent home.
             worker = self._workers[name]
             short = min(
                 (item for group in self._groups.values() if _may(worker, group) for item in group.items),
@@ -262,7 +262,13 @@ def _may(worker: _Worker, group: _Group) -> bool:
     return worker.launch is None or group.launch is None or worker.launch == group.launch
 
 
+def _rank(item: Item) -> tuple[float, int]:
+    """Longest first, and equals in the order of collection: the next one is the last of its list."""
+    return item.cost, -item.index
+
+
 def _move(groups: dict[str, _Group], worker: _Worker, group: str | None) -> None:
+    """Note which environment a worker has; the group itself may be gone."""
     for name, change in ((worker.group, -1), (group, 1)):
         found = groups.get(f"group {name}")
         if found is not None:

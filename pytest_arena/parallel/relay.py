@@ -1,14 +1,16 @@
 """Stands between xdist and a launcher, so that a worker that does not start is told, with what was printed.
 
-xdist waits for a new worker without a limit and sees nothing of the launcher's output. It therefore starts this
-script in place of a Python: the relay runs the launcher, waits for the worker's answer until a deadline, and
-passes bytes on from then on. Runs isolated, once a worker, on the controller's machine: standard library only.
+xdist waits for a new worker without a limit and sees nothing of the launcher's output. It therefore starts
+this script in place of a Python: the relay runs the launcher, waits for the worker's answer until a deadline,
+and passes bytes on from then on. Runs isolated, once a worker, on the controller's machine: standard library
+only.
 
 usage: relay.py LAUNCH_FILE [what execnet adds, which is not used]
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -20,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 TAIL = 4000
 """Bytes of the launcher's output that a failure keeps."""
@@ -38,33 +40,32 @@ class Relay:
         self._launch: dict[str, Any] = json.loads(launch_file.read_text(encoding="utf-8"))
         self._ready = str(self._launch["ready"]).encode()
         self._printed, self._complained = b"", b""
-        self._controller_gone = False
+        self._answered = self._controller_gone = False
+        self._complaining = threading.Lock()
 
     def run(self) -> NoReturn:
         """Start the launcher, wait for the worker, pass bytes on until one side ends."""
-        self._start()
+        self._process = self._start()
+        self._input, self._output = _piped(self._process.stdin), _piped(self._process.stdout)
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._pass_signal)
-        threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._pass_input, self._pass_errors)
-        ]
-        for thread in threads:
-            thread.start()
-        self._errors = threads[1]
+        self._errors = threading.Thread(target=self._pass_errors, daemon=True)
+        self._errors.start()
+        threading.Thread(target=self._pass_input, daemon=True).start()
         rest = self._await_worker()
         try:
             _write(1, rest)
-            while data := os.read(self._output, CHUNK):
+            while data := os.read(self._output.fileno(), CHUNK):
                 _write(1, data)
         except OSError:  # the controller is gone
             self._stop()
-        os._exit(self._status() or 0)
+        _end_like(self._process.wait())
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         libc = ctypes.CDLL(None)
         try:
             # A group of its own can be ended as a whole: a launcher may be a script with children.
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 self._launch["command"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -75,9 +76,7 @@ class Relay:
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
             )
         except OSError as error:
-            self._fail("not started", error=str(error))
-        assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
+            self._report("not started", error=str(error))
 
     def _await_worker(self) -> bytes:
         """Return what followed the worker's answer. Before it, launchers may print what they like."""
@@ -85,47 +84,50 @@ class Relay:
         while not self._controller_gone:
             left = end - time.monotonic()
             if left <= 0:
-                self._fail("timeout")
+                self._stop()
+                self._report("timeout")
             if not select.select([self._output], [], [], min(left, 0.5))[0]:
                 continue
-            data = os.read(self._output, CHUNK)
+            data = os.read(self._output.fileno(), CHUNK)
             if not data:
-                self._fail("ended")
+                status = self._status()
+                self._errors.join(PATIENCE)  # the last words come a moment later
+                self._stop()
+                self._report("ended", status=status)
             before, found, after = (self._printed + data).partition(self._ready)
             if found:
-                _write(2, before)
+                with self._complaining:
+                    _write(2, before + self._complained)
+                    self._answered = True
                 return after
             self._printed = before[-TAIL:]
         self._stop()
         os._exit(1)
 
     def _pass_input(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the launcher has ended
             header = json.dumps({"directory": self._launch["directory"]}) + "\n"
-            _write(self._input, header.encode())
+            _write(self._input.fileno(), header.encode())
             while data := os.read(0, CHUNK):
-                _write(self._input, data)
+                _write(self._input.fileno(), data)
             self._controller_gone = True
-        except OSError:  # the launcher has ended
-            pass
-        assert self._process.stdin
-        self._process.stdin.close()
+        self._input.close()
 
     def _pass_errors(self) -> None:
-        assert self._process.stderr
-        descriptor = self._process.stderr.fileno()
+        descriptor = _piped(self._process.stderr).fileno()
         while data := os.read(descriptor, CHUNK):
-            self._complained = (self._complained + data)[-TAIL:]
-            _write(2, data)
+            with self._complaining:
+                if self._answered:
+                    _write(2, data)
+                else:  # kept for the report, should there be one
+                    self._complained = (self._complained + data)[-TAIL:]
 
     def _pass_signal(self, signum: int, frame: FrameType | None) -> None:
         self._signal_group(signum)
 
     def _signal_group(self, signum: int) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it has ended
             os.killpg(self._process.pid, signum)
-        except OSError:  # it has ended
-            pass
 
     def _status(self) -> int | None:
         try:
@@ -138,13 +140,8 @@ class Relay:
         self._status()
         self._signal_group(signal.SIGKILL)
 
-    def _fail(self, reason: str, **facts: Any) -> NoReturn:
-        """Leave a report for the controller, end everything."""
-        if reason == "ended":  # its status and last words come a moment after its output has closed
-            facts["status"] = self._status()
-            self._errors.join(PATIENCE)
-        if reason != "not started":
-            self._stop()
+    def _report(self, reason: str, **facts: Any) -> NoReturn:
+        """Leave a report for the controller, and end."""
         report = {
             "reason": reason,
             "stdout": self._printed.decode(errors="replace"),
@@ -155,6 +152,20 @@ class Relay:
         draft.write_text(json.dumps(report), encoding="utf-8")
         draft.rename(self._folder / f"failure-{os.getpid()}.json")
         os._exit(1)
+
+
+def _end_like(status: int) -> NoReturn:
+    """End as the launcher did, by a signal or by itself: xdist's reader can tell a crash from an exit."""
+    if status < 0:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(-status, signal.SIG_DFL)  # SIGKILL has no other way
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _piped(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +130,14 @@ class RunDirectory:
         return latest
 
 
+def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
+    """Write a whole ``episodes.jsonl`` at once, in place of the one that may be there."""
+    lines = "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in episodes)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    draft.write_text(lines, encoding="utf-8")
+    os.replace(draft, path)
+
+
 def keep_measured(directory: JobDirectory) -> list[Episode]:
     """Return the measured episodes of an attempt, and leave just these on disk.
 
@@ -141,10 +149,7 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
         films = episode.videos.items()
         episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
     if directory.episodes.exists():
-        lines = "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in kept)
-        draft = directory.path / f".episodes.{secrets.token_hex(4)}.tmp"
-        draft.write_text(lines, encoding="utf-8")
-        os.replace(draft, directory.episodes)
+        write_episodes(directory.episodes, kept)
     for film in directory.path.glob("videos/.*"):
         film.unlink()
     return kept

@@ -30,6 +30,8 @@ class Status(StrEnum):
     COMPLETED = "completed"
     ERROR = "error"
     INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+    """Its process died; the record was made from the episodes on disk."""
 
 
 class Verdict(StrEnum):

@@ -1,16 +1,21 @@
-"""A live line on a terminal while a job runs; nothing in CI, in a pipe, or in a worker."""
+"""How far a job is: a live line on a terminal while it runs in this process; nothing in CI or in a pipe.
+
+Workers of xdist tell the controller instead (`pytest_arena.parallel.progress`), in the same words.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.records.schema import Outcome
+from pytest_arena.options import is_worker
+from pytest_arena.records.schema import Episode, Outcome
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -23,26 +28,127 @@ INTERVAL = 0.2
 
 
 @contextlib.contextmanager
-def progress(config: pytest.Config, job: Job, label: str) -> Iterator[Watch | None]:
-    """Yield what the loop calls after each step; None where nobody looks. The line is erased at the end."""
+def progress(
+    config: pytest.Config, job: Job, label: str, earlier: Sequence[Episode] = ()
+) -> Iterator[Watch | None]:
+    """Yield what the loop calls after each step; None where nobody looks. All traces go at the end.
+
+    *earlier* are episodes that a resumed run had measured.
+    """
+    if is_worker(config):
+        from pytest_arena.parallel.progress import heartbeat
+
+        with heartbeat(config, Tally(job, label, earlier)) as beat:
+            yield beat
+        return
     reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not reporter.isatty or reporter.no_summary or os.environ.get("CI"):
         yield None
         return
-    line = ProgressLine(config, reporter, job, label)
+    line = ProgressLine(config, reporter, Tally(job, label, earlier))
     try:
         yield line.update
     finally:
         line.erase()
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a job is at one moment; plain values, so that a worker can write it as JSON."""
+
+    job: str
+    episodes: int
+    """Ended so far."""
+    requested: int | None
+    """Episodes to run; None for a job that is limited by steps."""
+    successes: int
+    judged: int
+    """Episodes that are known to be a success or a failure."""
+    vector_steps: int
+    step_limit: int | None
+    steps: int
+    """Of all environments together."""
+    elapsed: float
+    left: float | None
+    """Estimated seconds to the end; None while there is nothing to estimate from."""
+
+    def text(self) -> str:
+        """Return e.g. ``reach  episode 12/20  success 91.7%  340 steps/s  0:12  0:08 left``."""
+        parts = [self.job]
+        if self.requested is not None:
+            parts.append(f"episode {self.episodes}/{self.requested}")
+        else:
+            limit = "" if self.step_limit is None else f"/{self.step_limit}"
+            parts.append(f"step {self.vector_steps}{limit}, {self.episodes} episodes")
+        if self.judged:
+            parts.append(f"success {self.successes / self.judged:.1%}")
+        parts.append(f"{self.steps / max(self.elapsed, 1e-9):.0f} steps/s")
+        parts.append(clock(self.elapsed))
+        if self.left is not None:
+            parts.append(f"{clock(self.left)} left")
+        return "  ".join(parts)
+
+
+class Tally:
+    """Counts a job's episodes and steps over its loops: each rebuild of the environment has its own."""
+
+    def __init__(self, job: Job, label: str, earlier: Sequence[Episode] = ()) -> None:
+        self._job, self._label, self._earlier = job, label, list(earlier)
+        self._began = time.monotonic()
+        self._loop: Loop | None = None
+        self._before: list[Episode] = []
+        self._vector_steps_before = self._steps_before = 0
+
+    def snapshot(self, loop: Loop, now: float | None = None) -> Snapshot:
+        """Return where the job is, in the middle of *loop*; *now* is of the monotonic clock."""
+        if loop is not self._loop:
+            if self._loop is not None:
+                self._before += self._loop.episodes
+                self._vector_steps_before += self._loop.vector_steps
+                self._steps_before += _steps(self._loop)
+            self._loop = loop
+        rollout = self._job.rollout
+        fresh = self._before + loop.episodes
+        known = [e.outcome for e in self._earlier + fresh if e.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
+        limit = rollout.steps * rollout.rebuilds if isinstance(rollout.steps, int) else None
+        elapsed = (time.monotonic() if now is None else now) - self._began
+        vector_steps = self._vector_steps_before + loop.vector_steps
+        steps = self._steps_before + _steps(loop)
+        requested = len(self._job.wanted_episodes) if rollout.episodes is not None else None
+        done = None
+        if limit:
+            done = vector_steps / limit
+        elif requested is not None and fresh:
+            # Episodes that are under way count too: they end in a burst when environments run side by side.
+            length = sum(episode.length for episode in fresh) / len(fresh)
+            done = steps / max(length * (requested - len(self._earlier)), 1)
+        return Snapshot(
+            job=self._label,
+            episodes=len(self._earlier) + len(fresh),
+            requested=requested,
+            successes=known.count(Outcome.SUCCESS),
+            judged=len(known),
+            vector_steps=vector_steps,
+            step_limit=limit,
+            steps=steps,
+            elapsed=elapsed,
+            left=max(elapsed / done - elapsed, 0.0) if done else None,
+        )
+
+
+def clock(seconds: float) -> str:
+    """Return e.g. ``0:08`` or ``1:02:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 class ProgressLine:
     """Rewrites one terminal line, past pytest's capture."""
 
-    def __init__(self, config: pytest.Config, reporter: TerminalReporter, job: Job, label: str) -> None:
+    def __init__(self, config: pytest.Config, reporter: TerminalReporter, tally: Tally) -> None:
         self._capture: Any = config.pluginmanager.get_plugin("capturemanager")
-        self._reporter, self._job, self._label = reporter, job, label
-        self._began = time.monotonic()
+        self._reporter, self._tally = reporter, tally
         self._shown = 0.0
 
     def update(self, loop: Loop) -> None:
@@ -55,25 +161,8 @@ class ProgressLine:
                 self._reporter.ensure_newline()
         self._shown = now
         with self._visible():
-            self._reporter.rewrite(self.text(loop, now), erase=True)
+            self._reporter.rewrite(self._tally.snapshot(loop, now).text(), erase=True)
             self._reporter.flush()
-
-    def text(self, loop: Loop, now: float) -> str:
-        """Return e.g. ``reach  episode 12/20  success 91.7%  340 steps/s  0:12``."""
-        done, elapsed = len(loop.episodes), now - self._began
-        limit = self._job.rollout.episodes
-        parts = [self._label]
-        if limit is not None:
-            parts.append(f"episode {done}/{limit}")
-        else:
-            parts.append(f"step {loop.vector_steps}/{self._job.rollout.steps}, {done} episodes")
-        known = [e.outcome for e in loop.episodes if e.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
-        if known:
-            parts.append(f"success {known.count(Outcome.SUCCESS) / len(known):.1%}")
-        steps = loop.vector_steps * loop.env.num_envs
-        parts.append(f"{steps / max(elapsed, 1e-9):.0f} steps/s")
-        parts.append(f"{int(elapsed) // 60}:{int(elapsed) % 60:02d}")
-        return "  ".join(parts)
 
     def erase(self) -> None:
         """Leave the terminal as it was."""
@@ -85,3 +174,7 @@ class ProgressLine:
         if self._capture is None:
             return contextlib.nullcontext()
         return self._capture.global_and_fixture_disabled()
+
+
+def _steps(loop: Loop) -> int:
+    return loop.vector_steps * loop.env.num_envs

@@ -33,8 +33,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     if RUN not in config.stash:
         return
     directory = run_of(config).directory
-    records = list(directory.records())
-    if not records:
+    records, lost = list(directory.records()), run_of(config).lost
+    if not records and not lost:
         return
     reporter.write_sep("=", "arena")
     rows = [_row(record) for record in records]
@@ -47,6 +47,10 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
             reporter.write_line(f"  {note}", yellow=True)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
+    if lost:
+        reporter.write_line(f"{len(lost)} tests never ran:", red=True, bold=True)
+        for nodeid in lost:
+            reporter.write_line(f"  {nodeid}", red=True)
     reporter.write_line(f"results: {_shown(directory.path)}")
 
 

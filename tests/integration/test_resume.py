@@ -42,9 +42,6 @@ def test_as_if_it_had_never_stopped(suite: Suite, kind: str, episode: int, at: i
     suite.test()
     assert play(suite) != 0
     first = suite.run_dir
-    before = (
-        {e["episode"] for e in suite.episodes("cut") if e["outcome"] != "error"} if kind != "x" else set()
-    )
     result = suite.run("--arena-resume", str(first))
     assert result.ret == 0, result.stdout.str()
     assert suite.run_dir == first

@@ -1,0 +1,90 @@
+"""The shards of a job, put together: one record, equal to that of the unsharded job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_arena.errors import EvaluationError
+from pytest_arena.gate.thresholds import verdict_of
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.attempt import begin_record, fail_record
+from pytest_arena.records.directory import (
+    JobDirectory,
+    RunDirectory,
+    read_episodes,
+    utc_now,
+    write_episodes,
+    write_json,
+)
+from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.rollout.metrics import RecordedMetric
+from pytest_arena.summary import summarize
+
+
+def join_shards(
+    run: RunDirectory, label: str, nodeid: str, job: Job, parts: Sequence[JobRecord]
+) -> tuple[JobRecord, list[Episode]]:
+    """Write the record of the whole *job* from the records of its shards.
+
+    The verdict is drawn once, from all episodes in episode order. A shard that did not complete makes the
+    job an error, with the numbers of the episodes that there are.
+    """
+    directory = _directory(run, label)
+    record = begin_record(job, directory, run.path, label, nodeid)
+    episodes = [episode for part in parts for episode in _episodes(run, part)]
+    for episode in episodes:
+        episode.job, episode.attempt = label, directory.attempt
+    episodes.sort(key=lambda episode: episode.episode)
+    write_episodes(directory.episodes, episodes)
+    _take_over(record, parts)
+    metrics = [RecordedMetric(name, text) for name, text in record.definitions.items()]
+    summarize(record, job, episodes, metrics, [(p.episodes.get("measured", 0), _reported(p)) for p in parts])
+    record.videos = sorted(video for part in parts for video in part.videos)
+    if problem := _problem(record, parts):
+        fail_record(record, EvaluationError(problem))
+    else:
+        record.status = Status.COMPLETED
+    record.verdict, record.finished_at = verdict_of(record), utc_now()
+    write_json(directory.record, record.to_json())
+    return record, episodes
+
+
+def _directory(run: RunDirectory, label: str) -> JobDirectory:
+    """A resumed run writes its joined record again; the shards keep all attempts."""
+    reopened = run.reopen(label)
+    return run.claim(label) if reopened is None else reopened[0]
+
+
+def _episodes(run: RunDirectory, part: JobRecord) -> list[Episode]:
+    return read_episodes(run.path / part.episodes_path) if part.episodes_path else []
+
+
+def _take_over(record: JobRecord, parts: Sequence[JobRecord]) -> None:
+    first = parts[0]
+    record.identity, record.definitions = first.identity, first.definitions
+    record.terminal_frame = first.terminal_frame
+    record.reproducible = all(part.reproducible for part in parts)
+    record.started_at = min(part.started_at or "" for part in parts)
+    for name in sorted({name for part in parts for name in part.timings}):
+        record.timings[name] = round(sum(part.timings.get(name, 0.0) for part in parts), 6)
+
+
+def _reported(part: JobRecord) -> Mapping[str, float]:
+    """What the simulator computed itself: all metrics that come from no episode."""
+    own = {"success_rate", "success_at_end_rate", "episode_length", "return", "time_to_success"}
+    return {
+        name: value
+        for name, value in part.metrics.items()
+        if value is not None and name not in own and name not in part.definitions
+    }
+
+
+def _problem(record: JobRecord, parts: Sequence[JobRecord]) -> str | None:
+    failed = [part for part in parts if part.status != Status.COMPLETED]
+    if failed:
+        words = ", ".join(f"{part.job}: {part.status}" for part in failed)
+        return f"{len(failed)} of {len(parts)} shards did not complete ({words})"
+    if record.episodes["measured"] != record.episodes["requested"]:
+        return f"{record.episodes['measured']} of {record.episodes['requested']} episodes were measured"
+    unjudged = [t for t in record.thresholds if t.value is None]
+    return f"threshold {unjudged[0].metric} cannot be judged: {unjudged[0].reason}" if unjudged else None

@@ -1,0 +1,63 @@
+"""How long each job of a run will take, from earlier runs beside it, else from its steps."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_arena.records.directory import RunDirectory
+from pytest_arena.records.schema import Status
+
+RUNS_READ = 10
+"""Earlier runs looked at: a run of a few selected jobs must not hide the one before it."""
+
+
+def read_manifest(run: RunDirectory) -> dict[str, Any]:
+    """Return ``run.json``; empty where there is none, or none that can be read."""
+    try:
+        manifest = json.loads(run.manifest_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def expected_costs(jobs: Mapping[str, Mapping[str, Any]], run: RunDirectory) -> tuple[dict[str, float], bool]:
+    """Return label -> cost, and whether these are guesses: then they are steps, not seconds.
+
+    *jobs* are those of the manifest. A job that was shortened or lengthened since takes as much less or more
+    time; one that no earlier run has gets the median pace of the others.
+    """
+    steps = {label: max(1.0, float(job.get("steps_at_most") or 1)) for label, job in jobs.items()}
+    pace = _seconds_a_step(jobs, run)
+    if not pace:
+        return steps, True
+    usual = statistics.median(pace.values())
+    return {label: steps[label] * pace.get(label, usual) for label in jobs}, False
+
+
+def _seconds_a_step(jobs: Mapping[str, Mapping[str, Any]], run: RunDirectory) -> dict[str, float]:
+    """Return label -> seconds a step of the newest earlier run that finished the job."""
+    pace: dict[str, float] = {}
+    for earlier in _earlier(run):
+        then: dict[str, Any] = read_manifest(earlier).get("jobs") or {}
+        for label, record in earlier.latest().items():
+            job, was = jobs.get(label), then.get(label) or {}
+            seconds, steps = record.timings.get("total_seconds"), was.get("steps_at_most")
+            same = job is not None and job.get("nodeid") == record.nodeid
+            if same and label not in pace and record.status is Status.COMPLETED and seconds and steps:
+                pace[label] = seconds / steps
+        if len(pace) == len(jobs):
+            break
+    return pace
+
+
+def _earlier(run: RunDirectory) -> list[RunDirectory]:
+    """Return the runs beside this one, the newest first: their names begin with the time."""
+    try:
+        names = sorted((path.name for path in run.path.parent.iterdir()), reverse=True)
+    except OSError:
+        return []
+    found = [RunDirectory(run.path.parent / name) for name in names if name < run.path.name]
+    return [earlier for earlier in found if earlier.manifest_path.exists()][:RUNS_READ]

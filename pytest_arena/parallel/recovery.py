@@ -1,0 +1,204 @@
+"""What a dead process leaves behind: records are made from the episodes on disk, and no test is lost.
+
+Each finished episode is on disk before the next step is taken, so whoever reports on a job can tell what had
+been measured when its process died. Used in the controller of workers and, for the guard against lost tests,
+in the only process of a run without workers.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.attempt import begin_record
+from pytest_arena.records.directory import JobDirectory, RunDirectory, keep_measured, read_episodes, utc_now, write_json
+from pytest_arena.records.schema import Episode, JobRecord, Status, Verdict
+from pytest_arena.rollout.metrics import RecordedMetric
+from pytest_arena.summary import summarize
+
+SECONDS_TO_DIE = 2.0
+"""How long to wait for the exit status of a worker whose connection is gone."""
+
+
+def rebuild(run: RunDirectory, record: JobRecord, status: Status, reason: str) -> None:
+    """Fill and write the *record* of a job whose process ended, for *reason*, from what is on disk."""
+    directory = JobDirectory((run.path / str(record.record_path)).parent, record.attempt)
+    record.status, record.verdict = status, Verdict.ERROR
+    episodes, notes = _measured(directory)
+    metrics = [RecordedMetric(name, definition) for name, definition in record.definitions.items()]
+    job = _job(run, record.job)
+    if job is not None:
+        summarize(record, job, episodes, metrics)
+        _refuse_thresholds(record)
+    record.videos = sorted(path for episode in episodes for path in episode.videos.values())
+    record.notes += notes
+    message = f"{reason}, after {len(episodes)} finished episodes"
+    record.error = {"type": str(status).capitalize(), "message": message, "traceback": ""}
+    record.finished_at = utc_now()
+    write_json(directory.record, record.to_json())
+
+
+def settle(run: RunDirectory, status: Status) -> None:
+    """Give *status* to every record that still says ``running``; call it when no process writes any more."""
+    for record in run.records():
+        if record.status == Status.RUNNING:
+            rebuild(run, record, status, "the session ended while the job ran")
+
+
+class CrashReports:
+    """Controller plugin: the report of a test whose worker died tells what its job had measured."""
+
+    def __init__(self, config: pytest.Config, run: RunDirectory) -> None:
+        self._config, self._run = config, run
+        self._called: set[str] = set()
+        """Tests of which only the teardown is missing."""
+        self._attempts: Counter[str] = Counter()
+        """Test -> attempts that ended, to be followed by another one."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note which stage each test has reached; stop at a crash where ``-x`` or ``--maxfail`` says so."""
+        outcome: str = report.outcome
+        if outcome == "rerun":
+            self._attempts[report.nodeid] += 1
+        elif report.when == "call":
+            self._called.add(report.nodeid)
+        elif report.when == "teardown":
+            self._called.discard(report.nodeid)
+        # xdist counts the failures that workers report, not the crashes that it reports itself.
+        session, workers = (self._config.pluginmanager.get_plugin(name) for name in ("session", "dsession"))
+        if session is not None and session.shouldfail and workers is not None and not workers.shouldstop:
+            workers.shouldstop = session.shouldfail
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """Put the job's record, rebuilt, on the report that xdist makes of a crash."""
+        report.when = "teardown" if crashitem in self._called else "call"
+        self._called.discard(crashitem)
+        record = self._record(crashitem)
+        reason = _how_it_ended(getattr(report, "node", None), record)
+        report.longrepr = f"{reason} while running {crashitem!r}"
+        if record is None:
+            return
+        path = self._run.path / str(record.record_path)
+        if record.status == Status.RUNNING:
+            rebuild(self._run, record, Status.CRASHED, reason)
+        elif record.status != Status.INTERRUPTED:
+            record.notes.append(f"{reason}, after the rollout")
+            write_json(path, record.to_json())
+        report.longrepr += f", after {record.episodes['measured']} finished episodes\nrecord: {path}"
+        self._attach(record, report)
+
+    def _record(self, nodeid: str) -> JobRecord | None:
+        """Return the record of the attempt that was cut off; one that had not begun to write gets its own."""
+        records = [record for record in self._run.records() if record.nodeid == nodeid]
+        latest = max(records, key=lambda record: record.attempt, default=None)
+        if latest is not None and (
+            latest.status == Status.RUNNING or latest.attempt > self._attempts[nodeid]
+        ):
+            return latest
+        for label, entry in _manifest(self._run).get("jobs", {}).items():
+            job = _job(self._run, label) if entry.get("nodeid") == nodeid else None
+            if job is not None:
+                return begin_record(job, self._run.claim(label), self._run.path, label, nodeid)
+        return None
+
+    def _attach(self, record: JobRecord, report: pytest.TestReport) -> None:
+        from pytest_arena.items import scalars
+        from pytest_arena.reports.json_report import arena_metadata
+
+        extra = {"metadata": {"arena": arena_metadata(record)}, report.when: {}}
+        report._json_report_extra = extra  # type: ignore[attr-defined]
+        report.user_properties = scalars(record)
+
+
+class LossGuard:
+    """Plugin: notices tests that were collected and, though nobody stopped the session, never ended."""
+
+    def __init__(self, expected: Iterable[str]) -> None:
+        self._waiting = dict.fromkeys(expected)
+        self.broken = False
+        """pytest failed inside, here or in a worker."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Cross off a test that came to its end; an attempt that is followed by another one is none."""
+        if report.when == "teardown" or report.failed:
+            self._waiting.pop(report.nodeid, None)
+
+    def pytest_internalerror(self) -> None:
+        """Remember that the session cannot be trusted."""
+        self.broken = True
+
+    def lost(self, session: pytest.Session) -> list[str]:
+        """Return the tests that never ran to their end; none where the session was told to stop."""
+        stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        return [] if stopped else list(self._waiting)
+
+
+def end_workers(config: pytest.Config) -> None:
+    """Wait for the workers' ends: only then are their records final. Does nothing without workers."""
+    workers = config.pluginmanager.get_plugin("dsession")
+    if workers is not None and workers.nodemanager is not None:
+        workers.nodemanager.teardown_nodes()
+
+
+def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
+    """Return the episodes and, in words, what is missing of them; leaves only whole films and lines."""
+    try:
+        named = sum(len(episode.videos) for episode in read_episodes(directory.episodes))
+        episodes = keep_measured(directory)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return [], [f"the episodes cannot be read: {error}"]
+    lost = named - sum(len(episode.videos) for episode in episodes)
+    return episodes, [f"{lost} videos were still being encoded and are lost"] if lost else []
+
+
+def _refuse_thresholds(record: JobRecord) -> None:
+    """No threshold is held by an evaluation that did not complete."""
+    for threshold in record.thresholds:
+        threshold.passed = False
+        if threshold.metric not in record.metrics:
+            record.metrics[threshold.metric] = None
+            record.unmeasured[threshold.metric] = "its process died before the simulator gave it"
+        threshold.reason = record.unmeasured.get(threshold.metric, "the evaluation did not complete")
+
+
+def _manifest(run: RunDirectory) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(run.manifest_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest
+
+
+def _job(run: RunDirectory, label: str) -> Job | None:
+    """Return the job as the manifest describes it; None where it does not."""
+    try:
+        return Job.model_validate(_manifest(run)["jobs"][label]["config"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _how_it_ended(node: Any, record: JobRecord | None) -> str:
+    """Say what became of the worker *node*: an exit status of 0 tells of a simulator that ended its process."""
+    worker = f"worker {node.gateway.id!r}" if node is not None else "its worker"
+    if record is not None and record.status == Status.INTERRUPTED:
+        return f"{worker} was interrupted"
+    popen = getattr(getattr(getattr(node, "gateway", None), "_io", None), "popen", None)
+    try:
+        status = None if popen is None else popen.wait(SECONDS_TO_DIE)
+    except subprocess.TimeoutExpired:
+        status = None
+    if status is None:
+        return f"{worker} died"
+    if status >= 0:
+        return f"{worker} ended its process with status {status}"
+    known = {int(number): number.name for number in signal.Signals}
+    return f"{worker} was killed by {known.get(-status, f'signal {-status}')}"

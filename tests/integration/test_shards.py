@@ -1,0 +1,117 @@
+"""``rollout.shards``: one job over several tests, one verdict."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Suite
+
+CHANGING = ("started_at", "wall_time_seconds", "job", "env_idx", "start_step", "end_step", "videos")
+WORDS = {"thresholds": {"success_rate": ">= 0", "episode_length": "< 100"}}
+
+
+def comparable(suite: Suite, job: str) -> list[dict[str, Any]]:
+    return [{k: v for k, v in e.items() if k not in CHANGING} for e in suite.episodes(job)]
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1"], ["-n", "3"]], ids=["in-process", "n1", "n3"])
+def test_equal_to_the_unsharded_run(suite: Suite, args: list[str]) -> None:
+    rollout = {"episodes": 10, "rebuilds": 2}
+    suite.jobs(
+        {"whole": {"rollout": rollout, **WORDS}, "parts": {"rollout": {**rollout, "shards": 4}, **WORDS}}
+    )
+    suite.test()
+    result = suite.run("--junitxml=junit.xml", *args)
+    assert result.ret == 0, result.stdout.str()
+    names = ["whole", *(f"parts-shard{i}of4" for i in range(4)), "parts"]
+    assert sorted(suite.outcomes()) == sorted(names)
+    assert set(suite.outcomes().values()) == {"passed"}
+    assert [len(suite.episodes(f"parts-shard{i}of4")) for i in range(4)] == [3, 3, 2, 2]
+    assert comparable(suite, "parts") == comparable(suite, "whole")
+    whole, parts = suite.arena("whole"), suite.arena("parts")
+    for key in ("metrics", "thresholds", "verdict", "status", "episodes", "reproducible"):
+        assert parts[key] == whole[key], key
+    metrics = json.loads((suite.run_dir / "metrics.json").read_text())
+    assert metrics["parts"] == metrics["whole"]
+    cases = {case.get("name"): case for case in ET.parse(suite.path / "junit.xml").iter("testcase")}
+    assert "test_it[parts]" in cases
+    result.stdout.fnmatch_lines(["parts *10/10*pass*"])
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "2"]], ids=["in-process", "n2"])
+def test_the_verdict_fails_once(suite: Suite, args: list[str]) -> None:
+    suite.jobs({"parts": {"rollout": {"episodes": 6, "shards": 3}, "thresholds": {"success_rate": "> 1"}}})
+    suite.test()
+    result = suite.run(*args)
+    assert result.ret == 1
+    assert [name for name, outcome in suite.outcomes().items() if outcome == "failed"] == ["parts"]
+    assert suite.arena("parts")["verdict"] == "fail"
+    result.stdout.fnmatch_lines(["*job 'parts': 1 of 1 thresholds failed over 6 episodes*"])
+
+
+def test_a_broken_shard_makes_the_job_an_error(suite: Suite) -> None:
+    policy = {"type": "tests.registered:Broken", "at": 1}
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, "policy": policy, **WORDS}})
+    suite.test()
+    assert suite.run().ret == 1
+    assert suite.outcomes() == {"parts-shard0of2": "failed", "parts-shard1of2": "failed", "parts": "failed"}
+    assert "2 of 2 shards did not complete" in suite.arena("parts")["error"]["message"]
+
+
+def test_a_single_shard_has_no_verdict(suite: Suite) -> None:
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, "thresholds": {"success_rate": "> 1"}}})
+    suite.test()
+    result = suite.run("-k", "shard0of2")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["no verdict on parts: 1 of 2 shards ran"])
+
+
+def test_custom_metrics_are_reduced_over_all_shards(suite: Suite) -> None:
+    suite.pytester.makeconftest(
+        """
+from pytest_arena.rollout.metrics import Metric
+
+class Longest(Metric):
+    name, reduction = "longest", "max"
+
+    def end(self, row, episode):
+        return float(episode.length)
+
+def pytest_arena_metrics(job):
+    return [Longest()]
+"""
+    )
+    suite.jobs({"parts": {"rollout": {"episodes": 9, "shards": 3}, "thresholds": {"longest": "< 1000"}}})
+    suite.test()
+    for args in ([], ["-n", "2"]):
+        assert suite.run(*args).ret == 0
+        assert suite.arena("parts")["metrics"]["longest"] == max(e["length"] for e in suite.episodes("parts"))
+
+
+def test_files_without_python(suite: Suite) -> None:
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, **WORDS}}, name="more.yaml")
+    assert suite.run("--arena-jobs", "more.yaml").ret == 0
+    assert list(suite.outcomes()) == ["parts-shard0of2", "parts-shard1of2", "parts"]
+
+
+def test_more_shards_than_episodes_are_refused(suite: Suite) -> None:
+    suite.jobs({"parts": {"rollout": {"episodes": 2, "shards": 3}}})
+    suite.test()
+    result = suite.run()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*expected at least one episode a shard, got 2 episodes for 3 shards*"])
+
+
+def test_resumed(suite: Suite) -> None:
+    make = {"trap": "SIGKILL", "episode": 1, "once": str(suite.path / "sprung")}
+    environment = {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}
+    suite.jobs({"parts": {"rollout": {"episodes": 6, "shards": 2}, "environment": environment, **WORDS}})
+    suite.test()
+    assert suite.run("-n", "1").ret == 1
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    assert suite.record("parts")["status"] == "completed"
+    assert [e["episode"] for e in suite.episodes("parts")] == list(range(6))
