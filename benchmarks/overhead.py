@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py
 
-Meta-World: a job with records on disk and no video, against bare loops with the same rows, expert and seeds: one
-over the project's own environment, one over gymnasium's `SyncVectorEnv`. A synthetic environment of thousands of
-rows: the time added to a step, and the time that an ended episode costs. Contestants run by turns.
+Meta-World: a job with records on disk and no video, against bare loops with the same rows, expert and seeds:
+one over the project's own environment, one over gymnasium's `SyncVectorEnv`. A synthetic environment of
+thousands of rows: what a job adds to a step, and what an ended episode costs. Contestants run by turns.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Spent:
         return cls(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def timed(run: Callable[[], None]) -> Spent:
+def timed(run: Callable[[], object]) -> Spent:
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return Spent.since(wall, cpu)
@@ -189,7 +189,8 @@ def metaworld(task: str, num_envs: int, rounds: int, repeats: int, output: Path)
 
 def ratio(bare: Sequence[Spent], job: Sequence[Spent], clock: str) -> float:
     """Return the job's speed over the bare loop's: the median over neighbours in time."""
-    return statistics.median(getattr(b, clock) / getattr(j, clock) for b, j in zip(bare, job, strict=True))
+    pairs = zip(bare, job, strict=True)
+    return float(statistics.median(getattr(b, clock) / getattr(j, clock) for b, j in pairs))
 
 
 # --- A synthetic environment of many rows ----------------------------------------------------------------
@@ -262,10 +263,8 @@ def synthetic(num_envs: int, width: int, steps: int, repeats: int, output: Path)
     label = f"{num_envs} rows x {width} float32"
     for clock, name in (("wall", "wall"), ("cpu", "CPU")):
         times = micro[clock]
-        print(
-            f"{label:26}{name:>6}{times['bare loop']:12.1f}{times['job']:12.1f}{added[clock]:12.1f}"
-        )
-    return added["cpu"]
+        print(f"{label:26}{name:>6}{times['bare loop']:12.1f}{times['job']:12.1f}{added[clock]:12.1f}")
+    return float(added["cpu"])
 
 
 def ended_episode(num_envs: int, width: int, rounds: int, repeats: int, added: float, output: Path) -> None:

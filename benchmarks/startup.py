@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ADDED_SECONDS = 0.020
 COLLECTION_SECONDS = 5.0
+QUIET = 1.15
+"""Wall time over CPU time of these single-threaded processes on a machine without other work, at most."""
 
 TEST = """\
 import pytest
@@ -48,7 +50,8 @@ JOB = """\
 PLAIN_TEST = """\
 import pytest
 
-JOBS = [pytest.param(i, id=f"job_{{i:05d}}", marks=getattr(pytest.mark, f"group_{{i % 10}}")) for i in range({n})]
+MARKS = [getattr(pytest.mark, f"group_{{i}}") for i in range(10)]
+JOBS = [pytest.param(i, id=f"job_{{i:05d}}", marks=MARKS[i % 10]) for i in range({n})]
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -71,7 +74,8 @@ def collect(folder: Path, *arguments: str) -> Run:
     """Run ``pytest --co -q`` in *folder*; any exit status but "done" and "nothing collected" is an error."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     env["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
-    command = [sys.executable, "-m", "pytest", "--co", "-q", *arguments]
+    # Importing hypothesis, which only developers of this project have, would blur both sides.
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "--co", "-q", *arguments]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -81,19 +85,19 @@ def collect(folder: Path, *arguments: str) -> Run:
     return Run(wall, cpu, done.stdout.strip().splitlines()[-1])
 
 
-def suite(base: Path, name: str, **files: str) -> Path:
-    """Make a folder with an ini file of its own and the given files (``test_x_py`` is ``test_x.py``)."""
+def suite(base: Path, name: str, files: Mapping[str, str]) -> Path:
+    """Make a folder with an ini file of its own and *files*."""
     folder = base / name
     folder.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\n")
     for file, text in files.items():
-        (folder / ".".join(file.rsplit("_", 1))).write_text(text)
+        (folder / file).write_text(text)
     return folder
 
 
 def added_time(base: Path, pairs: int) -> bool:
     """Measure an empty suite with and without the plugin; returns whether the target is met."""
-    folder = suite(base, "empty")
+    folder = suite(base, "empty", {})
     variants: dict[str, Sequence[str]] = {"without": ("-p", "no:arena"), "with": ()}
     for arguments in variants.values():
         collect(folder, *arguments)  # writes the bytecode
@@ -111,14 +115,15 @@ def added_time(base: Path, pairs: int) -> bool:
     wall = statistics.median(a.wall - b.wall for a, b in both)
     cpu = statistics.median(a.cpu - b.cpu for a, b in both)
     print(f"{'added, per pair':24}{1000 * wall:10.1f}{1000 * cpu:10.1f}")
-    return verdict("added wall time", 1000 * wall, 1000 * ADDED_SECONDS, "ms")
+    spent = [statistics.median(getattr(run, k) for run in runs["with"]) for k in ("wall", "cpu")]
+    return verdicts(1000 * wall, 1000 * cpu, 1000 * ADDED_SECONDS, "ms", busy=spent[0] > QUIET * spent[1])
 
 
 def collection_time(base: Path, jobs: int, repeats: int) -> bool:
     """Measure the collection of *jobs* jobs; returns whether the target is met."""
     written = DEFAULTS + "".join(JOB.format(i=i, group=i % 10) for i in range(jobs))
-    arena = suite(base, "jobs", test_jobs_py=TEST, jobs_yaml=written)
-    plain = suite(base, "plain", test_plain_py=PLAIN_TEST.format(n=jobs))
+    arena = suite(base, "jobs", {"test_jobs.py": TEST, "jobs.yaml": written})
+    plain = suite(base, "plain", {"test_plain.py": PLAIN_TEST.format(n=jobs)})
     cases: dict[str, tuple[Path, Sequence[str]]] = {
         "pytest alone, no jobs": (plain, ("-p", "no:arena")),
         "arena jobs": (arena, ()),
@@ -139,17 +144,20 @@ def collection_time(base: Path, jobs: int, repeats: int) -> bool:
         print(f"{name:24}" + "".join(f"{number:10.2f}" for number in numbers))
     wall = statistics.median(run.wall for run in runs["arena jobs"])
     cpu = statistics.median(run.cpu for run in runs["arena jobs"])
-    met = verdict("CPU time", cpu, COLLECTION_SECONDS, "s")
-    if wall > 1.15 * cpu:
-        print(f"wall time {wall:.2f} s: the processors were shared with other work; a quiet machine is needed")
-        return met
-    return verdict("wall time", wall, COLLECTION_SECONDS, "s") and met
+    return verdicts(wall, cpu, COLLECTION_SECONDS, "s", busy=wall > QUIET * cpu)
 
 
-def verdict(name: str, value: float, limit: float, unit: str) -> bool:
-    """Print one target and whether it is met."""
-    met = value <= limit
-    print(f"{'PASS' if met else 'MISS'}  {name} {value:.2f} {unit}, target <= {limit:g} {unit}")
+def verdicts(wall: float, cpu: float, limit: float, unit: str, *, busy: bool) -> bool:
+    """Print whether the target is met, by both clocks; by CPU time alone where other work kept the cores busy."""
+    met = True
+    for name, value in (("CPU", cpu), ("wall", wall)):
+        word = "PASS" if value <= limit else "MISS"
+        if name == "wall" and busy:
+            word = "SKIP"
+        met &= word != "MISS"
+        print(f"{word}  {name} time {value:.2f} {unit}, target <= {limit:g} {unit}")
+    if busy:
+        print("      wall time is not judged: other work kept the cores busy")
     return met
 
 

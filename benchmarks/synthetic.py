@@ -1,4 +1,4 @@
-"""A vector environment of any number of rows that costs next to nothing: what is left is the loop around it."""
+"""A vector environment of any number of rows that costs next to nothing: the loop around it is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Batch = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 
-class SyntheticVectorEnv(VectorEnv[Batch, Batch, Batch]):
+class SyntheticVectorEnv(VectorEnv[Batch, Batch, Any]):
     """N rows of *width* float32 that last *episode_steps* steps; success is in info, with a mask."""
 
     def __init__(self, num_envs: int, width: int, episode_steps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from pytest_arena.jobs.schema import job_file_schema
 
-    print(json.dumps(job_file_schema(), indent=2))
+    with contextlib.suppress(BrokenPipeError):  # … | head
+        print(json.dumps(job_file_schema(), indent=2), flush=True)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -13,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import JobFileError, did_you_mean
-from pytest_arena.jobs.loader import load_jobs
+from pytest_arena.errors import ArenaError, JobFileError, did_you_mean
+from pytest_arena.jobs.loader import collector_paused, load_jobs
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
 from pytest_arena.options import is_worker, note_jobs, settings
@@ -32,6 +33,7 @@ _TAGS = pytest.StashKey[set[str]]()
 """Tags that pytest knows as marks."""
 
 
+@collector_paused()
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Give the function one parameter set a job of its marker's files."""
     note_jobs(metafunc.config)
@@ -60,6 +62,14 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("arena_job", params, indirect=True)
 
 
+class JobItem(pytest.Function):
+    """A job of a file given with ``--arena-jobs``."""
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Name the job as its node id does."""
+        return self.path, None, self.name
+
+
 class JobFile(pytest.File):
     """A job file given with ``--arena-jobs``: its tests have the body that most users would write."""
 
@@ -68,7 +78,7 @@ class JobFile(pytest.File):
         note_jobs(self.config)
         for job in (part for whole in _load(self.config, self.path) for part in whole.shards()):
             name = f"rollout[{job.name}{job.suffix}]"
-            item = pytest.Function.from_parent(self, name=name, callobj=rollout)
+            item = JobItem.from_parent(self, name=name, callobj=rollout)
             item.stash[JOB] = job
             for mark in _marks(self.config, job):
                 item.add_marker(mark)
@@ -77,6 +87,7 @@ class JobFile(pytest.File):
 
 def rollout(arena_rollout: Any) -> None:
     """Run the job and assert its thresholds."""
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     arena_rollout().assert_thresholds()
 
 
@@ -121,10 +132,11 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
         from pytest_arena.resume import differences
 
         problems = differences(config, items)
+    if problems:
+        items.clear()  # pytest finishes its collection in any case: let it find nothing
     if problems and not is_worker(config):
         raise pytest.UsageError(*dict.fromkeys(problems))
     for problem in dict.fromkeys(problems):
-        items.clear()
         report = pytest.CollectReport("job files", "failed", longrepr=f"ERROR: {problem}", result=[])
         config.hook.pytest_collectreport(report=report)
 
@@ -141,6 +153,7 @@ def drop_duplicates(items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item not in gone]
 
 
+@collector_paused()
 def name_jobs(items: Sequence[pytest.Item]) -> None:
     """Give each job its label: its name; with the function's name where two tests run it; at last a hash."""
     jobs = [(item, job) for item in items if (job := job_of(item)) is not None]
@@ -206,10 +219,7 @@ def _load(config: pytest.Config, path: Path) -> list[Job]:
 
 
 def _overrides(config: pytest.Config) -> list[Override]:
-    try:
-        return [parse_override(text) for text in settings(config).overrides]
-    except JobFileError as error:
-        raise pytest.UsageError(str(error)) from None
+    return [parse_override(text) for text in settings(config).overrides]
 
 
 def _problem(config: pytest.Config, text: str) -> None:

@@ -73,6 +73,8 @@ class Evaluation:
         and the episodes that had finished, has been written. `EvaluationError` where the rollout ran but is
         no measurement.
         """
+        # A traceback through this package says nothing about a user's mistake.
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         started = time.monotonic()
         # Should this process die, the record says how to reduce its episodes.
         write_json(self.directory.record, self.record.to_json())
@@ -196,6 +198,7 @@ class Evaluation:
 
     def _require_measurement(self) -> None:
         """An evaluation without what was asked for is an error with a name, never 0 %."""
+        __tracebackhide__ = True
         record, requested = self.record, self.record.episodes["requested"]
         if not record.episodes["measured"]:
             raise EvaluationError(self._nothing_finished())
@@ -232,6 +235,8 @@ class Evaluation:
                 record.videos = sorted({*record.videos, *left.videos})
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
+            if record.videos:
+                record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
             self._time("recording_seconds", closing)
         finally:
             record.verdict = verdict_of(record)

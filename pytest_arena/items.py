@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import operator
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
@@ -137,6 +139,7 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
         fail_record(attempt.record, raised.value)
         attempt.record.finished_at = utc_now()
         write_json(attempt.directory.record, attempt.record.to_json())
+        item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
     elif begun is not None and not begun.directory.resumed:
         begun.directory.record.unlink()
         with contextlib.suppress(OSError):  # a test may have put files of its own there
@@ -162,10 +165,13 @@ def with_options(job: Job, options: Mapping[str, Any]) -> Job:
 
 def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimEnv:
     """Return the job's environment; one that has nothing to run is not built until it is used."""
-    pool, changed = run_of(item.config).pool, with_options(job, options)
-    if attempt_of(item, job).complete:
+    pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
+    if attempt.complete:
         return cast("SimEnv", Unbuilt(lambda: pool.get(changed)))
-    return pool.get(changed)
+    began = time.monotonic()
+    env = pool.get(changed)
+    attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
+    return env
 
 
 def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
@@ -190,6 +196,7 @@ def roll_out(
     item: pytest.Item, job: Job, env: SimEnv, policy: Policy, recorders: Sequence[Recorder]
 ) -> Result:
     """Evaluate the item's job, once."""
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     run, attempt = run_of(item.config), attempt_of(item, job)
     if attempt.results:
         raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")

@@ -91,6 +91,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("arena_launcher", "what starts each worker, where -n is given", default="")
     parser.addini("arena_gpus", "the GPUs to share out to the workers, where -n is given", default="")
     parser.addini("arena_workers_per_gpu", "how many workers share a GPU", default="1")
+    parser.addini("arena_resume", "a run directory to go on with", default="")
     parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
 
 
@@ -114,6 +115,7 @@ def configure(config: pytest.Config) -> None:
         launcher=launcher(config),
     )
     _collect_job_files(config)
+    _refuse_bad_overrides(config)
 
 
 def launcher(config: pytest.Config) -> str | None:
@@ -143,13 +145,25 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def _run_directory(config: pytest.Config) -> Path | None:
-    given = config.getoption("arena_resume")
-    if given is None:
+    given = config.getoption("arena_resume") or config.getini("arena_resume")
+    if not given:
         return None
     path = Path(config.invocation_params.dir, given).resolve()
     if not (path / "run.json").is_file():
         raise pytest.UsageError(f"--arena-resume {given}: expected a run directory, with a run.json in it")
     return path
+
+
+def _refuse_bad_overrides(config: pytest.Config) -> None:
+    if settings(config).overrides and not is_worker(config):
+        from pytest_arena.errors import JobFileError
+        from pytest_arena.jobs.overrides import parse_override
+
+        try:
+            for text in settings(config).overrides:
+                parse_override(text)
+        except JobFileError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def _existing(path: Path) -> Path:
@@ -161,9 +175,15 @@ def _existing(path: Path) -> Path:
 
 
 def _collect_job_files(config: pytest.Config) -> None:
-    """Add the job files to pytest's arguments, in place of the defaults where no argument was given."""
+    """Add the job files to pytest's arguments, in place of the defaults where no argument was given.
+
+    A worker is started with the arguments that the user typed, and is told what became of them.
+    """
     files = settings(config).job_files
-    if not files or is_worker(config):  # a worker gets the controller's arguments
+    if is_worker(config):
+        config.args = config.workerinput.get("arena_args", config.args)  # type: ignore[attr-defined]
+        return
+    if not files:
         return
     named = {Path(config.invocation_params.dir, arg.split("::")[0]).resolve() for arg in config.args}
     added = [str(file) for file in files if file not in named]

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_arena.collection import LABEL, job_of
 from pytest_arena.options import settings
+from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory
 
 
@@ -25,6 +26,8 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
         if job is None or label is None or label not in begun:
             continue
         keys = list(_differing(begun[label].get("config", {}), job.config()))
+        files = _differing(begun[label].get("policy_files", {}), policy_files(job), "policy")
+        keys += [f"the content of {key}" for key in files]
         if keys:
             problems.append(
                 f"--arena-resume {path}: job {label!r} was begun with another configuration, "

@@ -10,17 +10,18 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from pytest_arena import shards
 from pytest_arena.collection import LABEL, environment_key, job_of, whole_node_id
 from pytest_arena.options import is_worker, note_jobs, settings
+from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.recovery import CrashReports, LossGuard, end_workers, settle
 from pytest_arena.parallel.transport import PlainReports
-from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.workers import command, run_directory, shared_directory
+from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory, utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION, Status
@@ -31,6 +32,28 @@ if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
 
 
+class ExitGuard:
+    """No false green: `os._exit(0)` in the middle of a run must not look like success.
+
+    A simulator may end the process, with status 0, when its app closes or breaks. In a worker the controller
+    notices; without workers this guard gives such an exit the status 3 until it is lifted.
+    """
+
+    def __init__(self) -> None:
+        self._exit, self._process = os._exit, os.getpid()
+        os._exit = self._guarded
+
+    def lift(self) -> None:
+        """The reports are written: from now on the process may end as it likes."""
+        os._exit = self._exit
+
+    def _guarded(self, status: int) -> NoReturn:
+        if os.getpid() == self._process and status == 0:  # a forked child may end with what it likes
+            os.write(2, b"\narena: something ended the process in the middle of a run\n")
+            status = int(pytest.ExitCode.INTERNAL_ERROR)
+        self._exit(status)
+
+
 @dataclass
 class Run:
     """What lives as long as the session."""
@@ -38,6 +61,7 @@ class Run:
     directory: RunDirectory
     pool: EnvironmentPool = field(default_factory=EnvironmentPool)
     previous_sigterm: Any = None
+    exit_guard: ExitGuard | None = None
     guard: LossGuard | None = None
     """Not in a worker."""
     lost: list[str] = field(default_factory=list)
@@ -61,30 +85,43 @@ def begin(session: pytest.Session) -> None:
     directory = shared_directory(config) or run_directory(config)
     config.stash[RUN] = Run(directory)
     _write_manifest(session, directory)
+    if settings(config).resume is not None and not is_worker(config):
+        _note_resume(config, directory)
     json_report.enable(config, session)
-    if not is_worker(config):
+    if is_worker(config):
+        config.pluginmanager.register(PlainReports(), "arena-transport")
+    else:
+        config.stash[RUN].exit_guard = ExitGuard()
+        _guard(config, [item.nodeid for item in session.items])
         shards.enable(config, directory)
-        _interrupt_on_sigterm(config)
+    _interrupt_on_sigterm(config)
 
 
 def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
-    """Become an arena session once a worker has found jobs among its *tests*: report on them, end in order."""
+    """Become an arena session once a worker has found jobs: report on its *tests*, end in order."""
     directory = shared_directory(config)
     if directory is not None and RUN not in config.stash:
         note_jobs(config)
         config.stash[RUN] = Run(directory)
         json_report.enable(config, None)
+        _guard(config, tests)
+        config.pluginmanager.register(CrashReports(config, directory), "arena-crash-reports")
         shards.enable(config, directory)
         _interrupt_on_sigterm(config)
         watch_workers(config, directory)
 
 
 def finish(session: pytest.Session) -> None:
-    """Write ``metrics.json`` and close the manifest; in a worker the controller does it."""
+    """Close the records, write ``metrics.json``, close the manifest; in a worker the controller does it."""
     config = session.config
     if is_worker(config) or RUN not in config.stash:
         return
     directory = run_of(config).directory
+    end_workers(config)
+    alone = not config.pluginmanager.hasplugin("dsession")
+    stopped = alone or session.exitstatus == pytest.ExitCode.INTERRUPTED
+    settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED)
+    _refuse_losses(session)
     shards.join_rest(session)
     records = directory.latest()
     write_json(directory.path / "metrics.json", {job: record.metrics for job, record in records.items()})
@@ -116,6 +153,8 @@ def end(config: pytest.Config) -> None:
     run = run_of(config)
     if run.previous_sigterm is not None:
         signal.signal(signal.SIGTERM, run.previous_sigterm)
+    if run.exit_guard is not None:
+        run.exit_guard.lift()
     sys.stdout.flush()
     sys.stderr.flush()
     run.pool.shutdown(0)
@@ -145,12 +184,19 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                     "launch_group": fingerprint(launch) if (launch := environment_key(job)[0]) else None,
                     "steps_at_most": steps_at_most(job),
                     **_whole(item, job),
+                    "policy_files": policy_files(job),
                     "config": job.config(),
                 }
                 for label, (item, job) in jobs.items()
             },
         }
     )
+
+
+def _note_resume(config: pytest.Config, directory: RunDirectory) -> None:
+    """Add this session to those that have worked on the run."""
+    sessions = directory.manifest().get("resumed", [])
+    directory.finish_manifest(resumed=[*sessions, {"command": command(config), "started_at": utc_now()}])
 
 
 def _whole(item: pytest.Item, job: Job) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:
     at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
     if at_reset:
         shown = ", ".join(map(str, at_reset[:5])) + (", …" if len(at_reset) > 5 else "")
-        notes.append(f"success already held at reset in {len(at_reset)} episodes ({shown})")
+        count = "1 episode" if len(at_reset) == 1 else f"{len(at_reset)} episodes"
+        notes.append(f"success already held at reset in {count} ({shown})")
     if job.rollout.steps is not None:
         notes.append(
             "limited by steps: only episodes that ended in time are counted, which favours short ones; "

@@ -39,6 +39,11 @@ class Trap(ScriptedEnv):
             raise RuntimeError("the simulator broke")
         if self.trap == "exit":
             os._exit(0)
+        if self.trap == "exit1":
+            os._exit(1)
+        if self.trap == "ctrl-c":  # a terminal sends it to all processes of its foreground group
+            assert os.getsid(0) != int(os.environ["SESSION_OF_THE_TESTS"]), "would end the tests themselves"
+            os.killpg(0, signal.SIGINT)
         if self.trap == "hang":
             signal.pause()
         os.kill(os.getpid(), getattr(signal, self.trap))

@@ -225,7 +225,7 @@ class Source:
                 return JobFileError(f"{_option(text)}{below and f': {below}'}: {expectation}")
         for changed, text in reversed(self.overridden):
             if changed[: len(key)] == key:
-                return JobFileError(f"{_option(text)}: {name}: {expectation}")
+                return JobFileError(f"{_option(text)}: {place(self.file, line)}: {name}: {expectation}")
         name = f"{name}: " if name else ""
         return JobFileError(f"{place(self.file, line)}: {name}{expectation}")
 

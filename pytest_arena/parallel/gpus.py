@@ -169,7 +169,7 @@ def _warn_of_crowding(config: pytest.Config, devices: Sequence[str], taken: Coun
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if most > allowed and terminal is not None:
         terminal.write_line(
-            f"arena: more workers than the GPUs are for: {most} share one, --arena-workers-per-gpu is {allowed} "
+            f"arena: more workers than GPUs: {most} share one, --arena-workers-per-gpu is {allowed} "
             f"(GPUs: {', '.join(devices)})",
             yellow=True,
         )

@@ -153,7 +153,7 @@ def require_shared(node: Any, directory: RunDirectory) -> None:
         seen, host = channel.receive()
         channel.waitclose()
     finally:
-        mark.unlink()
+        mark.unlink(missing_ok=True)
     if not seen:
         raise pytest.UsageError(
             f"worker {node.gateway.id} on {host} does not see the run's directory {directory.path}: workers "

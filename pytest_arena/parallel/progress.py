@@ -1,8 +1,8 @@
 """How far each worker is, shown by the controller: nothing that a worker prints reaches the terminal.
 
 A worker writes where its job is into a hidden file of the run directory, a few times a second at most. A
-thread of the controller reads these files: on a terminal it keeps one line a worker below pytest's own output,
-elsewhere it prints a line a worker now and then.
+thread of the controller reads these files: on a terminal it keeps one line a worker below pytest's own
+output, elsewhere it prints a line a worker now and then.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class PlainLines:
 
 
 class LiveLines:
-    """Lines below pytest's own output: taken away before each thing that pytest writes, drawn again after it."""
+    """Lines below pytest's own output: taken away before pytest writes something, drawn again after it."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer

@@ -18,7 +18,14 @@ import pytest
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.attempt import begin_record
-from pytest_arena.records.directory import JobDirectory, RunDirectory, keep_measured, read_episodes, utc_now, write_json
+from pytest_arena.records.directory import (
+    JobDirectory,
+    RunDirectory,
+    keep_measured,
+    read_episodes,
+    utc_now,
+    write_json,
+)
 from pytest_arena.records.schema import Episode, JobRecord, Status, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 from pytest_arena.summary import summarize
@@ -111,8 +118,8 @@ class CrashReports:
         return None
 
     def _attach(self, record: JobRecord, report: pytest.TestReport) -> None:
-        from pytest_arena.items import scalars
         from pytest_arena.reports.json_report import arena_metadata
+        from pytest_arena.reports.junit import scalars
 
         extra = {"metadata": {"arena": arena_metadata(record)}, report.when: {}}
         report._json_report_extra = extra  # type: ignore[attr-defined]
@@ -138,7 +145,9 @@ class LossGuard:
 
     def lost(self, session: pytest.Session) -> list[str]:
         """Return the tests that never ran to their end; none where the session was told to stop."""
-        stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        stopped = (
+            session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        )
         return [] if stopped else list(self._waiting)
 
 
@@ -179,15 +188,20 @@ def _manifest(run: RunDirectory) -> dict[str, Any]:
 
 
 def _job(run: RunDirectory, label: str) -> Job | None:
-    """Return the job as the manifest describes it; None where it does not."""
+    """Return the job, or shard of one, as the manifest describes it; None where it does not."""
     try:
-        return Job.model_validate(_manifest(run)["jobs"][label]["config"])
-    except (KeyError, ValueError):
+        entry = _manifest(run)["jobs"][label]
+        job = Job.model_validate(entry["config"])
+        if "shard" not in entry:
+            return job
+        # A shard has no verdict of its own.
+        return job.shards()[entry["shard"]["index"]].model_copy(update={"thresholds": {}})
+    except (KeyError, ValueError, IndexError):
         return None
 
 
 def _how_it_ended(node: Any, record: JobRecord | None) -> str:
-    """Say what became of the worker *node*: an exit status of 0 tells of a simulator that ended its process."""
+    """Say what became of the worker *node*; a status of 0 tells of a simulator that ended its process."""
     worker = f"worker {node.gateway.id!r}" if node is not None else "its worker"
     if record is not None and record.status == Status.INTERRUPTED:
         return f"{worker} was interrupted"

@@ -29,6 +29,8 @@ def share_with_worker(node: Any) -> None:
 
         require_shared(node, config.stash[_RESERVED])
     node.workerinput["arena_run_dir"] = str(config.stash[_RESERVED].path)
+    if settings(config).job_files:
+        node.workerinput["arena_args"] = list(config.args)
     node.workerinput["arena_command"] = [str(arg) for arg in sys.argv]
 
 

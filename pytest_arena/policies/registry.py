@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -70,6 +71,14 @@ def make_policy(job: Job, env: SimEnv) -> Policy:
         policy: Policy = cls(_settings(job, cls), env)  # type: ignore[call-arg]
         return policy
     return CustomPolicy(cls, job.policy.settings, env)
+
+
+def policy_files(job: Job) -> dict[str, str]:
+    """Return the SHA-256 of each file that the job's policy is loaded from, by setting."""
+    target = _targets().get(job.policy.type)
+    names = _import(target, job).file_settings if target is not None else ()
+    given = {name: job.policy.settings[name] for name in names if name in job.policy.settings}
+    return {name: sha256(job.path(text).read_bytes()).hexdigest() for name, text in given.items()}
 
 
 def _is_path(kind: str) -> bool:

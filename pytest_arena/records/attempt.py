@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_arena.errors import ArenaError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.directory import JobDirectory, utc_now, write_json
-from pytest_arena.records.provenance import versions
+from pytest_arena.records.provenance import host, versions
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 
 
@@ -24,7 +24,7 @@ def begin_record(
         environment=job.environment.id,
         policy=job.policy.type,
         nodeid=nodeid,
-        identity={"versions": versions()},
+        identity={"versions": versions(), "host": host()},
         episodes={"requested": len(job.wanted_episodes), "measured": 0, "errors": 0},
         record_path=directory.record.relative_to(run_dir).as_posix(),
         episodes_path=directory.episodes.relative_to(run_dir).as_posix(),

@@ -89,11 +89,15 @@ class RunDirectory:
         finally:
             draft.unlink()
 
+    def manifest(self) -> dict[str, Any]:
+        """Read ``run.json``."""
+        found: dict[str, Any] = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        return found
+
     def finish_manifest(self, **facts: Any) -> None:
         """Add what is known only at the end."""
         with contextlib.suppress(OSError, ValueError):
-            manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-            write_json(self.manifest_path, {**manifest, **facts})
+            write_json(self.manifest_path, {**self.manifest(), **facts})
 
     def claim(self, label: str) -> JobDirectory:
         """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""

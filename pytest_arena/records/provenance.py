@@ -38,6 +38,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def host() -> str:
+    """Return the name of the machine that this process runs on; Slurm's name of it on a cluster."""
+    return os.environ.get("SLURMD_NODENAME") or platform.node()
+
+
 def machine() -> dict[str, Any]:
     """Return the machine's name, system, processor, cores and GPUs."""
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +39,18 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
         return
     reporter.write_sep("=", "arena")
     rows = [_row(record) for record in records]
+    shared = Counter(note for record in records for note in _remarks(record))
     widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
     reporter.write_line(_line(HEADINGS, widths), bold=True)
     for record, row in zip(records, rows, strict=True):
-        good = record.verdict in (Verdict.PASS, Verdict.NONE)
+        good = record.status == Status.COMPLETED and record.verdict in (Verdict.PASS, Verdict.NONE)
         reporter.write_line(_line(row, widths), green=good, red=not good)
         for note in _remarks(record):
-            reporter.write_line(f"  {note}", yellow=True)
+            if shared[note] == 1:
+                reporter.write_line(f"  {note}", yellow=True)
+    for note, count in shared.items():
+        if count > 1:
+            reporter.write_line(f"in {count} jobs: {note}", yellow=True)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
     if lost:
@@ -69,7 +75,7 @@ def _row(record: JobRecord) -> tuple[str, ...]:
 
 
 def _verdict(record: JobRecord) -> str:
-    if record.verdict == Verdict.ERROR:
+    if record.status != Status.COMPLETED:
         return str(record.status)
     return f"{record.verdict}{' *' if _undecided(record) else ''}"
 

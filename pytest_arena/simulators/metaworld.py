@@ -6,6 +6,7 @@ leaves nothing of earlier episodes behind.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import importlib.metadata
@@ -182,7 +183,7 @@ class MetaworldEnv(SimEnv):
         terminate_on_success: bool = True,
     ) -> None:
         """Build *num_envs* rows of *task_name*; *seed* draws the goals."""
-        import_mujoco()
+        self._mujoco = import_mujoco()
         metaworld = importlib.import_module("metaworld")
         self.num_envs = num_envs
         self.max_episode_steps = self._horizon = max_episode_steps
@@ -217,7 +218,7 @@ class MetaworldEnv(SimEnv):
             row.set_task(self.goals[goal])  # reset(seed=…) alone would keep the goal
             observation, _ = row.reset()
             self._observation[i] = observation
-            success[i] = _success_of_state(row, observation)
+            success[i] = self._succeeds_already(row)
         self._lengths[ids] = 0
         self._parking.release(ids)
         return Reset(self._observation.copy(), success)
@@ -250,6 +251,28 @@ class MetaworldEnv(SimEnv):
             terminal_observation=self._observation.copy() if ended.any() else None,
         )
 
+    def _settled(self, row: Any) -> Any:
+        """Return a copy of the row's state with all that follows from it.
+
+        Some tasks move a joint in their reset and leave bodies and images where the episode before had them;
+        the next step would put them right. The row itself must behave as it always has.
+        """
+        data = copy.copy(row.data)
+        self._mujoco.mj_forward(row.model, data)
+        return data
+
+    def _succeeds_already(self, row: Any) -> bool:
+        """Return whether a row's reset state is a success, without leaving a trace in the row."""
+        attributes = dict(row.__dict__)
+        try:
+            # Some tasks note progress (pickCompleted and the like) while they compute the reward.
+            row.data = self._settled(row)
+            _, info = row.evaluate_state(row._get_obs(), np.zeros(4, dtype=np.float32))
+        finally:
+            row.__dict__.clear()
+            row.__dict__.update(attributes)
+        return bool(info["success"])
+
     def _checked(self, actions: Action, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return *actions* as (N, 4) float32, or say what is wrong with them."""
         array = np.asarray(to_numpy(actions), dtype=np.float32)
@@ -275,7 +298,8 @@ class MetaworldEnv(SimEnv):
             images = np.empty((len(env_ids), size.height, size.width, 3), dtype=np.uint8)
             for image, i in zip(images, env_ids, strict=True):
                 row = self.rows[i]
-                image[:] = self._renderer.render(row.model, row.data, camera, size.width, size.height)
+                data = row.data if self._lengths[i] else self._settled(row)
+                image[:] = self._renderer.render(row.model, data, camera, size.width, size.height)
             frames[camera] = images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
         if frames and "gl_renderer" not in self.identity:
             rendering = {"gl_renderer": self._renderer.gl_renderer, "quality": self._renderer.quality}
@@ -288,15 +312,3 @@ class MetaworldEnv(SimEnv):
         for row in self.rows:
             row.close()
         self.rows = ()
-
-
-def _success_of_state(row: Any, observation: NDArray[np.float64]) -> bool:
-    """Return whether a row's state is a success, without leaving a trace in the row."""
-    attributes = dict(row.__dict__)
-    try:
-        # Some tasks note progress (pickCompleted and the like) while they compute the reward.
-        _, info = row.evaluate_state(observation.copy(), np.zeros(4, dtype=np.float32))
-    finally:
-        row.__dict__.clear()
-        row.__dict__.update(attributes)
-    return bool(info["success"])

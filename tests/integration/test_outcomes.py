@@ -235,7 +235,7 @@ def test_a_killed_process_leaves_all_finished_episodes(suite: Suite, kind: str) 
     suite.test()
     with start(suite) as process:
         process.communicate(timeout=120)
-    assert process.returncode == (-signal.SIGKILL if kind == "SIGKILL" else 0)
+    assert process.returncode == (-signal.SIGKILL if kind == "SIGKILL" else 3)
     assert [e["episode"] for e in suite.episodes("cut")] == [0, 1, 2]
     assert suite.record("cut")["status"] == "running"
 

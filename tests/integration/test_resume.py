@@ -128,3 +128,15 @@ def test_with_workers(suite: Suite) -> None:
     assert suite.run_dir == first
     assert all(suite.record(job)["status"] == "completed" for job in (*jobs, "cut"))
     assert json.loads((first / "run.json").read_text())["exit_status"] == 0
+
+
+def test_another_checkpoint_under_the_same_name_is_refused(suite: Suite) -> None:
+    checkpoint = suite.path / "policy.pt"
+    checkpoint.write_bytes(b"one")
+    suite.jobs({"job": {"policy": {"type": "torch", "checkpoint": "policy.pt"}}})
+    suite.test()
+    suite.run()
+    checkpoint.write_bytes(b"two")
+    result = suite.run("--arena-resume", str(suite.run_dir))
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*these keys differ: the content of policy.checkpoint*"])

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Suite
-
-LOGGED = """
-import json, os, time
-import pytest
-
-def pytest_runtest_protocol(item, nextitem):
-    line = {"item": item.nodeid, "worker": os.environ["PYTEST_XDIST_WORKER"], "pid": os.getpid(),
-            "threads": os.environ.get("OMP_NUM_THREADS"), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
-            "position": os.environ.get("PYTEST_ARENA_GPU"), "at": time.time()}
-    with open("ran.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\\n")
-"""
-"""A conftest.py that writes down what ran where, also if the worker dies of it."""
+from tests.integration.what_ran import LOGGED, ran
 
 
 @pytest.fixture
 def logged(suite: Suite) -> Suite:
     suite.pytester.makeconftest(LOGGED)
     return suite
-
-
-def ran(suite: Suite) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (suite.path / "ran.jsonl").read_text().splitlines()]
 
 
 def job_of(line: dict[str, Any]) -> str:
@@ -78,17 +61,20 @@ def test_node_ids_are_those_of_a_run_in_one_process(logged: Suite) -> None:
 def test_a_job_that_kills_its_worker_is_reported_once_and_the_others_run_once(
     logged: Suite, position: int
 ) -> None:
-    jobs: dict[str, Any] = {f"job{i}": {"rollout": {"episodes": 9 - i}} for i in range(5)}
-    jobs[f"job{position}"]["environment"] = {"id": "tests.registered:arena/Trap-v0", "options": {"trap": "exit"}}
-    jobs[f"job{position}"]["environment"]["options"]["kwargs"] = {"trap": "exit"}
-    del jobs[f"job{position}"]["environment"]["options"]["trap"]
+    jobs: dict[str, Any] = {
+        f"job{i}": {"environment": {"num_envs": i + 1}, "rollout": {"episodes": 9 - i}} for i in range(5)
+    }
+    trap = {"id": "tests.registered:arena/Trap-v0", "options": {"make": {"trap": "exit"}}}
+    jobs[f"job{position}"]["environment"] = trap
     logged.jobs(jobs)
     logged.test()
     result = logged.run("-n", "1")
     result.assert_outcomes(passed=4, failed=1)
-    assert times_run(logged) == dict.fromkeys(jobs, 1)
-    assert len({line["pid"] for line in ran(logged)}) == (1 if position == 4 else 2)
-    assert result.stdout.str().count(f"crashed while running 'test_it.py::test_it[[]job{position}") <= 1
+    lines = ran(logged)
+    assert [job_of(line) for line in lines] == list(jobs), "once each, the longest first"
+    pids = [line["pid"] for line in lines]
+    assert len(set(pids[: position + 1])) == 1
+    assert not set(pids[: position + 1]) & set(pids[position + 1 :]), "the rest ran in the replacement"
 
 
 def test_a_crashed_job_runs_again_where_reruns_are_asked_for(logged: Suite) -> None:
@@ -159,41 +145,28 @@ def test_the_longest_job_of_the_last_run_is_the_first_of_the_next(logged: Suite)
     assert [job_of(line) for line in ran(logged)] == ["job2", "job1", "job3", "job0"]
 
 
-PLAIN = """
-import pytest
-
-@pytest.mark.parametrize("i", range(20))
-def test_plain(i):
-    pass
-"""
-
-
-def order_of(path: Path, worker: str) -> list[str]:
-    lines = [json.loads(line) for line in (path / "ran.jsonl").read_text().splitlines()]
-    (path / "ran.jsonl").unlink()
-    assert len(lines) == 20
-    return [line["item"] for line in lines if line["worker"] == worker]
-
-
 def test_without_jobs_tests_are_spread_as_without_the_plugin(logged: Suite) -> None:
-    logged.pytester.makepyfile(test_plain=PLAIN)
-    spread = []
-    for args in ([], ["-p", "no:arena"]):
-        logged.run("-n", "1", "--maxschedchunk", "3", *args).assert_outcomes(passed=20)
-        spread.append(order_of(logged.path, "gw0"))
-    assert spread[0] == spread[1]
-    # Two workers: who is faster decides over the later chunks, but the first ones are the same.
+    logged.pytester.makepyfile(
+        test_plain="""
+        import pytest
+
+        @pytest.mark.parametrize("i", range(24))
+        def test_plain(i):
+            pass
+        """
+    )
     first = []
     for args in ([], ["-p", "no:arena"]):
-        logged.run("-n", "2", *args).assert_outcomes(passed=20)
+        logged.run("-n", "2", *args).assert_outcomes(passed=24)
         lines = ran(logged)
         (logged.path / "ran.jsonl").unlink()
-        first.append({w: [x["item"] for x in lines if x["worker"] == w][:2] for w in ("gw0", "gw1")})
+        # Which worker is faster decides over the rest; the first chunk of each is xdist's choice alone.
+        first.append({w: [line["item"] for line in lines if line["worker"] == w][:3] for w in ("gw0", "gw1")})
     assert first[0] == first[1]
     assert not (logged.path / "arena-results").exists()
 
 
-@pytest.mark.parametrize("dist", ["worksteal", "loadfile", "each"])
+@pytest.mark.parametrize("dist", ["worksteal", "each"])
 def test_other_ways_to_spread_are_left_to_xdist(logged: Suite, dist: str) -> None:
     logged.jobs({"a": {}, "b": {}})
     logged.test()

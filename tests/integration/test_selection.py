@@ -159,3 +159,16 @@ def test_without_jobs_the_plugin_leaves_nothing(suite: Suite) -> None:
         result.stdout.no_fnmatch_line("*arena:*")
         assert not (suite.path / "arena-results").exists()
         assert not (suite.path / ".report.json").exists()
+
+
+@pytest.mark.parametrize("how", ["option", "ini"])
+def test_files_without_python_reach_the_workers(suite: Suite, how: str) -> None:
+    (suite.path / "elsewhere").mkdir()
+    suite.jobs({"reach": {}, "push": {}}, name="elsewhere/more.yaml")
+    suite.pytester.makepyfile(test_other="def test_other(): pass")
+    if how == "ini":
+        suite.pytester.makeini("[pytest]\narena_jobs = elsewhere/more.yaml\n")
+        suite.run("-n", "2").assert_outcomes(passed=3)
+    else:
+        suite.run("-n", "2", "--arena-jobs", "elsewhere/more.yaml").assert_outcomes(passed=2)
+    assert {"reach", "push"} <= set(suite.outcomes())

@@ -18,7 +18,7 @@ from pytest_arena.evaluation import evaluate
 from pytest_arena.jobs.model import Job
 from pytest_arena.recorders.video import VideoRecorder
 from pytest_arena.simulators.metaworld import MetaworldSimulator
-from tests.contract import SimEnvContract
+from pytest_arena.testing import SimEnvContract
 
 SHAPE_DEPENDENT = ("env_idx", "start_step", "end_step", "started_at", "wall_time_seconds", "videos", "job")
 
@@ -69,6 +69,14 @@ def test_an_odd_film_holds_every_step(tmp_path: Path) -> None:
         assert len(images) == episode["length"] + 1
         assert images[0].shape == (50, 66, 3)
         assert np.abs(images[0].astype(int) - images[-1].astype(int)).max() > 20, "the hand has moved"
+
+
+@pytest.mark.parametrize("task", ["window-close-v3", "drawer-close-v3"])
+def test_a_reset_that_only_looks_like_success_is_none(task: str) -> None:
+    """These tasks move a joint at reset and leave the bodies where the last episode had them."""
+    env = MetaworldSimulator().make(job(2, environment={"id": task, "num_envs": 2}))
+    assert env.reset(None, [1, 2]).success.tolist() == [0, 0]
+    env.close()
 
 
 class TestContract(SimEnvContract):

@@ -27,7 +27,7 @@ from pytest_arena.simulators.metaworld import (
     goals,
 )
 from pytest_arena.simulators.mujoco_rendering import Renderer, import_mujoco
-from tests.contract import SimEnvContract
+from pytest_arena.testing import SimEnvContract
 from tests.jobs import make_job
 
 MakeEnv = Callable[..., MetaworldEnv]

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from pytest_arena.errors import JobFileError
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
 from pytest_arena.simulators.registry import validate_simulation
-from tests.contract import SimEnvContract
+from pytest_arena.testing import SimEnvContract
 from tests.fakes import CountingVectorEnv, ScriptedEnv
 from tests.jobs import make_job
 

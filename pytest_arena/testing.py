@@ -1,4 +1,12 @@
-"""What every adapter must do, as tests: subclass `SimEnvContract` and give it environments."""
+"""What every adapter must do, as tests: subclass `SimEnvContract` and give it environments.
+
+class TestMySimulator(SimEnvContract):
+    @pytest.fixture
+    def env(self):
+        made = MySimulator().make(job)
+        yield made
+        made.close()
+"""
 
 from __future__ import annotations
 
@@ -17,6 +25,7 @@ def snapshot(value: Any) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
+    """Whether two nested batches are equal."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, tuple):
@@ -31,14 +40,17 @@ class SimEnvContract:
 
     @pytest.fixture
     def env(self) -> Any:
+        """Give the environment to test: override this fixture, and close what you give."""
         raise NotImplementedError
 
     def actions(self, env: SimEnv) -> Any:
+        """Return valid actions for all rows."""
         space = env.single_action_space
         space.seed(0)
         return np.stack([space.sample() for _ in range(env.num_envs)])
 
     def begin(self, env: SimEnv) -> Any:
+        """Reset all rows, each with a seed."""
         return env.reset(None, list(range(env.num_envs)))
 
     def play(self, env: SimEnv, steps: int) -> Any:
@@ -52,6 +64,7 @@ class SimEnvContract:
                 env.reset(rows, [7] * len(rows))
 
     def test_shapes_and_dtypes(self, env: SimEnv) -> None:
+        """Every array has N rows and the promised type."""
         n = env.num_envs
         reset = self.begin(env)
         assert reset.success.shape == (n,)
@@ -65,6 +78,7 @@ class SimEnvContract:
             assert set(np.unique(step.success)) <= {-1, 0, 1}
 
     def test_what_was_returned_never_changes(self, env: SimEnv) -> None:
+        """Buffers that a simulator writes in place must not be handed out."""
         kept: list[tuple[Any, Any]] = []
         for step in self.play(env, self.steps):
             parts = (step.observation, step.reward, step.terminated, step.truncated, step.valid, step.success)
@@ -75,6 +89,7 @@ class SimEnvContract:
             assert same(parts, copied)
 
     def test_ended_rows_say_so_once(self, env: SimEnv) -> None:
+        """An end comes with its reason and, where promised, its terminal observation."""
         ended = 0
         for step in self.play(env, self.steps):
             rows = [end.env_idx for end in step.ends]
@@ -89,6 +104,7 @@ class SimEnvContract:
         assert ended, "the contract needs episodes that end"
 
     def test_a_row_that_ended_waits_for_its_reset(self, env: SimEnv) -> None:
+        """In manual mode an ended row is parked."""
         if env.capabilities.autoreset != "manual":
             pytest.skip("resets by itself")
         self.begin(env)
@@ -103,6 +119,7 @@ class SimEnvContract:
         assert env.step(self.actions(env)).valid[sorted(parked)].all()
 
     def test_the_seed_decides_the_episode(self, env: SimEnv) -> None:
+        """The same seed gives the same episode, whatever ran before."""
         if not (env.capabilities.episode_seeds and env.capabilities.deterministic):
             pytest.skip("no seeds per episode")
         last = env.num_envs - 1
@@ -115,12 +132,14 @@ class SimEnvContract:
         assert same(first, again)
 
     def row(self, env: SimEnv, moment: Any, row: int) -> Any:
+        """Return one row's observation."""
         observation = moment.observation
         if isinstance(observation, dict):
             return {key: np.array(value[row]) for key, value in observation.items()}
         return np.array(observation[row])
 
     def test_frames_are_owned_and_only_of_the_rows_asked_for(self, env: SimEnv) -> None:
+        """Images are (K, H, W, 3) uint8 of K rows, and stay as they are."""
         if not env.cameras:
             pytest.skip("no camera")
         self.begin(env)
@@ -137,5 +156,6 @@ class SimEnvContract:
         assert all(np.array_equal(frames[camera], copied[camera]) for camera in frames)
 
     def test_close_twice(self, env: SimEnv) -> None:
+        """Closing twice is harmless."""
         env.close()
         env.close()

@@ -1,0 +1,191 @@
+"""Everything that can go wrong, in every mode, in the first, a middle and the last test.
+
+Each case asks the same: is the outcome of the faulty test right, and the exit status; is every episode on
+disk that ended before the fault; did the other tests run, once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Suite
+
+MODES = {"alone": [], "n1": ["-n", "1"], "n3": ["-n", "3"]}
+PLACES = {"first": 0, "middle": 1, "last": 2}
+EPISODES, FAULT_AT = 4, 2
+
+BODY = """
+import logging, pathlib
+import numpy as np
+import pytest
+
+FAULT = {fault!r}
+
+@pytest.fixture
+def fragile(arena_job):
+    yield
+    if arena_job.name == "faulty" and FAULT == "teardown":
+        raise RuntimeError("the teardown broke")
+
+@pytest.mark.arena("jobs.yaml")
+def test_it(arena_job, arena_rollout, fragile, json_metadata, record_property):
+    result = arena_rollout()
+    if arena_job.name == "faulty":
+        if FAULT == "log-extra":
+            logging.getLogger().warning("odd", extra={{"thing": object()}})
+        if FAULT == "numpy":
+            json_metadata["odd"] = {{np.int8(3): np.float32(0.5)}}
+            record_property("odd", np.int64(3))
+        if FAULT == "nan-and-path":
+            json_metadata["odd"] = [float("nan"), pathlib.Path("a/b")]
+            record_property("odd", pathlib.Path("a/b"))
+    result.assert_thresholds()
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens, and what is to be seen of it."""
+
+    trap: str | None = None
+    """What the environment of the faulty job does; None: the test does something odd."""
+    outcome: str = "failed"
+    status: str = "error"
+    exit_alone: int = 1
+    exit_xdist: int = 1
+    args: tuple[str, ...] = ()
+    job: dict[str, Any] = field(default_factory=dict)
+    others: str = "run"
+    """``run``; ``may-run`` where the session is stopped."""
+    kills: bool = False
+    """Ends its process: without workers, pytest itself."""
+    metadata: Any = None
+    user_property: Any = None
+
+    @property
+    def measured(self) -> int:
+        return EPISODES if self.trap is None else FAULT_AT
+
+
+def odd(**expected: Any) -> Fault:
+    return Fault(outcome="passed", status="completed", exit_alone=0, exit_xdist=0, **expected)
+
+
+def killing(trap: str, exit_alone: int) -> Fault:
+    return Fault(trap, status="crashed", exit_alone=exit_alone, kills=True)
+
+
+def stopping(trap: str) -> Fault:
+    return Fault(trap, "stopped", "interrupted", exit_alone=2, exit_xdist=2, others="may-run")
+
+
+FAULTS = {
+    "exception": Fault("raise"),
+    "exit-0": killing("exit", 0),
+    "exit-1": killing("exit1", 1),
+    "SIGKILL": killing("SIGKILL", -signal.SIGKILL),
+    "SIGSEGV": killing("SIGSEGV", -signal.SIGSEGV),
+    "hang": Fault("hang", job={"rollout": {"timeout": 0.5}}),
+    "log-extra": odd(),
+    "numpy": odd(metadata={"3": 0.5}, user_property=3),
+    "nan-and-path": odd(metadata=[None, "a/b"], user_property="a/b"),
+    "teardown": Fault(outcome="error", status="completed"),
+    "ctrl-c": stopping("ctrl-c"),
+    "SIGTERM": stopping("SIGTERM"),
+    "-x": Fault("raise", exit_xdist=2, args=("-x",), others="may-run"),
+    "--maxfail": Fault("raise", args=("--maxfail=2",)),
+}
+
+
+def environment(trap: str | None, number: int) -> dict[str, Any]:
+    """An environment that no other job of the suite can share: jobs keep their order."""
+    make = {"trap": trap, "episode": FAULT_AT} if trap else {"trap": "none", "episode": -2 - number}
+    return {"environment": {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}}
+
+
+def launch(suite: Suite, *args: str) -> tuple[int, str]:
+    """Run pytest in a session of processes of its own: an interrupt of its group ends nothing else."""
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
+        cwd=suite.path,
+        env={**os.environ, "SESSION_OF_THE_TESTS": str(os.getsid(0))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        timeout=120,
+    )
+    return process.returncode, process.stdout
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(suite: Suite, name: str, mode: str, place: str) -> None:
+    fault, others = FAULTS[name], ["one", "two"]
+    names = [*others[: PLACES[place]], "faulty", *others[PLACES[place] :]]
+    jobs = {job: environment(fault.trap if job == "faulty" else None, i) for i, job in enumerate(names)}
+    jobs["faulty"].update(fault.job)
+    suite.jobs(jobs, rollout={"episodes": EPISODES})
+    suite.test(BODY.format(fault=name))
+    status, output = launch(suite, *MODES[mode], *fault.args)
+    assert status == (fault.exit_alone if mode == "alone" else fault.exit_xdist), output
+    before = names[: PLACES[place]]
+    if mode == "alone" and fault.kills:
+        killed(suite, before)
+    else:
+        told(suite, fault)
+        for other in others:
+            ran_once(suite, other, must=fault.others == "run" or (mode == "alone" and other in before))
+        if mode == "alone" and fault.others == "may-run":
+            assert {p.name for p in suite.run_dir.iterdir() if p.is_dir()} == {*before, "faulty"}
+
+
+def killed(suite: Suite, before: list[str]) -> None:
+    """pytest itself died: what is on disk is all there is."""
+    assert suite.record("faulty")["status"] == "running"
+    assert [e["episode"] for e in suite.episodes("faulty")] == list(range(FAULT_AT))
+    assert {p.name for p in suite.run_dir.iterdir() if p.is_dir()} == {*before, "faulty"}
+    for job in before:
+        assert suite.record(job)["status"] == "completed"
+        assert len(suite.episodes(job)) == EPISODES
+    assert not (suite.run_dir / "report.json").exists()
+
+
+def told(suite: Suite, fault: Fault) -> None:
+    """The faulty test's outcome, record and episodes."""
+    (test,) = [t for t in suite.report()["tests"] if t["nodeid"].endswith("[faulty]")]
+    expected = ("failed", "error") if fault.outcome == "stopped" else (fault.outcome,)
+    assert test["outcome"] in expected
+    record, arena = suite.record("faulty"), test["metadata"]["arena"]
+    assert record["status"] == arena["status"] == fault.status
+    finished = [e for e in suite.episodes("faulty") if e["outcome"] != "error"]
+    assert [e["episode"] for e in finished] == list(range(fault.measured))
+    assert record["episodes"]["measured"] == arena["episodes"]["measured"] == fault.measured
+    assert len(arena["boundaries"]) == fault.measured
+    assert record["verdict"] == arena["verdict"] == ("none" if fault.status == "completed" else "error")
+    lengths = [e["length"] for e in finished]
+    assert arena["metrics"]["episode_length"] == sum(lengths) / len(lengths)
+    if fault.metadata is not None:
+        assert test["metadata"]["odd"] == fault.metadata
+        assert {"odd": fault.user_property} in test["user_properties"]
+
+
+def ran_once(suite: Suite, job: str, *, must: bool) -> None:
+    """A second run of a job would have a second folder."""
+    assert not (suite.run_dir / f"{job}.2").exists()
+    outcomes = suite.outcomes()
+    if must:
+        assert outcomes[job] == "passed"
+    if (suite.run_dir / job).exists() and outcomes.get(job) == "passed":
+        assert suite.record(job)["status"] == "completed"
+        assert len(suite.episodes(job)) == EPISODES
+    elif (suite.run_dir / job / "record.json").exists():  # cut off by the same interrupt
+        assert suite.record(job)["status"] in ("interrupted", "completed")
