@@ -7,6 +7,7 @@ record = evaluate(load_jobs(Path("jobs.yaml"))[0])
 from __future__ import annotations
 
 import itertools
+import operator
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
