@@ -2,13 +2,14 @@
 
     python benchmarks/scheduler.py
 
-No pytest and no simulator: the scheduler hands 500 jobs to simulated workers, which keep the rule of real ones: an
-item starts when the next one is known, or that there is none. Printed is the makespan over the lower bound
-max(longest job, total ÷ workers), the mean and the worst over seeds. Exit status 1 if the worst of a row with a
-target is above it. xdist's own scheduler, which knows neither durations nor environments, runs for comparison.
+No pytest and no simulator: the scheduler hands 500 jobs to simulated workers, which keep the rule of real
+ones: an item starts when the next one is known, or that there is none. Printed is the makespan over the
+lower bound max(longest job, total ÷ workers), the mean and the worst over seeds. Exit status 1 if the worst
+of a row with known durations is above the target. xdist's own scheduler, which knows neither durations nor
+environments, runs for comparison.
 
-Where workers die, each takes the item it ran along, and is replaced after the time of a mean job; the bound is that
-of the items that were finished.
+Where workers die, each takes the item it ran along, and is replaced after the time of a mean job; the bound
+is that of the items that were finished.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ TARGET = 1.10
 SEEDS = 5
 DEATHS = 5
 """How many workers die in a run."""
-ALLOWED_TO_TAKE = 0.05
+SWITCH = 0.05
 """What another environment costs, as a share of the mean job, in the rows where it costs something."""
 
 DURATIONS: dict[str, Callable[[random.Random], float]] = {
@@ -65,11 +66,11 @@ class Case:
 CASES = (
     Case("durations known, each job alone", grouped=False),
     Case("durations known, groups of 10", switch=0.0),
-    Case("durations known, groups of 10, a switch costs 5 %", switch=ALLOWED_TO_TAKE),
+    Case("durations known, groups of 10, a switch costs 5 %", switch=SWITCH),
     Case("estimated, each job alone", grouped=False, noise=0.5),
-    Case("estimated, groups of 10, a switch costs 5 %", switch=ALLOWED_TO_TAKE, noise=0.5),
-    Case("durations known, groups of 10, 5 workers die", switch=ALLOWED_TO_TAKE, deaths=DEATHS),
-    Case("xdist's load, groups of 10, a switch costs 5 %", switch=ALLOWED_TO_TAKE, plain=True),
+    Case("estimated, groups of 10, a switch costs 5 %", switch=SWITCH, noise=0.5),
+    Case("durations known, groups of 10, 5 workers die", switch=SWITCH, deaths=DEATHS),
+    Case("xdist's load, groups of 10, a switch costs 5 %", switch=SWITCH, plain=True),
 )
 
 

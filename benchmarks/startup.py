@@ -148,7 +148,7 @@ def collection_time(base: Path, jobs: int, repeats: int) -> bool:
 
 
 def verdicts(wall: float, cpu: float, limit: float, unit: str, *, busy: bool) -> bool:
-    """Print whether the target is met, by both clocks; by CPU time alone where other work kept the cores busy."""
+    """Print whether the target is met by both clocks; where the cores were *busy*, by CPU time alone."""
     met = True
     for name, value in (("CPU", cpu), ("wall", wall)):
         word = "PASS" if value <= limit else "MISS"

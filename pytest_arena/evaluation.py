@@ -77,8 +77,6 @@ class Evaluation:
         # A traceback through this package says nothing about a user's mistake.
         __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         started = time.monotonic()
-        # Should this process die, the record says how to reduce its episodes.
-        write_json(self.directory.record, self.record.to_json())
         try:
             with Deadline(self.job.rollout.timeout) as deadline:
                 self._roll_out(deadline)
@@ -114,6 +112,9 @@ class Evaluation:
             env = self.make_env(rebuild)
             self._time("build_seconds", built)
             loop = self._loop(env, rebuild, share, counter, taken)
+            # Should this process die, the record tells what was evaluated, and how to reduce the episodes.
+            self._identify(env)
+            write_json(self.directory.record, self.record.to_json())
             rolled = time.monotonic()
             try:
                 loop.run(deadline, self._max_steps())
@@ -168,7 +169,7 @@ class Evaluation:
         return taken
 
     def _identify(self, env: SimEnv) -> None:
-        """Note what was evaluated; after the rollout, because a renderer is chosen at its first image."""
+        """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
         caps = env.capabilities
         self.record.identity.update(
             environment=dict(env.identity),

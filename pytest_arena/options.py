@@ -71,7 +71,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--arena-launcher",
         metavar="CMD",
         help="with -n: start each worker through CMD, over its standard input and output, e.g. "
-        "'srun -u --gpus=1', 'docker exec -i NAME' or 'ssh HOST'; needs a file system that all workers share",
+        "'srun -u --gpus=1', 'docker exec -i NAME' or 'ssh node{worker}'; needs a file system that all "
+        "workers share",
     )
     group.addoption(
         "--arena-gpus",

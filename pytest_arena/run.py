@@ -62,6 +62,8 @@ class Run:
     pool: EnvironmentPool = field(default_factory=EnvironmentPool)
     previous_sigterm: Any = None
     exit_guard: ExitGuard | None = None
+    exit_status: int = 0
+    """pytest's, once it is known: the app is told of it when it is closed."""
     guard: LossGuard | None = None
     """Not in a worker."""
     lost: list[str] = field(default_factory=list)
@@ -128,6 +130,7 @@ def finish(session: pytest.Session) -> None:
     directory.finish_manifest(
         finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run_of(config).lost
     )
+    run_of(config).exit_status = int(session.exitstatus)
 
 
 def _guard(config: pytest.Config, tests: Sequence[str]) -> None:
@@ -157,7 +160,7 @@ def end(config: pytest.Config) -> None:
         run.exit_guard.lift()
     sys.stdout.flush()
     sys.stderr.flush()
-    run.pool.shutdown(0)
+    run.pool.shutdown(run.exit_status)
 
 
 def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:

@@ -70,11 +70,13 @@ def prepare(config: pytest.Config) -> None:
         return
     config.option.arena_launcher = command
     folder = Path(tempfile.mkdtemp(prefix="pytest-arena-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     launch_file = folder / "launch.json"
     launch_file.write_text(
         json.dumps(
             {
-                "command": [*words, sys.executable, "-u", bootstrap.__file__],
+                "launcher": words,
+                "worker": [sys.executable, "-u", bootstrap.__file__],
                 "deadline": _deadline(),
                 "directory": os.getcwd(),
                 "ready": bootstrap.READY,
@@ -83,7 +85,7 @@ def prepare(config: pytest.Config) -> None:
         encoding="utf-8",
     )
     python = shlex.join([sys.executable, "-I", "-S", relay.__file__, str(launch_file)])
-    config.option.tx = [f"popen//python={python}"] * len(config.option.tx)
+    config.option.tx = [f"popen//python={python} {number}" for number in range(len(config.option.tx))]
     config.pluginmanager.register(Launches(words, folder), "arena_launches")
 
 
@@ -102,11 +104,6 @@ class Launches:
     def pytest_runtestloop(self) -> Generator[None, object, object]:
         """xdist replaces dead workers here."""
         return (yield from self._explained())
-
-    @pytest.hookimpl
-    def pytest_unconfigure(self) -> None:
-        """Remove what the relays were told."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _explained(self) -> Generator[None, Any, Any]:
         try:

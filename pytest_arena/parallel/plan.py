@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 
 URGENT = 0.75
 """An item is taken out of turn when it needs this share of the time left: later, it would end last."""
+URGENT_GUESSED = 0.5
+"""The same where costs are guesses: an item may be longer than it looks."""
 PATIENCE = 0.02
 """A worker gets a last short item, rather than be sent home, if that delays the end by this share at most."""
 
@@ -169,7 +171,7 @@ class Plan:
     def _choose(self, name: str, now: float) -> Item | None:
         pace = self._spent / self._ended if self._ended and self._spent else 1.0
         free_at = {other: worker.free_at(now, pace) for other, worker in self._workers.items()}
-        playout = _Playout(self._groups, self._workers, free_at)
+        playout = _Playout(self._groups, self._workers, free_at, URGENT_GUESSED if self._guessed else URGENT)
         item = playout.turn_of(name)
         if item is None:
             # The others will be done with all that waits before this worker is free, if the costs are right.
@@ -189,13 +191,17 @@ class _Playout:
     """The choices to come, on copies, as they will be if every item takes as long as its cost says."""
 
     def __init__(
-        self, groups: dict[str, _Group], workers: dict[str, _Worker], free_at: dict[str, float]
+        self,
+        groups: dict[str, _Group],
+        workers: dict[str, _Worker],
+        free_at: dict[str, float],
+        urgent: float,
     ) -> None:
         self.groups = {name: group.copy() for name, group in groups.items() if group.items or group.owners}
         self.workers = {
             name: replace(worker, given=[]) for name, worker in workers.items() if not worker.leaving
         }
-        self.free_at = free_at
+        self.free_at, self.urgent = free_at, urgent
         self.end = max(free_at.values())
         """When the last worker ends, as far as this was played."""
         self.level = _level([free_at[name] for name in self.workers], self.groups.values())
@@ -233,7 +239,7 @@ class _Playout:
     def _pick(self, worker: _Worker, candidates: Sequence[_Group], now: float) -> _Group:
         own = self.groups.get(f"group {worker.group}")
         longest = max(candidates, key=lambda group: (group.items[-1].cost, group is own))
-        if longest.items[-1].cost >= URGENT * (self.level - now):
+        if longest.items[-1].cost >= self.urgent * (self.level - now):
             return longest
         if any(group is own for group in candidates):
             assert own is not None

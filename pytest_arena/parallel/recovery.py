@@ -46,7 +46,7 @@ def rebuild(run: RunDirectory, record: JobRecord, status: Status, reason: str) -
         _refuse_thresholds(record)
     record.videos = sorted(path for episode in episodes for path in episode.videos.values())
     record.notes += notes
-    message = f"{reason}, after {len(episodes)} finished episodes"
+    message = f"{reason}, after {_count(len(episodes), 'finished episode')}"
     record.error = {"type": str(status).capitalize(), "message": message, "traceback": ""}
     record.finished_at = utc_now()
     write_json(directory.record, record.to_json())
@@ -84,23 +84,26 @@ class CrashReports:
         if session is not None and session.shouldfail and workers is not None and not workers.shouldstop:
             workers.shouldstop = session.shouldfail
 
-    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """Put the job's record, rebuilt, on the report that xdist makes of a crash."""
         report.when = "teardown" if crashitem in self._called else "call"
         self._called.discard(crashitem)
         record = self._record(crashitem)
-        reason = _how_it_ended(getattr(report, "node", None), record)
+        status, reason = _how_it_ended(report.node)
         report.longrepr = f"{reason} while running {crashitem!r}"
+        file, _, name = crashitem.partition("::")
+        report.location = (file, None, name)  # what pytest puts above the failure
         if record is None:
             return
         path = self._run.path / str(record.record_path)
         if record.status == Status.RUNNING:
-            rebuild(self._run, record, Status.CRASHED, reason)
+            rebuild(self._run, record, status, reason)
         elif record.status != Status.INTERRUPTED:
             record.notes.append(f"{reason}, after the rollout")
             write_json(path, record.to_json())
-        report.longrepr += f", after {record.episodes['measured']} finished episodes\nrecord: {path}"
+        finished = _count(record.episodes["measured"], "finished episode")
+        report.longrepr += f", after {finished}\nrecord: {path}"
         self._attach(record, report)
 
     def _record(self, nodeid: str) -> JobRecord | None:
@@ -166,7 +169,11 @@ def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         return [], [f"the episodes cannot be read: {error}"]
     lost = named - sum(len(episode.videos) for episode in episodes)
-    return episodes, [f"{lost} videos were still being encoded and are lost"] if lost else []
+    return episodes, [f"{_count(lost, 'video')} lost: still being encoded"] if lost else []
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _refuse_thresholds(record: JobRecord) -> None:
@@ -195,24 +202,24 @@ def _job(run: RunDirectory, label: str) -> Job | None:
         if "shard" not in entry:
             return job
         # A shard has no verdict of its own.
-        return job.shards()[entry["shard"]["index"]].model_copy(update={"thresholds": {}})
+        return job.shards()[int(entry["shard"]["index"])].model_copy(update={"thresholds": {}})
     except (KeyError, ValueError, IndexError):
         return None
 
 
-def _how_it_ended(node: Any, record: JobRecord | None) -> str:
+def _how_it_ended(node: Any) -> tuple[Status, str]:
     """Say what became of the worker *node*; a status of 0 tells of a simulator that ended its process."""
-    worker = f"worker {node.gateway.id!r}" if node is not None else "its worker"
-    if record is not None and record.status == Status.INTERRUPTED:
-        return f"{worker} was interrupted"
-    popen = getattr(getattr(getattr(node, "gateway", None), "_io", None), "popen", None)
+    worker = f"worker {node.gateway.id!r}"
+    if hasattr(node, "workeroutput"):  # it said goodbye: xdist hands over the test that Ctrl-C has cut off
+        return Status.INTERRUPTED, f"{worker} was interrupted"
+    popen = getattr(getattr(node.gateway, "_io", None), "popen", None)
     try:
         status = None if popen is None else popen.wait(SECONDS_TO_DIE)
     except subprocess.TimeoutExpired:
         status = None
     if status is None:
-        return f"{worker} died"
+        return Status.CRASHED, f"{worker} died"
     if status >= 0:
-        return f"{worker} ended its process with status {status}"
+        return Status.CRASHED, f"{worker} ended its process with status {status}"
     known = {int(number): number.name for number in signal.Signals}
-    return f"{worker} was killed by {known.get(-status, f'signal {-status}')}"
+    return Status.CRASHED, f"{worker} was killed by {known.get(-status, f'signal {-status}')}"

@@ -5,7 +5,7 @@ this script in place of a Python: the relay runs the launcher, waits for the wor
 and passes bytes on from then on. Runs isolated, once a worker, on the controller's machine: standard library
 only.
 
-usage: relay.py LAUNCH_FILE [what execnet adds, which is not used]
+usage: relay.py LAUNCH_FILE NUMBER [what execnet adds, which is not used]
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ PR_SET_PDEATHSIG = 1
 class Relay:
     """One launcher and the worker behind it."""
 
-    def __init__(self, launch_file: Path) -> None:
+    def __init__(self, launch_file: Path, number: str) -> None:
         self._folder = launch_file.parent
         self._launch: dict[str, Any] = json.loads(launch_file.read_text(encoding="utf-8"))
+        launcher = [word.replace("{worker}", number) for word in self._launch["launcher"]]
+        self._command = [*launcher, *self._launch["worker"]]
         self._ready = str(self._launch["ready"]).encode()
         self._printed, self._complained = b"", b""
         self._answered = self._controller_gone = False
@@ -66,7 +68,7 @@ class Relay:
         try:
             # A group of its own can be ended as a whole: a launcher may be a script with children.
             return subprocess.Popen(
-                self._launch["command"],
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -175,4 +177,4 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    Relay(Path(sys.argv[1])).run()
+    Relay(Path(sys.argv[1]), sys.argv[2]).run()

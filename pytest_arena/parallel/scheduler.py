@@ -211,9 +211,9 @@ class GroupScheduling:
 
     def schedule(self) -> None:
         """Feed every worker: first one item each, then the second."""
-        for wanted in range(1, OUTSTANDING + 1):
-            for node in self._given:
-                if node in self._collected and len(self._given[node]) < wanted and not node.shutting_down:
+        for _ in range(OUTSTANDING):
+            for node, given in self._given.items():
+                if node in self._collected and len(given) < OUTSTANDING and not node.shutting_down:
                     self._feed(node)
         if self._refused and all(node.shutting_down for node in self._collected):
             self.plan.clear()  # nobody is left who could run it: the session must end

@@ -116,6 +116,7 @@ class ReportRepair:
                 **kept,
             }
         json_report["environment"] = json_report.get("environment") or _environment(self._config)
+        json_report["arena_never_ran"] = run_of(self._config).lost
         json_report["arena_run"] = run_of(self._config).directory.path.name
         plain = to_plain(json_report)
         json_report.update(plain)

@@ -54,7 +54,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
     if lost:
-        reporter.write_line(f"{len(lost)} tests never ran:", red=True, bold=True)
+        tests = "1 test" if len(lost) == 1 else f"{len(lost)} tests"
+        reporter.write_line(f"{tests} never ran to the end:", red=True, bold=True)
         for nodeid in lost:
             reporter.write_line(f"  {nodeid}", red=True)
     reporter.write_line(f"results: {_shown(directory.path)}")

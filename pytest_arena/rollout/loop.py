@@ -61,7 +61,7 @@ class Loop:
         self._waiting = np.zeros(n, np.bool_)
         self._following: dict[int, EpisodeStart] = {}
         self._starts: list[EpisodeStart | None] = [None] * n
-        self._length = np.zeros(n, np.int64)
+        self._first_step = np.zeros(n, np.int64)  # `row_steps` when the row's episode began
         self._return = np.zeros(n, np.float64)
         self._first_success = np.full(n, -1, np.int64)
         self._measured = np.zeros(n, np.bool_)
@@ -100,7 +100,7 @@ class Loop:
         return abandoned
 
     def _unfinished(self) -> bool:
-        return bool(self.active.any() or self._waiting.any())
+        return bool(self._following or self.active.any())
 
     def _reset_all(self) -> None:
         """Give every row its first episode, and reset."""
@@ -126,7 +126,7 @@ class Loop:
         index = np.array(rows, np.int64)
         self.active[index] = True
         self._waiting[index] = False
-        self._length[index] = 0
+        self._first_step[index] = self.row_steps[index]
         self._return[index] = 0.0
         self._first_success[index] = -1
         self._measured[index] = False
@@ -143,13 +143,13 @@ class Loop:
 
     def _count(self, action: Action, step: Step) -> None:
         counted = self.active & step.valid
-        self._length += counted
         self.row_steps += counted
         np.add(self._return, step.reward, out=self._return, where=counted)
         self._measured |= counted & (step.success != UNMEASURED)
-        newly = counted & (step.success == 1) & (self._first_success < 0)
-        if newly.any():
-            self._first_success[newly] = self._length[newly]
+        succeeded = step.success == 1
+        if succeeded.any():
+            newly = counted & succeeded & (self._first_success < 0)
+            self._first_success[newly] = (self.row_steps - self._first_step)[newly]
         if self._step_metrics or self._step_recorders:
             self._show(np.flatnonzero(counted), action, step)
         for end in step.ends:
@@ -183,7 +183,7 @@ class Loop:
             once = None
         success = once if self.job.success.when == "once" else success_at_end
         at_reset = int(self._reset_success[row])
-        length, steps = int(self._length[row]), int(self.row_steps[row])
+        steps, first_step = int(self.row_steps[row]), int(self._first_step[row])
         return Episode(
             job=self.context.label,
             attempt=self.context.attempt,
@@ -191,9 +191,9 @@ class Loop:
             episode=start.episode,
             seed=start.seed,
             env_idx=row,
-            start_step=steps - length,
+            start_step=first_step,
             end_step=steps - 1,
-            length=length,
+            length=steps - first_step,
             outcome=_outcome(success),
             success_once=once,
             success_at_end=success_at_end,
@@ -207,9 +207,9 @@ class Loop:
 
     def _next_episodes(self, step: Step) -> None:
         """Give rows that ended their next episode, in whichever way the simulator resets."""
-        if self._waiting.any():  # next-step autoreset: these rows were reset in this step
+        if self._following:  # next-step autoreset: these rows were reset in this step
             fresh = [int(row) for row in np.flatnonzero(self._waiting & ~step.valid)]
-            self._begin(fresh, [self._following[row] for row in fresh], step.success)
+            self._begin(fresh, [self._following.pop(row) for row in fresh], step.success)
         if not step.ends:
             return
         rows, starts = self._draw([end.env_idx for end in step.ends])

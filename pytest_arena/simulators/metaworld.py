@@ -237,7 +237,9 @@ class MetaworldEnv(SimEnv):
         terminated = valid & (success == 1) & self._terminate_on_success
         truncated = valid & ~terminated & (self._lengths >= self._horizon)
         ended = terminated | truncated
-        self._parking.park(ended)
+        some_ended = bool(ended.any())
+        if some_ended:
+            self._parking.park(ended)
         return Step(
             observation=self._observation.copy(),
             reward=reward,
@@ -248,7 +250,7 @@ class MetaworldEnv(SimEnv):
             ends=tuple(
                 EpisodeEnd(int(i), "success" if terminated[i] else "time_out") for i in np.flatnonzero(ended)
             ),
-            terminal_observation=self._observation.copy() if ended.any() else None,
+            terminal_observation=self._observation.copy() if some_ended else None,
         )
 
     def _settled(self, row: Any) -> Any:
@@ -281,8 +283,8 @@ class MetaworldEnv(SimEnv):
                 f"{self.task_name}: expected actions of shape ({self.num_envs}, 4), got {array.shape}"
             )
         # MuJoCo answers a NaN by silently starting over: the episode would be no measurement.
-        wrong = valid & ~np.isfinite(array).all(axis=1)
-        if wrong.any():
+        finite = np.isfinite(array)
+        if not finite.all() and (wrong := valid & ~finite.all(axis=1)).any():
             rows = np.flatnonzero(wrong).tolist()
             raise EvaluationError(f"{self.task_name}: the actions of rows {rows} are not finite")
         return array

@@ -19,6 +19,7 @@ from tests.integration.conftest import Suite
 
 MODES = {"alone": [], "n1": ["-n", "1"], "n3": ["-n", "3"]}
 PLACES = {"first": 0, "middle": 1, "last": 2}
+QUICKLY = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:rerunfailures"]
 EPISODES, FAULT_AT = 4, 2
 
 BODY = """
@@ -88,7 +89,7 @@ def stopping(trap: str) -> Fault:
 
 FAULTS = {
     "exception": Fault("raise"),
-    "exit-0": killing("exit", 0),
+    "exit-0": killing("exit", 3),
     "exit-1": killing("exit1", 1),
     "SIGKILL": killing("SIGKILL", -signal.SIGKILL),
     "SIGSEGV": killing("SIGSEGV", -signal.SIGSEGV),
@@ -113,7 +114,7 @@ def environment(trap: str | None, number: int) -> dict[str, Any]:
 def launch(suite: Suite, *args: str) -> tuple[int, str]:
     """Run pytest in a session of processes of its own: an interrupt of its group ends nothing else."""
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
+        [sys.executable, "-m", "pytest", *QUICKLY, *args],
         cwd=suite.path,
         env={**os.environ, "SESSION_OF_THE_TESTS": str(os.getsid(0))},
         stdout=subprocess.PIPE,

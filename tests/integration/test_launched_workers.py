@@ -78,6 +78,14 @@ def test_words_with_slashes_and_spaces_arrive(launched: Suite) -> None:
     assert result.ret == 0, said(result)
 
 
+def test_each_worker_can_go_to_another_place(launched: Suite) -> None:
+    check = script(launched, 'export LAUNCHED=$1; shift; exec "$@"')
+    result = launched.run("-n", "2", "--arena-launcher", f"{check} node{{worker}}")
+    assert result.ret == 0, said(result)
+    told = [json.loads(path.read_text()) for path in launched.path.glob("*.launched")]
+    assert {worker["pid"] for worker in told} == {"node0", "node1"}
+
+
 def test_an_ini_file_names_it(launched: Suite) -> None:
     check = script(launched, 'LAUNCHED=$$ exec "$@"')
     (launched.path / "pytest.ini").write_text(f"[pytest]\narena_launcher = {check}\n")
@@ -171,6 +179,7 @@ def can_unshare() -> bool:
 @pytest.mark.skipif(not can_unshare(), reason="hiding a folder needs root and unshare")
 def test_a_worker_that_cannot_see_the_run_directory(launched: Suite) -> None:
     results = launched.path / "arena-results"
+    results.mkdir()
     hide = script(launched, f'mount -t tmpfs none {results} && exec "$@"', "hide")
     result = launched.run("-n", "2", "--arena-launcher", f"unshare -m {hide}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -181,7 +190,7 @@ def test_a_worker_that_cannot_see_the_run_directory(launched: Suite) -> None:
 
 @pytest.mark.skipif(not can_unshare(), reason="hiding a folder needs root and unshare")
 def test_a_worker_without_the_working_directory(launched: Suite) -> None:
-    hide = script(launched, f'cd / && mount -t tmpfs none {launched.path} && exec "$@"', "hide")
+    hide = script(launched, f'cd / && mount -t tmpfs none {launched.path.parent} && exec "$@"', "hide")
     result = launched.run("-n", "1", "--arena-launcher", f"unshare -m {hide}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"cannot enter the working directory {launched.path}" in said(result)

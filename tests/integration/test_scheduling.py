@@ -116,6 +116,44 @@ def test_jobs_and_other_tests_in_one_session(logged: Suite) -> None:
     assert set(Counter(line["item"] for line in ran(logged)).values()) == {1}
 
 
+LAUNCHES = """
+from pytest_arena.simulators.gymnasium import GymnasiumSimulator
+
+GymnasiumSimulator.launch_key = lambda self, job: job.environment.num_envs
+"""
+"""For conftest.py: environments of different sizes need processes of their own."""
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_launch_settings_never_meet_in_a_process(logged: Suite, workers: int) -> None:
+    logged.pytester.makeconftest(LOGGED + LAUNCHES)
+    logged.jobs(
+        {
+            f"g{size}-{i}": {"environment": {"num_envs": size, "seed": i}}
+            for i in range(3)
+            for size in (1, 2, 3)
+        }
+        | {"longest": {"environment": {"num_envs": 1}, "rollout": {"episodes": 9}}}
+        | {"longer": {"environment": {"num_envs": 2}, "rollout": {"episodes": 8}}}
+    )
+    logged.test()
+    result = logged.run("-n", str(workers))
+    had: dict[int, set[str]] = {}
+    for line in ran(logged):
+        group = {"longest": "g1", "longer": "g2"}.get(job_of(line), job_of(line)[:2])
+        had.setdefault(line["pid"], set()).add(group)
+    assert all(len(groups) == 1 for groups in had.values())
+    if workers == 3:
+        result.assert_outcomes(passed=11)
+        return
+    assert not any("g3" in groups for groups in had.values())
+    assert result.parseoutcomes()["passed"] == 8
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(
+        ["ERROR: these jobs need 3 simulator processes*3 of them will not run*use -n 3*"]
+    )
+
+
 def test_fewer_jobs_than_workers(logged: Suite) -> None:
     logged.jobs({"only": {}})
     logged.test()

@@ -21,13 +21,12 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a relay before a shell script; ``$0`` is not used."""
+    """Start a relay before a shell script: ``$0`` is the worker's number, ``$1`` what is to be launched."""
     started = []
 
     def start(script: str, deadline: float = 10) -> subprocess.Popen[bytes]:
-        launch = {"command": ["sh", "-c", script], "deadline": deadline, "directory": "/", "ready": "READY"}
-        (tmp_path / "launch.json").write_text(json.dumps(launch))
-        command = [sys.executable, "-I", "-S", relay.__file__, str(tmp_path / "launch.json"), "-u", "-c", "x"]
+        launch_file = write_launch(tmp_path, ["sh", "-c", script, "{worker}"], deadline)
+        command = [sys.executable, "-I", "-S", relay.__file__, str(launch_file), "12", "-u", "-c", "x"]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe))
         return started[-1]
@@ -36,6 +35,25 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+def write_launch(folder: Path, launcher: list[str], deadline: float) -> Path:
+    launch = {
+        "launcher": launcher,
+        "worker": ["it"],
+        "deadline": deadline,
+        "directory": "/",
+        "ready": "READY",
+    }
+    path = folder / "launch.json"
+    path.write_text(json.dumps(launch))
+    return path
+
+
+def output(process: subprocess.Popen[bytes]) -> bytes:
+    """All that the relay passes on; its input stays open, as xdist keeps it."""
+    assert process.stdout is not None
+    return process.stdout.read()
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -53,14 +71,16 @@ def test_bytes_pass_both_ways_once_the_worker_has_answered(start: Start) -> None
 
 
 def test_the_worker_is_told_where_to_go(start: Start) -> None:
-    out, _ = start("printf READY; exec head -n 1").communicate(timeout=20)
-    assert json.loads(out) == {"directory": "/"}
+    assert json.loads(output(start("printf READY; exec head -n 1"))) == {"directory": "/"}
+
+
+def test_the_launcher_is_told_which_worker_it_starts(start: Start) -> None:
+    assert output(start('printf "READY$0 $1"')) == b"12 it"
 
 
 def test_an_early_end_is_reported(start: Start, tmp_path: Path) -> None:
     process = start("echo out; echo err >&2; exit 7")
-    out, _ = process.communicate(timeout=20)
-    assert (out, process.returncode) == (b"", 1)
+    assert (output(process), process.wait(20)) == (b"", 1)
     assert report(tmp_path) == {"reason": "ended", "stdout": "out\n", "stderr": "err\n", "status": 7}
 
 
@@ -78,9 +98,8 @@ def test_a_controller_that_goes_away_is_not_waited_for(start: Start, tmp_path: P
 
 
 def test_what_cannot_be_executed_is_reported(tmp_path: Path) -> None:
-    launch = {"command": ["/"], "deadline": 5, "directory": "/", "ready": "READY"}
-    (tmp_path / "launch.json").write_text(json.dumps(launch))
-    subprocess.run([sys.executable, relay.__file__, str(tmp_path / "launch.json")], timeout=20)
+    launch_file = write_launch(tmp_path, ["/"], 5)
+    subprocess.run([sys.executable, relay.__file__, str(launch_file), "0"], timeout=20)
     assert "Permission denied" in report(tmp_path)["error"]
 
 

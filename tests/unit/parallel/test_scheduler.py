@@ -169,6 +169,28 @@ def test_the_longest_group_is_first_and_its_longest_item() -> None:
     assert session.nodes[0].ran == [3, 2, 4, 0, 1]
 
 
+def group_of_first(session: Session, node: Any) -> str | None:
+    return session.items[(node.ran + node.queue)[0]].group
+
+
+def test_a_free_group_is_taken_before_a_larger_one_that_has_a_worker() -> None:
+    session = Session(groups_of(20, 3, 2), 2)
+    assert [group_of_first(session, node) for node in session.nodes] == ["env0", "env1"]
+
+
+def test_an_item_that_would_end_last_is_taken_first() -> None:
+    items = [Item(0, 9.0, "b"), Item(1, 0.1, "b"), *(Item(i, 1.0, "a") for i in range(2, 12))]
+    session = Session(items, 2)
+    assert session.nodes[0].queue[0] == 0
+
+
+def test_the_group_of_a_worker_that_died_is_free_again() -> None:
+    session = Session(groups_of(10, 9, 3, 3), 2)
+    assert [group_of_first(session, node) for node in session.nodes] == ["env0", "env1"]
+    session.crash(session.nodes[0])
+    assert group_of_first(session, session.nodes[2]) == "env0"
+
+
 def test_a_group_is_split_when_a_worker_would_idle() -> None:
     session = Session(groups_of(12), 3)
     session.play()
@@ -285,9 +307,9 @@ def test_a_process_has_one_launch_group(workers: int, seed: int) -> None:
 
 
 def test_workers_are_shared_out_to_launch_groups_by_cost() -> None:
-    session = Session(groups_of(*[2] * 12, launch=["A"] * 9 + ["B"] * 3), 4)
+    session = Session(groups_of(*[2] * 12, launch=["A"] * 7 + ["B"] * 5), 4)
     session.play()
-    assert sorted(had.pop() for had in launches(session)) == ["A", "A", "A", "B"]
+    assert sorted(had.pop() for had in launches(session)) == ["A", "A", "B", "B"]
 
 
 def test_every_launch_group_has_a_worker_even_a_small_one() -> None:

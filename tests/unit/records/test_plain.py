@@ -5,6 +5,7 @@ from collections import OrderedDict
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import execnet
 import numpy as np
@@ -60,6 +61,9 @@ class MyInt(int):
         (None, None),
         (True, True),
         (10**30, 10**30),
+        ("a\udcff", "a\\udcff"),
+        (np.datetime64("2026-01-01"), "2026-01-01"),
+        (np.ndarray, "<class 'numpy.ndarray'>"),
     ],
 )
 def test_values(value: Any, plain: Any) -> None:
@@ -74,6 +78,39 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner, inner),
     max_leaves=20,
 )  # fmt: skip
+
+
+def test_integers_that_python_will_not_write_in_decimal() -> None:
+    assert to_plain(16**5000) == "0x1" + "0" * 5000
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def cycle() -> list[Any]:
+    items: list[Any] = [1]
+    items.append({"again": items})
+    return items
+
+
+def nested(depth: int) -> Any:
+    value: Any = 0
+    for _ in range(depth):
+        value = {"in": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Unprintable(), {Unprintable(): Unprintable()}, Mock(), MagicMock(), cycle(), nested(3000)],
+    ids=["unprintable", "key", "mock", "magic-mock", "cycle", "nested"],
+)
+def test_no_value_is_too_odd(value: Any) -> None:
+    plain = to_plain(value)
+    json.dumps(plain, allow_nan=False)
+    execnet.dumps(plain)
 
 
 @given(ANYTHING)
