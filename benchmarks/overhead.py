@@ -4,8 +4,8 @@
 
 Meta-World: a job with records on disk and no video, against bare loops with the same rows, expert and seeds:
 one over the project's own environment, one over gymnasium's `SyncVectorEnv`. A synthetic environment of
-thousands of rows: what a job adds to a step, and what an ended episode costs. Contestants run by
-turns; medians are printed, targets are judged by the fastest runs.
+thousands of rows: what a job adds to a step, and what an ended episode costs. Contestants run by turns.
+Medians are printed; targets are judged by the fastest runs, against the loop over the same environment.
 """
 
 from __future__ import annotations
@@ -181,9 +181,11 @@ def metaworld(task: str, num_envs: int, rounds: int, repeats: int, output: Path)
         if name != "job":
             ratios = ratios_of(runs, spent["job"])
             line += "".join(f"{value:12.3f}" for value in ratios)
-            met &= ratios[-1] >= RATIO
+            met = met and (name != "bare loop" or ratios[-1] >= RATIO)
         print(line)
-    print(f"{'PASS' if met else 'MISS'}  job / bare loop, fastest, target >= {RATIO}")
+    print(
+        f"{'PASS' if met else 'MISS'}  job / bare loop over the same environment, fastest, target >= {RATIO}"
+    )
     return met
 
 

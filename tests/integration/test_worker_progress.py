@@ -59,7 +59,7 @@ def test_no_lines_in_a_session_without_jobs(slow: Suite) -> None:
     slow.test("def test_it(): import time; time.sleep(1)")
     result = slow.run("-n", "1")
     assert result.ret == 0
-    assert "gw0" not in result.stdout.str()
+    assert "[gw0]" not in result.stdout.str()
 
 
 def test_a_worker_that_died_is_forgotten(slow: Suite) -> None:
