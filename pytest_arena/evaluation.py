@@ -27,11 +27,11 @@ from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, 
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers, Watch
-from pytest_arena.rollout.metrics import Metric, standard_metrics
+from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
-from pytest_arena.summary import summarize
+from pytest_arena.summary import summarize, unjudged
 from pytest_arena.validation import validate
 
 MakeEnv = Callable[[int], SimEnv]
@@ -65,7 +65,6 @@ class Evaluation:
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
         self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch)
-        self._reported: list[tuple[int, dict[str, float]]] = []
 
     def run(self) -> JobRecord:
         """Run the rollout; returns the record, which is on disk.
@@ -127,7 +126,7 @@ class Evaluation:
                 self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
                 self._identify(env)
             taken = loop.row_steps
-            self._reported.append((len(loop.episodes), dict(env.metrics())))
+            self.record.reported.append((len(loop.episodes), dict(env.metrics())))
 
     def _loop(
         self,
@@ -196,7 +195,7 @@ class Evaluation:
             self.episodes.append(episode)
 
     def _summarize(self) -> None:
-        summarize(self.record, self.job, self.episodes, self.metrics, self._reported)
+        summarize(self.record, self.job, self.episodes, self.metrics, self.record.reported)
 
     def _require_measurement(self) -> None:
         """An evaluation without what was asked for is an error with a name, never 0 %."""
@@ -208,15 +207,13 @@ class Evaluation:
             raise EvaluationError(
                 f"{record.episodes['measured']} of {requested} requested episodes were measured"
             )
-        conditional = {metric.name for metric in (*standard_metrics(), *self.metrics) if metric.skips_missing}
-        for result in record.thresholds:
-            if result.value is None and result.metric not in conditional:
-                hint = ""
-                if result.metric in SUCCESS_METRICS and record.metrics.get("success_rate") is None:
-                    hint = "; tell how success is read with the job's success key"
-                raise EvaluationError(
-                    f"threshold {result.metric} {result.expression} cannot be judged: {result.reason}{hint}"
-                )
+        if (missing := unjudged(record, self.metrics)) is not None:
+            hint = ""
+            if missing.metric in SUCCESS_METRICS:
+                hint = "; tell how success is read with the job's success key"
+            raise EvaluationError(
+                f"threshold {missing.metric} {missing.expression} cannot be judged: {missing.reason}{hint}"
+            )
 
     def _nothing_finished(self) -> str:
         steps, horizon = int(self.record.timings.get("steps", 0)), self.record.identity.get("horizon")

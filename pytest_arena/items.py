@@ -99,6 +99,7 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     record = begin_record(job, directory, run.path, label, item.nodeid)
     record.started_at, record.identity = before.started_at, before.identity | record.identity
     record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
+    record.reported = before.reported
     return Attempt(job, directory, record, earlier)
 
 

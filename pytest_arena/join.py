@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.gate.thresholds import verdict_of
@@ -17,8 +17,8 @@ from pytest_arena.records.directory import (
     write_json,
 )
 from pytest_arena.records.schema import Episode, JobRecord, Status
-from pytest_arena.rollout.metrics import RecordedMetric
-from pytest_arena.summary import summarize
+from pytest_arena.rollout.metrics import Metric, RecordedMetric
+from pytest_arena.summary import summarize, unjudged
 
 
 def join_shards(
@@ -38,9 +38,10 @@ def join_shards(
     write_episodes(directory.episodes, episodes)
     _take_over(record, parts)
     metrics = [RecordedMetric(name, text) for name, text in record.definitions.items()]
-    summarize(record, job, episodes, metrics, [(p.episodes.get("measured", 0), _reported(p)) for p in parts])
+    record.reported = [entry for part in parts for entry in part.reported]
+    summarize(record, job, episodes, metrics, record.reported)
     record.videos = sorted(video for part in parts for video in part.videos)
-    if problem := _problem(record, parts):
+    if problem := _problem(record, parts, metrics):
         fail_record(record, EvaluationError(problem))
     else:
         record.status = Status.COMPLETED
@@ -69,22 +70,12 @@ def _take_over(record: JobRecord, parts: Sequence[JobRecord]) -> None:
         record.timings[name] = round(sum(part.timings.get(name, 0.0) for part in parts), 6)
 
 
-def _reported(part: JobRecord) -> Mapping[str, float]:
-    """What the simulator computed itself: all metrics that come from no episode."""
-    own = {"success_rate", "success_at_end_rate", "episode_length", "return", "time_to_success"}
-    return {
-        name: value
-        for name, value in part.metrics.items()
-        if value is not None and name not in own and name not in part.definitions
-    }
-
-
-def _problem(record: JobRecord, parts: Sequence[JobRecord]) -> str | None:
+def _problem(record: JobRecord, parts: Sequence[JobRecord], metrics: Sequence[Metric]) -> str | None:
     failed = [part for part in parts if part.status != Status.COMPLETED]
     if failed:
         words = ", ".join(f"{part.job}: {part.status}" for part in failed)
         return f"{len(failed)} of {len(parts)} shards did not complete ({words})"
     if record.episodes["measured"] != record.episodes["requested"]:
         return f"{record.episodes['measured']} of {record.episodes['requested']} episodes were measured"
-    unjudged = [t for t in record.thresholds if t.value is None]
-    return f"threshold {unjudged[0].metric} cannot be judged: {unjudged[0].reason}" if unjudged else None
+    missing = unjudged(record, metrics)
+    return f"threshold {missing.metric} cannot be judged: {missing.reason}" if missing else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,6 +118,10 @@ def configure(config: pytest.Config) -> None:
     )
     _collect_job_files(config)
     _refuse_bad_overrides(config)
+    if config.getoption("arena_workers_per_gpu") is not None or config.getini("arena_workers_per_gpu") != "1":
+        from pytest_arena.parallel import gpus
+
+        gpus.workers_per_gpu(config)
 
 
 def launcher(config: pytest.Config) -> str | None:
@@ -150,8 +155,14 @@ def _run_directory(config: pytest.Config) -> Path | None:
     if not given:
         return None
     path = Path(config.invocation_params.dir, given).resolve()
-    if not (path / "run.json").is_file():
-        raise pytest.UsageError(f"--arena-resume {given}: expected a run directory, with a run.json in it")
+    try:
+        manifest = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("jobs"), dict):
+        raise pytest.UsageError(
+            f"--arena-resume {given}: expected a run directory, with a whole run.json in it"
+        )
     return path
 
 

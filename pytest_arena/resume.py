@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -23,7 +23,10 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
     problems = []
     for item in items:
         job, label = job_of(item), item.stash.get(LABEL, None)
-        if job is None or label is None or label not in begun:
+        if job is None or label is None:
+            continue
+        if label not in begun:
+            problems.append(f"--arena-resume {path}: {label!r} is no part of that run, {_parts(begun)}")
             continue
         keys = list(_differing(begun[label].get("config", {}), job.config()))
         files = _differing(begun[label].get("policy_files", {}), policy_files(job), "policy")
@@ -34,6 +37,11 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
                 f"these keys differ: {', '.join(keys)}"
             )
     return problems
+
+
+def _parts(begun: Mapping[str, Any]) -> str:
+    shown = ", ".join(list(begun)[:5]) + (", …" if len(begun) > 5 else "")
+    return f"which has {shown or 'no jobs'}"
 
 
 def _differing(before: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pytest_arena.records.directory import RunDirectory
+from pytest_arena.records.directory import RunDirectory, write_json
 from pytest_arena.records.plain import to_plain
 
 _PLUGIN = "arena-shards"
@@ -89,17 +89,24 @@ class ShardWatch:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _join(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
+        from pytest_arena.errors import EvaluationError
         from pytest_arena.jobs.model import Job
         from pytest_arena.join import join_shards
+        from pytest_arena.records.attempt import fail_record
         from pytest_arena.reports.json_report import arena_metadata
         from pytest_arena.reports.junit import scalars
         from pytest_arena.result import Result
 
         job.joined = True
         recorded = self._directory.latest()
-        parts = [recorded[label] for label in job.parts.values()]
+        parts = [recorded[label] for label in job.parts.values() if label in recorded]
+        if not parts:  # all of them were skipped, and so is the job
+            return
         model = Job.model_validate({**job.config})
         record, episodes = join_shards(self._directory, job.label, job.nodeid, model, parts)
+        if len(parts) < job.count:
+            fail_record(record, EvaluationError(f"{len(parts)} of {job.count} shards ran"))
+            write_json(self._directory.path / str(record.record_path), record.to_json())
         message: str | None = record.error["message"] if record.error else None
         if message is None:
             try:
@@ -109,6 +116,15 @@ class ShardWatch:
         place = (location[0], location[1], job.nodeid.rpartition("::")[2])
         extra = {"metadata": to_plain({"arena": arena_metadata(record)})}
         self._report(job.nodeid, place, message, scalars(record), extra)
+        self._remember(job, failed=message is not None)
+
+    def _remember(self, job: ShardedJob, *, failed: bool) -> None:
+        """``--lf`` after a verdict that failed: it cannot select the verdict, so it selects all shards."""
+        cache = self._config.pluginmanager.get_plugin("lfplugin")
+        remembered: dict[str, bool] = getattr(cache, "lastfailed", {})
+        remembered.pop(job.nodeid, None)
+        if failed:
+            remembered.update(dict.fromkeys(job.parts, True))
 
     def _report(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.thresholds import judge
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
 
 Reported = Sequence[tuple[int, Mapping[str, float]]]
@@ -29,7 +29,8 @@ def summarize(
     ordered = sorted(episodes, key=lambda episode: episode.episode)
     measured = [episode for episode in ordered if episode.outcome != Outcome.ERROR]
     reduced = reduce_metrics([*standard_metrics(), *metrics], ordered)
-    record.metrics = {**reduced.values, **_weighted_mean(reported)}
+    # What comes from the fixed episodes stands, also where a simulator has a metric of the same name.
+    record.metrics = {**_weighted_mean(reported), **reduced.values}
     record.unmeasured = reduced.unmeasured
     record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
     record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured)
@@ -44,13 +45,23 @@ def summarize(
 
 def _weighted_mean(reported: Reported) -> dict[str, float | None]:
     """Average what the simulator reported for each rebuild, weighted by the rebuild's episodes."""
-    total = sum(episodes for episodes, _ in reported)
-    names = {name for _, values in reported for name in values}
-    return {
-        name: sum(episodes * values[name] for episodes, values in reported if name in values) / total
-        for name in sorted(names)
-        if total
-    }
+    names = sorted({name for _, values in reported for name in values})
+    means: dict[str, float | None] = {}
+    for name in names:
+        having = [(episodes, values[name]) for episodes, values in reported if name in values]
+        total = sum(episodes for episodes, _ in having)
+        means[name] = sum(episodes * value for episodes, value in having) / total if total else None
+    return means
+
+
+def unjudged(record: JobRecord, metrics: Sequence[Metric] = ()) -> ThresholdResult | None:
+    """Return the first threshold that has no value though it must have one.
+
+    A metric that skips missing values (a time to success) has none where nothing succeeded: its threshold
+    fails like any other, beside the rate that tells why.
+    """
+    conditional = {metric.name for metric in (*standard_metrics(), *metrics) if metric.skips_missing}
+    return next((t for t in record.thresholds if t.value is None and t.metric not in conditional), None)
 
 
 def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:

@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.options import launcher
+from pytest_arena.simulators.devices import MASK, POSITION, UNMASKED
 
 if TYPE_CHECKING:
     from execnet import XSpec
 
-MASK = "CUDA_VISIBLE_DEVICES"
-POSITION = "PYTEST_ARENA_GPU"
-"""Where in the caller's list a worker's device is: for what cannot be masked, and wants an index."""
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -56,6 +54,8 @@ def pin(config: pytest.Config, specs: Sequence[XSpec]) -> None:
     own = [str(spec.env[MASK]) if MASK in spec.env else None for spec in here]
     for spec, device in zip(here, assign(devices, own), strict=True):
         spec.env[MASK] = device
+        if launcher(config) is None:  # behind one, this machine's mask is not the workers'
+            spec.env[UNMASKED] = os.environ.get(MASK, "")
         if device in devices:
             spec.env.setdefault(POSITION, str(devices.index(device)))
     _warn_of_crowding(config, devices, Counter(str(spec.env[MASK]) for spec in here))

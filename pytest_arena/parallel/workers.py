@@ -7,15 +7,18 @@ in every xdist session: it imports the standard library only.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from pytest_arena.options import is_worker, settings
 from pytest_arena.records.directory import RunDirectory
 
+_LOCK = pytest.StashKey[TextIO]()
+"""Held for as long as the session."""
 _RESERVED = pytest.StashKey[RunDirectory]()
 
 
@@ -36,8 +39,28 @@ def share_with_worker(node: Any) -> None:
 
 def run_directory(config: pytest.Config) -> RunDirectory:
     """Return a new run directory, or the one to go on with."""
-    resumed = settings(config).resume
-    return RunDirectory.create(settings(config).output) if resumed is None else RunDirectory(resumed)
+    resumed, output = settings(config).resume, settings(config).output
+    if resumed is not None:
+        _hold(config, resumed)
+        return RunDirectory(resumed)
+    try:
+        return RunDirectory.create(output)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"--arena-output {output}: cannot make a run directory there: {error}"
+        ) from None
+
+
+def _hold(config: pytest.Config, run: Path) -> None:
+    """Two sessions that go on with one run would write over each other's files."""
+    lock = (run / ".lock").open("w")
+    config.stash[_LOCK] = lock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise pytest.UsageError(f"--arena-resume {run}: another session is going on with this run") from None
+    except OSError:  # a file system without locks
+        return
 
 
 def shared_directory(config: pytest.Config) -> RunDirectory | None:

@@ -67,11 +67,12 @@ class RunDirectory:
     @classmethod
     def create(cls, base: Path) -> RunDirectory:
         """Make a new run directory under *base*: UTC time and a random suffix, claimed exclusively."""
+        base.mkdir(parents=True, exist_ok=True)
         while True:
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
             path = base / f"{stamp}-{secrets.token_hex(2)}"
             with contextlib.suppress(FileExistsError):
-                path.mkdir(parents=True)
+                path.mkdir()
                 return cls(path)
 
     @property

@@ -149,6 +149,9 @@ class Simulator(ABC):
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]] = NoOptions
     """Validates ``environment.options``."""
+    device_mask: ClassVar[bool] = True
+    """Whether ``CUDA_VISIBLE_DEVICES`` pins it to a GPU. Else the mask is lifted before `launch`, and the
+    GPU is named by index (`assigned_device`): a renderer may count devices that the mask does not hide."""
     policy_names: ClassVar[frozenset[str]] = frozenset()
     """Policies that the simulator's own registry has."""
 

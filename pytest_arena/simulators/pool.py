@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.base import SimEnv, Simulator
+from pytest_arena.simulators.devices import lift_device_mask
 from pytest_arena.simulators.registry import find_simulator
 
 
@@ -54,6 +55,8 @@ class EnvironmentPool:
     def _launch(self, simulator: Simulator, job: Job) -> None:
         key = simulator.launch_key(job)
         if self._launched is None or (self._launched[0] is not simulator and key is None):
+            if not simulator.device_mask:
+                lift_device_mask()
             simulator.launch(job)
             if self._launched is None and key is not None:
                 self._launched = (simulator, key)

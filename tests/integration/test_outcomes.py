@@ -291,6 +291,10 @@ def test_bad_files_are_one_line_each_and_nothing_is_simulated(suite: Suite) -> N
         ({}, ["--arena-set", "nonsense"], "--arena-set nonsense"),
         ({}, ["--arena-jobs", "missing.yaml"], "missing.yaml"),
         ({}, ["--arena-jobs", "."], "directory"),
+        ({}, ["--arena-output", "jobs.yaml"], "--arena-output"),
+        ({}, ["--arena-output", "jobs.yaml", "-n", "1"], "--arena-output"),
+        ({}, ["--arena-workers-per-gpu", "0"], "--arena-workers-per-gpu"),
+        ({}, ["-o", "arena_workers_per_gpu=x"], "--arena-workers-per-gpu"),
     ],
 )
 def test_what_is_refused_before_anything_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -116,6 +117,41 @@ def test_what_is_no_run_directory(suite: Suite) -> None:
     result = suite.run("--arena-resume", "nowhere")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*--arena-resume nowhere: expected a run directory*"])
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
+def test_what_was_no_part_of_the_run_is_refused(suite: Suite, args: list[str]) -> None:
+    """Its shards would never be put together, and its thresholds never judged."""
+    suite.jobs({"job": {"thresholds": {"success_rate": "> 1"}}})
+    suite.test()
+    suite.run()
+    result = suite.run("--arena-resume", str(suite.run_dir), "--arena-set", "rollout.shards=2", *args)
+    assert result.ret != 0
+    assert (
+        "'job-shard0of2' is no part of that run, which has job" in result.stdout.str() + result.stderr.str()
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_broken_manifest(suite: Suite, text: str) -> None:
+    suite.jobs({"job": {}})
+    suite.test()
+    suite.run()
+    (suite.run_dir / "run.json").write_text(text)
+    result = suite.run("--arena-resume", str(suite.run_dir))
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*with a whole run.json*"])
+
+
+def test_two_sessions_cannot_go_on_with_one_run(suite: Suite) -> None:
+    suite.jobs({"job": {}})
+    suite.test()
+    suite.run()
+    with (suite.run_dir / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = suite.run("--arena-resume", str(suite.run_dir))
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*another session is going on with this run*"])
 
 
 def test_with_workers(suite: Suite) -> None:

@@ -115,3 +115,66 @@ def test_resumed(suite: Suite) -> None:
     assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
     assert suite.record("parts")["status"] == "completed"
     assert [e["episode"] for e in suite.episodes("parts")] == list(range(6))
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
+def test_skipped_shards(suite: Suite, args: list[str]) -> None:
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, **WORDS}, "other": {}})
+    suite.test(
+        """
+        import pytest
+
+        @pytest.mark.skipif(True, reason="not here")
+        @pytest.mark.arena("jobs.yaml")
+        def test_it(arena_rollout): ...
+        """
+    )
+    assert suite.run(*args).ret == 0
+    assert set(suite.outcomes().values()) == {"skipped"}
+
+
+def test_a_shard_that_skips_itself_leaves_an_error(suite: Suite) -> None:
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, **WORDS}})
+    suite.test(
+        """
+        import pytest
+
+        @pytest.mark.arena("jobs.yaml")
+        def test_it(arena_rollout, request):
+            if "shard1" in request.node.name:
+                pytest.skip("not today")
+            arena_rollout()
+        """
+    )
+    assert suite.run().ret == 1
+    assert "1 of 2 shards ran" in suite.arena("parts")["error"]["message"]
+
+
+def test_last_failed_runs_all_shards_again(suite: Suite) -> None:
+    suite.jobs(
+        {
+            "parts": {"rollout": {"episodes": 4, "shards": 2}, "thresholds": {"success_rate": "> 1"}},
+            "bad": {"thresholds": {"success_rate": "> 1"}},
+            "good": {},
+        }
+    )
+    suite.test()
+    assert suite.run().ret == 1
+    assert suite.run("--lf").ret == 1
+    assert sorted(suite.outcomes()) == ["bad", "parts", "parts-shard0of2", "parts-shard1of2"]
+
+
+def test_a_time_to_success_fails_as_in_the_unsharded_job(suite: Suite) -> None:
+    environment = {"id": "tests.registered:arena/Endless-v0"}
+    suite.jobs(
+        {
+            "parts": {
+                "environment": environment,
+                "rollout": {"episodes": 2, "shards": 2},
+                "thresholds": {"time_to_success": "< 10"},
+            }
+        }
+    )
+    suite.test()
+    assert suite.run().ret == 1
+    assert suite.arena("parts")["verdict"] == "fail"

@@ -112,7 +112,7 @@ def test_a_key_set_on_the_command_line_has_that_as_its_place() -> None:
     source = Source(Path("jobs.yaml"), lambda key: (7, dotted(key)), overridden)
     assert str(source.problem(("policy", "noise"), "bad")) == "--arena-set policy.noise=2: bad"
     assert str(source.problem(("policy", "noise", 0), "bad")) == "--arena-set policy.noise=2: [0]: bad"
-    assert str(source.problem(("policy",), "bad")) == "--arena-set policy.noise=2: policy: bad"
+    assert str(source.problem(("policy",), "bad")) == "--arena-set policy.noise=2: jobs.yaml:7: policy: bad"
     assert str(source.problem(("rollout",), "bad")) == "jobs.yaml:7: rollout: bad"
 
 

@@ -113,6 +113,7 @@ def test_one_limit_replaces_the_other(load: Any) -> None:
         "episodes": None,
         "steps": 5,
         "rebuilds": 1,
+        "shards": 1,
         "timeout": None,
     }
     assert load(SHARED_RUNS, overrides=["rollout={episodes: 5}"])[0].rollout.steps is None
@@ -140,10 +141,10 @@ def test_an_override_mends_a_file(load: Any) -> None:
             "environment={num_envs: x}",
             "--arena-set environment={num_envs: x}: num_envs: expected an integer, got 'x'",
         ),
-        ("simulator.x=2", "--arena-set simulator.x=2: defaults.simulator: expected text, got a mapping"),
+        ("simulator.x=2", "--arena-set simulator.x=2: jobs.yaml:2: defaults.simulator: expected text, got a mapping"),
         (
             "reach:rollout.rebuilds=99",
-            "--arena-set reach:rollout.rebuilds=99: defaults.rollout: "
+            "--arena-set reach:rollout.rebuilds=99: jobs.yaml:4: defaults.rollout: "
             "expected at least one episode a rebuild, got 20 episodes for 99 rebuilds",
         ),
     ],

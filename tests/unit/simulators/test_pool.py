@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_arena.errors import EvaluationError
+from pytest_arena.simulators import pool as module
+from pytest_arena.simulators.base import Simulator
+from pytest_arena.simulators.devices import assigned_device
+from pytest_arena.simulators.pool import EnvironmentPool
+from tests.jobs import make_job
+
+
+class Env:
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
+
+    def close(self) -> None:
+        self.log.append(f"close {self.name}")
+
+
+class App(Simulator):
+    name = "app"
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.mask = "?"
+
+    def launch_key(self, job: Any) -> Any:
+        return job.environment.device
+
+    def launch(self, job: Any) -> None:
+        import os
+
+        self.mask = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        self.log.append("launch")
+
+    def make(self, job: Any) -> Any:
+        self.log.append(f"make {job.name}")
+        return Env(self.log, job.name)
+
+    def shutdown(self, exit_code: int) -> None:
+        self.log.append(f"shutdown {exit_code}")
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> App:
+    made = App()
+    monkeypatch.setattr(module, "find_simulator", lambda job: made)
+    return made
+
+
+def job(name: str, **environment: Any) -> Any:
+    return make_job(name, environment={"id": "x", **environment})
+
+
+def test_one_environment_for_jobs_that_can_share_it(app: App) -> None:
+    pool = EnvironmentPool()
+    first = pool.get(job("a", seed=1))
+    assert pool.get(job("b", seed=2)) is first
+    assert pool.get(job("c", num_envs=2)) is not first
+    pool.shutdown(1)
+    assert app.log[0] == "launch"
+    assert [entry for entry in app.log if entry != "launch"] == ["make a", "close a", "make c", "close c"]
+
+
+def test_an_app_is_launched_once_and_shut_down_with_the_exit_status(app: App) -> None:
+    pool = EnvironmentPool()
+    pool.get(job("a", device="cuda:0"))
+    pool.get(job("b", device="cuda:0", num_envs=2))
+    pool.shutdown(3)
+    assert app.log.count("launch") == 1
+    assert app.log[-1] == "shutdown 3"
+
+
+def test_a_second_app_is_refused_with_advice(app: App) -> None:
+    pool = EnvironmentPool()
+    pool.get(job("a", device="cuda:0"))
+    with pytest.raises(EvaluationError, match="run such jobs with -n"):
+        pool.get(job("b", device="cuda:1"))
+
+
+@pytest.mark.parametrize(
+    ("masked", "before", "seen"), [(True, "3,5", "5"), (False, "3,5", "3,5"), (False, "", "")]
+)
+def test_a_mask_is_lifted_for_a_simulator_that_it_does_not_pin(
+    app: App, monkeypatch: pytest.MonkeyPatch, masked: bool, before: str, seen: str
+) -> None:
+    monkeypatch.setattr(App, "device_mask", masked)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    monkeypatch.setenv("PYTEST_ARENA_UNMASKED", before)
+    monkeypatch.setenv("PYTEST_ARENA_GPU", "1")
+    EnvironmentPool().get(job("a"))
+    assert app.mask == seen
+    assert assigned_device() == "cuda:1"

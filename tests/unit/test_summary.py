@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pytest_arena.records.schema import JobRecord
+from pytest_arena.summary import summarize
+from tests.jobs import make_job
+
+
+def record() -> JobRecord:
+    return JobRecord("job", 1, "0", "s", "e", "p", episodes={"requested": 0})
+
+
+def test_what_a_simulator_reports_is_weighted_by_the_episodes_that_have_it() -> None:
+    made = record()
+    summarize(made, make_job(), [], reported=[(3, {"a": 1.0}), (1, {"a": 5.0}), (9, {})])
+    assert made.metrics["a"] == 2.0
+
+
+def test_a_simulators_own_success_rate_does_not_stand_for_the_measured_one() -> None:
+    made = record()
+    summarize(made, make_job(), [], reported=[(3, {"success_rate": 1.0})])
+    assert made.metrics["success_rate"] is None
