@@ -4,9 +4,9 @@
 
 No pytest and no simulator: the scheduler hands 500 jobs to simulated workers, which keep the rule of real
 ones: an item starts when the next one is known, or that there is none. Printed is the makespan over the
-lower bound max(longest job, total ÷ workers), the mean and the worst over seeds. Exit status 1 if the worst
-of a row with known durations is above the target. xdist's own scheduler, which knows neither durations nor
-environments, runs for comparison.
+lower bound max(longest job, total ÷ workers), the mean and the worst over seeds. Exit status 1 if, in a row
+with known durations, the worst is above the target, or, where workers die, the mean. xdist's own scheduler,
+which knows neither durations nor environments, runs for comparison.
 
 Where workers die, each takes the item it ran along, and is replaced after the time of a mean job; the bound
 is that of the items that were finished.
@@ -60,7 +60,11 @@ class Case:
 
     @property
     def has_target(self) -> bool:
-        return not (self.noise or self.deaths or self.plain)
+        return not (self.noise or self.plain)
+
+    def judged(self, ratios: Sequence[float]) -> float:
+        """Return the ratio that the target is for: no scheduler can foresee which seed's workers die when."""
+        return statistics.mean(ratios) if self.deaths else max(ratios)
 
 
 CASES = (
@@ -212,7 +216,7 @@ def main() -> int:
             for workers in WORKERS:
                 runs = [simulate(case, durations, workers, seed) for seed in range(seeds)]
                 ratios = [ratio for ratio, _ in runs]
-                missed += case.has_target and max(ratios) > TARGET
+                missed += case.has_target and case.judged(ratios) > TARGET
                 cells.append(f"{statistics.mean(ratios):.3f} ({max(ratios):.3f})")
                 built.append(f"{statistics.mean(builds for _, builds in runs):.0f}")
             print(f"| {case.name} | {' | '.join(cells)} |", flush=True)

@@ -117,10 +117,7 @@ def _packages_metrics() -> list[Callable[[Job], Iterable[Metric] | None]]:
 
 
 def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Raise one `UsageError` with a line a problem: nothing is simulated before every job is valid.
-
-    A worker cannot refuse: it reports a failed collection, which ends the controller's session.
-    """
+    """Raise one `UsageError` with a line a problem: nothing is simulated before every job is valid."""
     problems: list[str] = [*config.stash.setdefault(_PROBLEMS, [])]
     loaded = config.stash.get(_JOBS, {})
     names = {job.name for jobs in loaded.values() for job in jobs}
@@ -128,10 +125,18 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
         if override.job is not None and override.job not in names:
             hint = did_you_mean(override.job, names)
             problems.append(f"--arena-set {override.text}: no job is named {override.job!r}{hint}")
-    if not problems:
-        from pytest_arena.resume import differences
+    _refuse(config, items, problems)
 
-        problems = differences(config, items)
+
+def refuse_other_jobs(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of what is selected, all must be a part of the run that is resumed."""
+    from pytest_arena.resume import differences
+
+    _refuse(config, items, differences(config, items))
+
+
+def _refuse(config: pytest.Config, items: list[pytest.Item], problems: Sequence[str]) -> None:
+    """Raise, or in a worker, which cannot, report a failed collection: that ends the controller's session."""
     if problems:
         items.clear()  # pytest finishes its collection in any case: let it find nothing
     if problems and not is_worker(config):

@@ -85,6 +85,7 @@ def pytest_collection_modifyitems(
         collection.name_jobs(items)
         collection.refuse_problems(config, items)
         yield
+        collection.refuse_other_jobs(config, items)
         collection.order_by_environment(items)
     else:
         yield

@@ -141,7 +141,10 @@ def test_an_override_mends_a_file(load: Any) -> None:
             "environment={num_envs: x}",
             "--arena-set environment={num_envs: x}: num_envs: expected an integer, got 'x'",
         ),
-        ("simulator.x=2", "--arena-set simulator.x=2: jobs.yaml:2: defaults.simulator: expected text, got a mapping"),
+        (
+            "simulator.x=2",
+            "--arena-set simulator.x=2: jobs.yaml:2: defaults.simulator: expected text, got a mapping",
+        ),
         (
             "reach:rollout.rebuilds=99",
             "--arena-set reach:rollout.rebuilds=99: jobs.yaml:4: defaults.rollout: "
