@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from pytest_arena.errors import EvaluationError, JobFileError
+from pytest_arena.policies.base import NoSettings
+from pytest_arena.policies.registry import make_policy, policy_files, validate_policy
+from pytest_arena.policies.untrained import RandomPolicy, ZeroPolicy
+from tests.jobs import make_job
+
+BOX = gymnasium.spaces.Box(np.array([-1.0, 0.5], np.float32), np.array([1.0, 2.0], np.float32))
+
+
+def env(space: Any = BOX, num_envs: int = 3) -> Any:
+    return SimpleNamespace(single_action_space=space, num_envs=num_envs, unwrapped="the simulator")
+
+
+def test_zero_stays_within_the_action_space() -> None:
+    actions = ZeroPolicy(NoSettings(), env()).act(None)
+    assert actions.tolist() == [[0.0, 0.5]] * 3
+    actions[:] = 7  # owned by the caller
+    assert ZeroPolicy(NoSettings(), env(gymnasium.spaces.Discrete(4))).act(None).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("cls", [ZeroPolicy, RandomPolicy])
+def test_other_spaces_are_refused(cls: Any) -> None:
+    with pytest.raises(EvaluationError, match="action space"):
+        cls(NoSettings(), env(gymnasium.spaces.Dict({"a": BOX})))
+
+
+def play(num_envs: int, row: int, steps: int, others: int = 0) -> Any:
+    policy = RandomPolicy(NoSettings(), env(num_envs=num_envs))
+    policy.reset(np.arange(num_envs), [100 + i for i in range(num_envs)])
+    for _ in range(others):
+        policy.act(None)
+    policy.reset(np.array([row]), [5])
+    return np.array([policy.act(None)[row] for _ in range(steps)])
+
+
+def test_random_noise_of_a_row_comes_from_its_seed_alone() -> None:
+    alone = play(1, 0, 200)
+    assert np.array_equal(alone, play(4, 2, 200, others=37))
+    assert alone.shape == (200, 2)
+    assert (alone >= BOX.low).all()
+    assert (alone <= BOX.high).all()
+    assert len(np.unique(alone[:, 0])) == 200
+
+
+def test_random_rows_differ_and_discrete_spaces_work() -> None:
+    policy = RandomPolicy(NoSettings(), env(gymnasium.spaces.Discrete(50)))
+    policy.reset(None, [1, 2, 3])
+    drawn = np.array([policy.act(None) for _ in range(80)])
+    assert drawn.shape == (80, 3)
+    assert len({tuple(column) for column in drawn.T}) == 3
+
+
+class Plain:
+    """Only ``act``, with settings of its own."""
+
+    def __init__(self, env: Any, gain: float, bias: float = 0.0) -> None:
+        self.env, self.gain, self.bias, self.seeds = env, gain, bias, None
+
+    def act(self, observation: Any) -> Any:
+        return observation * self.gain
+
+    def reset(self, seeds: Any) -> None:
+        self.seeds = seeds
+
+
+class Config:
+    def __init__(self, horizon: int) -> None:
+        self.horizon = horizon
+
+
+class Arena:
+    """IsaacLab-Arena's interface, with a config class."""
+
+    config_class = Config
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.told = config, []
+
+    def get_action(self, env: Any, observation: Any) -> Any:
+        self.told.append(env)
+        return observation
+
+    def reset(self, env_ids: Any = None) -> None:
+        self.told.append(env_ids)
+
+    def __len__(self) -> int:
+        return self.config.horizon
+
+    def set_language_instruction(self, text: str) -> None:
+        self.told.append(text)
+
+
+HERE = "tests.unit.policies.test_untrained"
+
+
+def job(kind: str, **settings: Any) -> Any:
+    return make_job(policy={"type": f"{HERE}:{kind}", **settings})
+
+
+def test_a_class_with_nothing_but_act() -> None:
+    made = job("Plain", gain=2.0)
+    validate_policy(made, may_import=True)
+    policy = make_policy(made, env())
+    policy.reset(np.array([1]), [9])
+    policy.set_task_description("reach")
+    assert policy.act(np.ones(2)).tolist() == [2.0, 2.0]
+    assert policy.length() is None
+    assert policy.reproducible
+    assert policy.identity["class"].endswith(":Plain")
+    policy.close()
+
+
+def test_an_arena_class_gets_the_simulators_own_environment() -> None:
+    made = job("Arena", horizon=12)
+    validate_policy(made, may_import=True)
+    policy = make_policy(made, env())
+    policy.set_task_description("open the door")
+    policy.reset(None)
+    policy.act(np.zeros(1))
+    assert policy.length() == 12
+    assert not policy.reproducible
+    assert policy._policy.told == ["open the door", None, "the simulator"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"type": f"{HERE}:Plain"}, "expected the setting 'gain'"),
+        ({"type": f"{HERE}:Plain", "gian": 1}, "did you mean 'gain'"),
+        ({"type": f"{HERE}:Arena"}, "missing 1 required positional argument: 'horizon'"),
+        ({"type": f"{HERE}:Config", "horizon": 1}, "has neither"),
+        ({"type": f"{HERE}:BOX"}, "has no class 'BOX'"),
+        ({"type": "torch", "checkpoint": "nowhere.pt"}, "expected a file, there is none"),
+        ({"type": "torch"}, "checkpoint"),
+        ({"type": "rando"}, "did you mean 'random'"),
+    ],
+)
+def test_what_is_refused(policy: dict[str, Any], words: str) -> None:
+    with pytest.raises(JobFileError, match=words):
+        validate_policy(make_job(policy=policy), may_import=True)
+
+
+def test_classes_of_simulators_that_must_start_first_are_not_imported() -> None:
+    validate_policy(make_job(policy={"type": "no.such.module:Policy"}), may_import=False)
+    validate_policy(
+        make_job(policy={"type": "pi0_remote"}), may_import=False, simulators_own=frozenset({"pi0_remote"})
+    )
+
+
+def test_the_content_of_policy_files_is_known(tmp_path: Any) -> None:
+    checkpoint = tmp_path / "a.pt"
+    checkpoint.write_bytes(b"weights")
+    made = make_job(policy={"type": "torch", "checkpoint": str(checkpoint)})
+    before = policy_files(made)
+    checkpoint.write_bytes(b"other")
+    assert list(before) == ["checkpoint"]
+    assert policy_files(made) != before
+    assert policy_files(make_job()) == {}
