@@ -26,7 +26,7 @@ def announcement(config: pytest.Config) -> str | None:
         return None
     session = config.pluginmanager.get_plugin("session")
     jobs = sum(job_of(item) is not None for item in session.items) if session is not None else 0
-    return f"arena: {jobs} jobs, results in {_shown(run_of(config).directory.path)}"
+    return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(run_of(config).directory.path)}"
 
 
 def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
