@@ -150,14 +150,3 @@ class ScriptedEnv(gymnasium.Env):
 
     def render(self) -> Any:
         return np.full((17, 15, 3), min(self.t * 10, 250), np.uint8)
-
-
-class RecordingPolicy:
-    """Acts with zeros and remembers what it was told."""
-
-    def __init__(self, env: Any) -> None:
-        self.env, self.resets, self.seen, self.closed = env, [], [], 0
-
-    def act(self, observation: Any) -> Any:
-        self.seen.append(observation.copy())
-        return np.zeros((self.env.num_envs, 2), np.float32)

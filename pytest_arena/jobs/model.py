@@ -33,7 +33,6 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
 
 VideoChoice = Literal["off", "on", "retain-on-failure"]
-VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
 
 PYTEST_MARKS = frozenset(
     {

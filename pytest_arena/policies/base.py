@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from pytest_arena.jobs.model import Model
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.base import Action, IndexArray, Observation
 
 
 class NoSettings(Model):
@@ -53,8 +53,3 @@ class Policy(ABC):
 
     def close(self) -> None:
         """Free everything; calling it twice is harmless."""
-
-
-PolicyClass = type[Any]
-
-__all__ = ["Action", "NoSettings", "Observation", "Policy", "PolicyClass", "SimEnv"]

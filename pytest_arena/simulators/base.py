@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -181,13 +181,6 @@ class Simulator(ABC):
 
     def shutdown(self, exit_code: int) -> None:
         """End the app. May end the process: called last, with pytest's exit status."""
-
-
-class SuccessReader(Protocol):
-    """Reads success for adapters that take it from a callable of the user: ``f(env) -> (N,) bool``."""
-
-    def __call__(self, env: Any) -> Any:
-        """Return (N,) values, true where the episode has succeeded."""
 
 
 @dataclass(slots=True)

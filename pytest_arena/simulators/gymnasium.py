@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
@@ -260,10 +259,6 @@ class GymnasiumSimulator(Simulator):
         except gymnasium.error.Error as error:
             raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
 
-    def environment_key(self, job: Job) -> Hashable:
-        """Environments that seed rows by themselves are the same for any job seed."""
-        return super().environment_key(job)
-
     def make(self, job: Job) -> SimEnv:
         """Build the vector environment."""
         options = GymnasiumOptions.model_validate(job.environment.options)
@@ -321,6 +316,3 @@ def _horizon(base: Any) -> int | None:
         if steps is not None:
             return int(steps)
     return None
-
-
-FrameArray = NDArray[np.uint8]
