@@ -115,6 +115,7 @@ class Evaluation:
             self._identify(env)
             write_json(self.directory.record, self.record.to_json())
             rolled = time.monotonic()
+            env.begin(len(share) or None)
             try:
                 loop.run(deadline, self._max_steps())
             except Exception as error:
@@ -266,7 +267,7 @@ def evaluate(
         env = pool.get(job)
         policy = make_policy(job, env)
         try:
-            make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, fresh=True)  # noqa: E731
+            make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, rebuild=rebuild)  # noqa: E731
             return Evaluation(
                 job, record, directory, run.path, make_env, policy, recorders, metrics, watch
             ).run()

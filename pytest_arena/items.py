@@ -23,7 +23,7 @@ from pytest_arena.reports.junit import scalars
 from pytest_arena.reports.progress import progress
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
-from pytest_arena.simulators.registry import validate_simulation
+from pytest_arena.simulators.registry import find_simulator, validate_simulation
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -184,13 +184,17 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
 
 def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
     """Return the recorders of a job: command line over job over ini file over the default."""
+    from pytest_arena.recorders.own_dataset import OwnDataset
     from pytest_arena.recorders.video import VideoRecorder
 
+    recorders: list[Recorder] = []
     asked = settings(config).video or job.record.video or settings(config).video_default
     choice = asked or "retain-on-failure"
-    if choice == "off":
-        return []
-    return [VideoRecorder(choice, job.record.cameras, required=asked is not None)]
+    if choice != "off":
+        recorders.append(VideoRecorder(choice, job.record.cameras, required=asked is not None))
+    if find_simulator(job).own_dataset(job):
+        recorders.append(OwnDataset())
+    return recorders
 
 
 def roll_out(
@@ -210,7 +214,7 @@ def roll_out(
             raise EvaluationError(
                 "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
             )
-        return run.pool.get(job, fresh=True)
+        return run.pool.get(job, rebuild=rebuild)
 
     # A shard has no verdict of its own: it is drawn once, from the episodes of all shards.
     judged = job if job.shard is None else job.model_copy(update={"thresholds": {}})

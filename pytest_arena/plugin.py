@@ -201,7 +201,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         from pytest_arena import run
 
         run.finish(session)
-    yield
+        yield
+        run.note_exit_status(session)
+    else:
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:

@@ -130,7 +130,12 @@ def finish(session: pytest.Session) -> None:
     directory.finish_manifest(
         finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run_of(config).lost
     )
-    run_of(config).exit_status = int(session.exitstatus)
+
+
+def note_exit_status(session: pytest.Session) -> None:
+    """Keep what other plugins have made of the status: the app, which may end the process, is told of it."""
+    if RUN in session.config.stash:
+        run_of(session.config).exit_status = int(session.exitstatus)
 
 
 def _guard(config: pytest.Config, tests: Sequence[str]) -> None:

@@ -182,6 +182,7 @@ class Record(Model):
     cameras: tuple[str, ...] | None = Field(
         default=None, strict=False, description="only these cameras; default: all"
     )
+    trajectory: bool = Field(default=False, description="write states and actions to an HDF5 file")
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,8 @@ def _malformed(text: str, error: yaml.MarkedYAMLError) -> MalformedError:
     row = rows[line - 1] if line is not None and line <= len(rows) else ""
     parts = [part for part in (error.context, error.problem) if part]
     reason = " ".join(", ".join(parts).split())
+    if "maximum nesting depth" in reason:  # libyaml 0.2.6 has a limit of its own
+        reason = f"nested deeper than {DEEPEST} levels"
     hint = ""
     if _UNQUOTED_THRESHOLD.search(row):
         hint = '; put a threshold in quotes, as in success_rate: ">= 0.9"'

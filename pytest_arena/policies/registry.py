@@ -18,6 +18,7 @@ from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_ar
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import CustomPolicy, check_signature
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.registry import find_simulator
 
 ENTRY_POINT_GROUP = "pytest_arena.policies"
 
@@ -64,7 +65,11 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
 
 def make_policy(job: Job, env: SimEnv) -> Policy:
     """Make the job's policy for *env*; call after `validate_policy`."""
-    cls = _import(_targets().get(job.policy.type, job.policy.type), job)
+    simulator, kind = find_simulator(job), job.policy.type
+    if kind in simulator.policy_names and kind not in _targets():
+        cls = simulator.policy_class(kind)
+    else:
+        cls = _import(_targets().get(kind, kind), job)
     if is_arena_style(cls):
         return ArenaPolicy(cls, job.policy.settings, env)
     if issubclass(cls, Policy):

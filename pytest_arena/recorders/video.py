@@ -148,9 +148,17 @@ class VideoRecorder(Recorder):
         """Take one frame of every row whose image is still its episode's."""
         if self._stage is None or not self._shots:
             return
+        if step.terminal_frames is not None:
+            self._shoot_terminal(step, step.terminal_frames)
         gone = {end.env_idx for end in step.ends} if self._stage.ended_rows_show_next else ()
         shots = [self._shots[row] for row in rows.tolist() if row in self._shots and row not in gone]
         _shoot(self._stage.env, [shot for shot in shots if shot.running()])
+
+    def _shoot_terminal(self, step: Step, frames: Frames) -> None:
+        """Add the last images of rows that the simulator has reset already."""
+        for index, end in enumerate(step.ends):
+            if (shot := self._shots.get(end.env_idx)) is not None and shot.running():
+                _add([shot], {camera: images[index : index + 1] for camera, images in frames.items()})
 
     def on_end(self, row: int, episode: Episode) -> None:
         """Keep or delete the row's films; the episode gets the paths, the encoding may still go on."""
@@ -212,6 +220,11 @@ def _shoot(env: SimEnv, shots: Sequence[_Shot]) -> None:
             for film in shot.films.values():
                 film.fail(f"frame {film.frames}: the environment gave none, {type(error).__name__}: {error}")
         return
+    _add(shots, frames)
+
+
+def _add(shots: Sequence[_Shot], frames: Frames) -> None:
+    """Add one image of each camera to each shot; *frames* has their rows in their order."""
     for camera in shots[0].films:
         images = frames.get(camera)
         if isinstance(images, np.ndarray) and images.shape[:1] == (len(shots),):

@@ -10,6 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
@@ -44,7 +45,8 @@ class Capabilities:
     terminal_observation: bool
     """`Step.terminal_observation` is given."""
     terminal_frame: bool
-    """`frames` right after the step that ended an episode shows that episode's last image."""
+    """An episode's last image can be had: `SimEnv.frames` right after the step that ended it shows it, or,
+    under same-step autoreset, `Step.terminal_frames` holds it."""
     partial_reset: bool
     """`reset(env_ids=…)` may name some rows only."""
     episode_seeds: bool
@@ -88,6 +90,9 @@ class Step:
     ends: tuple[EpisodeEnd, ...] = ()
     terminal_observation: Observation | None = None
     """All rows: what this step reached, before any reset; None unless a row ended and this is known."""
+    terminal_frames: Frames | None = None
+    """Under same-step autoreset: the last images of the rows in ``ends``, in their order, for a simulator
+    that can still give them; else None. Elsewhere `SimEnv.frames` gives them."""
 
 
 class SimEnv(ABC):
@@ -116,6 +121,9 @@ class SimEnv(ABC):
         """The simulator's own object, for policies that want it."""
         return self
 
+    def begin(self, episodes: int | None) -> None:
+        """A rollout of *episodes* episodes (None: as many as its steps allow) begins: its reset follows."""
+
     @abstractmethod
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Begin new episodes in *env_ids* (None: all rows); *seeds* has one seed a named row."""
@@ -130,6 +138,18 @@ class SimEnv(ABC):
 
     def check_frames(self) -> None:
         """Raise `RecordingError` where `frames` could not give images, e.g. for want of OpenGL."""
+
+    def open_dataset(self, path: Path) -> None:
+        """Have the simulator's own recorder write episodes to the HDF5 file *path*, which must not exist.
+
+        Called where `Simulator.own_dataset` says so, before the rollout's first reset.
+        """
+
+    def keep_in_dataset(self, rows: IndexArray, keep: bool) -> None:
+        """Tell whether the episodes that *rows* are in belong into the dataset; at first none does."""
+
+    def close_dataset(self) -> None:
+        """Close the file, if one is open."""
 
     def metrics(self) -> Mapping[str, float]:
         """Return what the simulator computes itself over the episodes since it was made."""
@@ -167,6 +187,18 @@ class Simulator(ABC):
         environment = job.environment.model_dump(mode="json", exclude={"seed"})
         parts = {"environment": environment, "success": job.success.model_dump(mode="json")}
         return (self.name, json.dumps(parts, sort_keys=True))
+
+    def rebuilt(self, job: Job, rebuild: int) -> Job:
+        """Return *job* as the environment of *rebuild* (from 0) is made from; here it is always the same."""
+        return job
+
+    def own_dataset(self, job: Job) -> bool:
+        """Whether the simulator writes the job's HDF5 file itself (`SimEnv.open_dataset`)."""
+        return False
+
+    def policy_class(self, name: str) -> type[Any]:
+        """Return the class of one of `policy_names`; the app runs."""
+        raise NotImplementedError(f"{self.name} has no policy {name!r}")
 
     def launch_key(self, job: Job) -> Hashable:
         """Jobs with different keys cannot share a process."""

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from pydantic import Field
 
-from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
+from pytest_arena.errors import MissingDependencyError, RecordingError
 from pytest_arena.jobs.model import Job, KeyPath, Model, Success
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
@@ -30,6 +30,7 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
+from pytest_arena.simulators.functions import import_function
 
 SUCCESS_KEYS = ("success", "is_success")
 """Where environments of this family report success, in the order of looking."""
@@ -92,7 +93,7 @@ class GymnasiumEnv(SimEnv):
         self._copies = seedable and bool(getattr(self._base, "copy", False))
         self._success = success or Success()
         self._success_keys = (self._success.info_key,) if self._success.info_key else SUCCESS_KEYS
-        self._success_of = _import_callable(self._success.callable) if self._success.callable else None
+        self._success_of = import_function(self._success.callable) if self._success.callable else None
         self._parking = Parking.all_of(self.num_envs)
         self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
         self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
@@ -291,14 +292,6 @@ def _import_module(job: Job, key: KeyPath, module: str) -> None:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise job.problem(key, f"cannot import {module!r}: {error}") from None
-
-
-def _import_callable(path: str) -> Any:
-    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None)
-    if not callable(found):
-        raise EvaluationError(f"success.callable: {path!r} is not a function")
-    return found
 
 
 def _step_dt(base: Any) -> float:

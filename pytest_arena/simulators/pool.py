@@ -19,8 +19,8 @@ class EnvironmentPool:
         self._key: Hashable = None
         self._launched: tuple[Simulator, Hashable] | None = None
 
-    def get(self, job: Job, *, fresh: bool = False) -> SimEnv:
-        """Return the environment of *job*; *fresh* builds it anew in any case.
+    def get(self, job: Job, *, rebuild: int = 0) -> SimEnv:
+        """Return the environment of *job*; that of a *rebuild* above 0 is built anew in any case.
 
         Raises:
             EvaluationError: the job needs an app that differs from the one this process has started.
@@ -28,8 +28,9 @@ class EnvironmentPool:
         """
         simulator = find_simulator(job)
         self._launch(simulator, job)
+        job = simulator.rebuilt(job, rebuild)
         key = simulator.environment_key(job)
-        if self._env is None or fresh or key != self._key:
+        if self._env is None or rebuild or key != self._key:
             self.clear()
             self._env = simulator.make(job)
             self._key = key

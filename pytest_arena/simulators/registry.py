@@ -17,6 +17,7 @@ ENTRY_POINT_GROUP = "pytest_arena.simulators"
 
 BUILT_IN = {
     "gymnasium": "pytest_arena.simulators.gymnasium:GymnasiumSimulator",
+    "isaaclab": "pytest_arena.simulators.isaaclab:IsaacLabSimulator",
     "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena:IsaacLabArenaSimulator",
     "metaworld": "pytest_arena.simulators.metaworld:MetaworldSimulator",
 }

@@ -30,7 +30,17 @@ def test_zero_stays_within_the_action_space() -> None:
 @pytest.mark.parametrize("cls", [ZeroPolicy, RandomPolicy])
 def test_other_spaces_are_refused(cls: Any) -> None:
     with pytest.raises(EvaluationError, match="action space"):
-        cls(NoSettings(), env(gymnasium.spaces.Dict({"a": BOX})))
+        cls(NoSettings(), env(gymnasium.spaces.Tuple((BOX, BOX))))
+
+
+@pytest.mark.parametrize("cls", [ZeroPolicy, RandomPolicy])
+def test_a_team_gets_actions_by_agent(cls: Any) -> None:
+    policy = cls(NoSettings(), env(gymnasium.spaces.Dict({"arm": BOX, "base": gymnasium.spaces.Discrete(3)})))
+    policy.reset(np.arange(3), [1, 2, 3])
+    actions = policy.act(None)
+    assert {agent: batch.shape for agent, batch in actions.items()} == {"arm": (3, 2), "base": (3,)}
+    actions["arm"][:] = 7  # owned by the caller
+    assert not (policy.act(None)["arm"] == 7).any()
 
 
 def play(num_envs: int, row: int, steps: int, others: int = 0) -> Any:

@@ -1,0 +1,76 @@
+"""The HDF5 file that a simulator's own recorder writes, one a job, with the episodes that count."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
+from pytest_arena.records.schema import Episode
+from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
+
+
+class OwnDataset(Recorder):
+    """Has the simulator write ``dataset.hdf5`` into the job's folder, ``dataset-1.hdf5`` after a rebuild.
+
+    The file has a hidden name until it is closed: a file with its own name is whole.
+    """
+
+    watches_steps: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._env: SimEnv | None = None
+        self._context: RolloutContext | None = None
+        self._path: Path | None = None
+        self._episodes = 0
+        self._published: list[str] = []
+
+    def start(self, context: RolloutContext) -> None:
+        """Open the file of this environment; that of the one before is closed."""
+        self._publish()
+        self._env, self._context, self._episodes = context.env, context, 0
+        number = 0
+        while True:  # a resumed rollout leaves the earlier files alone
+            name = "dataset.hdf5" if number == 0 else f"dataset-{number}.hdf5"
+            self._path = context.directory / name
+            if not self._path.exists():
+                break
+            number += 1
+        context.env.open_dataset(self._draft)
+
+    def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
+        """The episodes that begin belong into the file."""
+        assert self._env is not None, "started"
+        self._env.keep_in_dataset(rows, True)
+
+    def on_end(self, row: int, episode: Episode) -> None:
+        """Name the episode's place in the file: the simulator has just written it."""
+        assert self._env is not None, "started"
+        assert self._context is not None, "started"
+        assert self._path is not None, "started"
+        self._env.keep_in_dataset(np.array([row], np.int64), False)
+        episode.trajectory = f"{self._context.relative(self._path)}#data/demo_{self._episodes}"
+        self._episodes += 1
+
+    def close(self) -> Recorded:
+        """Close the file and give it its name."""
+        self._publish()
+        return Recorded(hdf5_path=self._published[0] if self._published else None)
+
+    @property
+    def _draft(self) -> Path:
+        assert self._path is not None, "started"
+        return self._path.with_name(f".{self._path.name}")
+
+    def _publish(self) -> None:
+        if self._env is None or self._path is None or self._context is None:
+            return
+        self._env.close_dataset()
+        with contextlib.suppress(FileNotFoundError):  # the environment has no recorder
+            self._draft.rename(self._path)
+            self._published.append(self._context.relative(self._path))
+        self._env = None

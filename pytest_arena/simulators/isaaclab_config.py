@@ -1,0 +1,178 @@
+"""From a job to Isaac Lab's configuration object: find it, and set in it what the job says.
+
+Imports Isaac Lab, so it is used only once an app runs, or where none is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.jobs.model import Job
+from pytest_arena.simulators.devices import assigned_device
+
+SEEDS = 2**31
+"""Isaac Lab's random generators take seeds below this."""
+
+
+def load_configuration(
+    job: Job, packages: Iterable[str], entry_point: str | None
+) -> tuple[Any, str | None, Any]:
+    """Return (configuration, gymnasium id, environment class): one of the last two is None.
+
+    ``environment.id`` is a gymnasium id, with or without the module that registers it, or ``module:Class`` of
+    a configuration.
+    """
+    for package in packages:
+        _import(job, package, "environment.options.task_package")
+    text = job.environment.id
+    module, _, name = text.rpartition(":")
+    if module:
+        found = getattr(_import(job, module, "environment.id"), name, None)
+        if isinstance(found, type):
+            return found(), None, _environment_class(found, entry_point)
+    return _registered(job, name), name, None
+
+
+def _registered(job: Job, name: str) -> Any:
+    import gymnasium
+
+    if name not in gymnasium.registry:
+        _import_shipped_tasks()
+    if name not in gymnasium.registry:
+        raise EvaluationError(
+            f"environment.id: no environment {name!r} is registered"
+            f"{did_you_mean(name, gymnasium.registry)}; environment.options.task_package names the modules "
+            "that register environments"
+        )
+    entry = gymnasium.registry[name].kwargs.get("env_cfg_entry_point")
+    if entry is None:
+        raise EvaluationError(f"environment.id: {name!r} is registered without env_cfg_entry_point")
+    if isinstance(entry, str) and entry.startswith("isaaclab_tasks."):
+        # Tasks that ship with Isaac Lab have presets in their configuration, which its own parser resolves.
+        from isaaclab_tasks.utils import parse_env_cfg
+
+        return parse_env_cfg(name)
+    if isinstance(entry, str):
+        module, _, attribute = entry.partition(":")
+        entry = getattr(_import(job, module, "env_cfg_entry_point"), attribute)
+    return entry() if isinstance(entry, type) else entry
+
+
+def _import_shipped_tasks() -> None:
+    if importlib.util.find_spec("isaaclab_tasks") is not None:
+        importlib.import_module("isaaclab_tasks")
+
+
+def _import(job: Job, module: str, key: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise EvaluationError(f"{key}: cannot import {module!r}: {error}") from None
+
+
+def _environment_class(configuration: type, entry_point: str | None) -> Any:
+    if entry_point is not None:
+        module, _, name = entry_point.partition(":")
+        found = getattr(importlib.import_module(module), name, None)
+        if not isinstance(found, type):
+            raise EvaluationError(f"environment.options.entry_point: {entry_point!r} is not a class")
+        return found
+    from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
+
+    if issubclass(configuration, ManagerBasedRLEnvCfg):
+        return ManagerBasedRLEnv
+    raise EvaluationError(
+        f"environment.id: {configuration.__name__} is no configuration of a manager-based environment: name "
+        "the environment's class in environment.options.entry_point, as module:Class"
+    )
+
+
+def configure(configuration: Any, job: Job, overrides: Mapping[str, Any], *, final_observation: bool) -> None:
+    """Set in *configuration* what the job says; the user's own overrides come last."""
+    environment = job.environment
+    configuration.seed = environment.seed % SEEDS
+    configuration.scene.num_envs = environment.num_envs
+    configuration.sim.device = device_of(job)
+    if environment.max_episode_steps is not None:
+        step = configuration.sim.dt * configuration.decimation
+        configuration.episode_length_s = (environment.max_episode_steps - 0.5) * step  # it is rounded up
+    if final_observation and hasattr(configuration, "compute_final_obs"):
+        configuration.compute_final_obs = True
+    _set_cameras(configuration, job)
+    override(configuration, environment.variations, "environment.variations")
+    override(configuration, overrides, "environment.options.overrides")
+    redirect_dataset(configuration, wanted=job.record.trajectory)
+
+
+def device_of(job: Job) -> str:
+    """Return the job's device: its own, the worker's GPU, the first GPU, or the CPU."""
+    import torch
+
+    chosen = job.environment.device or assigned_device()
+    return chosen or ("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def _set_cameras(configuration: Any, job: Job) -> None:
+    for name, camera in job.environment.cameras.items():
+        found = getattr(configuration.scene, name, None)
+        for key in camera.model_fields_set if found is not None else ():
+            setattr(found, key, getattr(camera, key))
+    if job.environment.cameras and getattr(configuration, "num_rerenders_on_reset", None) == 0:
+        # Isaac Sim's renderer shows the old episode after a reset until it has rendered once more.
+        configuration.num_rerenders_on_reset = 1
+
+
+def override(target: Any, values: Mapping[str, Any], where: str) -> None:
+    """Set *values* in a configuration: nested or with dotted keys; a key that is not there is an error."""
+    for dotted, value in values.items():
+        *above, last = dotted.split(".")
+        holder = target
+        for part in above:
+            holder = _member(holder, part, f"{where}.{dotted}")
+        member = _member(holder, last, f"{where}.{dotted}")
+        if isinstance(value, Mapping) and not isinstance(member, Mapping) and member is not None:
+            override(member, value, f"{where}.{dotted}")
+        elif isinstance(holder, dict):
+            holder[last] = value
+        else:
+            setattr(
+                holder, last, tuple(value) if isinstance(member, tuple) and isinstance(value, list) else value
+            )
+
+
+def _member(holder: Any, name: str, where: str) -> Any:
+    known = list(holder) if isinstance(holder, Mapping) else [n for n in dir(holder) if not n.startswith("_")]
+    if name not in known:
+        raise EvaluationError(f"{where}: {type(holder).__name__} has no {name!r}{did_you_mean(name, known)}")
+    return holder[name] if isinstance(holder, Mapping) else getattr(holder, name)
+
+
+def redirect_dataset(configuration: Any, *, wanted: bool) -> None:
+    """Keep Isaac Lab's recorder from writing to the file that all processes of the machine share by default.
+
+    Its file is made when the environment is; the one that is *wanted* is opened when the rollout begins.
+    """
+    recorders = getattr(configuration, "recorders", None)
+    if recorders is None:
+        return
+    if wanted and type(recorders).__name__ == "RecorderManagerBaseCfg":  # it records nothing
+        from isaaclab.envs.mdp.recorders.recorders_cfg import ActionStateRecorderManagerCfg
+
+        recorders = configuration.recorders = ActionStateRecorderManagerCfg()
+    if not wanted:
+        recorders.dataset_export_mode = type(recorders.dataset_export_mode)(0)  # EXPORT_NONE
+    recorders.dataset_export_dir_path = tempfile.mkdtemp(prefix="pytest-arena-")
+
+
+def scratch_of(configuration: Any) -> Path | None:
+    """Return the folder that `redirect_dataset` made."""
+    recorders = getattr(configuration, "recorders", None)
+    path = getattr(recorders, "dataset_export_dir_path", None)
+    return Path(path) if path is not None and Path(path).name.startswith("pytest-arena-") else None

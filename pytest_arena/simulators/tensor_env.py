@@ -1,0 +1,332 @@
+"""Environments with Isaac Lab's interface: batches of tensors, termination terms, sensors in a scene.
+
+Isaac Lab, IsaacLab-Arena and mjlab share it. What it does to an evaluator, and what is done here about it:
+
+* reward, flags and images are written in place at every step: all that leaves is copied;
+* ``extras`` is one dict whose old keys stay: a key is believed only where this step has written it;
+* rows are reset inside `step`: success, terminal observation and terminal image are read before that.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_arena.errors import EvaluationError, RecordingError, did_you_mean
+from pytest_arena.jobs.model import Success
+from pytest_arena.simulators.arrays import copy_rows
+from pytest_arena.simulators.base import (
+    UNMEASURED,
+    Action,
+    BoolArray,
+    Capabilities,
+    EpisodeEnd,
+    Frames,
+    IndexArray,
+    Observation,
+    Reset,
+    SimEnv,
+    Step,
+    SuccessArray,
+)
+from pytest_arena.simulators.functions import import_function
+
+SUCCESS_TERM = "success"
+"""The termination term that says so, unless the job names another."""
+
+RawStep = tuple[Observation, Any, Any, Any, Mapping[str, Any]]
+"""(observation, reward (N,), terminated (N,), truncated (N,), extras), as tensors."""
+
+
+class TensorEnv(SimEnv):
+    """Adapts *env*, which resets rows that ended within the same step.
+
+    Rows share one stream of random numbers, so an episode's seed cannot be chosen: a reset of all rows
+    seeds the stream, with the first row's seed.
+    """
+
+    def __init__(
+        self, env: Any, success: Success | None = None, cameras: Sequence[str] | None = None
+    ) -> None:
+        """Adapt *env*; film with *cameras*, None: all that give colour images.
+
+        Raises:
+            EvaluationError: there is no such termination term, or no function to read success with.
+            RecordingError: there is no such camera.
+        """
+        import torch
+
+        self._torch = torch
+        self._env, self._base = env, env.unwrapped
+        base = self._base
+        self.num_envs, self.device = int(base.num_envs), str(base.device)
+        self.step_dt, self.max_episode_steps = float(base.step_dt), int(base.max_episode_length)
+        self.single_action_space = self._action_space()
+        self.single_observation_space = self._observation_space()
+        self._success = success or Success()
+        self._terms: tuple[str, ...] = tuple(
+            getattr(getattr(base, "termination_manager", None), "active_terms", ())
+        )
+        self._success_term = self._find_term()
+        function = self._success.callable
+        self._success_of = import_function(function) if function is not None else None
+        self.cameras = self._choose_cameras(cameras)
+        self.identity = {"environment": f"{type(base).__module__}:{type(base).__qualname__}"}
+        self.capabilities = self._capabilities()
+        self._stepping = self._filming = self._closed = False
+        self._seen_success: Any = None
+        self._seen_frames: dict[int, dict[str, Any]] = {}
+        self._all_valid = np.ones(self.num_envs, np.bool_)
+        self._watch_resets()
+
+    @property
+    def unwrapped(self) -> Any:
+        """The simulator's own environment."""
+        return self._env
+
+    # -- what a simulator of this family may do in its own way
+
+    def _action_space(self) -> Any:
+        return self._base.single_action_space
+
+    def _observation_space(self) -> Any:
+        return self._base.single_observation_space
+
+    def _capabilities(self) -> Capabilities:
+        return Capabilities(
+            autoreset="same_step",
+            terminal_observation=False,
+            terminal_frame=bool(self.cameras),
+            partial_reset=False,
+            episode_seeds=False,
+            deterministic=False,
+        )
+
+    def _reset_all(self, seed: int | None) -> Observation:
+        return self._env.reset(seed=seed)[0]
+
+    def _reset_rows(self, rows: Any) -> Observation:
+        raise NotImplementedError("this environment resets its rows by itself")
+
+    def _raw_step(self, actions: Action) -> RawStep:
+        result: RawStep = self._env.step(self._to_tensor(actions))
+        return result
+
+    def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
+        """Return what the rows that are *done* reached, in a batch of all rows; None if nobody knows."""
+        return None
+
+    def _image(self, camera: str) -> Any:
+        """Return the current images of all rows, (N, H, W, C)."""
+        return self._base.scene.sensors[camera].data.output["rgb"]
+
+    # -- the seam
+
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
+        """Reset all rows, or, where rows can be reset one by one, those named."""
+        if env_ids is None:
+            # Simulators of this family keep seeds in 32 bits with a sign.
+            observation = self._reset_all(None if seeds is None else int(seeds[0]) % 2**31)
+        else:
+            observation = self._reset_rows(self._torch.as_tensor(env_ids, device=self.device))
+        return Reset(copy_rows(observation), self._success_at_reset())
+
+    def step(self, actions: Action) -> Step:
+        """Step all rows; those that ended are in their next episode when this returns."""
+        self._seen_success, self._seen_frames = None, {}
+        self._forget_info()
+        self._stepping = True
+        try:
+            observation, reward, terminated, truncated, extras = self._raw_step(actions)
+        finally:
+            self._stepping = False
+        seen = self._read_success(extras)
+        columns = [reward, terminated, truncated] + ([] if seen is None else [seen])
+        host = self._to_host(*columns)  # one wait for the device
+        terminated, truncated = host[1] != 0, host[2] != 0
+        success = (
+            np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else (host[3] != 0).astype(np.int8)
+        )
+        observation, valid = copy_rows(observation), self._valid()
+        done = (terminated | truncated) & valid
+        ends: tuple[EpisodeEnd, ...] = ()
+        terminal, frames = None, None
+        if done.any():
+            ends = self._ends(done, terminated, success)
+            terminal = self._terminal(observation, extras, done)
+            frames = self._terminal_frames(ends)
+        return Step(
+            observation=observation,
+            reward=host[0].copy(),
+            terminated=terminated,
+            truncated=truncated,
+            valid=valid,
+            success=success,
+            ends=ends,
+            terminal_observation=terminal,
+            terminal_frames=frames,
+        )
+
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return the images of the rows asked for: gathered on the device, copied once a camera."""
+        self._filming = True
+        rows = self._torch.as_tensor(env_ids, device=self.device)
+        return {camera: self._gather(camera, rows).cpu().numpy() for camera in self.cameras}
+
+    def close(self) -> None:
+        """Close the environment."""
+        if not self._closed:
+            self._closed = True
+            vars(self._base).pop("_reset_idx", None)  # the watch holds on to both of us
+            self._env.close()
+
+    # -- rows that end
+
+    def _watch_resets(self) -> None:
+        """See the state of rows before the simulator resets them inside its step."""
+        original = self._base._reset_idx
+
+        def watched(env_ids: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._stepping:
+                self._before_reset(env_ids)
+            return original(env_ids, *args, **kwargs)
+
+        self._base._reset_idx = watched
+
+    def _before_reset(self, env_ids: Any) -> None:
+        if self._success_of is not None and self._seen_success is None:
+            self._seen_success = self._called_success()
+        if self._filming and self.capabilities.autoreset == "same_step":
+            rows = self._torch.as_tensor(env_ids, device=self.device).long()
+            images = {camera: self._gather(camera, rows) for camera in self.cameras}
+            for index, row in enumerate(rows.tolist()):
+                self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
+
+    def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
+        if any(end.env_idx not in self._seen_frames for end in ends):
+            return None
+        rows = [self._seen_frames[end.env_idx] for end in ends]
+        return {
+            camera: self._torch.stack([row[camera] for row in rows]).cpu().numpy() for camera in self.cameras
+        }
+
+    def _valid(self) -> BoolArray:
+        return self._all_valid.copy()
+
+    def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
+        fired = (
+            self._to_host(*map(self._base.termination_manager.get_term, self._terms)) if self._terms else []
+        )
+        return tuple(
+            EpisodeEnd(int(row), self._reason(int(row), fired, bool(terminated[row]), success[row] == 1))
+            for row in np.flatnonzero(done)
+        )
+
+    def _reason(self, row: int, fired: Sequence[Any], terminated: bool, success: bool) -> str:
+        names = [name for name, column in zip(self._terms, fired, strict=True) if column[row]]
+        if self._success_term in names:
+            return "success"
+        if names:
+            return names[0]
+        if self._terms:  # a visualizer can ask for a reset: then no term has fired
+            return "reset"
+        return ("success" if success else "terminated") if terminated else "time_out"
+
+    # -- success
+
+    def _find_term(self) -> str | None:
+        wanted = self._success.term
+        if wanted is None:
+            own = self._success.info_key or self._success.callable
+            return SUCCESS_TERM if own is None and SUCCESS_TERM in self._terms else None
+        if wanted not in self._terms:
+            has = f"it has {', '.join(self._terms)}" if self._terms else "it has no termination terms"
+            raise EvaluationError(
+                f"success.term: the environment has no termination term {wanted!r}"
+                f"{did_you_mean(wanted, self._terms)}; {has}"
+            )
+        return wanted
+
+    def _read_success(self, extras: Mapping[str, Any]) -> Any:
+        """Return (N,) success of the state that this step reached, as a tensor; None if unmeasured."""
+        if self._success_term is not None:
+            return self._base.termination_manager.get_term(self._success_term)
+        if self._success_of is not None:
+            return self._called_success() if self._seen_success is None else self._seen_success
+        if self._success.info_key is not None and self._success.info_key in extras:
+            return self._torch.as_tensor(extras[self._success.info_key], device=self.device) > 0.5
+        return None
+
+    def _called_success(self) -> Any:
+        assert self._success_of is not None
+        held = self._torch.as_tensor(self._success_of(self._base), device=self.device)
+        if tuple(held.shape) != (self.num_envs,):
+            raise EvaluationError(
+                f"success.callable: {self._success.callable!r} gave a value of shape {tuple(held.shape)}, "
+                f"expected ({self.num_envs},)"
+            )
+        return held.bool().clone()
+
+    def _forget_info(self) -> None:
+        """The key counts only where the step writes it: the dict is the same object for ever."""
+        extras = getattr(self._base, "extras", None)
+        if self._success.info_key is not None and isinstance(extras, dict):
+            extras.pop(self._success.info_key, None)
+
+    def _success_at_reset(self) -> SuccessArray:
+        """Return success of the state after a reset, where it can be asked without disturbing anything."""
+        held = None
+        if self._success_of is not None:
+            held = self._called_success()
+        elif self._success_term is not None:
+            term = self._base.termination_manager.get_term_cfg(self._success_term)
+            if inspect.isfunction(term.func):  # a class may count its calls
+                held = term.func(self._base, **(term.params or {}))
+        if held is None:
+            return np.full(self.num_envs, UNMEASURED, np.int8)
+        at_reset: SuccessArray = (self._to_host(held)[0] != 0).astype(np.int8)
+        return at_reset
+
+    # -- cameras
+
+    def _colour_cameras(self) -> tuple[str, ...]:
+        """Return the names of the sensors that give colour images."""
+        found = []
+        for name, sensor in getattr(self._base.scene, "sensors", {}).items():
+            types = getattr(getattr(sensor, "cfg", None), "data_types", ())
+            if {"rgb", "rgba"} & set(types or ()):
+                found.append(name)
+        return tuple(found)
+
+    def _choose_cameras(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
+        known = self._colour_cameras()
+        for camera in wanted or ():
+            if camera not in known:
+                has = f"it has {', '.join(known)}" if known else "it has none that gives colour images"
+                raise RecordingError(
+                    f"environment.cameras: the scene has no camera {camera!r}"
+                    f"{did_you_mean(camera, known)}; {has}"
+                )
+        return tuple(wanted) if wanted else known
+
+    def _gather(self, camera: str, rows: Any) -> Any:
+        """Return (K, H, W, 3) uint8 of the rows, on the device, in memory of their own."""
+        images = self._image(camera)
+        images = getattr(images, "torch", images)[rows][..., :3]  # Isaac Lab 3 wraps its arrays
+        if images.is_floating_point():
+            images = (images * 255.0).clamp(0.0, 255.0)
+        return images.to(self._torch.uint8).contiguous()
+
+    # -- tensors
+
+    def _to_tensor(self, actions: Action) -> Any:
+        tensor = self._torch.as_tensor(actions, device=self.device)
+        return tensor.float() if tensor.is_floating_point() else tensor
+
+    def _to_host(self, *columns: Any) -> Any:
+        """Return (len(columns), N) float64, in one copy."""
+        torch = self._torch
+        return torch.stack([column.to(torch.float64) for column in columns]).cpu().numpy()
