@@ -26,7 +26,7 @@ from pytest_arena.simulators.base import (
 )
 from pytest_arena.simulators.isaaclab_app import APP, installed, kit_possible
 from pytest_arena.simulators.isaaclab_dataset import Dataset
-from pytest_arena.simulators.tensor_env import TensorEnv, RawStep
+from pytest_arena.simulators.tensor_env import RawStep, TensorEnv
 
 
 class IsaacLabOptions(Model):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Dataset:
 
     def __init__(self, base: Any, scratch: Path | None) -> None:
         """Take over the recorder of *base*; *scratch* is the folder of the file that it made at its start."""
-        self._manager: Any = getattr(base, "recorder_manager", None)
+        self._manager = cast("Any", getattr(base, "recorder_manager", None))  # direct environments have none
         self._scratch = scratch
         self._configurations: list[Any] = [base.cfg.recorders, self._manager.cfg] if self.records else []
         self._rows = np.zeros(int(base.num_envs), np.bool_)
