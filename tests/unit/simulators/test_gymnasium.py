@@ -11,6 +11,7 @@ from pytest_arena.errors import JobFileError
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
 from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import SimEnvContract
+from tests.exact import ExactContract
 from tests.fakes import CountingVectorEnv, ScriptedEnv
 from tests.jobs import make_job
 
@@ -19,51 +20,11 @@ LENGTHS = [[3], [5], [4], [2]]
 SUCCESSES = [[True], [False], [False], [True]]
 
 
-class TestExactFakes(SimEnvContract):
-    steps = 20
-
+class TestExactFakes(ExactContract):
     @pytest.fixture(params=MODES, ids=lambda mode: mode.name)
     def env(self, request: Any) -> Any:
-        return GymnasiumEnv(CountingVectorEnv(LENGTHS, SUCCESSES, request.param), cameras=["render"])
-
-    def test_counts_are_exact(self, env: Any) -> None:
-        """Length, return, success, last observation and first observation of every episode."""
-        n = env.num_envs
-        length, total, episodes = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
-        fresh = dict.fromkeys(range(n), True)
-        seen = 0
-        observation = env.reset(None, [0] * n).observation
-        for _ in range(30):
-            before = observation
-            step = env.step(self.actions(env))
-            observation = step.observation
-            for row in range(n):
-                if step.valid[row]:
-                    if fresh[row]:
-                        assert before[row].tolist() == [row, episodes[row], 0]
-                    fresh[row] = False
-                    length[row] += 1
-                    total[row] += step.reward[row]
-            for end in step.ends:
-                row, expected = end.env_idx, LENGTHS[end.env_idx][0]
-                assert length[row] == expected
-                assert total[row] == expected * (expected + 1) / 2
-                assert step.success[row] == SUCCESSES[row][0]
-                assert end.reason == ("success" if SUCCESSES[row][0] else "time_out")
-                assert step.terminal_observation[row].tolist() == [row, episodes[row], expected]
-                length[row], total[row], fresh[row] = 0, 0, True
-                episodes[row] += 1
-                seen += 1
-                if env.capabilities.autoreset == "manual":
-                    observation = env.reset(np.array([row]), [0]).observation
-        assert seen > 15
-
-    def test_stale_infos_are_not_read(self, env: Any) -> None:
-        """The info dict keeps the final values of earlier steps; only the step's own count."""
-        for step in self.play(env, 20):
-            ended = {end.env_idx for end in step.ends}
-            assert all(step.success[row] <= 0 for row in range(4) if row not in ended)
-            assert (step.terminal_observation is None) == (not ended)
+        lengths, successes = [[n] for n in self.lengths], [[ok] for ok in self.successes]
+        return GymnasiumEnv(CountingVectorEnv(lengths, successes, request.param), cameras=["render"])
 
 
 class TestCartPole(SimEnvContract):

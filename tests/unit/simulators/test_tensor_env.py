@@ -1,0 +1,166 @@
+"""Isaac Lab's interface, on exact fakes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from pytest_arena.errors import EvaluationError, RecordingError
+from pytest_arena.jobs.model import Success
+from pytest_arena.simulators.isaaclab import IsaacLabEnv, MultiAgentEnv
+from tests.exact import ExactContract
+from tests.lab_fakes import LENGTHS, FakeLabEnv, FakeTeamEnv
+
+ROWS = np.arange(4)
+
+
+class TestManagerBased(ExactContract):
+    reasons: ClassVar = ("success", "fallen", "time_out", "success")
+
+    @pytest.fixture(params=[True, False], ids=["final-obs", "no-final-obs"])
+    def env(self, request: Any) -> Any:
+        return IsaacLabEnv(FakeLabEnv(final_obs=request.param))
+
+
+class TestDirect(ExactContract):
+    """No terms: a function that reads the state tells of success, before the state is gone."""
+
+    reasons: ClassVar = ("success", "terminated", "time_out", "success")
+
+    @pytest.fixture
+    def env(self) -> Any:
+        return IsaacLabEnv(FakeLabEnv(terms=()), Success(callable="tests.lab_fakes:held"))
+
+
+class TestTeam(ExactContract):
+    reasons: ClassVar = ("success", "terminated", "time_out", "success")
+    rewards: ClassVar = 2
+
+    @pytest.fixture
+    def env(self) -> Any:
+        return MultiAgentEnv(FakeTeamEnv(), Success(callable="tests.lab_fakes:held"))
+
+    def actions(self, env: Any) -> Any:
+        return {"arm": np.zeros((4, 2), np.float32), "base": np.zeros(4, np.int64)}
+
+
+def test_a_team_needs_actions_by_agent() -> None:
+    env = MultiAgentEnv(FakeTeamEnv())
+    env.reset(None, [0] * 4)
+    with pytest.raises(EvaluationError, match=r"expected actions by agent \(arm, base\)"):
+        env.step(np.zeros((4, 2)))
+
+
+def test_success_is_unmeasured_where_nobody_says() -> None:
+    env = IsaacLabEnv(FakeLabEnv(terms=()))
+    env.reset(None, [0] * 4)
+    steps = [env.step(np.zeros((4, 2))) for _ in range(4)]
+    assert all((step.success == -1).all() for step in steps)
+    assert [end.reason for step in steps for end in step.ends][:3] == [
+        "terminated",
+        "terminated",
+        "time_out",
+    ]
+
+
+def test_success_by_an_info_key_counts_in_its_own_step_only() -> None:
+    env = IsaacLabEnv(FakeLabEnv(), Success(info_key="solved"))
+    env.reset(None, [0] * 4)
+    by_step = [env.step(np.zeros((4, 2))).success.tolist() for _ in range(4)]
+    assert by_step == [[-1, -1, -1, -1], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]]
+
+
+def test_an_unknown_term_names_those_there_are() -> None:
+    with pytest.raises(EvaluationError, match=r"no termination term 'sucess' \(did you mean 'success'\?\)"):
+        IsaacLabEnv(FakeLabEnv(), Success(term="sucess"))
+    with pytest.raises(EvaluationError, match="it has no termination terms"):
+        IsaacLabEnv(FakeLabEnv(terms=()), Success(term="success"))
+
+
+def test_an_ended_row_without_a_term_is_no_success() -> None:
+    """A visualizer can ask for a reset: rows are marked as terminated, and no term has fired."""
+    fake = FakeLabEnv()
+    env = IsaacLabEnv(fake)
+    env.reset(None, [0] * 4)
+    original = fake.termination_manager.compute
+    fake.termination_manager.compute = lambda: fake.termination_manager._fired.fill_(False)  # type: ignore[method-assign]
+    step = next(step for step in (env.step(np.zeros((4, 2))) for _ in range(9)) if step.ends)
+    assert [(end.env_idx, end.reason) for end in step.ends] == [(3, "reset")]
+    assert step.success.tolist() == [0, 0, 0, 0]
+    fake.termination_manager.compute = original  # type: ignore[method-assign]
+
+
+def test_success_that_holds_at_reset_is_told() -> None:
+    fake = FakeLabEnv(lengths=(1, 5, 4, 2))
+    env = IsaacLabEnv(fake)
+    fake.lengths[0] = 0
+    assert env.reset(None, [0] * 4).success.tolist() == [1, 0, 0, 0]
+
+
+def test_a_reset_seeds_the_one_stream_of_the_simulator() -> None:
+    fake = FakeLabEnv()
+    IsaacLabEnv(fake).reset(None, [2**32 - 1, 5, 6, 7])
+    assert fake.seeds == [2**31 - 1]
+
+
+def test_curricula_begin_anew_with_each_rollout() -> None:
+    fake = FakeLabEnv()
+    env = IsaacLabEnv(fake)
+    for _ in range(2):
+        env.reset(None, [0] * 4)
+        assert fake.common_step_counter == 0
+        env.step(np.zeros((4, 2)))
+
+
+def test_images_in_floats_become_bytes() -> None:
+    env = IsaacLabEnv(FakeLabEnv(floats=True))
+    env.reset(None, [0] * 4)
+    for _ in range(2):
+        env.step(np.zeros((4, 2)))
+    images = env.frames(np.array([1, 2]))["wrist"]
+    assert images.dtype == np.uint8
+    assert images[:, 0, 0].tolist() == [[1, 0, 2], [2, 0, 2]]
+
+
+def test_cameras_are_found_or_named() -> None:
+    assert IsaacLabEnv(FakeLabEnv()).cameras == ("wrist",)
+    assert IsaacLabEnv(FakeLabEnv(), cameras=["wrist"]).cameras == ("wrist",)
+    assert IsaacLabEnv(FakeLabEnv(cameras=False)).cameras == ()
+    with pytest.raises(RecordingError, match=r"no camera 'wirst' \(did you mean 'wrist'\?\)"):
+        IsaacLabEnv(FakeLabEnv(), cameras=["wirst"])
+
+
+def test_nothing_is_rendered_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = IsaacLabEnv(FakeLabEnv())
+    monkeypatch.setattr(env, "_gather", lambda *args: pytest.fail("an image was made"))
+    env.reset(None, [0] * 4)
+    for _ in range(6):
+        assert env.step(np.zeros((4, 2))).terminal_frames is None
+
+
+def test_actions_reach_the_simulator_as_floats_on_its_device() -> None:
+    fake = FakeLabEnv()
+    seen = []
+    original = fake.step
+    fake.step = lambda action: (seen.append(action), original(action))[1]  # type: ignore[method-assign]
+    env = IsaacLabEnv(fake)
+    env.reset(None, [0] * 4)
+    env.step(np.zeros((4, 2), np.float64))
+    env.step(torch.zeros((4, 2), dtype=torch.float64))
+    assert [action.dtype for action in seen] == [torch.float32] * 2
+
+
+def test_closing_twice_closes_once_and_lets_go() -> None:
+    fake = FakeLabEnv()
+    env = IsaacLabEnv(fake)
+    env.close()
+    env.close()
+    assert fake.closed_times == 1
+    assert "_reset_idx" not in vars(fake)
+
+
+def test_the_horizon_is_the_simulators() -> None:
+    assert IsaacLabEnv(FakeLabEnv()).max_episode_steps == max(LENGTHS)
