@@ -15,7 +15,7 @@ from pytest_arena.simulators.registry import validate_simulation
 def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
     simulator = validate_simulation(job)
-    validate_policy(job, may_import=simulator.launch_key(job) is None, simulators_own=simulator.policy_names)
+    validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
     reported = simulator.metric_names(job)
     known = {metric.name for metric in (*standard_metrics(), *extra_metrics)} | (reported or set())
     for name, text in job.thresholds.items():

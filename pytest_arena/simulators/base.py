@@ -172,6 +172,9 @@ class Simulator(ABC):
     device_mask: ClassVar[bool] = True
     """Whether ``CUDA_VISIBLE_DEVICES`` pins it to a GPU. Else the mask is lifted before `launch`, and the
     GPU is named by index (`assigned_device`): a renderer may count devices that the mask does not hide."""
+    app_first: ClassVar[bool] = False
+    """Whether modules that a job names, a policy's above all, may need the app: then none of them is imported
+    before `launch`."""
     policy_names: ClassVar[frozenset[str]] = frozenset()
     """Policies that the simulator's own registry has."""
 

@@ -172,6 +172,7 @@ class IsaacLabSimulator(Simulator):
     name = "isaaclab"
     Options = IsaacLabOptions
     device_mask: ClassVar[bool] = not kit_possible()
+    app_first: ClassVar[bool] = True
 
     def environment_key(self, job: Job) -> Hashable:
         """The seed counts: what is drawn when an environment is made depends on it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ class IsaacLabArenaSimulator(Simulator):
 
     name = "isaaclab_arena"
     Options = IsaacLabArenaOptions
+    app_first: ClassVar[bool] = True
     policy_names = frozenset(
         {
             "cosmos",

@@ -130,8 +130,12 @@ def _set_cameras(configuration: Any, job: Job) -> None:
 
 
 def override(target: Any, values: Mapping[str, Any], where: str) -> None:
-    """Set *values* in a configuration: nested or with dotted keys; a key that is not there is an error."""
+    """Set *values* in a configuration: nested or with dotted keys; a key that is not there is an error.
+
+    The text ``null`` stands for None: in a job file a bare null takes a key away.
+    """
     for dotted, value in values.items():
+        value = None if value == "null" else value
         *above, last = dotted.split(".")
         holder = target
         for part in above:
