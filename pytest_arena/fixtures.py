@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_arena.errors import ArenaError
+
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
     from pytest_arena.policies.base import Policy
     from pytest_arena.recorders.base import Recorder
     from pytest_arena.result import Result
     from pytest_arena.simulators.base import SimEnv
+
+
+def _a_users_mistake(raised: pytest.ExceptionInfo[BaseException]) -> bool:
+    return raised.errisinstance(ArenaError)
 
 
 @pytest.fixture
@@ -63,6 +69,7 @@ def arena_env(
     arena_dir: Path,
 ) -> SimEnv:
     """The job's environment, from a pool of one: jobs that can share an environment do."""
+    __tracebackhide__ = _a_users_mistake
     from pytest_arena.items import environment
 
     return environment(request.node, arena_job, arena_env_options)

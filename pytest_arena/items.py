@@ -166,6 +166,7 @@ def with_options(job: Job, options: Mapping[str, Any]) -> Job:
 
 def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimEnv:
     """Return the job's environment; one that has nothing to run is not built until it is used."""
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
     if attempt.complete:
         return cast("SimEnv", Unbuilt(lambda: pool.get(changed)))

@@ -122,7 +122,7 @@ class FakeLabEnv(gymnasium.Env[Any, Any]):
         self._terminated[:] = (self.t == self.lengths) & ~self._truncated
         done = self._terminated | self._truncated
         if done.any():
-            if self.cfg.compute_final_obs:
+            if getattr(self.cfg, "compute_final_obs", False):
                 self.extras["final_obs"] = self._observe()
             self.extras["solved"] = self.holds("success").float()
             self._reset_idx(done.nonzero(as_tuple=False).squeeze(-1))

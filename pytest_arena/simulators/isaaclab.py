@@ -194,7 +194,7 @@ class IsaacLabSimulator(Simulator):
         """Cameras, device and whatever else is fixed when Kit starts; None where no app is needed."""
         if not kit_possible():
             return None
-        return (self.name, json.dumps(self._launch_arguments(job), sort_keys=True))
+        return tuple(sorted((name, str(value)) for name, value in self._launch_arguments(job).items()))
 
     def launch(self, job: Job) -> None:
         """Start Isaac Lab 2's app. Isaac Lab 3 starts what a configuration needs when it is made."""

@@ -109,7 +109,7 @@ class App:
         else:
             self._contexts.append(context)  # closing it would end what physics needs
 
-    def end(self, status: int, seconds: float = CLOSE_SECONDS) -> None:
+    def end(self, status: int) -> None:
         """Close the app and end the process with *status*; returns only where no app runs.
 
         Closing Kit may end the process at once, with status 0, or hang. It is tried under a deadline, and
@@ -118,7 +118,7 @@ class App:
         close, self._close = self._close, None
         if close is None:
             return
-        with _ending(status, seconds):
+        with _ending(status, CLOSE_SECONDS):
             try:
                 close(status)
             except BaseException as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.devices import lift_device_mask
@@ -26,6 +27,7 @@ class EnvironmentPool:
             EvaluationError: the job needs an app that differs from the one this process has started.
             MissingDependencyError: the simulator is not installed.
         """
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         simulator = find_simulator(job)
         self._launch(simulator, job)
         job = simulator.rebuilt(job, rebuild)
@@ -54,6 +56,7 @@ class EnvironmentPool:
             simulator.shutdown(exit_code)
 
     def _launch(self, simulator: Simulator, job: Job) -> None:
+        __tracebackhide__ = True  # what it raises says all
         key = simulator.launch_key(job)
         if self._launched is None or (self._launched[0] is not simulator and key is None):
             if not simulator.device_mask:
@@ -63,7 +66,14 @@ class EnvironmentPool:
                 self._launched = (simulator, key)
         elif key is not None and self._launched != (simulator, key):
             raise EvaluationError(
-                f"job {job.name!r} needs {job.simulator} started with {key!r}, but this process has "
-                f"started {self._launched[0].name} with {self._launched[1]!r}, and an app can be started "
-                "only once a process: run such jobs with -n, each in a worker of its own"
+                f"job {job.name!r} needs {job.simulator} started with {_words(key)}, but this process has "
+                f"started {self._launched[0].name} with {_words(self._launched[1])}, and an app can be "
+                "started only once a process: run such jobs with -n, each in a worker of its own"
             )
+
+
+def _words(key: Hashable) -> str:
+    """Return a launch key as people read it: arguments by name, else as it is."""
+    if isinstance(key, tuple) and all(isinstance(part, tuple) and len(part) == 2 for part in key):
+        return ", ".join(f"{name}={value}" for name, value in key)
+    return repr(key)

@@ -65,9 +65,9 @@ class TeamCfg(DirectMARLEnvCfg):
     sim: SimulationCfg = CartEnvCfg().sim
     decimation = 4
     episode_length_s = 1.0
-    possible_agents = ["left", "right"]
-    action_spaces = {"left": 1, "right": 1}
-    observation_spaces = {"left": 2, "right": 2}
+    possible_agents: list[str] = ["left", "right"]  # noqa: RUF012
+    action_spaces: dict[str, int] = {"left": 1, "right": 1}  # noqa: RUF012
+    observation_spaces: dict[str, int] = {"left": 2, "right": 2}  # noqa: RUF012
     state_space = 0
 
 

@@ -1,0 +1,157 @@
+"""Isaac Lab on Kit, by a stand-in that does to its process what Kit does: what must survive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import ROOT, Suite
+
+KIT = ROOT / "tests" / "stand_ins" / "kit"
+JOBS: dict[str, Any] = {
+    # Rows 0 and 3 succeed, 1 falls, 2 runs out of time: a rate of one half.
+    "good": {"thresholds": {"success_rate": ">= 0.5"}},
+    "bad": {"thresholds": {"success_rate": ">= 0.9"}},
+}
+DEFAULTS: dict[str, Any] = {
+    "simulator": "isaaclab",
+    "environment": {"id": "Isaac-Count-v0", "num_envs": 4, "device": "cpu", "cameras": {"wrist": {}}},
+    "rollout": {"episodes": 8},
+}
+
+
+@pytest.fixture
+def kit(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(KIT), str(ROOT)]))
+    suite.test()
+    return suite
+
+
+def reports_are_whole(kit: Suite) -> None:
+    tests = {test["nodeid"].partition("[")[2][:-1]: test for test in kit.report()["tests"]}
+    assert tests["good"]["outcome"] == "passed"
+    assert tests["bad"]["outcome"] == "failed"
+    for name, test in tests.items():
+        assert test["metadata"]["arena"]["metrics"]["success_rate"] == 0.5, name
+    assert set(json.loads((kit.run_dir / "metrics.json").read_text())) == {"good", "bad"}
+    suites = ElementTree.parse(kit.path / "junit.xml").getroot()
+    assert suites.find("testsuite").attrib["failures"] == "1"
+
+
+@pytest.mark.parametrize("words", ["", "exit-code", "late-zero"])
+def test_a_failing_job_exits_1_with_all_reports_though_closing_ends_the_process(
+    kit: Suite, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("KIT_STAND_IN", words)
+    kit.jobs(JOBS, **DEFAULTS)
+    result = kit.run("--junitxml", "junit.xml", "-m", "not slow", "-p", "no:hypothesispytest")
+    assert result.ret == 1
+    reports_are_whole(kit)
+    result.stdout.fnmatch_lines(["*good *8/8*50.0%*pass*", "*bad *8/8*50.0%*fail*", "*1 failed, 1 passed*"])
+
+
+def test_the_same_with_workers(kit: Suite) -> None:
+    kit.jobs(JOBS, **DEFAULTS)
+    result = kit.run("-n", "2", "--junitxml", "junit.xml", "-p", "no:hypothesispytest")
+    assert result.ret == 1
+    reports_are_whole(kit)
+    result.stdout.fnmatch_lines(["*1 failed, 1 passed*"])
+
+
+def test_a_passing_run_exits_0(kit: Suite) -> None:
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    assert kit.run("-p", "no:hypothesispytest").ret == 0
+
+
+def test_a_close_that_hangs_is_ended(kit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_STAND_IN", "hang")
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    (kit.path / "conftest.py").write_text(
+        "from pytest_arena.simulators import isaaclab_app\nisaaclab_app.CLOSE_SECONDS = 0.5\n"
+    )
+    result = kit.run("-p", "no:hypothesispytest")
+    assert result.ret == 0
+    result.stderr.fnmatch_lines(["*the app did not close in 0.5 s and was left*"])
+    assert kit.report()["exitcode"] == 0
+
+
+def test_what_pytest_needs_survives_the_launch(kit: Suite) -> None:
+    """Arguments, streams, captured output and signal handlers."""
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    kit.test(
+        """
+        import os, signal, sys
+        import pytest
+
+        before = {}
+
+        @pytest.fixture(autouse=True)
+        def remember():
+            before.update(argv=list(sys.argv), stdout=sys.stdout, term=signal.getsignal(signal.SIGTERM),
+                          int=signal.getsignal(signal.SIGINT))
+
+        @pytest.mark.arena("jobs.yaml")
+        def test_it(arena_rollout, capsys):
+            assert "kit_stand_in" in sys.modules
+            assert sys.argv == before["argv"] and len(sys.argv) > 1
+            assert signal.getsignal(signal.SIGTERM) is before["term"]
+            assert signal.getsignal(signal.SIGINT) is before["int"]
+            print("a captured line")
+            assert capsys.readouterr().out == "a captured line\\n"
+            arena_rollout().assert_thresholds()
+        """
+    )
+    result = kit.run("-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+
+
+def test_another_way_to_start_the_app_is_refused_with_advice(kit: Suite) -> None:
+    jobs = {
+        "with": {"thresholds": {"success_rate": ">= 0.5"}},
+        "without": {
+            "environment": {"cameras": None, "options": {"overrides": {"scene.wrist": "null"}}},
+            "thresholds": {"success_rate": ">= 0.5"},
+        },
+    }
+    kit.jobs(jobs, **DEFAULTS)
+    result = kit.run("-p", "no:hypothesispytest")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*'without' needs isaaclab started with *enable_cameras=False*",
+            "*an app can be started only once a process: run such jobs with -n*",
+            "*1 passed, 1 error*",
+        ]
+    )
+    workers = kit.run("-n", "2", "-p", "no:hypothesispytest")
+    assert workers.ret == 0
+    workers.assert_outcomes(passed=2)
+
+
+def test_nothing_of_isaac_is_imported_to_collect(kit: Suite) -> None:
+    kit.jobs(JOBS, **DEFAULTS)
+    kit.pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_collection_finish(session):
+            names = {name.split(".")[0] for name in sys.modules}
+            assert not names & {"isaaclab", "isaaclab_tasks", "isaacsim", "kit_stand_in", "torch"}
+            print("CLEAN")
+        """
+    )
+    result = kit.run("--co", "-q", "-s", "-p", "no:hypothesispytest")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*test_it[[]good]", "CLEAN"])
+
+
+def test_a_camera_without_a_word_in_the_job_is_an_error_of_that_job(kit: Suite) -> None:
+    kit.jobs({"good": {**JOBS["good"], "environment": {"cameras": None}}}, **DEFAULTS)
+    result = kit.run("-p", "no:hypothesispytest")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*enable_cameras*"])

@@ -1,0 +1,1 @@
+"""Stand-in. Isaac Lab 2.3 imports Isaac Sim here."""

@@ -1,0 +1,49 @@
+"""Stand-in for environments: importable once Kit runs; one at a time; cameras as the app was started."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import kit_stand_in
+
+from tests.lab_fakes import FakeLabEnv
+
+kit_stand_in.require_running()
+
+
+class ManagerBasedRLEnvCfg:
+    """The part of a configuration that a job can set."""
+
+    def __init__(self) -> None:
+        self.seed: int | None = None
+        self.scene = SimpleNamespace(num_envs=1, wrist=SimpleNamespace(width=6, height=4))
+        self.sim = SimpleNamespace(device="cuda:0", dt=0.01)
+        self.decimation, self.episode_length_s = 2, 0.1
+        self.recorders = None
+        self.num_rerenders_on_reset = 0
+
+
+class ManagerBasedRLEnv(FakeLabEnv):
+    """The exact fake; its rows succeed, fail or time out as their index says."""
+
+    open: ClassVar[list[Any]] = []
+
+    def __init__(self, cfg: ManagerBasedRLEnvCfg, **kwargs: Any) -> None:
+        if self.open:
+            raise RuntimeError("Simulation context already exists. Cannot create a new one.")
+        cameras = cfg.scene.wrist is not None
+        if cameras and not kit_stand_in.STARTED["enable_cameras"]:
+            raise RuntimeError("A camera was spawned without the --enable_cameras flag.")
+        n = cfg.scene.num_envs
+        outcomes = [("success", "fallen", "time_out", "success")[row % 4] for row in range(n)]
+        super().__init__(
+            [(3, 5, 4, 2)[row % 4] for row in range(n)], outcomes, final_obs=False, cameras=cameras
+        )
+        self.cfg = cfg
+        self.open.append(self)
+
+    def close(self) -> None:
+        """Close it, once."""
+        super().close()
+        self.open.remove(self)
