@@ -2,8 +2,8 @@
 
     python benchmarks/isaaclab.py [--device cuda:0] [--envs 4 64] [--repeats 7]
 
-Isaac Lab 3.0 without Isaac Sim, the cart of ``evals/cart.py``; docs/isaaclab.md has the installation. The
-bare loop acts, steps and sums rewards; with a camera it also brings each row's image to the host at each step, as
+Isaac Lab 3.0 without Isaac Sim, on the cart of ``evals/cart.py`` (docs/isaaclab.md: installation). The bare
+loop acts, steps and sums rewards; with a camera it also brings each row's image to the host at each step, as
 whoever films must. The evaluation keeps its records on disk and, with a camera, films every episode.
 Contestants run by turns over one environment object; ratios are of the fastest runs.
 """
