@@ -143,12 +143,13 @@ def override(target: Any, values: Mapping[str, Any], where: str) -> None:
         member = _member(holder, last, f"{where}.{dotted}")
         if isinstance(value, Mapping) and not isinstance(member, Mapping) and member is not None:
             override(member, value, f"{where}.{dotted}")
-        elif isinstance(holder, dict):
+            continue
+        if isinstance(member, tuple) and isinstance(value, list):  # neither YAML nor JSON has tuples
+            value = tuple(value)
+        if isinstance(holder, dict):
             holder[last] = value
         else:
-            setattr(
-                holder, last, tuple(value) if isinstance(member, tuple) and isinstance(value, list) else value
-            )
+            setattr(holder, last, value)
 
 
 def _member(holder: Any, name: str, where: str) -> Any:

@@ -1,0 +1,197 @@
+"""What of the Isaac Lab simulator needs no Isaac Lab."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_arena.errors import EvaluationError, MissingDependencyError
+from pytest_arena.simulators import isaaclab_app
+from pytest_arena.simulators.isaaclab import IsaacLabSimulator, launch_arguments
+from pytest_arena.simulators.isaaclab_app import App, kit_possible, undisturbed
+from pytest_arena.simulators.isaaclab_config import override, redirect_dataset, scratch_of
+from tests.jobs import make_job
+
+
+def job(record: Any = None, launch: Any = None, **environment: Any) -> Any:
+    options = {"launch": launch} if launch else {}
+    return make_job(
+        simulator="isaaclab",
+        environment={"id": "Isaac-Cartpole", "options": options, **environment},
+        record=record or {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "cameras"),
+    [
+        ({}, False),
+        ({"cameras": {"wrist": {}}}, True),
+        ({"record": {"cameras": ["wrist"]}}, True),
+        ({"record": {"video": "on"}}, True),
+        ({"record": {"video": "off"}}, False),
+        ({"launch": {"enable_cameras": True}}, True),
+    ],
+)
+def test_cameras_are_on_where_the_job_wants_any(changes: Any, cameras: bool) -> None:
+    given = changes.get("launch", {})
+    assert launch_arguments(job(**changes), given) == {"headless": True, "enable_cameras": cameras}
+
+
+def test_the_device_is_one_of_the_launch_arguments() -> None:
+    assert launch_arguments(job(device="cuda:1"), {"headless": False}) == {
+        "headless": False,
+        "enable_cameras": False,
+        "device": "cuda:1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("versions", "possible"),
+    [
+        ({}, False),
+        ({"isaaclab": "2.3.2"}, True),
+        ({"isaaclab": "3.0.0"}, False),
+        ({"isaaclab": "3.0.0", "isaacsim": "6.2.0"}, True),
+    ],
+)
+def test_an_app_groups_jobs_only_where_one_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], possible: bool
+) -> None:
+    monkeypatch.setattr(isaaclab_app, "installed", versions.get)
+    assert kit_possible() is possible
+    monkeypatch.setattr("pytest_arena.simulators.isaaclab.kit_possible", lambda: possible)
+    one, other = job(), job(cameras={"wrist": {}})
+    keys = {IsaacLabSimulator().launch_key(j) for j in (one, other)}
+    assert len(keys) == (2 if possible else 1)
+    assert (keys == {None}) is not possible
+
+
+def test_environments_are_shared_by_jobs_of_one_seed_only() -> None:
+    simulator = IsaacLabSimulator()
+    keys = [
+        simulator.environment_key(j) for j in (job(), job(), job(seed=1), job(record={"trajectory": True}))
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_a_rebuild_has_a_seed_of_its_own() -> None:
+    simulator, whole = IsaacLabSimulator(), job(seed=5)
+    assert [simulator.rebuilt(whole, k).environment.seed for k in range(3)] == [5, 6, 7]
+    assert whole.environment.seed == 5
+
+
+def test_a_missing_isaac_lab_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_arena.simulators.isaaclab.installed", lambda package: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'pytest-arena\[isaaclab\]'"):
+        IsaacLabSimulator().launch(job())
+
+
+# -- configurations
+
+
+def configuration() -> Any:
+    term = SimpleNamespace(params={"range": (0.0, 1.0), "names": ["a"]}, mode="reset")
+    return SimpleNamespace(sim=SimpleNamespace(dt=0.01), events=SimpleNamespace(start=term), decimation=2)
+
+
+def test_overrides_are_nested_or_dotted() -> None:
+    found = configuration()
+    override(
+        found, {"sim": {"dt": 0.02}, "events.start.params.range": [0.1, 0.2], "decimation": 4}, "overrides"
+    )
+    assert (found.sim.dt, found.decimation) == (0.02, 4)
+    assert found.events.start.params == {"range": (0.1, 0.2), "names": ["a"]}
+    override(found, {"events": {"start": {"mode": "startup", "params": {"names": ["b"]}}}}, "overrides")
+    assert found.events.start.mode == "startup"
+    assert found.events.start.params == {"names": ["b"]}  # a mapping in a mapping is a value
+
+
+def test_the_word_null_takes_a_part_away() -> None:
+    found = configuration()
+    override(found, {"events.start": "null"}, "overrides")
+    assert found.events.start is None
+
+
+@pytest.mark.parametrize("key", ["sim.dtt", "events.strat.mode", "events.start.params.rnge"])
+def test_an_unknown_key_names_its_neighbour(key: str) -> None:
+    with pytest.raises(EvaluationError, match=r"^overrides\.\S+: \w+ has no '\w+' \(did you mean '\w+'\?\)"):
+        override(configuration(), {key: 1}, "overrides")
+
+
+def test_the_shared_file_of_all_processes_is_never_written() -> None:
+    class Mode(int):
+        pass
+
+    recorders = SimpleNamespace(dataset_export_dir_path="/tmp/isaaclab/logs", dataset_export_mode=Mode(1))
+    found = SimpleNamespace(recorders=recorders)
+    redirect_dataset(found, wanted=False)
+    assert recorders.dataset_export_mode == 0
+    first = scratch_of(found)
+    redirect_dataset(found, wanted=True)
+    assert first is not None
+    assert first != scratch_of(found)
+    assert scratch_of(SimpleNamespace(recorders=None)) is None
+    for folder in (first, scratch_of(found)):
+        folder.rmdir()
+
+
+# -- the app
+
+
+def test_a_launch_leaves_the_process_as_it_was() -> None:
+    argv, stdout, handler = sys.argv, sys.stdout, signal.getsignal(signal.SIGTERM)
+    was_enabled = faulthandler.is_enabled()
+    with undisturbed():
+        assert sys.argv == argv[:1]
+        sys.argv, sys.stdout = ["kit"], sys.__stdout__
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    assert sys.argv is argv
+    assert sys.stdout is stdout
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert faulthandler.is_enabled() is was_enabled
+
+
+def test_a_launch_that_fails_does_too() -> None:
+    argv = sys.argv
+
+    def launch() -> None:
+        with undisturbed():
+            sys.argv = []
+            raise RuntimeError("no GPU")
+
+    with pytest.raises(RuntimeError, match="no GPU"):
+        launch()
+    assert sys.argv is argv
+
+
+def test_without_an_app_nothing_is_ended() -> None:
+    app = App()
+    app.end(1)
+    assert not app.running
+
+
+def test_a_second_app_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class AppLauncher:
+        def __init__(self, arguments: Any) -> None:
+            arguments["written"] = "by the launcher"
+            started.append(arguments)
+            self.app = SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "isaaclab.app", SimpleNamespace(AppLauncher=AppLauncher))
+    monkeypatch.setitem(sys.modules, "isaaclab", SimpleNamespace())
+    app, arguments = App(), {"headless": True}
+    app.start_launcher(arguments)
+    app.start_launcher(arguments)
+    assert len(started) == 1
+    assert arguments == {"headless": True}
+    with pytest.raises(EvaluationError, match="run such jobs with -n"):
+        app.start_launcher({"headless": False})
