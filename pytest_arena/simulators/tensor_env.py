@@ -125,6 +125,10 @@ class TensorEnv(SimEnv):
 
     # -- the seam
 
+    def begin(self, episodes: int | None) -> None:
+        """Nobody films yet: images of rows that end are kept only for who asks for images."""
+        self._filming = False
+
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset all rows, or, where rows can be reset one by one, those named."""
         if env_ids is None:
