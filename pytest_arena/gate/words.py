@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
@@ -12,7 +13,7 @@ from pytest_arena.records.schema import GateRecord, RateTest, Verdict
 
 PROBABLE = 0.9
 """A larger budget is proposed if it decides with this probability at the measured rate."""
-LARGEST = 20_000
+LARGEST = 10_000
 """Budgets beyond this are not proposed."""
 
 
@@ -83,7 +84,7 @@ def larger_budget(plan: Plan, look_every: int, rate: float) -> tuple[int, float]
     """
     budget = plan.looks[-1]
     while budget < LARGEST:
-        budget = min(2 * budget, LARGEST)
+        budget = min(math.ceil(1.5 * budget / look_every) * look_every, LARGEST)
         found = replace(plan, looks=looks_of(budget, look_every)).characteristics(rate)
         if 1.0 - found.inconclusive >= PROBABLE:
             return budget, 1.0 - found.inconclusive

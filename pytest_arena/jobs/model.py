@@ -243,13 +243,16 @@ class Job(Model):
         rollout = data.get("rollout", {})
         if not isinstance(rollout, dict) or rollout.get("steps") is not None:
             return data
-        if "episodes_max" in gate:
-            return {**data, "rollout": {**rollout, "episodes": gate["episodes_max"]}}
-        return {**data, "gate": {**gate, "episodes_max": rollout.get("episodes")}}
+        budget = gate.get("episodes_max")
+        if budget is None:
+            return {**data, "gate": {**gate, "episodes_max": rollout.get("episodes")}}
+        if type(budget) is int and budget > 0:  # else it is refused, and once is enough
+            return {**data, "rollout": {**rollout, "episodes": budget}}
+        return data
 
     @model_validator(mode="after")
     def _gate_counts_episodes(self) -> Job:
-        if self.gate is not None and self.rollout.episodes != self.gate.episodes_max:
+        if self.gate is not None and self.rollout.steps is not None:
             raise ValueError("expected a gate to stand beside episodes, got rollout.steps")
         return self
 
