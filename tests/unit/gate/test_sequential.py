@@ -138,6 +138,19 @@ def test_a_single_look_is_the_exact_binomial_test() -> None:
     assert binom.cdf(boundary.fail_at[0], 100, 0.8) <= 0.05 < binom.cdf(boundary.fail_at[0] + 1, 100, 0.8)
 
 
+def test_episodes_saved_against_the_fixed_size_test() -> None:
+    """Telling 0.9 from 0.8 with 5 % errors takes 135 episodes at once; a rate of 0.95 is seen in a third."""
+    fixed = [
+        n
+        for n in range(120, 140)
+        if characteristics(spending_boundary(0.8, 0.05, 0.05, (n,)), 0.9).passing >= 0.95
+    ]
+    assert fixed[0] == 135
+    boundary = spending_boundary(0.8, 0.05, 0.05, looks_of(170, 10))
+    assert characteristics(boundary, 0.9).passing >= 0.95
+    assert characteristics(boundary, 0.95).mean_episodes <= 0.5 * 135
+
+
 def test_an_e_process_can_be_extended() -> None:
     """A larger budget changes nothing of what was fixed before."""
     short, long = (e_process_boundary(0.8, 0.05, 0.05, looks_of(n, 10)) for n in (100, 400))
