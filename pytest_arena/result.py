@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from pytest_arena.gate.words import told
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, Verdict
 
 
@@ -30,23 +33,46 @@ class Result:
         return self.record.verdict
 
     def assert_thresholds(self) -> None:
-        """Raise AssertionError with everything worth knowing unless every threshold of the job holds."""
+        """Raise AssertionError with everything worth knowing unless every threshold of the job holds.
+
+        Where nothing failed and a gate is inconclusive, the job's ``gate.inconclusive`` says what that means:
+        ``fail`` does the same, ``xfail`` is pytest's xfail, ``pass`` returns.
+        """
         __tracebackhide__ = True
         self.asserted = True
-        if any(not threshold.passed for threshold in self.record.thresholds):
+        if all(threshold.passed for threshold in self.record.thresholds):
+            return
+        choice = "fail"
+        if self.verdict is Verdict.INCONCLUSIVE and self.record.gate is not None:
+            choice = self.record.gate.inconclusive
+        if choice == "xfail":
+            pytest.xfail("\n".join(self._undecided()))
+        if choice == "fail":
             raise AssertionError("\n".join(self._explain()))
 
     def _explain(self) -> Iterator[str]:
         record = self.record
-        failed = sum(not threshold.passed for threshold in record.thresholds)
+        missed = [threshold for threshold in record.thresholds if not threshold.passed]
+        kinds = "inconclusive" if self.verdict is Verdict.INCONCLUSIVE else "failed"
+        if kinds == "failed" and any(t.verdict is Verdict.INCONCLUSIVE for t in missed):
+            kinds = "failed or inconclusive"
         yield (
-            f"job {record.job!r}: {failed} of {len(record.thresholds)} thresholds failed over "
+            f"job {record.job!r}: {len(missed)} of {len(record.thresholds)} thresholds {kinds} over "
             f"{record.episodes['measured']} episodes"
         )
+        tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
             yield f"  {describe(threshold)}"
+            if record.gate is not None and threshold.metric in tests:
+                yield f"    {told(record.gate, tests[threshold.metric])}"
         yield from self._explain_episodes()
         yield f"  record: {self.run_dir / str(record.record_path)}"
+
+    def _undecided(self) -> Iterator[str]:
+        gate = self.record.gate
+        for test in gate.tests if gate is not None else ():
+            if gate is not None and test.verdict is Verdict.INCONCLUSIVE:
+                yield told(gate, test)
 
     def _explain_episodes(self, at_most: int = 8) -> Iterator[str]:
         missed = [e for e in self.episodes if e.outcome != Outcome.SUCCESS]
@@ -71,11 +97,12 @@ def describe(threshold: ThresholdResult) -> str:
     """Return one line: mark, metric, value, interval, threshold, and whether the interval is wide."""
     if threshold.value is None:
         return f"✗ {threshold.metric}: not measured ({threshold.reason}), expected {threshold.expression}"
-    mark = "✓" if threshold.passed else "✗"
+    mark = "✓" if threshold.passed else "?" if threshold.verdict is Verdict.INCONCLUSIVE else "✗"
     line = f"{mark} {threshold.metric} = {threshold.value:.4g}"
     if threshold.interval is not None:
         low, high = threshold.interval
-        line += f" (95% interval {low:.3f} to {high:.3f})"
+        kind = "95% interval" if threshold.verdict is None else "interval"
+        line += f" ({kind} {low:.3f} to {high:.3f})"
     line += f", expected {threshold.expression}"
     if threshold.undecided:
         line += "; the interval contains the bound: more episodes could tell otherwise"

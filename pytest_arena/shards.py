@@ -108,14 +108,17 @@ class ShardWatch:
             fail_record(record, EvaluationError(f"{len(parts)} of {job.count} shards ran"))
             write_json(self._directory.path / str(record.record_path), record.to_json())
         message: str | None = record.error["message"] if record.error else None
+        excuse: str | None = None
         if message is None:
             try:
                 Result(record, episodes, self._directory.path).assert_thresholds()
             except AssertionError as error:
                 message = str(error)
+            except pytest.xfail.Exception as error:
+                excuse = str(error)
         place = (location[0], location[1], job.nodeid.rpartition("::")[2])
         extra = {"metadata": to_plain({"arena": arena_metadata(record)})}
-        self._report(job.nodeid, place, message, scalars(record), extra)
+        self._report(job.nodeid, place, message, excuse, scalars(record), extra)
         self._remember(job, failed=message is not None)
 
     def _remember(self, job: ShardedJob, *, failed: bool) -> None:
@@ -131,10 +134,14 @@ class ShardWatch:
         nodeid: str,
         location: tuple[str, int | None, str],
         message: str | None,
+        excuse: str | None,
         properties: list[tuple[str, object]],
         extra: dict[str, object],
     ) -> None:
-        """Report a test that pytest has not run: its three stages, to every plugin that listens."""
+        """Report a test that pytest has not run: its three stages, to every plugin that listens.
+
+        With a *message* it failed, with an *excuse* it did as an xfail, which is no failure.
+        """
         hook = self._config.hook
         hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
         for when in ("setup", "call", "teardown"):
@@ -148,6 +155,8 @@ class ShardWatch:
                 when,
                 user_properties=properties,
             )
+            if when == "call" and excuse is not None:
+                report.outcome, report.longrepr, report.wasxfail = "skipped", excuse, excuse
             report._json_report_extra = {**extra, when: {}}  # type: ignore[attr-defined]
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)

@@ -44,6 +44,11 @@ class Threshold:
                 return cls(text.strip(), low=low, high=high)
         raise ValueError(f"{EXPECTED}, got {text!r}")
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether there is a single bound."""
+        return math.isinf(self.low) != math.isinf(self.high)
+
     def holds(self, value: float) -> bool:
         """Whether *value* is accepted."""
         above = value > self.low if self.low_open else value >= self.low
@@ -68,21 +73,27 @@ def judge(
     metrics: Mapping[str, float | None],
     intervals: Mapping[str, tuple[float, float]],
     unmeasured: Mapping[str, str],
+    tested: Mapping[str, Verdict],
 ) -> list[ThresholdResult]:
-    """Compare every threshold with its measured value; a value that is missing never passes."""
+    """Judge every threshold: by the verdict of its test where it is *tested*, else by its measured value.
+
+    A value that is missing never passes.
+    """
     results = []
     for name, text in thresholds.items():
         threshold, value = Threshold.parse(text), metrics.get(name)
-        interval = intervals.get(name)
+        interval, verdict = intervals.get(name), tested.get(name)
+        holds = threshold.holds(value) if value is not None and verdict is None else verdict is Verdict.PASS
         results.append(
             ThresholdResult(
                 metric=name,
                 expression=threshold.expression,
                 value=value,
-                passed=value is not None and threshold.holds(value),
+                passed=value is not None and holds,
                 interval=interval,
-                undecided=interval is not None and not threshold.decided_by(interval),
+                undecided=verdict is None and interval is not None and not threshold.decided_by(interval),
                 reason=unmeasured.get(name, "not measured") if value is None else None,
+                verdict=verdict,
             )
         )
     return results
@@ -94,4 +105,7 @@ def verdict_of(record: JobRecord) -> Verdict:
         return Verdict.ERROR
     if not record.thresholds:
         return Verdict.NONE
-    return Verdict.PASS if all(t.passed for t in record.thresholds) else Verdict.FAIL
+    missed = [threshold for threshold in record.thresholds if not threshold.passed]
+    if any(threshold.verdict is not Verdict.INCONCLUSIVE for threshold in missed):
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE if missed else Verdict.PASS

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.collection import job_of
+from pytest_arena.gate.words import told
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.run import RUN, run_of
 
@@ -43,8 +44,10 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
     reporter.write_line(_line(HEADINGS, widths), bold=True)
     for record, row in zip(records, rows, strict=True):
-        good = record.status == Status.COMPLETED and record.verdict in (Verdict.PASS, Verdict.NONE)
-        reporter.write_line(_line(row, widths), green=good, red=not good)
+        colour = _colour(record)
+        reporter.write_line(_line(row, widths), **{colour: True})
+        for line in _decisions(record):
+            reporter.write_line(f"  {line}", **{colour: True})
         for note in _remarks(record):
             if shared[note] == 1:
                 reporter.write_line(f"  {note}", yellow=True)
@@ -53,6 +56,10 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
             reporter.write_line(f"in {count} jobs: {note}", yellow=True)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
+    if any(_may_stop(record) for record in records):
+        reporter.write_line(
+            "intervals of gated jobs hold wherever the run stopped; each end with the confidence of its gate"
+        )
     if lost:
         tests = "1 test" if len(lost) == 1 else f"{len(lost)} tests"
         reporter.write_line(f"{tests} never ran to the end:", red=True, bold=True)
@@ -73,6 +80,24 @@ def _row(record: JobRecord) -> tuple[str, ...]:
         "" if seconds is None else f"{seconds:.1f} s",
         str(Path(record.record_path or "").parent),
     )
+
+
+def _colour(record: JobRecord) -> str:
+    if record.status != Status.COMPLETED or record.verdict in (Verdict.FAIL, Verdict.ERROR):
+        return "red"
+    if record.verdict is Verdict.INCONCLUSIVE:
+        fails = record.gate is None or record.gate.inconclusive == "fail"
+        return "red" if fails else "yellow"
+    return "green"
+
+
+def _decisions(record: JobRecord) -> Iterable[str]:
+    if record.gate is not None and record.status == Status.COMPLETED:
+        yield from (told(record.gate, test) for test in record.gate.tests)
+
+
+def _may_stop(record: JobRecord) -> bool:
+    return record.gate is not None and record.gate.stop_early
 
 
 def _verdict(record: JobRecord) -> str:
