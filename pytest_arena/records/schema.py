@@ -70,6 +70,8 @@ class Episode:
     started_at: str
     wall_time_seconds: float
     time_to_success: int | None = None
+    initial_state: str | None = None
+    """Hash of the reset observation; None where it has nothing that can be hashed."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
     trajectory: str | None = None
