@@ -26,6 +26,8 @@ from pydantic import (
 )
 
 from pytest_arena.errors import JobFileError
+from pytest_arena.jobs.base import Model as Model
+from pytest_arena.jobs.regression import Regression as Regression
 from pytest_arena.jobs.words import KeyPath as KeyPath
 from pytest_arena.jobs.words import dotted, one_line, place, shown
 
@@ -82,12 +84,6 @@ JobName = Annotated[
 ]
 Tag = Annotated[str, AfterValidator(_own_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})]
 ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
-
-
-class Model(BaseModel):
-    """Base of all settings that users type: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Camera(Model):
@@ -245,6 +241,7 @@ class Job(Model):
     thresholds: dict[str, ThresholdText] = Field(
         default_factory=dict, description='metric -> ">= 0.9", "< 25", "0.2..0.4" or ">= 95%"'
     )
+    regression: Regression | None = Field(default=None, description="compare with the baseline")
     record: Record = Record()
     language_instruction: str | None = Field(default=None, description="overrides the task's own")
     tags: tuple[Tag, ...] = Field(default=(), strict=False, description="become pytest marks")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pytest_arena.records.comparison import Comparison
+
 SCHEMA_VERSION = "1.0"
 
 
@@ -134,6 +136,8 @@ class JobRecord:
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Metric beside the standard ones -> its ``unit``, ``direction``, ``reduction`` and ``skips_missing``."""
     thresholds: list[ThresholdResult] = field(default_factory=list)
+    comparison: Comparison | None = None
+    """With the baseline; None for a job without ``regression``."""
     reported: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     """What the simulator computed itself, an entry a rebuild: episodes, metric -> value."""
     episodes: dict[str, int] = field(default_factory=dict)
@@ -168,4 +172,6 @@ class JobRecord:
         fields["thresholds"] = [
             ThresholdResult(**{k: v for k, v in t.items() if k in keys}) for t in fields.get("thresholds", [])
         ]
+        if fields.get("comparison") is not None:
+            fields["comparison"] = Comparison.from_json(fields["comparison"])
         return cls(**fields)
