@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.gate.baseline import Baseline
+from pytest_arena.gate.regression import judge_regression
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
@@ -56,6 +58,10 @@ class Evaluation:
     watch: Watch | None = None
     earlier: Sequence[Episode] = ()
     """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
+    baseline: Baseline | None = None
+    """What a job with ``regression`` is compared with."""
+    family: bool = False
+    """A regression is judged together with those of all other jobs: alone it does not fail."""
     episodes: list[Episode] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +87,9 @@ class Evaluation:
                 self._roll_out(deadline)
             self._summarize()
             self._require_measurement()
+            judge_regression(
+                self.record, self.job, self.episodes, self.metrics, self.baseline, deferred=self.family
+            )
             self.record.status = Status.COMPLETED
         except Exception as error:
             fail_record(self.record, error)
@@ -255,6 +264,7 @@ def evaluate(
     recorders: Sequence[Recorder] = (),
     metrics: Sequence[Metric] = (),
     watch: Watch | None = None,
+    baseline: Baseline | None = None,
 ) -> JobRecord:
     """Evaluate *job* in a run directory of its own under *output*; see `Evaluation.run` for errors."""
     validate(job, metrics)
@@ -268,7 +278,16 @@ def evaluate(
         try:
             make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, fresh=True)  # noqa: E731
             return Evaluation(
-                job, record, directory, run.path, make_env, policy, recorders, metrics, watch
+                job,
+                record,
+                directory,
+                run.path,
+                make_env,
+                policy,
+                recorders,
+                metrics,
+                watch,
+                baseline=baseline,
             ).run()
         finally:
             policy.close()

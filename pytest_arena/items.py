@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_arena.baselines import baseline_of
 from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
 from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
@@ -213,7 +214,7 @@ def roll_out(
         return run.pool.get(job, fresh=True)
 
     # A shard has no verdict of its own: it is drawn once, from the episodes of all shards.
-    judged = job if job.shard is None else job.model_copy(update={"thresholds": {}})
+    judged = job if job.shard is None else job.without_verdict()
     with progress(item.config, job, attempt.record.job, attempt.earlier) as watch:
         evaluation = Evaluation(
             job=judged,
@@ -226,6 +227,8 @@ def roll_out(
             metrics=metrics_of(item.config, job),
             watch=watch,
             earlier=attempt.earlier,
+            baseline=baseline_of(item.config) if judged.regression is not None else None,
+            family=settings(item.config).family_error is not None,
         )
         try:
             evaluation.run()

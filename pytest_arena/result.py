@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from pytest_arena.gate.comparison_words import describe_comparison
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, Verdict
 
 
@@ -30,21 +33,31 @@ class Result:
         return self.record.verdict
 
     def assert_thresholds(self) -> None:
-        """Raise AssertionError with everything worth knowing unless every threshold of the job holds."""
+        """Raise AssertionError with everything worth knowing unless every threshold of the job holds.
+
+        So does a comparison with a baseline that fails; one that decides nothing may be an expected failure.
+        """
         __tracebackhide__ = True
         self.asserted = True
-        if any(not threshold.passed for threshold in self.record.thresholds):
+        compared = self.record.comparison
+        failed = compared is not None and compared.failed
+        if failed or any(not threshold.passed for threshold in self.record.thresholds):
             raise AssertionError("\n".join(self._explain()))
+        if compared is not None and compared.xfailed:
+            pytest.xfail(describe_comparison(compared))
 
     def _explain(self) -> Iterator[str]:
         record = self.record
         failed = sum(not threshold.passed for threshold in record.thresholds)
-        yield (
-            f"job {record.job!r}: {failed} of {len(record.thresholds)} thresholds failed over "
-            f"{record.episodes['measured']} episodes"
-        )
+        compared = record.comparison
+        found = f"{failed} of {len(record.thresholds)} thresholds failed"
+        if compared is not None and compared.failed:
+            found = f"{compared.verdict} of {compared.metric}" + (f", {found}" if failed else "")
+        yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
         for threshold in record.thresholds:
             yield f"  {describe(threshold)}"
+        if compared is not None:
+            yield f"  {describe_comparison(compared)}"
         yield from self._explain_episodes()
         yield f"  record: {self.run_dir / str(record.record_path)}"
 

@@ -43,7 +43,7 @@ def newcombe_paired(
     pairs = both + only_before + only_after + neither
     before, after = both + only_before, both + only_after
     product = before * (pairs - before) * after * (pairs - after)
-    excess = both * neither - only_before * only_after
+    excess: float = both * neither - only_before * only_after
     if excess > 0:
         excess = max(excess - pairs / 2, 0)
     correlation = excess / product**0.5 if product else 0.0

@@ -21,8 +21,8 @@ Values = NDArray[np.float64]
 
 BETS = np.arange(1, 50) / 50
 """Fractions of its wealth that a bettor may stake: 0.02, 0.04 … 0.98; the wealth is the mean over them."""
-LARGEST_TABLE = 1_000_000
-"""Episodes times episodes up to which Boschloo's test takes seconds; beyond it Fisher's decides."""
+LARGEST_TABLE = 250_000
+"""Product of both numbers of episodes up to which Boschloo's test takes a second; above it, Fisher's."""
 
 
 def sign_test(differences: Values, alpha: float) -> Evidence:
@@ -72,14 +72,17 @@ def mcnemar(only_before: int, only_after: int) -> float:
     return float(test.pvalue)
 
 
-def unpaired_test(before: tuple[int, int], after: tuple[int, int], alpha: float) -> Evidence:
+def unpaired_test(
+    before: tuple[int, int], after: tuple[int, int], alpha: float, *, quick: bool = False
+) -> Evidence:
     """Test "the rate has not fallen" of independent (successes, episodes), whose numbers were fixed.
 
     Boschloo's exact test (R. D. Boschloo, Statistica Neerlandica 24, 1970); Fisher's, which is exact too but
-    less powerful, where Boschloo's would take minutes. A rate that has risen gets 1.
+    less powerful, where Boschloo's would take minutes, or where it shall be *quick*. A rate that has risen
+    gets 1.
     """
     (k, n), (j, m) = before, after
-    test = "Boschloo" if n * m <= LARGEST_TABLE else "Fisher"
+    test = "Boschloo" if n * m <= LARGEST_TABLE and not quick else "Fisher"
     p_value = 1.0
     if j * n < k * m:
         table = [[k, j], [n - k, m - j]]
@@ -119,6 +122,14 @@ def mean_interval(differences: Values, confidence: float) -> tuple[float, float]
     half = float(stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * stats.sem(differences))
     mean = float(differences.mean())
     return mean - half, mean + half
+
+
+def welch_interval(before: Values, after: Values, confidence: float) -> tuple[float, float] | None:
+    """Return Welch's interval of the difference of two means, for display; None where nothing varies."""
+    if min(len(before), len(after)) < 2 or before.std() + after.std() == 0:
+        return None
+    interval = stats.ttest_ind(after, before, equal_var=False).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)
 
 
 def _limit(successes: int, episodes: int, level: float) -> float:

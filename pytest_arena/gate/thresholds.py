@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, ThresholdResult, Verdict
 
 EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
@@ -89,9 +90,12 @@ def judge(
 
 
 def verdict_of(record: JobRecord) -> Verdict:
-    """Return what the record's thresholds say; an unfinished evaluation says nothing but ERROR."""
+    """Return what thresholds and comparison of the record say; an unfinished evaluation only says ERROR."""
     if record.status != Status.COMPLETED:
         return Verdict.ERROR
-    if not record.thresholds:
+    compared = record.comparison
+    if compared is not None and compared.failed:
+        return Verdict.FAIL
+    if not record.thresholds and (compared is None or compared.verdict == ComparisonVerdict.NOT_JUDGED):
         return Verdict.NONE
     return Verdict.PASS if all(t.passed for t in record.thresholds) else Verdict.FAIL

@@ -274,6 +274,10 @@ class Job(Model):
             part._shard = Shard(index, count)
         return parts
 
+    def without_verdict(self) -> Job:
+        """Return the job with nothing that judges it: a shard has no verdict of its own."""
+        return self.model_copy(update={"thresholds": {}, "regression": None})
+
     @property
     def wanted_episodes(self) -> range:
         """The episodes to run; empty for a job that is limited by steps."""

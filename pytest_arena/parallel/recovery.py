@@ -202,7 +202,7 @@ def _job(run: RunDirectory, label: str) -> Job | None:
         if "shard" not in entry:
             return job
         # A shard has no verdict of its own.
-        return job.shards()[int(entry["shard"]["index"])].model_copy(update={"thresholds": {}})
+        return job.shards()[int(entry["shard"]["index"])].without_verdict()
     except (KeyError, ValueError, IndexError):
         return None
 

@@ -47,6 +47,8 @@ class Comparison:
     confidence: float = 0.95
     direction: str | None = None
     """``higher`` or ``lower``: which values are better."""
+    rate: bool = False
+    """Whether the metric is a rate."""
     baseline: str | None = None
     """The run or file that it is compared with."""
     reason: str | None = None
@@ -65,7 +67,8 @@ class Comparison:
     """Pairs of a rate: ``both``, ``only_baseline``, ``only_candidate``, ``neither`` succeeded."""
     correlation: float | None = None
     worse: Evidence | None = None
-    """Against "not worse", ``better`` against "not better", ``within_margin`` against "worse by the margin"."""
+    """Against "not worse"; ``better``: against "not better"; ``within_margin``: against
+    "worse by the margin"."""
     better: Evidence | None = None
     within_margin: Evidence | None = None
     mcnemar_p: float | None = None
@@ -75,6 +78,8 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
     failed: bool = False
     """Whether it fails the test."""
+    xfailed: bool = False
+    """It decides nothing, and the job expects no more of it."""
     family: dict[str, Any] | None = None
     """With ``arena_family_error``: what the session's comparisons together say of this one."""
 

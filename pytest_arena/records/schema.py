@@ -37,13 +37,13 @@ class Status(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What the thresholds say of a job."""
+    """What the thresholds, and the comparison with a baseline, say of a job."""
 
     PASS = "pass"
     FAIL = "fail"
     ERROR = "error"
     NONE = "none"
-    """The job has no thresholds."""
+    """The job has no thresholds, and is compared with nothing."""
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ class JobRecord:
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Metric -> why it is null."""
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Metric beside the standard ones -> its ``unit``, ``direction``, ``reduction`` and ``skips_missing``."""
+    """Metric beside the standard ones -> its `Metric.definition`."""
     thresholds: list[ThresholdResult] = field(default_factory=list)
     comparison: Comparison | None = None
     """With the baseline; None for a job without ``regression``."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.collection import job_of
+from pytest_arena.gate.comparison_words import describe_comparison
+from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.run import RUN, run_of
 
@@ -45,12 +47,16 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     for record, row in zip(records, rows, strict=True):
         good = record.status == Status.COMPLETED and record.verdict in (Verdict.PASS, Verdict.NONE)
         reporter.write_line(_line(row, widths), green=good, red=not good)
+        if (compared := _comparison(record)) is not None:
+            reporter.write_line(f"  {compared}", red=record.verdict == Verdict.FAIL)
         for note in _remarks(record):
             if shared[note] == 1:
                 reporter.write_line(f"  {note}", yellow=True)
     for note, count in shared.items():
         if count > 1:
             reporter.write_line(f"in {count} jobs: {note}", yellow=True)
+    for text, holds in run_of(config).suite:
+        reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
     if lost:
@@ -94,8 +100,19 @@ def _success(record: JobRecord) -> str:
     return shown if interval is None else f"{shown} [{interval[0]:.1%}, {interval[1]:.1%}]"
 
 
+def _comparison(record: JobRecord) -> str | None:
+    """Return the comparison in words; one that was not made is a remark, for many jobs may share it."""
+    compared = record.comparison
+    if compared is None or compared.verdict == ComparisonVerdict.NOT_JUDGED:
+        return None
+    return describe_comparison(compared)
+
+
 def _remarks(record: JobRecord) -> Iterable[str]:
     yield from record.notes
+    compared = record.comparison
+    if compared is not None and compared.verdict == ComparisonVerdict.NOT_JUDGED:
+        yield f"regression of {compared.metric} is not judged: {compared.reason}"
     if record.status != Status.COMPLETED and record.error is not None:
         yield f"{record.error['type']}: {record.error['message'].partition(chr(10))[0]}"
 
