@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_arena.errors import BaselineError, NotComparableError
-from pytest_arena.gate.lerobot import lerobot_jobs
+from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
 from pytest_arena.gate.samples import Sample, sample_of
 from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, read_episodes
 from pytest_arena.records.schema import Episode, JobRecord, Status
@@ -37,6 +37,10 @@ class BaselineJob:
     """Its ``episodes.jsonl``, which is read when it is needed."""
     samples: Mapping[str, Sample] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
+    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Metric beside the standard ones -> its `Metric.definition`."""
+    horizon: int | None = None
+    """The most steps that an episode can have."""
     fixed: bool = True
     problem: str | None = None
     """Why nothing of it can be compared."""
@@ -85,10 +89,12 @@ class Baseline:
     """Label -> job."""
     only: BaselineJob | None = None
     """The single job of a file that does not name it."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names of jobs -> label."""
 
     def find(self, label: str) -> BaselineJob | None:
         """Return the job *label*; a file that does not name its job is about whichever is asked for."""
-        return self.only if self.only is not None else self.jobs.get(label)
+        return self.only if self.only is not None else self.jobs.get(self.aliases.get(label, label))
 
 
 def load_baseline(path: Path) -> Baseline:
@@ -108,7 +114,8 @@ def load_baseline(path: Path) -> Baseline:
     if "per_task" in data or "per_episode" in data:
         jobs = lerobot_jobs(data, path)
         named = {label: _of_samples(samples) for label, samples in jobs.items() if label is not None}
-        return Baseline(path, named, _of_samples(jobs[None]) if None in jobs else None)
+        only = _of_samples(jobs[None]) if None in jobs else None
+        return Baseline(path, named, only, group_aliases(data))
     return Baseline(path, dict(_jobs_of_metrics(data, path)))
 
 
@@ -123,7 +130,10 @@ def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
     if not run.manifest_path.is_file():
         raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
     configs = configs_of(run.manifest())
+    shards = {label for label, entry in run.manifest().get("jobs", {}).items() if "shard" in entry}
     for label, record in run.latest().items():
+        if label in shards:
+            continue
         yield label, _job_of_record(run, record, configs.get(label))
 
 
@@ -133,7 +143,13 @@ def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, An
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
         return BaselineJob(problem="the baseline's episodes.jsonl is missing")
     path = run.path / record.episodes_path
-    return BaselineJob(episodes=path, config=config, fixed=not stops_early(config or {}))
+    return BaselineJob(
+        episodes=path,
+        config=config,
+        definitions=record.definitions,
+        horizon=record.identity.get("horizon"),
+        fixed=not stops_early(config or {}),
+    )
 
 
 def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str, BaselineJob]]:

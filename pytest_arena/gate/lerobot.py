@@ -18,8 +18,8 @@ _KEYS = {"success_rate": "success", "return": "sum_reward"}
 def lerobot_jobs(data: Mapping[str, Any], path: Path) -> dict[str | None, dict[str, Sample]]:
     """Return label -> metric -> values; the label is None where the file does not name its only job.
 
-    A task's label is ``<task_group>_<task_id>``, as in the paths of its videos, and also ``<task_group>``
-    alone where that has a single task. Rewards may be missing; seeds and initial states always are.
+    A task's label is ``<task_group>_<task_id>``, as in the paths of its videos. Rewards may be missing; seeds
+    that decide an episode and initial states always are.
     Raises `BaselineError` for a file of another shape.
     """
     try:
@@ -33,16 +33,24 @@ def lerobot_jobs(data: Mapping[str, Any], path: Path) -> dict[str | None, dict[s
         raise BaselineError(f"{path}: expected an eval_info.json as LeRobot writes it ({words})") from None
 
 
-def _tasks(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Sample]]]:
+def group_aliases(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return group -> label of its task, for groups that have a single one."""
+    tasks = data.get("per_task", ())
     groups = Counter(str(task["task_group"]) for task in tasks)
+    return {str(task["task_group"]): _label(task) for task in tasks if groups[str(task["task_group"])] == 1}
+
+
+def _tasks(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Sample]]]:
     for task in tasks:
-        group, metrics = str(task["task_group"]), task.get("metrics") or {}
+        metrics = task.get("metrics") or {}
         samples = _samples({name: metrics.get(key) or [] for name, key in _LISTS.items()})
         if "success_rate" not in samples:
             samples |= _counted({**metrics, **task})
-        yield f"{group}_{task['task_id']}", samples
-        if groups[group] == 1:
-            yield group, samples
+        yield _label(task), samples
+
+
+def _label(task: Mapping[str, Any]) -> str:
+    return f"{task['task_group']}_{task['task_id']}"
 
 
 def _samples(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sample]:
