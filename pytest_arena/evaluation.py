@@ -17,6 +17,7 @@ import numpy as np
 
 from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.gate.baseline import Baseline
+from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.regression import judge_regression
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
@@ -33,7 +34,7 @@ from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
-from pytest_arena.summary import summarize, unjudged
+from pytest_arena.summary import counted, missing, summarize, unjudged
 from pytest_arena.validation import validate
 
 MakeEnv = Callable[[int], SimEnv]
@@ -70,7 +71,15 @@ class Evaluation:
         self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
         self._writer = EpisodeWriter(resume=self.directory.resumed)
-        self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch)
+        self._gate = JobGate.of(self.job, self.metrics, self.earlier)
+        # So the rule is on disk before the first episode.
+        self.record.gate = self._gate.record if self._gate is not None else None
+        self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch, self._gate)
+
+    @property
+    def counted(self) -> list[Episode]:
+        """The episodes that the record's numbers are made of."""
+        return counted(self.record, self.episodes)
 
     def run(self) -> JobRecord:
         """Run the rollout; returns the record, which is on disk.
@@ -88,7 +97,7 @@ class Evaluation:
             self._summarize()
             self._require_measurement()
             judge_regression(
-                self.record, self.job, self.episodes, self.metrics, self.baseline, deferred=self.family
+                self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
             )
             self.record.status = Status.COMPLETED
         except Exception as error:
@@ -116,6 +125,8 @@ class Evaluation:
             share = [episode for episode in whole_share if episode in wanted]
             if not share and self.job.rollout.episodes is not None:
                 continue
+            if self._gate is not None and self._gate.done:
+                break
             built = time.monotonic()
             env = self.make_env(rebuild)
             self._time("build_seconds", built)
@@ -212,16 +223,14 @@ class Evaluation:
         record, requested = self.record, self.record.episodes["requested"]
         if not record.episodes["measured"]:
             raise EvaluationError(self._nothing_finished())
-        if requested and record.episodes["measured"] != requested:
-            raise EvaluationError(
-                f"{record.episodes['measured']} of {requested} requested episodes were measured"
-            )
-        if (missing := unjudged(record, self.metrics)) is not None:
+        if requested and (words := missing(record)) is not None:
+            raise EvaluationError(words)
+        if (blank := unjudged(record, self.metrics)) is not None:
             hint = ""
-            if missing.metric in SUCCESS_METRICS:
+            if blank.metric in SUCCESS_METRICS:
                 hint = "; tell how success is read with the job's success key"
             raise EvaluationError(
-                f"threshold {missing.metric} {missing.expression} cannot be judged: {missing.reason}{hint}"
+                f"threshold {blank.metric} {blank.expression} cannot be judged: {blank.reason}{hint}"
             )
 
     def _nothing_finished(self) -> str:

@@ -15,6 +15,7 @@ from pytest_arena.baselines import baseline_of
 from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
 from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
+from pytest_arena.gate.decision import JobGate
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.records.attempt import begin_record, fail_record
@@ -43,12 +44,9 @@ class Attempt:
     record: JobRecord
     earlier: list[Episode] = field(default_factory=list)
     """Episodes that the resumed run had measured."""
+    complete: bool = False
+    """Whether nothing is left to run."""
     results: list[Result] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to run."""
-        return bool(self.earlier) and len(self.earlier) == len(self.job.wanted_episodes)
 
 
 class Unbuilt:
@@ -101,7 +99,13 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     record.started_at, record.identity = before.started_at, before.identity | record.identity
     record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
     record.reported = before.reported
-    return Attempt(job, directory, record, earlier)
+    return Attempt(job, directory, record, earlier, _nothing_left(item, job, earlier))
+
+
+def _nothing_left(item: pytest.Item, job: Job, earlier: Sequence[Episode]) -> bool:
+    gate = JobGate.of(job.as_run, metrics_of(item.config, job), earlier)
+    decided = gate is not None and gate.done
+    return bool(earlier) and (decided or len(earlier) == len(job.wanted_episodes))
 
 
 def require_verdict(item: pytest.Function) -> None:
@@ -213,11 +217,9 @@ def roll_out(
             )
         return run.pool.get(job, fresh=True)
 
-    # A shard has no verdict of its own: it is drawn once, from the episodes of all shards.
-    judged = job if job.shard is None else job.without_verdict()
     with progress(item.config, job, attempt.record.job, attempt.earlier) as watch:
         evaluation = Evaluation(
-            job=judged,
+            job=job.as_run,
             record=attempt.record,
             directory=attempt.directory,
             run_dir=run.directory.path,
@@ -227,7 +229,7 @@ def roll_out(
             metrics=metrics_of(item.config, job),
             watch=watch,
             earlier=attempt.earlier,
-            baseline=baseline_of(item.config) if judged.regression is not None else None,
+            baseline=baseline_of(item.config) if job.as_run.regression is not None else None,
             family=settings(item.config).family_error is not None,
         )
         try:
@@ -238,6 +240,6 @@ def roll_out(
             raise
         finally:
             item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
-    result = Result(attempt.record, evaluation.episodes, run.directory.path)
+    result = Result(attempt.record, evaluation.counted, run.directory.path)
     attempt.results.append(result)
     return result

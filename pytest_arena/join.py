@@ -20,7 +20,7 @@ from pytest_arena.records.directory import (
 )
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.metrics import Metric, RecordedMetric
-from pytest_arena.summary import summarize, unjudged
+from pytest_arena.summary import counted, missing, summarize, unjudged
 
 
 def join_shards(
@@ -33,7 +33,7 @@ def join_shards(
     *,
     family: bool = False,
 ) -> tuple[JobRecord, list[Episode]]:
-    """Write the record of the whole *job* from the records of its shards.
+    """Write the record of the whole *job* from the records of its shards; returns it and what it counts.
 
     The verdict is drawn once, from all episodes in episode order. A shard that did not complete makes the
     job an error, with the numbers of the episodes that there are.
@@ -53,11 +53,11 @@ def join_shards(
     if problem := _problem(record, parts, metrics):
         fail_record(record, EvaluationError(problem))
     else:
-        judge_regression(record, job, episodes, metrics, baseline, deferred=family)
+        judge_regression(record, job, counted(record, episodes), metrics, baseline, deferred=family)
         record.status = Status.COMPLETED
     record.verdict, record.finished_at = verdict_of(record), utc_now()
     write_json(directory.record, record.to_json())
-    return record, episodes
+    return record, counted(record, episodes)
 
 
 def _directory(run: RunDirectory, label: str) -> JobDirectory:
@@ -83,9 +83,9 @@ def _take_over(record: JobRecord, parts: Sequence[JobRecord]) -> None:
 def _problem(record: JobRecord, parts: Sequence[JobRecord], metrics: Sequence[Metric]) -> str | None:
     failed = [part for part in parts if part.status != Status.COMPLETED]
     if failed:
-        words = ", ".join(f"{part.job}: {part.status}" for part in failed)
-        return f"{len(failed)} of {len(parts)} shards did not complete ({words})"
-    if record.episodes["measured"] != record.episodes["requested"]:
-        return f"{record.episodes['measured']} of {record.episodes['requested']} episodes were measured"
-    missing = unjudged(record, metrics)
-    return f"threshold {missing.metric} cannot be judged: {missing.reason}" if missing else None
+        which = ", ".join(f"{part.job}: {part.status}" for part in failed)
+        return f"{len(failed)} of {len(parts)} shards did not complete ({which})"
+    if (words := missing(record)) is not None:
+        return words
+    blank = unjudged(record, metrics)
+    return f"threshold {blank.metric} cannot be judged: {blank.reason}" if blank else None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_arena.gate.comparison_words import describe_comparison
+from pytest_arena.gate.words import told
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, Verdict
 
 
@@ -35,31 +36,59 @@ class Result:
     def assert_thresholds(self) -> None:
         """Raise AssertionError with everything worth knowing unless every threshold of the job holds.
 
-        So does a comparison with a baseline that fails; one that decides nothing may be an expected failure.
+        So does a comparison with a baseline that fails. Where nothing failed and a gate, or a comparison, is
+        inconclusive, the job's ``gate.inconclusive``, or ``regression.inconclusive``, says what that means:
+        ``fail`` does the same, ``xfail`` is pytest's xfail, ``pass`` returns.
         """
         __tracebackhide__ = True
         self.asserted = True
-        compared = self.record.comparison
-        failed = compared is not None and compared.failed
-        if failed or any(not threshold.passed for threshold in self.record.thresholds):
+        choice = self._choice()
+        if choice == "xfail":
+            pytest.xfail("\n".join(self._undecided()))
+        if choice == "fail":
             raise AssertionError("\n".join(self._explain()))
-        if compared is not None and compared.xfailed:
-            pytest.xfail(describe_comparison(compared))
+
+    def _choice(self) -> str:
+        """Return what becomes of the test: ``pass``, ``fail`` or ``xfail``."""
+        choices = {"pass"}
+        if not all(threshold.passed for threshold in self.record.thresholds):
+            gate = self.record.gate
+            open_end = self.verdict is Verdict.INCONCLUSIVE and gate is not None
+            choices.add(gate.inconclusive if open_end and gate is not None else "fail")
+        compared = self.record.comparison
+        if compared is not None and (compared.failed or compared.xfailed):
+            choices.add("fail" if compared.failed else "xfail")
+        return next(choice for choice in ("fail", "xfail", "pass") if choice in choices)
 
     def _explain(self) -> Iterator[str]:
         record = self.record
-        failed = sum(not threshold.passed for threshold in record.thresholds)
+        missed = [threshold for threshold in record.thresholds if not threshold.passed]
+        kinds = "inconclusive" if self.verdict is Verdict.INCONCLUSIVE else "failed"
+        if kinds == "failed" and any(t.verdict is Verdict.INCONCLUSIVE for t in missed):
+            kinds = "failed or inconclusive"
+        found = f"{len(missed)} of {len(record.thresholds)} thresholds {kinds}"
         compared = record.comparison
-        found = f"{failed} of {len(record.thresholds)} thresholds failed"
         if compared is not None and compared.failed:
-            found = f"{compared.verdict} of {compared.metric}" + (f", {found}" if failed else "")
+            found = f"{compared.verdict} of {compared.metric}" + (f", {found}" if missed else "")
         yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
+        tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
             yield f"  {describe(threshold)}"
+            if record.gate is not None and threshold.metric in tests:
+                yield f"    {told(record.gate, tests[threshold.metric])}"
         if compared is not None:
             yield f"  {describe_comparison(compared)}"
         yield from self._explain_episodes()
         yield f"  record: {self.run_dir / str(record.record_path)}"
+
+    def _undecided(self) -> Iterator[str]:
+        gate = self.record.gate
+        for test in gate.tests if gate is not None else ():
+            if gate is not None and test.verdict is Verdict.INCONCLUSIVE:
+                yield told(gate, test)
+        compared = self.record.comparison
+        if compared is not None and compared.xfailed:
+            yield describe_comparison(compared)
 
     def _explain_episodes(self, at_most: int = 8) -> Iterator[str]:
         missed = [e for e in self.episodes if e.outcome != Outcome.SUCCESS]
@@ -84,11 +113,12 @@ def describe(threshold: ThresholdResult) -> str:
     """Return one line: mark, metric, value, interval, threshold, and whether the interval is wide."""
     if threshold.value is None:
         return f"✗ {threshold.metric}: not measured ({threshold.reason}), expected {threshold.expression}"
-    mark = "✓" if threshold.passed else "✗"
+    mark = "✓" if threshold.passed else "?" if threshold.verdict is Verdict.INCONCLUSIVE else "✗"
     line = f"{mark} {threshold.metric} = {threshold.value:.4g}"
     if threshold.interval is not None:
         low, high = threshold.interval
-        line += f" (95% interval {low:.3f} to {high:.3f})"
+        kind = "95% interval" if threshold.verdict is None else "interval"
+        line += f" ({kind} {low:.3f} to {high:.3f})"
     line += f", expected {threshold.expression}"
     if threshold.undecided:
         line += "; the interval contains the bound: more episodes could tell otherwise"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from pytest_arena.collection import LABEL, job_of
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from pytest_arena.jobs.model import Job
 
 
 def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
@@ -28,15 +31,35 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
         if label not in begun:
             problems.append(f"--arena-resume {path}: {label!r} is no part of that run, {_parts(begun)}")
             continue
-        keys = list(_differing(begun[label].get("config", {}), job.config()))
+        before = begun[label].get("config", {})
+        keys = [] if _extends(before, job) else list(_differing(before, job.config()))
         files = _differing(begun[label].get("policy_files", {}), policy_files(job), "policy")
         keys += [f"the content of {key}" for key in files]
         if keys:
+            hint = ""
+            if "gate.episodes_max" in keys:
+                hint = (
+                    "; a budget can only grow, with gate.method: e_process, and without rebuilds or shards: "
+                    "begin a new run"
+                )
             problems.append(
                 f"--arena-resume {path}: job {label!r} was begun with another configuration, "
-                f"these keys differ: {', '.join(keys)}"
+                f"these keys differ: {', '.join(keys)}{hint}"
             )
     return problems
+
+
+def _extends(begun: Mapping[str, Any], job: Job) -> bool:
+    """Whether *job* is the one that was begun, with a larger budget of a gate that stays valid so.
+
+    Rebuilds and shards share the episodes out by their number: a larger one would change their seeds.
+    """
+    gate = begun.get("gate") or {}
+    if job.gate is None or job.gate.method != "e_process" or job.rollout.rebuilds * job.rollout.shards != 1:
+        return False
+    smaller = gate.get("episodes_max", 0) < job.gate.episodes_max
+    allowed = {"gate.episodes_max", "rollout.episodes"}
+    return smaller and set(_differing(begun, job.config())) <= allowed
 
 
 def _parts(begun: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.thresholds import judge
 from pytest_arena.jobs.model import Job
@@ -26,21 +27,52 @@ def summarize(
     *metrics* are those beside the standard ones. The result depends on the episodes' indices, not on the
     order in which they are given.
     """
-    ordered = sorted(episodes, key=lambda episode: episode.episode)
+    finished = sorted(episodes, key=lambda episode: episode.episode)
+    gate = JobGate.of(job, metrics, finished)
+    ordered = finished if gate is None else gate.counted(finished)
     measured = [episode for episode in ordered if episode.outcome != Outcome.ERROR]
     reduced = reduce_metrics([*standard_metrics(), *metrics], ordered)
     # What comes from the fixed episodes stands, also where a simulator has a metric of the same name.
     record.metrics = {**_weighted_mean(reported), **reduced.values}
     record.unmeasured = reduced.unmeasured
-    record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
-    record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured)
+    if gate is None:
+        record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
+    else:
+        record.intervals, record.gate = gate.intervals(reduced.counts), gate.record
+    tested = {test.metric: test.verdict for test in gate.record.tests} if gate is not None else {}
+    record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured, tested)
     record.episodes["measured"] = len(measured)
     record.episodes["errors"] = len(ordered) - len(measured)
+    if gate is not None:
+        record.episodes["beyond"] = len(finished) - len(ordered)
     record.boundaries = [
         {"episode": e.episode, "env_idx": e.env_idx, "start_step": e.start_step, "end_step": e.end_step}
         for e in measured
     ]
     record.notes = _notes(job, ordered)
+    if len(ordered) < len(finished) and any(values for _, values in reported):
+        record.notes.append(
+            f"what the simulator computes itself is over all {len(finished)} finished episodes"
+        )
+
+
+def counted(record: JobRecord, episodes: Sequence[Episode]) -> list[Episode]:
+    """Return those of *episodes* that the record's numbers are made of: all, or those that its gate read."""
+    limit = record.gate.counted if record.gate is not None else None
+    return [episode for episode in episodes if limit is None or episode.episode < limit]
+
+
+def missing(record: JobRecord) -> str | None:
+    """Say how many of the episodes that should have been measured were; None if none is missing.
+
+    A gate does without those after its verdicts, and counts errors against either one.
+    """
+    measured, requested = record.episodes["measured"], record.episodes["requested"]
+    if record.gate is None or record.gate.counted is None:
+        complete = measured == requested
+    else:
+        complete = measured + record.episodes["errors"] == record.gate.counted
+    return None if complete else f"{measured} of {requested} requested episodes were measured"
 
 
 def _weighted_mean(reported: Reported) -> dict[str, float | None]:
@@ -65,7 +97,7 @@ def unjudged(record: JobRecord, metrics: Sequence[Metric] = ()) -> ThresholdResu
 
 
 def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:
-    notes = []
+    notes = list(job.source.notes) if job.source is not None else []
     at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
     if at_reset:
         shown = ", ".join(map(str, at_reset[:5])) + (", …" if len(at_reset) > 5 else "")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pytest_arena.errors import did_you_mean
 from pytest_arena.gate.comparison import bounds_of, why_no_rule
+from pytest_arena.gate.decision import plans, rates
 from pytest_arena.gate.regression import metric_named
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.groups import Group
@@ -28,6 +29,7 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
             Threshold.parse(text)
         except ValueError as error:
             raise job.problem(("thresholds", name), str(error)) from None
+    _validate_gate(job, extra_metrics)
     _validate_regression(job, extra_metrics, known, complete)
 
 
@@ -72,6 +74,32 @@ def _validate_regression(job: Job, extra_metrics: Sequence[Metric], known: set[s
         bounds = 0.0, math.inf
     if (problem := why_no_rule(regression, metric, bounds)) is not None:
         raise job.problem(("regression",), problem)
+
+
+def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:
+    """Refuse a gate that tests nothing, and one whose tests could not pass, or not fail, whatever happens."""
+    gate = job.gate
+    if gate is None:
+        return
+    tests = plans(job, metrics)
+    if not tests:
+        names = ", ".join(sorted(rates(metrics)))
+        raise job.problem(("gate",), f'expected a threshold such as ">= 0.9" on one of the rates {names}')
+    for name, plan in tests.items():
+        if not 0.0 < plan.bound < 1.0:
+            raise job.problem(
+                ("thresholds", name),
+                f"expected a bound between 0 and 1 beside a gate, got {plan.bound:g}: no number of episodes "
+                "can tell",
+            )
+        needed = {"pass": plan.fewest_to_pass(), "fail": plan.fewest_to_fail()}
+        verdict = max(needed, key=lambda verdict: needed[verdict])
+        if needed[verdict] > gate.episodes_max:
+            raise job.problem(
+                ("gate", "episodes_max"),
+                f"expected at least {needed[verdict]}: in {gate.episodes_max} episodes {name} "
+                f"{job.thresholds[name]} can never {verdict} with the gate's error rates",
+            )
 
 
 def _unknown_metric(name: str, known: set[str]) -> str:

@@ -13,6 +13,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Reset, SimEnv, Step
+
 BOX = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 ACTIONS = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
@@ -150,3 +152,56 @@ class ScriptedEnv(gymnasium.Env):
 
     def render(self) -> Any:
         return np.full((17, 15, 3), min(self.t * 10, 250), np.uint8)
+
+
+class LongFailures(SimEnv):
+    """N rows whose seed decides the episode: a success takes 3 to 7 steps, a failure 18, as in a real task.
+
+    Vectorized, so that hundreds of rollouts with 50 rows take seconds.
+    """
+
+    device, step_dt, max_episode_steps = "cpu", 0.0, 18
+    single_observation_space, single_action_space = BOX, ACTIONS
+    capabilities = Capabilities(
+        autoreset="manual",
+        terminal_observation=True,
+        terminal_frame=True,
+        partial_reset=True,
+        episode_seeds=True,
+        deterministic=True,
+    )
+    identity: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, num_envs: int, rate: float) -> None:
+        self.num_envs, self.rate = num_envs, rate
+        self.t, self.length = np.zeros((2, num_envs), np.int64)
+        self.good = np.zeros(num_envs, bool)
+        self.running = np.zeros(num_envs, bool)
+
+    def succeeds(self, seed: int) -> bool:
+        return seed / 2**32 < self.rate
+
+    def reset(self, env_ids: Any = None, seeds: Any = None) -> Reset:
+        rows = np.arange(self.num_envs) if env_ids is None else env_ids
+        drawn = np.array(seeds, np.int64)
+        self.good[rows] = drawn / 2**32 < self.rate
+        self.length[rows] = np.where(self.good[rows], 3 + drawn % 5, 18)
+        self.t[rows], self.running[rows] = 0, True
+        return Reset(np.zeros((self.num_envs, 3)), np.zeros(self.num_envs, np.int8))
+
+    def step(self, actions: Any) -> Step:
+        valid = self.running.copy()
+        self.t += valid
+        ended = valid & (self.t >= self.length)
+        self.running &= ~ended
+        observation = np.zeros((self.num_envs, 3))
+        return Step(
+            observation=observation,
+            reward=np.ones(self.num_envs),
+            terminated=ended & self.good,
+            truncated=ended & ~self.good,
+            valid=valid,
+            success=np.where(valid, ended & self.good, UNMEASURED).astype(np.int8),
+            ends=tuple(EpisodeEnd(int(row), "success") for row in np.flatnonzero(ended)),
+            terminal_observation=observation if ended.any() else None,
+        )

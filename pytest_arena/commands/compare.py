@@ -27,10 +27,10 @@ REGRESSION, UNDECIDED = 1, 2
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take two runs, and what is compared where the jobs of the second one do not say."""
-    parser.description = (
-        "Compare the jobs of two runs, paired by episode where seeds and initial states agree. Exit status: "
-        "0 if no job is worse, 1 if one is, 2 if none is but one is inconclusive or not comparable, 4 for a "
-        "wrong command line."
+    parser.epilog = (
+        "Episodes are paired where seeds and initial states agree. Exit status: 0 if no job is worse, 1 if "
+        "one is, 2 if none is but one is inconclusive, not comparable or missing in RUN_B, 4 for a wrong command "
+        "line."
     )
     for name, what in (("RUN_A", "the baseline"), ("RUN_B", "the candidate")):
         parser.add_argument(

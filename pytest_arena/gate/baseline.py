@@ -42,6 +42,8 @@ class BaselineJob:
     horizon: int | None = None
     """The most steps that an episode can have."""
     fixed: bool = True
+    counted: int | None = None
+    """The baseline's numbers are those of episodes 0 … counted-1, at which a gate stopped; None: of all."""
     problem: str | None = None
     """Why nothing of it can be compared."""
     hint: str = "the baseline has no values of it"
@@ -60,7 +62,8 @@ class BaselineJob:
     def _read(self) -> list[Episode]:
         assert self.episodes is not None
         try:
-            return read_episodes(self.episodes)
+            episodes = read_episodes(self.episodes)
+            return [e for e in episodes if self.counted is None or e.episode < self.counted]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise NotComparableError(f"the baseline's episodes cannot be read: {error}") from None
 
@@ -120,9 +123,11 @@ def load_baseline(path: Path) -> Baseline:
 
 
 def stops_early(config: Mapping[str, Any]) -> bool:
-    """Whether a gate may end a job of this resolved configuration before its last episode."""
+    """Whether outcomes may decide how many episodes a job of this resolved configuration has."""
     gate = config.get("gate")
-    return isinstance(gate, dict) and bool(gate.get("stop_early", True))
+    if not isinstance(gate, dict):
+        return False
+    return bool(gate.get("stop_early", True)) or gate.get("method") == "e_process"
 
 
 def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
@@ -149,6 +154,7 @@ def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, An
         definitions=record.definitions,
         horizon=record.identity.get("horizon"),
         fixed=not stops_early(config or {}),
+        counted=record.gate.counted if record.gate is not None else None,
     )
 
 
@@ -160,10 +166,8 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         episodes = metrics.get(METRICS_EPISODES)
         hint = "a metrics.json allows only rates to be compared; use the run directory"
         if not isinstance(episodes, int) or episodes < 1:
-            yield (
-                label,
-                BaselineJob(hint=f"this metrics.json has no {METRICS_EPISODES}; use the run directory"),
-            )
+            missing = f"its metrics.json has no fixed number of episodes ({METRICS_EPISODES})"
+            yield label, BaselineJob(hint=f"{missing}; use the run directory")
             continue
         rates = {name: rate for name, rate in metrics.items() if _is_rate(rate, episodes)}
         samples = {name: Sample(counts=(round(rate * episodes), episodes)) for name, rate in rates.items()}

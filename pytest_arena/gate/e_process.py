@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincc, betaln, hyp2f1
+from scipy.special import betaincc, betaln
 
 _TINY = 1e-300
 """A tail below this has lost digits of its double, or all of them."""
@@ -44,6 +44,11 @@ def _log_tail(a: float, b: float, p0: float) -> float:
     tail = float(betaincc(a, b, p0))
     if tail > _TINY:
         return float(betaln(a, b)) + math.log(tail)
-    # DLMF 8.17.8; all terms of the series are positive, and in this far tail they fall geometrically.
-    series = float(hyp2f1(a + b, 1.0, b + 1.0, 1.0 - p0))
+    # In this far tail: DLMF 8.17.8, whose terms are positive and fall at least geometrically.
+    series = term = 1.0
+    k = 0
+    while term > 1e-17 * series:
+        term *= (a + b + k) / (b + 1.0 + k) * (1.0 - p0)
+        series += term
+        k += 1
     return a * math.log(p0) + b * math.log1p(-p0) - math.log(b) + math.log(series)

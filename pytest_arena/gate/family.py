@@ -106,7 +106,7 @@ def judge_group(
             unmeasured[metric] = f"not measured in {', '.join(lacking)}"
         elif (interval := _mean_interval(metric, list(completed.values()))) is not None:
             intervals[metric] = interval
-    return GroupVerdict(values, [], judge(thresholds, means, intervals, unmeasured))
+    return GroupVerdict(values, [], judge(thresholds, means, intervals, unmeasured, {}))
 
 
 def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
+
+from scipy.optimize import brentq
+
+from pytest_arena.gate.e_process import log_e_value
 
 
 def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -62,3 +67,23 @@ def _square_and_add(
 
 def _joined(first: float, second: float, correlation: float) -> float:
     return float(max(0.0, first**2 - 2 * correlation * first * second + second**2) ** 0.5)
+
+
+def anytime(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
+    """Return limits of a rate that hold wherever a run stops, whatever made it stop.
+
+    The lower one is the rate against which `e_value` is 1/alpha, the upper one mirrors it with *beta*: the
+    probability that it is ever wrong is at most alpha, or beta. Raises ValueError for no episodes.
+    """
+    if not 0 <= successes <= episodes or episodes < 1:
+        raise ValueError(f"expected 0 <= successes <= episodes, got {successes} of {episodes}")
+    failures = episodes - successes
+    return _rejected_up_to(successes, failures, alpha), 1.0 - _rejected_up_to(failures, successes, beta)
+
+
+def _rejected_up_to(successes: int, failures: int, level: float) -> float:
+    """Return the largest rate that the e-value rejects at *level*; it falls as the rate rises."""
+    if successes == 0:
+        return 0.0
+    measured = min(successes / (successes + failures), 1.0 - 1e-12)
+    return float(brentq(lambda p0: log_e_value(successes, failures, p0) + math.log(level), 1e-12, measured))

@@ -59,13 +59,16 @@ class Pairs:
 
 
 def sample_of(episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose: str) -> Sample:
-    """Return the values of *metric* over the measured *episodes*.
+    """Return the values of *metric* over *episodes*.
 
-    Raises `NotComparableError` where an episode lacks a value: a mean over what happened to be measurable is
-    not the mean over the episodes. *whose* names the run in that error.
+    Raises `NotComparableError` where an episode lacks a value, or is an error: a mean over what happened to
+    be measurable is not the mean over the episodes. *whose* names the run in that error.
     """
     ordered = sorted(episodes, key=lambda episode: episode.episode)
-    measured = [(e, metric.value(e)) for e in ordered if e.outcome != Outcome.ERROR]
+    errors = sum(e.outcome == Outcome.ERROR for e in ordered)
+    if errors:
+        raise NotComparableError(f"{errors} of {len(ordered)} episodes of {whose} are errors")
+    measured = [(e, metric.value(e)) for e in ordered]
     known = [(e, value) for e, value in measured if value is not None and math.isfinite(value)]
     if len(known) < len(measured) or not known:
         missing = len(measured) - len(known)

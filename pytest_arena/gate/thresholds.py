@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_arena.records.comparison import ComparisonVerdict
+from pytest_arena.records.comparison import Comparison, ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, ThresholdResult, Verdict
 
 EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
@@ -45,6 +45,11 @@ class Threshold:
                 return cls(text.strip(), low=low, high=high)
         raise ValueError(f"{EXPECTED}, got {text!r}")
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether there is a single bound."""
+        return math.isinf(self.low) != math.isinf(self.high)
+
     def holds(self, value: float) -> bool:
         """Whether *value* is accepted."""
         above = value > self.low if self.low_open else value >= self.low
@@ -69,21 +74,27 @@ def judge(
     metrics: Mapping[str, float | None],
     intervals: Mapping[str, tuple[float, float]],
     unmeasured: Mapping[str, str],
+    tested: Mapping[str, Verdict],
 ) -> list[ThresholdResult]:
-    """Compare every threshold with its measured value; a value that is missing never passes."""
+    """Judge every threshold: by the verdict of its test where it is *tested*, else by its measured value.
+
+    A value that is missing never passes.
+    """
     results = []
     for name, text in thresholds.items():
         threshold, value = Threshold.parse(text), metrics.get(name)
-        interval = intervals.get(name)
+        interval, verdict = intervals.get(name), tested.get(name)
+        holds = threshold.holds(value) if value is not None and verdict is None else verdict is Verdict.PASS
         results.append(
             ThresholdResult(
                 metric=name,
                 expression=threshold.expression,
                 value=value,
-                passed=value is not None and threshold.holds(value),
+                passed=value is not None and holds,
                 interval=interval,
-                undecided=interval is not None and not threshold.decided_by(interval),
+                undecided=verdict is None and interval is not None and not threshold.decided_by(interval),
                 reason=unmeasured.get(name, "not measured") if value is None else None,
+                verdict=verdict,
             )
         )
     return results
@@ -93,9 +104,19 @@ def verdict_of(record: JobRecord) -> Verdict:
     """Return what thresholds and comparison of the record say; an unfinished evaluation only says ERROR."""
     if record.status != Status.COMPLETED:
         return Verdict.ERROR
-    compared = record.comparison
-    if compared is not None and compared.failed:
-        return Verdict.FAIL
-    if not record.thresholds and (compared is None or compared.verdict == ComparisonVerdict.NOT_JUDGED):
+    compared = _verdict_of_comparison(record.comparison)
+    if not record.thresholds and compared is Verdict.NONE:
         return Verdict.NONE
-    return Verdict.PASS if all(t.passed for t in record.thresholds) else Verdict.FAIL
+    missed = [threshold for threshold in record.thresholds if not threshold.passed]
+    if compared is Verdict.FAIL or any(t.verdict is not Verdict.INCONCLUSIVE for t in missed):
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE if missed or compared is Verdict.INCONCLUSIVE else Verdict.PASS
+
+
+def _verdict_of_comparison(compared: Comparison | None) -> Verdict:
+    """Return what a comparison adds: one that decides nothing passes unless the job asks for a decision."""
+    if compared is None or compared.verdict is ComparisonVerdict.NOT_JUDGED:
+        return Verdict.NONE
+    if compared.verdict is ComparisonVerdict.INCONCLUSIVE and (compared.failed or compared.xfailed):
+        return Verdict.INCONCLUSIVE
+    return Verdict.FAIL if compared.failed else Verdict.PASS

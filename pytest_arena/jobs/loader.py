@@ -91,7 +91,7 @@ def _read(top: Section) -> list[RawJob]:
 
 
 def _validated(path: Path, raw: RawJob, problems: Problems) -> Job | None:
-    source = Source(path, raw.locate, raw.overridden)
+    source = Source(path, raw.locate, raw.overridden, raw.notes)
     try:
         return Job.model_validate({"name": raw.name, **raw.data}).written_in(source)
     except ValidationError as error:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,9 +25,11 @@ from pydantic import (
 
 from pytest_arena.errors import JobFileError
 from pytest_arena.jobs.base import Model as Model
+from pytest_arena.jobs.parts import Shard as Shard
+from pytest_arena.jobs.parts import Source as Source
 from pytest_arena.jobs.regression import Regression as Regression
 from pytest_arena.jobs.words import KeyPath as KeyPath
-from pytest_arena.jobs.words import dotted, one_line, place, shown
+from pytest_arena.jobs.words import dotted, shown
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
@@ -180,53 +180,34 @@ class Record(Model):
     )
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Which part of a job's episodes a test runs."""
+class Gate(Model):
+    """Turns the thresholds of rates into sequential tests with stated error rates."""
 
-    index: int
-    count: int
+    confidence: float = Field(
+        default=0.95,
+        ge=0.5,
+        le=0.999999,
+        description="a rate that misses its threshold fails to pass so often",
+    )
+    beta: float | None = Field(
+        default=None, ge=1e-6, le=0.5, description="how often a rate that meets it may fail; 1 - confidence"
+    )
+    episodes_max: int = Field(
+        ge=1, le=100_000, description="the budget; rollout.episodes where it is not given"
+    )
+    look_every: int = Field(default=10, ge=1, le=100_000, description="episodes between two decisions")
+    stop_early: bool = Field(default=True, description="stop as soon as all tests are decided")
+    inconclusive: Literal["fail", "pass", "xfail"] = Field(
+        default="fail", description="what an undecided job is to pytest"
+    )
+    method: Literal["spending", "e_process"] = Field(
+        default="spending", description="spending: one budget; e_process: runs that may be extended"
+    )
 
     @property
-    def suffix(self) -> str:
-        """What its names end with, e.g. ``-shard0of4``."""
-        return f"-shard{self.index}of{self.count}"
-
-    def episodes(self, total: int) -> range:
-        """Return this shard's episodes of 0 … total-1: contiguous, larger shares first."""
-        share, extra = divmod(total, self.count)
-        start = self.index * share + min(self.index, extra)
-        return range(start, start + share + (self.index < extra))
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a job was written: the file, and the line and the user's name for each key."""
-
-    file: Path
-    locate: Callable[[KeyPath], tuple[int | None, str]]
-    overridden: tuple[tuple[KeyPath, str], ...] = ()
-    """Keys that the command line has set, each with the text that set it; the last one wins."""
-
-    def problem(self, key: KeyPath, expectation: str) -> JobFileError:
-        """Return the error ``file:line: key: expectation`` for *key* of this job.
-
-        Where the command line has set the key, the error names ``--arena-set`` in place of the file.
-        """
-        line, name = self.locate(key)
-        for changed, text in reversed(self.overridden):
-            if key[: len(changed)] == changed:
-                below = dotted(key[len(changed) :])
-                return JobFileError(f"{_option(text)}{below and f': {below}'}: {expectation}")
-        for changed, text in reversed(self.overridden):
-            if changed[: len(key)] == key:
-                return JobFileError(f"{_option(text)}: {place(self.file, line)}: {name}: {expectation}")
-        name = f"{name}: " if name else ""
-        return JobFileError(f"{place(self.file, line)}: {name}{expectation}")
-
-
-def _option(text: str) -> str:
-    return f"--arena-set {one_line(text)}"
+    def alpha(self) -> float:
+        """How often a rate that misses its threshold may pass."""
+        return round(1.0 - self.confidence, 12)
 
 
 class Job(Model):
@@ -241,6 +222,7 @@ class Job(Model):
     thresholds: dict[str, ThresholdText] = Field(
         default_factory=dict, description='metric -> ">= 0.9", "< 25", "0.2..0.4" or ">= 95%"'
     )
+    gate: Gate | None = Field(default=None, description="test the thresholds of rates")
     regression: Regression | None = Field(default=None, description="compare with the baseline")
     record: Record = Record()
     language_instruction: str | None = Field(default=None, description="overrides the task's own")
@@ -248,6 +230,28 @@ class Job(Model):
 
     _source: Source | None = PrivateAttr(default=None)
     _shard: Shard | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_budget(cls, data: Any) -> Any:
+        """Let a gate's budget stand for the episodes, or the episodes for a budget that is not given."""
+        if not isinstance(data, dict) or not isinstance(gate := data.get("gate"), dict):
+            return data
+        rollout = data.get("rollout", {})
+        if not isinstance(rollout, dict) or rollout.get("steps") is not None:
+            return data
+        budget = gate.get("episodes_max")
+        if budget is None:
+            return {**data, "gate": {**gate, "episodes_max": rollout.get("episodes")}}
+        if type(budget) is int and budget > 0:  # else it is refused, and once is enough
+            return {**data, "rollout": {**rollout, "episodes": budget}}
+        return data
+
+    @model_validator(mode="after")
+    def _gate_counts_episodes(self) -> Job:
+        if self.gate is not None and self.rollout.steps is not None:
+            raise ValueError("expected a gate to stand beside episodes, got rollout.steps")
+        return self
 
     @property
     def source(self) -> Source | None:
@@ -274,9 +278,12 @@ class Job(Model):
             part._shard = Shard(index, count)
         return parts
 
-    def without_verdict(self) -> Job:
-        """Return the job with nothing that judges it: a shard has no verdict of its own."""
-        return self.model_copy(update={"thresholds": {}, "regression": None})
+    @property
+    def as_run(self) -> Job:
+        """The job as one test runs it: a shard has no verdict of its own, the whole job has it."""
+        if self._shard is None:
+            return self
+        return self.model_copy(update={"thresholds": {}, "gate": None, "regression": None})
 
     @property
     def wanted_episodes(self) -> range:

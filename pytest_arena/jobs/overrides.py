@@ -91,18 +91,22 @@ def _value(override: Override, text: str) -> Any:
 def _applied(overrides: Sequence[Override], raw: RawJob) -> RawJob:
     for override in overrides:
         if override.job in (None, raw.name):
-            data = merge(_without_other_limit(raw.data, override), override.layer())
-            raw = replace(raw, data=data, overridden=(*raw.overridden, (override.key, override.text)))
+            kept = _without_other_limit(raw.data, override)
+            notes = raw.notes
+            if raw.data.get("gate") is not None and "gate" not in kept:
+                notes += (f"not gated: --arena-set {one_line(override.text)} takes the place of its budget",)
+            overridden = (*raw.overridden, (override.key, override.text))
+            raw = replace(raw, data=merge(kept, override.layer()), overridden=overridden, notes=notes)
     return raw
 
 
 def _without_other_limit(data: dict[str, Any], override: Override) -> dict[str, Any]:
-    """Return *data* without the limit that the override replaces: a job has episodes or steps, not both."""
-    rollout, given = data.get("rollout"), override.layer().get("rollout")
+    """Return *data* without what the override's limit replaces: the other limit, a gate with its budget."""
+    rollout, given = data.get("rollout", {}), override.layer().get("rollout")
     if not isinstance(rollout, dict) or not isinstance(given, dict):
         return data
     limits = {key for key in _LIMITS if given.get(key) is not None}
     if len(limits) != 1:
         return data
     kept = {key: value for key, value in rollout.items() if key not in _LIMITS - limits}
-    return {**data, "rollout": kept}
+    return {**{key: value for key, value in data.items() if key != "gate"}, "rollout": kept}

@@ -40,6 +40,7 @@ class RawJob:
     data: dict[str, Any]
     locate: Callable[[KeyPath], tuple[int | None, str]]
     overridden: tuple[tuple[KeyPath, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

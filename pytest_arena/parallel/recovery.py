@@ -199,10 +199,7 @@ def _job(run: RunDirectory, label: str) -> Job | None:
     try:
         entry = _manifest(run)["jobs"][label]
         job = Job.model_validate(entry["config"])
-        if "shard" not in entry:
-            return job
-        # A shard has no verdict of its own.
-        return job.shards()[int(entry["shard"]["index"])].without_verdict()
+        return job if "shard" not in entry else job.shards()[int(entry["shard"]["index"])].as_run
     except (KeyError, ValueError, IndexError):
         return None
 

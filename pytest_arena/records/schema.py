@@ -41,9 +41,11 @@ class Verdict(StrEnum):
 
     PASS = "pass"
     FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    """A gate's budget is used up, and some threshold neither passed nor failed."""
     ERROR = "error"
     NONE = "none"
-    """The job has no thresholds, and is compared with nothing."""
+    """The job has no thresholds and is compared with nothing, or a test of it is not decided yet."""
 
 
 @dataclass(slots=True)
@@ -90,8 +92,7 @@ class Episode:
     def from_json(cls, data: dict[str, Any]) -> Episode:
         """Read a line; unknown keys are dropped. Raises TypeError where a required key is missing."""
         renamed = {("return_" if key == "return" else key): value for key, value in data.items()}
-        known = {f.name for f in dataclasses.fields(cls)}
-        fields = {key: value for key, value in renamed.items() if key in known}
+        fields = _known(cls, renamed)
         fields["outcome"] = Outcome(fields["outcome"])
         return cls(**fields)
 
@@ -105,11 +106,81 @@ class ThresholdResult:
     value: float | None
     passed: bool
     interval: tuple[float, float] | None = None
-    """95 % Wilson interval of a rate, else None."""
+    """The interval of a rate, as in `JobRecord.intervals`, else None."""
     undecided: bool = False
     """The interval contains the bound: another set of episodes could tell otherwise."""
     reason: str | None = None
     """Why there is no value."""
+    verdict: Verdict | None = None
+    """What the gate's test says; None for a threshold that is compared with the measured value."""
+
+
+@dataclass(slots=True)
+class Look:
+    """What a gate's test saw at one look: the first ``episodes`` episodes, and what it said."""
+
+    episodes: int
+    successes: int
+    errors: int
+    verdict: Verdict
+    """NONE: go on."""
+
+
+@dataclass(slots=True)
+class RateTest:
+    """A gated threshold: its rule, fixed before the first episode, and the path to its verdict."""
+
+    metric: str
+    expression: str
+    bound: float
+    at_least: bool
+    """Whether the rate should be at least the bound, else at most."""
+    alpha: float
+    """P(PASS) where the true rate does not meet the bound is at most this."""
+    beta: float
+    """P(FAIL) where it does is at most this."""
+    looks: list[int]
+    pass_at: list[int | None]
+    """At each look, PASS if successes >= this; if the rate should be at most: successes + errors <= this."""
+    fail_at: list[int | None]
+    """At each look, FAIL if successes + errors <= this; if the rate should be at most: successes >= this."""
+    path: list[Look] = field(default_factory=list)
+    verdict: Verdict = Verdict.NONE
+
+
+@dataclass(slots=True)
+class GateRecord:
+    """A job's gate: all that is needed to draw its verdicts again."""
+
+    method: str
+    episodes_max: int
+    look_every: int
+    stop_early: bool
+    inconclusive: str
+    tests: list[RateTest]
+    counted: int | None = None
+    """The job's numbers are those of episodes 0 … counted-1; None while that is not settled."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> GateRecord:
+        """Read it; unknown keys are dropped."""
+        fields = _known(cls, data)
+        fields["tests"] = [_rate_test(test) for test in fields["tests"]]
+        return cls(**fields)
+
+
+def _rate_test(data: dict[str, Any]) -> RateTest:
+    fields = _known(RateTest, data)
+    looks = [_known(Look, look) for look in fields.get("path", [])]
+    fields["path"] = [Look(**{**look, "verdict": Verdict(look["verdict"])}) for look in looks]
+    fields["verdict"] = Verdict(fields.get("verdict", "none"))
+    return RateTest(**fields)
+
+
+def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Return what *kind*, a dataclass, has a field for."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    return {key: value for key, value in data.items() if key in names}
 
 
 @dataclass(slots=True)
@@ -131,17 +202,19 @@ class JobRecord:
     """Each episode depends on the job's seed and its own index only."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Rate -> 95 % Wilson interval; of a job that may stop early, limits that hold wherever it stopped."""
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Metric -> why it is null."""
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Metric beside the standard ones -> its `Metric.definition`."""
     thresholds: list[ThresholdResult] = field(default_factory=list)
+    gate: GateRecord | None = None
     comparison: Comparison | None = None
     """With the baseline; None for a job without ``regression``."""
     reported: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     """What the simulator computed itself, an entry a rebuild: episodes, metric -> value."""
     episodes: dict[str, int] = field(default_factory=dict)
-    """``requested``, ``measured``, ``errors``."""
+    """``requested``, ``measured``, ``errors``; with a gate ``beyond``: finished, and not counted."""
     boundaries: list[dict[str, int]] = field(default_factory=list)
     videos: list[str] = field(default_factory=list)
     terminal_frame: bool | None = None
@@ -164,14 +237,19 @@ class JobRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobRecord:
         """Read a record; unknown keys are dropped, missing optional ones get their defaults."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        fields = {key: value for key, value in data.items() if key in known}
+        fields = _known(cls, data)
         fields["status"] = Status(fields.get("status", "running"))
         fields["verdict"] = Verdict(fields.get("verdict", "none"))
-        keys = {f.name for f in dataclasses.fields(ThresholdResult)}
-        fields["thresholds"] = [
-            ThresholdResult(**{k: v for k, v in t.items() if k in keys}) for t in fields.get("thresholds", [])
-        ]
+        fields["thresholds"] = [_threshold(t) for t in fields.get("thresholds", [])]
+        if fields.get("gate") is not None:
+            fields["gate"] = GateRecord.from_json(fields["gate"])
         if fields.get("comparison") is not None:
             fields["comparison"] = Comparison.from_json(fields["comparison"])
         return cls(**fields)
+
+
+def _threshold(data: dict[str, Any]) -> ThresholdResult:
+    fields = _known(ThresholdResult, data)
+    if fields.get("verdict") is not None:
+        fields["verdict"] = Verdict(fields["verdict"])
+    return ThresholdResult(**fields)

@@ -66,6 +66,7 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "metrics",
         "unmeasured",
         "thresholds",
+        "gate",
         "comparison",
         "episodes",
         "boundaries",

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_arena.collection import job_of
 from pytest_arena.gate.comparison_words import describe_comparison
+from pytest_arena.gate.words import told
 from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.run import RUN, run_of
@@ -45,10 +46,10 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
     reporter.write_line(_line(HEADINGS, widths), bold=True)
     for record, row in zip(records, rows, strict=True):
-        good = record.status == Status.COMPLETED and record.verdict in (Verdict.PASS, Verdict.NONE)
-        reporter.write_line(_line(row, widths), green=good, red=not good)
-        if (compared := _comparison(record)) is not None:
-            reporter.write_line(f"  {compared}", red=record.verdict == Verdict.FAIL)
+        colour = _colour(record)
+        reporter.write_line(_line(row, widths), **{colour: True})
+        for line in _decisions(record):
+            reporter.write_line(f"  {line}", **{colour: True})
         for note in _remarks(record):
             if shared[note] == 1:
                 reporter.write_line(f"  {note}", yellow=True)
@@ -59,6 +60,10 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
         reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
+    if any(_may_stop(record) for record in records):
+        reporter.write_line(
+            "intervals of gated jobs hold wherever the run stopped; each end with the confidence of its gate"
+        )
     if lost:
         tests = "1 test" if len(lost) == 1 else f"{len(lost)} tests"
         reporter.write_line(f"{tests} never ran to the end:", red=True, bold=True)
@@ -81,6 +86,30 @@ def _row(record: JobRecord) -> tuple[str, ...]:
     )
 
 
+def _colour(record: JobRecord) -> str:
+    if record.status != Status.COMPLETED or record.verdict in (Verdict.FAIL, Verdict.ERROR):
+        return "red"
+    if record.verdict is Verdict.INCONCLUSIVE:
+        gated = any(threshold.verdict is Verdict.INCONCLUSIVE for threshold in record.thresholds)
+        fails = gated and (record.gate is None or record.gate.inconclusive == "fail")
+        compared = record.comparison is not None and record.comparison.failed
+        return "red" if fails or compared else "yellow"
+    return "green"
+
+
+def _decisions(record: JobRecord) -> Iterable[str]:
+    if record.gate is not None and record.status == Status.COMPLETED:
+        yield from (told(record.gate, test) for test in record.gate.tests)
+    compared = record.comparison
+    # One that was not made is a remark, for many jobs may share it.
+    if compared is not None and compared.verdict is not ComparisonVerdict.NOT_JUDGED:
+        yield describe_comparison(compared)
+
+
+def _may_stop(record: JobRecord) -> bool:
+    return record.gate is not None and record.gate.stop_early
+
+
 def _verdict(record: JobRecord) -> str:
     if record.status != Status.COMPLETED:
         return str(record.status)
@@ -98,14 +127,6 @@ def _success(record: JobRecord) -> str:
     interval = record.intervals.get("success_rate")
     shown = f"{rate:.1%}"
     return shown if interval is None else f"{shown} [{interval[0]:.1%}, {interval[1]:.1%}]"
-
-
-def _comparison(record: JobRecord) -> str | None:
-    """Return the comparison in words; one that was not made is a remark, for many jobs may share it."""
-    compared = record.comparison
-    if compared is None or compared.verdict == ComparisonVerdict.NOT_JUDGED:
-        return None
-    return describe_comparison(compared)
 
 
 def _remarks(record: JobRecord) -> Iterable[str]:

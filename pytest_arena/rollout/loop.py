@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,16 @@ Watch = Callable[["Loop"], None]
 """Called after every step: progress. Must return at once."""
 
 
+class Stop(Protocol):
+    """Says when a rollout may end before its schedule does."""
+
+    done: bool
+    """Nothing more needs to be known: no further step is taken."""
+
+    def add(self, episode: Episode) -> None:
+        """An episode ended; it is recorded already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observers:
     """Who is told of what happens."""
@@ -33,6 +44,7 @@ class Observers:
     metrics: Sequence[Metric]
     recorders: Sequence[Recorder]
     watch: Watch | None = None
+    stop: Stop | None = None
 
 
 class Loop:
@@ -74,7 +86,11 @@ class Loop:
         self._observation: Observation = None
 
     def run(self, deadline: Deadline, max_steps: int | None = None) -> None:
-        """Step until every scheduled episode has ended, or for *max_steps* steps of the vector."""
+        """Step until every scheduled episode has ended, or for *max_steps* steps of the vector.
+
+        Where the observers' ``stop`` is done before, the episodes that run are left as they are: they end
+        nowhere, and no observer hears of them again.
+        """
         for metric in self.observers.metrics:
             metric.start(self.env, self.job)
         self._reset_all()
@@ -102,7 +118,8 @@ class Loop:
         return abandoned
 
     def _unfinished(self) -> bool:
-        return bool(self._following or self.active.any())
+        stop = self.observers.stop
+        return not (stop is not None and stop.done) and bool(self._following or self.active.any())
 
     def _reset_all(self) -> None:
         """Give every row its first episode, and reset."""
@@ -178,6 +195,8 @@ class Loop:
         for recorder in self.observers.recorders:
             recorder.on_end(row, episode)
         self.episodes.append(episode)
+        if self.observers.stop is not None:
+            self.observers.stop.add(episode)
 
     def _episode(self, row: int, end: EpisodeEnd, success_at_end: bool | None) -> Episode:
         start, (started_at, began) = self._starts[row], self._began_at[row]

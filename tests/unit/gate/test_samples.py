@@ -20,8 +20,8 @@ def standard(name: str) -> Metric:
     return found
 
 
-def test_a_sample_is_in_episode_order_and_leaves_errors_out() -> None:
-    episodes = [episode(2, False), episode(0), episode(1, outcome=Outcome.ERROR)]
+def test_a_sample_is_in_episode_order() -> None:
+    episodes = [episode(2, False), episode(0)]
     sample = sample_of(episodes, standard("success_rate"), fixed=True, whose="this run")
     assert [(p.episode, p.value, p.seed, p.initial_state) for p in sample.points] == [
         (0, 1.0, 100, "state 0"),
@@ -35,6 +35,7 @@ def test_a_sample_is_in_episode_order_and_leaves_errors_out() -> None:
     ("episodes", "words"),
     [
         ([episode(0), episode(1, None)], "success_rate is missing in 1 of 2 episodes of the baseline"),
+        ([episode(0), episode(1, outcome=Outcome.ERROR)], "1 of 2 episodes of the baseline are errors"),
         ([], "success_rate is missing in 0 of 0 episodes of the baseline"),
     ],
 )

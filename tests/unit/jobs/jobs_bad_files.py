@@ -103,7 +103,7 @@ VALUES = {
     ),
     "far-from-any-key": (
         native(", zzz: 1"),
-        "jobs.r.zzz: unknown key; known: environment, language_instruction",
+        "jobs.r.zzz: unknown key; known: environment, gate, language_instruction",
     ),
     "text-for-integer": (
         "jobs:\n  reach:\n    rollout:\n      episodes: ten\n    <<: {" + GOOD + "}\n",

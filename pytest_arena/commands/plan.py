@@ -1,0 +1,117 @@
+"""``python -m pytest_arena plan``: what a gate will do, before anything is simulated."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from pytest_arena.errors import ArenaError
+from pytest_arena.gate.plan import Plan
+from pytest_arena.gate.sequential import Characteristics, looks_of
+from pytest_arena.gate.thresholds import Threshold
+from pytest_arena.gate.words import percent
+
+ROWS = 20
+"""Looks of the boundary that are shown; with more of them, evenly chosen ones."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take what a job's ``gate`` takes, and the threshold."""
+    add = parser.add_argument
+    add("--threshold", required=True, help='such as 0.8, ">= 80%%" or "<= 0.05"')
+    add("--episodes-max", type=_episodes, required=True, metavar="N", help="the budget")
+    add("--confidence", type=_probability, default=0.95, metavar="C", help="1 - P(false PASS) (0.95)")
+    add("--beta", type=_probability, metavar="B", help="P(false FAIL) (1 - confidence)")
+    add("--look-every", type=_episodes, default=10, metavar="N", help="episodes between looks (10)")
+    add("--method", choices=("spending", "e_process"), default="spending", help="(spending)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the boundary, and power and mean episodes over a range of true rates."""
+    plan = _plan(arguments)
+    needed = {"pass": plan.fewest_to_pass(), "fail": plan.fewest_to_fail()}
+    print("\n".join(_describe(plan, arguments.threshold, needed)))
+    never = [verdict for verdict, episodes in needed.items() if episodes > arguments.episodes_max]
+    if never:
+        raise ArenaError(
+            f"--episodes-max: expected at least {max(needed.values())}, got {arguments.episodes_max}: with "
+            f"so few episodes the test can never {' or '.join(never)}"
+        )
+    print()
+    print("\n".join(_table(("after", *_headings(plan)), _boundary(plan))))
+    print()
+    heads = ("true rate", "P(pass)", "P(fail)", "P(inconclusive)", "mean episodes")
+    print("\n".join(_table(heads, (_row(rate, plan.characteristics(rate)) for rate in _rates(plan.bound)))))
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    text = str(arguments.threshold)
+    try:
+        threshold = Threshold.parse(text if text.strip()[:1] in "<>" else f">= {text}")
+    except ValueError as error:
+        raise ArenaError(f"--threshold: {error}") from None
+    at_least = threshold.high == float("inf")
+    bound = threshold.low if at_least else threshold.high
+    if not (threshold.one_sided and 0.0 < bound < 1.0):
+        raise ArenaError(f"--threshold: expected a bound between 0 and 1, got {text!r}")
+    alpha = round(1.0 - arguments.confidence, 12)
+    beta = alpha if arguments.beta is None else arguments.beta
+    looks = looks_of(arguments.episodes_max, arguments.look_every)
+    return Plan(bound, at_least, alpha, beta, looks, arguments.method)
+
+
+def _describe(plan: Plan, text: str, needed: dict[str, int]) -> Iterator[str]:
+    sign, wrong, right = (">=", "less", "more") if plan.at_least else ("<=", "more", "less")
+    yield f"success_rate {sign} {plan.bound:g}, at most {plan.looks[-1]} episodes, {plan.method}"
+    yield f"a true rate of {plan.bound:g} or {wrong} passes in at most {percent(plan.alpha)} of runs"
+    yield f"a true rate of {plan.bound:g} or {right} fails in at most {percent(plan.beta)} of runs"
+    yield f"the smallest budget that can pass: {needed['pass']}, that can fail: {needed['fail']}"
+
+
+def _headings(plan: Plan) -> tuple[str, str]:
+    return ("pass from", "fail up to") if plan.at_least else ("pass up to", "fail from")
+
+
+def _boundary(plan: Plan) -> Iterator[tuple[str, ...]]:
+    looks = list(zip(plan.looks, plan.pass_at(), plan.fail_at(), strict=True))
+    shown = min(ROWS, len(looks))
+    for index in range(shown):
+        # The last one is always among them.
+        n, passes, fails = looks[(index + 1) * len(looks) // shown - 1]
+        yield (str(n), *("never" if count is None else str(count) for count in (passes, fails)))
+
+
+def _rates(bound: float) -> list[float]:
+    """Return rates around the bound, in steps that are read easily: of 0.05, or of 0.01 near 0 and 1."""
+    step = 0.05 if 0.2 <= bound <= 0.85 else 0.01
+    around = [round(bound + step * offset, 6) for offset in range(-5, 6)]
+    return sorted({rate for rate in around if 0.0 <= rate <= 1.0} | ({1.0} if bound > 0.5 else {0.0}))
+
+
+def _row(rate: float, found: Characteristics) -> tuple[str, ...]:
+    chances = (f"{chance:.3f}" for chance in (found.passing, found.failing, found.inconclusive))
+    return (f"{rate:g}", *chances, f"{found.mean_episodes:.1f}")
+
+
+def _table(headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    lines = [tuple(headings), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        yield "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+
+
+def _episodes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"expected an integer from 1 to 100000, got {text!r}")
+    return int(text)
+
+
+def _probability(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 < number < 1.0:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
+    return number

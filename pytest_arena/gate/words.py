@@ -1,0 +1,91 @@
+"""What a gate's tests say, for people: in the summary, and in the message of a failed test."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import lru_cache
+
+from pytest_arena.gate.decision import plan_of
+from pytest_arena.gate.plan import Plan
+from pytest_arena.gate.sequential import looks_of
+from pytest_arena.records.schema import GateRecord, RateTest, Verdict
+
+PROBABLE = 0.9
+"""A larger budget is proposed if it decides with this probability at the measured rate."""
+LARGEST = 10_000
+"""Budgets beyond this are not proposed."""
+
+
+def told(gate: GateRecord, test: RateTest) -> str:
+    """Return one line: what was decided, on how many of how many episodes, and with which error rate.
+
+    Of an undecided test the line tells what would decide it.
+    """
+    name = f"{test.metric} {test.expression}"
+    if not test.path:
+        return f"{name}: not decided, fewer than {test.looks[0]} episodes can be read in their order"
+    last, look = test.path[-1], len(test.path) - 1
+    successes = f"{last.successes} success{'' if last.successes == 1 else 'es'}"
+    if last.errors:
+        successes += (
+            f" and {last.errors} error{'' if last.errors == 1 else 's'}, counted against either verdict"
+        )
+    passes, fails = _rule(test, test.pass_at[look], "pass"), _rule(test, test.fail_at[look], "fail")
+    place = f"after {last.episodes} of at most {gate.episodes_max} episodes"
+    if test.verdict is Verdict.PASS:
+        return (
+            f"{name}: pass {place}: {successes}, {passes}; {_error_rate(test, 'less', 'passes', test.alpha)}"
+        )
+    if test.verdict is Verdict.FAIL:
+        return f"{name}: fail {place}: {successes}, {fails}; {_error_rate(test, 'more', 'fails', test.beta)}"
+    if test.verdict is Verdict.INCONCLUSIVE:
+        place = f"after all {gate.episodes_max} episodes"
+        return f"{name}: inconclusive {place}: {successes}, {passes}, {fails}; {_what_decides(gate, test)}"
+    return f"{name}: not decided {place}: {successes}, {passes}, {fails}"
+
+
+def percent(probability: float) -> str:
+    """Return e.g. ``5%`` or ``0.1%``."""
+    return f"{100 * probability:.4g}%"
+
+
+def _rule(test: RateTest, successes: int | None, verdict: str) -> str:
+    if successes is None:
+        return f"none {verdict} so early"
+    return f"{successes} or {'more' if test.at_least == (verdict == 'pass') else 'fewer'} {verdict}"
+
+
+def _error_rate(test: RateTest, side: str, verb: str, level: float) -> str:
+    if not test.at_least:
+        side = {"less": "more", "more": "less"}[side]
+    return f"a true rate of {test.bound:g} or {side} {verb} in at most {percent(level)} of runs"
+
+
+def _what_decides(gate: GateRecord, test: RateTest) -> str:
+    last = test.path[-1]
+    rate = last.successes / last.episodes
+    found = larger_budget(plan_of(gate, test), gate.look_every, rate)
+    if found is None:
+        return f"the measured {rate:.4g} is too close to {test.bound:g} for a budget up to {LARGEST}"
+    budget, probability = found
+    how = "a new run with" if gate.method == "spending" else "going on (--arena-resume) with"
+    return (
+        f"if the true rate is the measured {rate:.4g}, {how} gate.episodes_max: {budget} decides with a "
+        f"probability of {probability:.2f}"
+    )
+
+
+@lru_cache(maxsize=64)
+def larger_budget(plan: Plan, look_every: int, rate: float) -> tuple[int, float] | None:
+    """Return a budget that decides with a high probability at the true *rate*, and that probability.
+
+    None where even a budget of `LARGEST` does not.
+    """
+    budget = plan.looks[-1]
+    while budget < LARGEST:
+        budget = min(math.ceil(1.5 * budget / look_every) * look_every, LARGEST)
+        found = replace(plan, looks=looks_of(budget, look_every)).characteristics(rate)
+        if 1.0 - found.inconclusive >= PROBABLE:
+            return budget, 1.0 - found.inconclusive
+    return None

@@ -1,0 +1,53 @@
+"""Gates that could not decide are refused before anything is simulated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_arena.errors import JobFileError
+from pytest_arena.rollout.metrics import RecordedMetric
+from pytest_arena.validation import validate
+from tests.jobs import make_job
+
+
+def check(thresholds: dict[str, str], **gate: Any) -> None:
+    job = make_job(thresholds=thresholds, gate=gate)
+    validate(
+        job, [RecordedMetric("fell", {"reduction": "rate"}), RecordedMetric("speed", {"reduction": "max"})]
+    )
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "gate", "words"),
+    [
+        (
+            {"success_rate": ">= 0.8"},
+            {"episodes_max": 13},
+            "gate.episodes_max: expected at least 14: in 13 episodes success_rate >= 0.8 can never pass",
+        ),
+        ({"success_rate": ">= 0.8"}, {"episodes_max": 19, "method": "e_process"}, "expected at least 20"),
+        ({"success_rate": ">= 95%"}, {"episodes_max": 20}, "expected at least 59"),
+        ({"success_rate": ">= 0.1"}, {"episodes_max": 28}, "at least 29: in 28 episodes success_rate >= 0.1 can never fail"),
+        ({"fell": "<= 0.05"}, {"episodes_max": 58}, "at least 59: in 58 episodes fell <= 0.05 can never pass"),
+        ({"success_rate": ">= 0.8"}, {"episodes_max": 14, "confidence": 0.99}, "expected at least 21"),
+        ({"success_rate": ">= 1"}, {"episodes_max": 50}, "thresholds.success_rate: expected a bound between 0 and 1 beside a gate"),
+        ({"speed": "< 2"}, {"episodes_max": 50}, "gate: expected a threshold such as \">= 0.9\" on one of the rates fell, success_at_end_rate, success_rate"),
+        ({"success_rate": "0.2..0.4"}, {"episodes_max": 50}, "gate: expected a threshold"),
+        ({}, {"episodes_max": 50}, "gate: expected a threshold"),
+    ],
+)  # fmt: skip
+def test_refused(thresholds: dict[str, str], gate: dict[str, Any], words: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        check(thresholds, **gate)
+    assert words in str(caught.value)
+
+
+def test_accepted() -> None:
+    check({"success_rate": ">= 0.8"}, episodes_max=14)
+    check(
+        {"success_rate": ">= 0.8", "speed": "< 2", "episode_length": "10..20"}, episodes_max=14, look_every=50
+    )
+    check({"fell": "<= 0.05"}, episodes_max=59)
+    check({"success_rate": "> 0.8"}, episodes_max=20, method="e_process")
