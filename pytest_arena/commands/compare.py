@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take two runs, and what is compared where the jobs of the second one do not say."""
     parser.epilog = (
         "Episodes are paired where seeds and initial states agree. Exit status: 0 if no job is worse, 1 if "
-        "one is, 2 if none is but one is inconclusive, not comparable or missing in RUN_B, 4 for a wrong command "
-        "line."
+        "one is, 2 if none is but one is inconclusive, not comparable or missing in RUN_B, 4 for a wrong "
+        "command line."
     )
     for name, what in (("RUN_A", "the baseline"), ("RUN_B", "the candidate")):
         parser.add_argument(
