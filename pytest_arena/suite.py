@@ -5,7 +5,7 @@ They are read from the records on disk, so it does not matter which worker ran w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -40,17 +40,20 @@ def judge(config: pytest.Config, directory: RunDirectory) -> list[Line]:
     facts: dict[str, Any] = {}
     lines: list[Line] = []
     if family is not None:
-        facts["family"], line = _judge_family(config, directory, records)
+        facts["family"], line = _judge_family(config, directory, manifest, records)
         lines.append(line)
     for group in groups:
-        group["verdict"], line = _judge_group(config, group, records)
+        group["verdict"], line = _judge_group(config, group, manifest, records)
         lines.append(line)
     directory.finish_manifest(**facts, groups=groups)
     return lines
 
 
 def _judge_family(
-    config: pytest.Config, directory: RunDirectory, records: Mapping[str, JobRecord]
+    config: pytest.Config,
+    directory: RunDirectory,
+    manifest: Mapping[str, Any],
+    records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     """Judge all regressions together; the records of those that hold are written again, as failures."""
     from pytest_arena.gate.family import judge_family
@@ -80,13 +83,15 @@ def _judge_family(
         f"family error of {asked.rate:.2g} ({how}){': ' if held else ''}{', '.join(held)}"
     )
     report_verdict(config, FAMILY, ("arena", None, "family"), text if held else None)
-    tests = [nodeid for label in held if (nodeid := records[label].nodeid) is not None]
-    select_again(config, FAMILY, tests, failed=bool(held))
+    select_again(config, FAMILY, _tests(manifest, held), failed=bool(held))
     return family, (text, not held)
 
 
 def _judge_group(
-    config: pytest.Config, group: Mapping[str, Any], records: Mapping[str, JobRecord]
+    config: pytest.Config,
+    group: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     from pytest_arena.gate.family import judge_group
     from pytest_arena.result import describe
@@ -95,7 +100,7 @@ def _judge_group(
     name = f"group {group['tag']}"
     if verdict.missing:
         return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
-    what = f"{name}, mean over {len(verdict.jobs)} jobs"
+    what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
     text = f"{what}: {'; '.join(describe(result) for result in verdict.results)}"
     message = None
     if not verdict.passed:
@@ -103,9 +108,19 @@ def _judge_group(
         message = "\n".join([f"{what}:", *(f"  {describe(r)}" for r in verdict.results), *jobs])
     file, _, item = group["nodeid"].partition("::")
     report_verdict(config, group["nodeid"], (file, None, item), message)
-    tests = [nodeid for label in verdict.jobs if (nodeid := records[label].nodeid) is not None]
+    tests = _tests(manifest, verdict.jobs)
     select_again(config, group["nodeid"], tests, failed=message is not None)
     return _told(verdict), (text, verdict.passed)
+
+
+def _tests(manifest: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
+    """Return the node ids of the tests that run the jobs *labels*: of a sharded one, those of its shards."""
+    wanted = set(labels)
+    return [
+        entry["nodeid"]
+        for label, entry in manifest.get("jobs", {}).items()
+        if label in wanted or entry.get("shard", {}).get("label") in wanted
+    ]
 
 
 def _told(verdict: GroupVerdict) -> dict[str, Any]:

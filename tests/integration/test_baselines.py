@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+import pytest_arena.items  # noqa: F401
+import tests.registered  # noqa: F401  (numpy must not be loaded by a run within this process)
 from tests.integration.conftest import Suite, parse
 
 SKILLED = {
@@ -111,10 +113,10 @@ def test_baselines_that_are_none(suite: Suite) -> None:
         ("eval_info.json", "ERROR: --arena-baseline *it does not name its job, * got 2"),
         ("metrics.json", "ERROR: --arena-baseline *expected some of the jobs push, reach, it has lift"),
     ):
-        result = suite.run("--arena-baseline", path)
+        result = suite.pytester.runpytest_inprocess("--co", "--arena-baseline", path)
         assert result.ret == 4
         result.stderr.fnmatch_lines([words])
-    result = suite.run("--arena-family-error=5%")
+    result = suite.pytester.runpytest_inprocess("--co", "--arena-family-error=5%")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["ERROR: --arena-family-error 5%: expected a rate between 0 and 0.5*"])
 
@@ -165,18 +167,11 @@ def test_a_group_fails_once(suite: Suite, args: list[str]) -> None:
     result.stdout.fnmatch_lines(
         ["group easy, mean over 2 jobs: ✗ success_rate = 0.5 (95% interval *), expected >= 60%*"]
     )
-
-
-def test_a_group_that_is_not_whole_is_not_judged(suite: Suite) -> None:
-    path = suite.jobs({"a": {"tags": ["t"]}, "b": {"tags": ["t"]}})
-    with_groups(path, {"t": {"success_rate": "> 1"}})
-    suite.test()
-    result = suite.run("-k", "a]")
-    assert result.ret == 0
-    assert list(suite.outcomes()) == ["a"]
-    result.stdout.fnmatch_lines(["group t is not judged: 1 of 2 jobs not selected (b)"])
-    whole = suite.run()
-    assert whole.ret == 1
-    again = suite.run("--lf")
-    assert again.ret == 1
-    assert sorted(suite.outcomes()) == ["a", "b", "t"]
+    if not args:
+        again = suite.pytester.runpytest_inprocess("--lf", "--co", "-q")
+        again.stdout.fnmatch_lines(
+            ["*[[]good[]]", "*[[]parts-shard0of2[]]", "*[[]parts-shard1of2[]]", "3 tests collected*"]
+        )
+        part = suite.run("-k", "good or other", "-p", "no:cacheprovider")
+        assert part.ret == 0
+        assert "group easy is not judged: 1 of 2 jobs not selected (parts)" in part.stdout.str()
