@@ -13,6 +13,7 @@ import pytest
 
 from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
+from pytest_arena.records.plain import to_plain
 from pytest_arena.verdicts import report_verdict, select_again
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ def judge(config: pytest.Config, directory: RunDirectory) -> list[Line]:
         return []
     groups = manifest.get("groups", [])
     family = settings(config).family_error
-    if family is None and not groups:
+    baseline = settings(config).baseline
+    if family is None and not groups and baseline is None:
         return []
     records = directory.latest()
     facts: dict[str, Any] = {}
     lines: list[Line] = []
+    if baseline is not None and not any(entry["config"].get("regression") for entry in _jobs(manifest)):
+        lines.append((f"no job has the key regression: nothing is compared with {baseline}", None))
     if family is not None:
         facts["family"], line = _judge_family(config, directory, manifest, records)
         lines.append(line)
@@ -82,7 +86,8 @@ def _judge_family(
         f"{len(held)} of {len(claimed)} regressions in {len(family['comparisons'])} comparisons hold at a "
         f"family error of {asked.rate:.2g} ({how}){': ' if held else ''}{', '.join(held)}"
     )
-    report_verdict(config, FAMILY, ("arena", None, "family"), text if held else None)
+    extra = {"metadata": to_plain({"arena_family": family})}
+    report_verdict(config, FAMILY, ("arena", None, "family"), text if held else None, extra=extra)
     select_again(config, FAMILY, _tests(manifest, held), failed=bool(held))
     return family, (text, not held)
 
@@ -107,10 +112,15 @@ def _judge_group(
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
         message = "\n".join([f"{what}:", *(f"  {describe(r)}" for r in verdict.results), *jobs])
     file, _, item = group["nodeid"].partition("::")
-    report_verdict(config, group["nodeid"], (file, None, item), message)
+    extra = {"metadata": to_plain({"arena_group": {"tag": group["tag"], **_told(verdict)}})}
+    report_verdict(config, group["nodeid"], (file, None, item), message, extra=extra)
     tests = _tests(manifest, verdict.jobs)
     select_again(config, group["nodeid"], tests, failed=message is not None)
     return _told(verdict), (text, verdict.passed)
+
+
+def _jobs(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(manifest.get("jobs", {}).values())
 
 
 def _tests(manifest: Mapping[str, Any], labels: Iterable[str]) -> list[str]:

@@ -37,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name, type=Path, help=f"{what}: a run directory, metrics.json or LeRobot eval_info.json"
         )
     parser.add_argument("--metric", help="default: that of the job's regression, else success_rate")
-    parser.add_argument("--margin", type=float, help="how much worse is still as good (default: as the job)")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help="how much worse is still as good (default: as the job says, else 0.05 of a rate)",
+    )
     parser.add_argument("--confidence", type=float, help="1 - the error rate of each claim (default: 0.95)")
     parser.add_argument("--bounds", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"), help="of an episode")
 
@@ -112,8 +116,7 @@ def _compared(before: BaselineJob, after: BaselineJob, asked: dict[str, object])
         return Comparison(
             regression.metric,
             ComparisonVerdict.NOT_COMPARABLE,
-            regression.margin,
-            regression.confidence,
+            confidence=regression.confidence,
             reason=str(error),
         )
 

@@ -23,6 +23,7 @@ Claims = tuple[Evidence, Evidence, Evidence | None]
 MULTIPLES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)
 """How many times as many episodes an inconclusive comparison is tried with."""
 
+USUAL_MARGIN = 0.05
 MOST_EPISODES = 100_000
 """Numbers beyond this are not tried: they would take seconds, and nobody runs them."""
 
@@ -55,14 +56,14 @@ class Rule:
             higher_is_better=metric.direction == "higher",
             low=float(bounds[0]),
             high=float(bounds[1]),
-            margin=regression.margin,
+            margin=margin_of(regression, metric),
             confidence=regression.confidence,
         )
 
     @property
     def alpha(self) -> float:
         """The error rate of each claim."""
-        return 1 - self.confidence
+        return round(1 - self.confidence, 12)
 
     @property
     def span(self) -> float:
@@ -81,9 +82,16 @@ def why_no_rule(regression: Regression, metric: Metric, bounds: tuple[float, flo
             f"the lowest and highest value of {metric.name} in an episode must be known: "
             "give bounds: [lowest, highest]"
         )
-    if regression.margin >= bounds[1] - bounds[0]:
+    if margin_of(regression, metric) >= bounds[1] - bounds[0]:
         return f"expected a margin below {bounds[1] - bounds[0]:g}, the range of {metric.name}"
     return None
+
+
+def margin_of(regression: Regression, metric: Metric) -> float:
+    """Return how much worse is still as good: what the job says, else 5 points of a rate."""
+    if regression.margin is not None:
+        return regression.margin
+    return USUAL_MARGIN if metric.reduction == "rate" else 0.0
 
 
 def bounds_of(regression: Regression, metric: Metric, horizon: int | None) -> tuple[float, float] | None:

@@ -10,22 +10,22 @@ _GOOD = (ComparisonVerdict.NON_INFERIOR, ComparisonVerdict.IMPROVED)
 
 
 def describe_comparison(comparison: Comparison) -> str:
-    """Return one line: mark, metric, verdict, both values, the difference, how it was tested."""
+    """Return mark, metric, verdict, both values and the difference; on a second line how it was decided."""
     mark = "✗" if comparison.failed else "✓" if comparison.verdict in _GOOD else "·"
     head = f"{mark} {comparison.metric} against the baseline: {comparison.verdict}"
     if comparison.value is None or comparison.baseline_value is None:
         return f"{head}: {comparison.reason}"
-    return f"{head}; {'; '.join(_parts(comparison))}"
+    before, now = (amount(comparison, v) for v in (comparison.baseline_value, comparison.value))
+    values = f"{before} before, {now} now, {difference(comparison)}"
+    return f"{head}; {values}\n    {'; '.join(_parts(comparison))}"
 
 
 def _parts(comparison: Comparison) -> Iterator[str]:
-    before, now = (amount(comparison, v) for v in (comparison.baseline_value, comparison.value))
-    yield f"{before} before, {now} now, {difference(comparison)}"
-    yield how_paired(comparison)
     yield from decision(comparison)
+    yield how_paired(comparison)
     if comparison.family is not None:
         held = "holds" if comparison.family["rejected"] else "does not hold"
-        yield f"{held} over all {comparison.family['size']} comparisons of the session"
+        yield f"{held} among the {comparison.family['size']} comparisons of the session"
     yield from comparison.notes
 
 

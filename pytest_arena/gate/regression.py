@@ -93,4 +93,4 @@ def metric_named(name: str, metrics: Sequence[Metric]) -> Metric | None:
 
 def _without(regression: Regression, verdict: ComparisonVerdict, reason: str) -> Comparison:
     """Return a comparison without numbers."""
-    return Comparison(regression.metric, verdict, regression.margin, regression.confidence, reason=reason)
+    return Comparison(regression.metric, verdict, confidence=regression.confidence, reason=reason)

@@ -13,8 +13,10 @@ class Regression(Model):
     """How a metric is compared with that of a baseline (``--arena-baseline``)."""
 
     metric: str = Field(default="success_rate", min_length=1, description="the metric that is compared")
-    margin: float = Field(
-        default=0.0, ge=0, description="how much worse is still as good, in the metric's unit; 0.05: 5 points"
+    margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="how much worse is still as good, in the metric's unit; 0.05 for a rate, else 0",
     )
     confidence: float = Field(
         default=0.95, gt=0.5, lt=1, description="1 - the error rate of each claim: worse, better, not worse"

@@ -52,7 +52,12 @@ def test_from_a_run_to_its_regression(suite: Suite) -> None:
         assert (found["verdict"], found["paired"], found["pairs"]) == ("non-inferior", True, 40)
         assert (found["difference"], found["failed"]) == (0.0, False)
         assert suite.record(job)["verdict"] == "pass"
-    same.stdout.fnmatch_lines(["*✓ success_rate against the baseline: non-inferior; * paired, 40 episodes*"])
+    same.stdout.fnmatch_lines(
+        [
+            "*✓ success_rate against the baseline: non-inferior; *",
+            "*not worse by 20 points* paired, 40 episodes*",
+        ]
+    )
 
     worse = ("--arena-set", "reach:policy.level=0.3", "--arena-set", "whole:policy.level=0.3")
     seeds = ("--arena-set", "push:environment.seed=6")

@@ -60,6 +60,7 @@ def test_everything_about_a_regression() -> None:
     line = describe_comparison(found)
     assert "regression; 50.0% before, 15.0% now, -35.0 points (95% interval " in line
     assert "paired, 20 episodes of which 9 succeed only before and 2 only now" in line
+    assert line.count("\n") == 1
     assert "worse (sign test after 7 pairs, error rate 0.05)" in line
     plain = to_plain(dataclasses.asdict(found))
     assert to_plain(dataclasses.asdict(Comparison.from_json({**plain, "of a later version": 1}))) == plain
@@ -228,10 +229,17 @@ def test_rules(metric: Metric | str, settings: dict[str, Any], problem: str | No
     told = why_no_rule(regression, found, bounds_of(regression, found, None))
     assert (told is None) if problem is None else (told is not None and problem in told)
     if problem is None:
-        assert Rule.of(regression, found).margin == regression.margin
+        assert Rule.of(regression, found).margin == (regression.margin or 0.0)
     else:
         with pytest.raises(NotComparableError):
             Rule.of(regression, found)
+
+
+def test_five_points_of_a_rate_are_the_usual_margin() -> None:
+    metric = metric_named("success_rate", [])
+    assert metric is not None
+    assert Rule.of(Regression(), metric).margin == 0.05
+    assert Rule.of(Regression(margin=0), metric).margin == 0.0
 
 
 def test_the_horizon_bounds_an_episodes_length() -> None:
