@@ -12,6 +12,7 @@ from typing import NoReturn
 from pytest_arena.errors import ArenaError
 
 COMMANDS = {
+    "compare": "compare the jobs of two runs, and tell by the exit status whether one is worse",
     "plan": "print boundary, power and mean episodes of a gate",
     "schema": "print the JSON Schema of job files, for editors and checks",
 }

@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 
 from pytest_arena.errors import ArenaError, JobFileError, did_you_mean
-from pytest_arena.jobs.loader import collector_paused, load_jobs
+from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
 from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.records.directory import RUN_FILES
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.simulators.registry import find_simulator
-from pytest_arena.validation import validate
+from pytest_arena.validation import validate, validate_group
 
 JOB = pytest.StashKey[Job]()
 LABEL = pytest.StashKey[str]()
 """The job's name in this run: its folder, and the key of its metrics."""
-_JOBS = pytest.StashKey[dict[Path, list[Job]]]()
+_FILES = pytest.StashKey[dict[Path, Loaded]]()
 _PROBLEMS = pytest.StashKey[list[str]]()
 _TAGS = pytest.StashKey[set[str]]()
 """Tags that pytest knows as marks."""
@@ -119,12 +119,15 @@ def _packages_metrics() -> list[Callable[[Job], Iterable[Metric] | None]]:
 def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Raise one `UsageError` with a line a problem: nothing is simulated before every job is valid."""
     problems: list[str] = [*config.stash.setdefault(_PROBLEMS, [])]
-    loaded = config.stash.get(_JOBS, {})
-    names = {job.name for jobs in loaded.values() for job in jobs}
+    names = {job.name for loaded in config.stash.get(_FILES, {}).values() for job in loaded.jobs}
     for override in _overrides(config) if not problems else ():
         if override.job is not None and override.job not in names:
             hint = did_you_mean(override.job, names)
             problems.append(f"--arena-set {override.text}: no job is named {override.job!r}{hint}")
+    if not problems:
+        from pytest_arena import baselines
+
+        problems += baselines.problems(config, items)
     _refuse(config, items, problems)
 
 
@@ -209,18 +212,54 @@ def environment_key(job: Job) -> tuple[Hashable, Hashable]:
 
 def _load(config: pytest.Config, path: Path) -> list[Job]:
     """Load and validate a file once a session; problems are kept for `refuse_problems`."""
-    loaded = config.stash.setdefault(_JOBS, {})
+    files = config.stash.setdefault(_FILES, {})
     path = path.resolve()
-    if path not in loaded:
-        loaded[path] = []
+    if path not in files:
+        files[path] = Loaded([], [])
         try:
-            jobs = load_jobs(path, _overrides(config))
-            for job in jobs:
-                validate(job, metrics_of(config, job))
-            loaded[path] = jobs
+            loaded = load_file(path, _overrides(config))
+            metrics = {job.name: metrics_of(config, job) for job in loaded.jobs}
+            for job in loaded.jobs:
+                validate(job, metrics[job.name])
+            for group in loaded.groups:
+                validate_group(group, group.members(loaded.jobs), metrics)
+            files[path] = loaded
         except JobFileError as error:
             _problem(config, str(error))
-    return loaded[path]
+    return files[path].jobs
+
+
+def groups_of(config: pytest.Config, items: Sequence[pytest.Item]) -> list[dict[str, Any]]:
+    """Return the groups of the session's job files as the manifest has them.
+
+    ``jobs`` has the name of every job of the group; its labels are those of the selected *items*, so a job
+    that was deselected has none.
+    """
+    labels: dict[tuple[Path, str], list[str]] = {}
+    for item in items:
+        job = job_of(item)
+        if job is not None and job.source is not None and LABEL in item.stash:
+            found = labels.setdefault((job.source.file.resolve(), job.name), [])
+            found.append(item.stash[LABEL].removesuffix(job.suffix))
+    return [
+        {
+            "tag": group.tag,
+            "nodeid": f"{nodeid_of(config, path)}::group[{group.tag}]",
+            "thresholds": dict(group.thresholds),
+            "jobs": {
+                job.name: list(dict.fromkeys(labels.get((path, job.name), ())))
+                for job in group.members(loaded.jobs)
+            },
+        }
+        for path, loaded in config.stash.get(_FILES, {}).items()
+        for group in loaded.groups
+    ]
+
+
+def nodeid_of(config: pytest.Config, path: Path) -> str:
+    """Return *path* as node ids have it: relative to the root directory where it is below that."""
+    root = config.rootpath
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _overrides(config: pytest.Config) -> list[Override]:

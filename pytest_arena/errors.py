@@ -22,6 +22,14 @@ class EvaluationError(ArenaError):
     """A rollout ran but cannot be a measurement: nothing finished, success unmeasured, …"""
 
 
+class BaselineError(ArenaError):
+    """What is to be compared with cannot be read: another path, or another kind of file, is needed."""
+
+
+class NotComparableError(ArenaError):
+    """The numbers of two runs do not speak of the same thing."""
+
+
 class RolloutTimeoutError(EvaluationError):
     """A job used up its `rollout.timeout`."""
 

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.gate.baseline import Baseline
 from pytest_arena.gate.decision import JobGate
+from pytest_arena.gate.regression import judge_regression
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
@@ -57,6 +59,10 @@ class Evaluation:
     watch: Watch | None = None
     earlier: Sequence[Episode] = ()
     """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
+    baseline: Baseline | None = None
+    """What a job with ``regression`` is compared with."""
+    family: bool = False
+    """A regression is judged together with those of all other jobs: alone it does not fail."""
     episodes: list[Episode] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +96,9 @@ class Evaluation:
                 self._roll_out(deadline)
             self._summarize()
             self._require_measurement()
+            judge_regression(
+                self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
+            )
             self.record.status = Status.COMPLETED
         except Exception as error:
             fail_record(self.record, error)
@@ -265,6 +274,7 @@ def evaluate(
     recorders: Sequence[Recorder] = (),
     metrics: Sequence[Metric] = (),
     watch: Watch | None = None,
+    baseline: Baseline | None = None,
 ) -> JobRecord:
     """Evaluate *job* in a run directory of its own under *output*; see `Evaluation.run` for errors."""
     validate(job, metrics)
@@ -278,7 +288,16 @@ def evaluate(
         try:
             make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, rebuild=rebuild)  # noqa: E731
             return Evaluation(
-                job, record, directory, run.path, make_env, policy, recorders, metrics, watch
+                job,
+                record,
+                directory,
+                run.path,
+                make_env,
+                policy,
+                recorders,
+                metrics,
+                watch,
+                baseline=baseline,
             ).run()
         finally:
             policy.close()

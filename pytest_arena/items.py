@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pytest_arena.baselines import baseline_of
 from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
 from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
@@ -233,6 +234,8 @@ def roll_out(
             metrics=metrics_of(item.config, job),
             watch=watch,
             earlier=attempt.earlier,
+            baseline=baseline_of(item.config) if job.as_run.regression is not None else None,
+            family=settings(item.config).family_error is not None,
         )
         try:
             evaluation.run()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_arena.errors import EvaluationError
+from pytest_arena.gate.baseline import Baseline
+from pytest_arena.gate.regression import judge_regression
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.attempt import begin_record, fail_record
@@ -22,7 +24,14 @@ from pytest_arena.summary import counted, missing, summarize, unjudged
 
 
 def join_shards(
-    run: RunDirectory, label: str, nodeid: str, job: Job, parts: Sequence[JobRecord]
+    run: RunDirectory,
+    label: str,
+    nodeid: str,
+    job: Job,
+    parts: Sequence[JobRecord],
+    baseline: Baseline | None = None,
+    *,
+    family: bool = False,
 ) -> tuple[JobRecord, list[Episode]]:
     """Write the record of the whole *job* from the records of its shards; returns it and what it counts.
 
@@ -44,6 +53,7 @@ def join_shards(
     if problem := _problem(record, parts, metrics):
         fail_record(record, EvaluationError(problem))
     else:
+        judge_regression(record, job, counted(record, episodes), metrics, baseline, deferred=family)
         record.status = Status.COMPLETED
     record.verdict, record.finished_at = verdict_of(record), utc_now()
     write_json(directory.record, record.to_json())

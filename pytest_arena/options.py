@@ -29,6 +29,18 @@ class Settings:
     """What starts each xdist worker."""
     resume: Path | None
     """The run directory to go on with."""
+    baseline: Path | None
+    """What jobs with ``regression`` are compared with."""
+    family_error: FamilyError | None
+    """The error rate of all regressions of the session together."""
+
+
+@dataclass(frozen=True)
+class FamilyError:
+    """``arena_family_error``: how often a session may call anything a regression that is none."""
+
+    rate: float
+    method: Literal["holm", "e-bh"]
 
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -69,6 +81,18 @@ def add_options(parser: pytest.Parser) -> None:
         help="go on with an interrupted run: run only the episodes that this run directory lacks",
     )
     group.addoption(
+        "--arena-baseline",
+        metavar="PATH",
+        help="compare jobs that have the key regression with this run directory, metrics.json or LeRobot "
+        "eval_info.json",
+    )
+    group.addoption(
+        "--arena-family-error",
+        metavar="RATE",
+        help="error rate of all regressions of the session together, e.g. 0.05: Holm's method; '0.05 e-bh' "
+        "for the share of false ones among those that are found",
+    )
+    group.addoption(
         "--arena-launcher",
         metavar="CMD",
         help="with -n: start each worker through CMD, over its standard input and output, e.g. "
@@ -94,6 +118,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("arena_gpus", "the GPUs to share out to the workers, where -n is given", default="")
     parser.addini("arena_workers_per_gpu", "how many workers share a GPU", default="1")
     parser.addini("arena_resume", "a run directory to go on with", default="")
+    parser.addini("arena_baseline", "what jobs with the key regression are compared with", default="")
+    parser.addini("arena_family_error", "error rate of all regressions of the session together", default="")
     parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
 
 
@@ -113,11 +139,17 @@ def configure(config: pytest.Config) -> None:
         video=config.getoption("arena_video"),
         video_default=video_default,
         resume=_run_directory(config),
+        baseline=_baseline(config),
+        family_error=_family_error(config),
         overrides=(*config.getini("arena_set"), *(config.getoption("arena_set") or ())),
         launcher=launcher(config),
     )
     _collect_job_files(config)
     _refuse_bad_overrides(config)
+    if config.getoption("arena_baseline") and not is_worker(config):
+        from pytest_arena import baselines
+
+        baselines.baseline_of(config)  # a wrong path ends the session before workers are started
     if config.getoption("arena_workers_per_gpu") is not None or config.getini("arena_workers_per_gpu") != "1":
         from pytest_arena.parallel import gpus
 
@@ -164,6 +196,30 @@ def _run_directory(config: pytest.Config) -> Path | None:
             f"--arena-resume {given}: expected a run directory, with a whole run.json in it"
         )
     return path
+
+
+def _baseline(config: pytest.Config) -> Path | None:
+    """Return the baseline's path: the command line's is relative to where it was typed."""
+    if given := config.getoption("arena_baseline"):
+        return Path(config.invocation_params.dir, given).resolve()
+    if given := config.getini("arena_baseline"):
+        return Path(config.rootpath, given).resolve()
+    return None
+
+
+def _family_error(config: pytest.Config) -> FamilyError | None:
+    given: str = config.getoption("arena_family_error") or config.getini("arena_family_error")
+    if not given:
+        return None
+    rate, _, method = given.strip().lower().partition(" ")
+    try:
+        if 0 < float(rate) < 0.5 and method.strip() in ("", "holm", "e-bh"):
+            return FamilyError(float(rate), "e-bh" if method.strip() == "e-bh" else "holm")
+    except ValueError:
+        pass
+    raise pytest.UsageError(
+        f"--arena-family-error {given}: expected a rate between 0 and 0.5, and perhaps holm or e-bh after it"
+    )
 
 
 def _refuse_bad_overrides(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_arena.gate.comparison_words import describe_comparison
 from pytest_arena.gate.words import told
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, Verdict
 
@@ -35,20 +36,29 @@ class Result:
     def assert_thresholds(self) -> None:
         """Raise AssertionError with everything worth knowing unless every threshold of the job holds.
 
-        Where nothing failed and a gate is inconclusive, the job's ``gate.inconclusive`` says what that means:
+        So does a comparison with a baseline that fails. Where nothing failed and a gate, or a comparison, is
+        inconclusive, the job's ``gate.inconclusive``, or ``regression.inconclusive``, says what that means:
         ``fail`` does the same, ``xfail`` is pytest's xfail, ``pass`` returns.
         """
         __tracebackhide__ = True
         self.asserted = True
-        if all(threshold.passed for threshold in self.record.thresholds):
-            return
-        choice = "fail"
-        if self.verdict is Verdict.INCONCLUSIVE and self.record.gate is not None:
-            choice = self.record.gate.inconclusive
+        choice = self._choice()
         if choice == "xfail":
             pytest.xfail("\n".join(self._undecided()))
         if choice == "fail":
             raise AssertionError("\n".join(self._explain()))
+
+    def _choice(self) -> str:
+        """Return what becomes of the test: ``pass``, ``fail`` or ``xfail``."""
+        choices = {"pass"}
+        if not all(threshold.passed for threshold in self.record.thresholds):
+            gate = self.record.gate
+            open_end = self.verdict is Verdict.INCONCLUSIVE and gate is not None
+            choices.add(gate.inconclusive if open_end and gate is not None else "fail")
+        compared = self.record.comparison
+        if compared is not None and (compared.failed or compared.xfailed):
+            choices.add("fail" if compared.failed else "xfail")
+        return next(choice for choice in ("fail", "xfail", "pass") if choice in choices)
 
     def _explain(self) -> Iterator[str]:
         record = self.record
@@ -56,15 +66,18 @@ class Result:
         kinds = "inconclusive" if self.verdict is Verdict.INCONCLUSIVE else "failed"
         if kinds == "failed" and any(t.verdict is Verdict.INCONCLUSIVE for t in missed):
             kinds = "failed or inconclusive"
-        yield (
-            f"job {record.job!r}: {len(missed)} of {len(record.thresholds)} thresholds {kinds} over "
-            f"{record.episodes['measured']} episodes"
-        )
+        found = f"{len(missed)} of {len(record.thresholds)} thresholds {kinds}"
+        compared = record.comparison
+        if compared is not None and compared.failed:
+            found = f"{compared.verdict} of {compared.metric}" + (f", {found}" if missed else "")
+        yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
         tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
             yield f"  {describe(threshold)}"
             if record.gate is not None and threshold.metric in tests:
                 yield f"    {told(record.gate, tests[threshold.metric])}"
+        if compared is not None:
+            yield f"  {describe_comparison(compared)}"
         yield from self._explain_episodes()
         yield f"  record: {self.run_dir / str(record.record_path)}"
 
@@ -73,6 +86,9 @@ class Result:
         for test in gate.tests if gate is not None else ():
             if gate is not None and test.verdict is Verdict.INCONCLUSIVE:
                 yield told(gate, test)
+        compared = self.record.comparison
+        if compared is not None and compared.xfailed:
+            yield describe_comparison(compared)
 
     def _explain_episodes(self, at_most: int = 8) -> Iterator[str]:
         missed = [e for e in self.episodes if e.outcome != Outcome.SUCCESS]

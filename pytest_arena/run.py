@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_arena import shards
-from pytest_arena.collection import LABEL, environment_key, job_of, whole_node_id
+from pytest_arena import shards, suite
+from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
 from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.recovery import CrashReports, LossGuard, end_workers, settle
 from pytest_arena.parallel.transport import PlainReports
 from pytest_arena.parallel.workers import command, run_directory, shared_directory
 from pytest_arena.policies.registry import policy_files
-from pytest_arena.records.directory import RunDirectory, utc_now, write_json
+from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION, Status
 from pytest_arena.reports import json_report
@@ -68,6 +68,8 @@ class Run:
     """Not in a worker."""
     lost: list[str] = field(default_factory=list)
     """Tests that never ran, though nobody stopped the session."""
+    suite: list[suite.Line] = field(default_factory=list)
+    """Verdicts over several jobs, in words."""
 
 
 RUN = pytest.StashKey[Run]()
@@ -125,8 +127,10 @@ def finish(session: pytest.Session) -> None:
     settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED)
     _refuse_losses(session)
     shards.join_rest(session)
-    records = directory.latest()
-    write_json(directory.path / "metrics.json", {job: record.metrics for job, record in records.items()})
+    run_of(config).suite = suite.judge(config, directory)
+    if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    write_json(directory.path / "metrics.json", _metrics(directory))
     directory.finish_manifest(
         finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run_of(config).lost
     )
@@ -136,6 +140,19 @@ def note_exit_status(session: pytest.Session) -> None:
     """Keep what other plugins have made of the status: the app, which may end the process, is told of it."""
     if RUN in session.config.stash:
         run_of(session.config).exit_status = int(session.exitstatus)
+
+
+def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:
+    """Return what ``metrics.json`` holds; the number of episodes only where no gate could choose it."""
+    from pytest_arena.gate.baseline import stops_early
+
+    configs = configs_of(directory.manifest())
+    metrics: dict[str, dict[str, Any]] = {}
+    for label, record in directory.latest().items():
+        metrics[label] = dict(record.metrics)
+        if record.episodes.get("requested") and not stops_early(configs.get(label, {})):
+            metrics[label][METRICS_EPISODES] = record.episodes["measured"]
+    return metrics
 
 
 def _guard(config: pytest.Config, tests: Sequence[str]) -> None:
@@ -197,6 +214,7 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                 }
                 for label, (item, job) in jobs.items()
             },
+            "groups": groups_of(config, session.items),
         }
     )
 

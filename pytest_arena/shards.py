@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
 from pytest_arena.records.plain import to_plain
+from pytest_arena.verdicts import report_verdict, select_again
 
 _PLUGIN = "arena-shards"
 
@@ -85,10 +87,9 @@ class ShardWatch:
             elif reporter is not None:
                 reporter.write_line("")
                 reporter.write_line(f"no verdict on {job.label}: {there} of {job.count} shards ran")
-        if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _join(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
+        from pytest_arena.baselines import baseline_of
         from pytest_arena.errors import EvaluationError
         from pytest_arena.jobs.model import Job
         from pytest_arena.join import join_shards
@@ -103,60 +104,34 @@ class ShardWatch:
         if not parts:  # all of them were skipped, and so is the job
             return
         model = Job.model_validate({**job.config})
-        record, episodes = join_shards(self._directory, job.label, job.nodeid, model, parts)
+        record, episodes = join_shards(
+            self._directory,
+            job.label,
+            job.nodeid,
+            model,
+            parts,
+            baseline_of(self._config) if model.regression is not None else None,
+            family=settings(self._config).family_error is not None,
+        )
         if len(parts) < job.count:
             fail_record(record, EvaluationError(f"{len(parts)} of {job.count} shards ran"))
             write_json(self._directory.path / str(record.record_path), record.to_json())
         message: str | None = record.error["message"] if record.error else None
-        excuse: str | None = None
+        xfailed = False
         if message is None:
             try:
                 Result(record, episodes, self._directory.path).assert_thresholds()
-            except AssertionError as error:
-                message = str(error)
-            except pytest.xfail.Exception as error:
-                excuse = str(error)
+            except (AssertionError, pytest.xfail.Exception) as error:
+                message, xfailed = str(error), isinstance(error, pytest.xfail.Exception)
         place = (location[0], location[1], job.nodeid.rpartition("::")[2])
         extra = {"metadata": to_plain({"arena": arena_metadata(record)})}
-        self._report(job.nodeid, place, message, excuse, scalars(record), extra)
-        self._remember(job, failed=message is not None)
-
-    def _remember(self, job: ShardedJob, *, failed: bool) -> None:
-        """``--lf`` after a verdict that failed: it cannot select the verdict, so it selects all shards."""
-        cache = self._config.pluginmanager.get_plugin("lfplugin")
-        remembered: dict[str, bool] = getattr(cache, "lastfailed", {})
-        remembered.pop(job.nodeid, None)
-        if failed:
-            remembered.update(dict.fromkeys(job.parts, True))
-
-    def _report(
-        self,
-        nodeid: str,
-        location: tuple[str, int | None, str],
-        message: str | None,
-        excuse: str | None,
-        properties: list[tuple[str, object]],
-        extra: dict[str, object],
-    ) -> None:
-        """Report a test that pytest has not run: its three stages, to every plugin that listens.
-
-        With a *message* it failed, with an *excuse* it did as an xfail, which is no failure.
-        """
-        hook = self._config.hook
-        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
-        for when in ("setup", "call", "teardown"):
-            failed = when == "call" and message is not None
-            report = pytest.TestReport(
-                nodeid,
-                location,
-                {},
-                "failed" if failed else "passed",
-                message if failed else None,
-                when,
-                user_properties=properties,
-            )
-            if when == "call" and excuse is not None:
-                report.outcome, report.longrepr, report.wasxfail = "skipped", excuse, excuse
-            report._json_report_extra = {**extra, when: {}}  # type: ignore[attr-defined]
-            hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+        report_verdict(
+            self._config,
+            job.nodeid,
+            place,
+            message,
+            xfailed=xfailed,
+            properties=scalars(record),
+            extra=extra,
+        )
+        select_again(self._config, job.nodeid, job.parts, failed=message is not None and not xfailed)

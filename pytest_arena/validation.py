@@ -2,31 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from pytest_arena.errors import did_you_mean
+from pytest_arena.gate.comparison import bounds_of, why_no_rule
 from pytest_arena.gate.decision import plans, rates
+from pytest_arena.gate.regression import metric_named
 from pytest_arena.gate.thresholds import Threshold
+from pytest_arena.jobs.groups import Group
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.registry import validate_policy
 from pytest_arena.rollout.metrics import Metric, standard_metrics
-from pytest_arena.simulators.registry import validate_simulation
+from pytest_arena.simulators.registry import find_simulator, validate_simulation
 
 
 def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
     simulator = validate_simulation(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
-    reported = simulator.metric_names(job)
-    known = {metric.name for metric in (*standard_metrics(), *extra_metrics)} | (reported or set())
+    known, complete = known_metrics(job, extra_metrics)
     for name, text in job.thresholds.items():
-        if name not in known and reported is not None:
+        if name not in known and complete:
             raise job.problem(("thresholds", name), _unknown_metric(name, known))
         try:
             Threshold.parse(text)
         except ValueError as error:
             raise job.problem(("thresholds", name), str(error)) from None
     _validate_gate(job, extra_metrics)
+    _validate_regression(job, extra_metrics, known, complete)
+
+
+def validate_group(group: Group, jobs: Sequence[Job], metrics: Mapping[str, Sequence[Metric]]) -> None:
+    """Check the thresholds of a *group* of *jobs*; *metrics* are those beside the standard ones, by job."""
+    for name, text in group.thresholds.items():
+        for job in jobs:
+            known, complete = known_metrics(job, metrics[job.name])
+            if name not in known and complete:
+                words = f"job {job.name!r}: {_unknown_metric(name, known)}"
+                raise group.problem(name, words)
+        try:
+            Threshold.parse(text)
+        except ValueError as error:
+            raise group.problem(name, str(error)) from None
+
+
+def known_metrics(job: Job, extra_metrics: Sequence[Metric]) -> tuple[set[str], bool]:
+    """Return the names of the metrics that *job* computes, and whether these are all that it may have."""
+    reported = find_simulator(job).metric_names(job)
+    names = {metric.name for metric in (*standard_metrics(), *extra_metrics)}
+    return names | (reported or set()), reported is not None
+
+
+def _validate_regression(job: Job, extra_metrics: Sequence[Metric], known: set[str], complete: bool) -> None:
+    """Check what can be known before the rollout of what the job compares."""
+    regression = job.regression
+    if regression is None:
+        return
+    if job.rollout.episodes is None:
+        raise job.problem(
+            ("regression",), "expected rollout.episodes: a number of steps favours short episodes"
+        )
+    metric = metric_named(regression.metric, extra_metrics)
+    if metric is None:
+        words = "a metric that the simulator reports has no value for each episode: it cannot be compared"
+        if regression.metric not in known and complete:
+            words = _unknown_metric(regression.metric, known)
+        raise job.problem(("regression", "metric"), words)
+    bounds = bounds_of(regression, metric, job.environment.max_episode_steps)
+    if bounds is None and metric.unit == "steps":  # the environment will tell its horizon
+        bounds = 0.0, math.inf
+    if (problem := why_no_rule(regression, metric, bounds)) is not None:
+        raise job.problem(("regression",), problem)
 
 
 def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:

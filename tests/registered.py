@@ -57,6 +57,19 @@ class Endless(ScriptedEnv):
         return observation, reward, False, False, {"success": False}
 
 
+class Skilled(ScriptedEnv):
+    """Succeeds if the first action of its last step exceeds the luck that the seed has drawn."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.luck = np.random.default_rng([seed or 0, 1]).random()
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> Any:
+        self.success = bool(self.luck < float(action[0]))
+        return super().step(action)
+
+
+gymnasium.register("arena/Skilled-v0", Skilled, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Scripted-v0", ScriptedEnv, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Trap-v0", Trap, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Endless-v0", Endless, max_episode_steps=100, disable_env_checker=True)
@@ -74,6 +87,16 @@ class Broken:
         if self.count == self.at:
             raise ValueError(f"the policy broke at action {self.at}")
         return np.zeros((self.env.num_envs, 2), np.float32)
+
+
+class Skill:
+    """A policy for `Skilled`: succeeds in a share *level* of the episodes, always the same ones."""
+
+    def __init__(self, env: Any, level: float) -> None:
+        self.env, self.level = env, level
+
+    def act(self, observation: Any) -> Any:
+        return np.full((self.env.num_envs, 2), self.level, np.float32)
 
 
 class ArenaStyle:

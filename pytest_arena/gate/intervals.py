@@ -26,6 +26,49 @@ def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[flo
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
+def newcombe(
+    before: tuple[int, int], after: tuple[int, int], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of the difference *after* - *before* of two independent rates.
+
+    Each is (successes, episodes). The square-and-add of both Wilson intervals (R. G. Newcombe, Statistics in
+    Medicine 17:873, 1998, method 10).
+    """
+    return _square_and_add(before, after, confidence, correlation=0.0)
+
+
+def newcombe_paired(
+    both: int, only_before: int, only_after: int, neither: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of the difference after - before of two rates over the same episodes.
+
+    As `newcombe`, with the correlation of the pairs, corrected towards zero (R. G. Newcombe, Statistics in
+    Medicine 17:2635, 1998, method 10). The counts are of pairs.
+    """
+    pairs = both + only_before + only_after + neither
+    before, after = both + only_before, both + only_after
+    product = before * (pairs - before) * after * (pairs - after)
+    excess: float = both * neither - only_before * only_after
+    if excess > 0:
+        excess = max(excess - pairs / 2, 0)
+    correlation = excess / product**0.5 if product else 0.0
+    return _square_and_add((before, pairs), (after, pairs), confidence, correlation)
+
+
+def _square_and_add(
+    before: tuple[int, int], after: tuple[int, int], confidence: float, correlation: float
+) -> tuple[float, float]:
+    p, q = after[0] / after[1], before[0] / before[1]
+    (p_low, p_high), (q_low, q_high) = wilson(*after, confidence), wilson(*before, confidence)
+    below = _joined(p - p_low, q_high - q, correlation)
+    above = _joined(p_high - p, q - q_low, correlation)
+    return max(-1.0, p - q - below), min(1.0, p - q + above)
+
+
+def _joined(first: float, second: float, correlation: float) -> float:
+    return float(max(0.0, first**2 - 2 * correlation * first * second + second**2) ** 0.5)
+
+
 def anytime(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
     """Return limits of a rate that hold wherever a run stops, whatever made it stop.
 

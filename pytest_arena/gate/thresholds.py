@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytest_arena.records.comparison import Comparison, ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, ThresholdResult, Verdict
 
 EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
@@ -100,12 +101,22 @@ def judge(
 
 
 def verdict_of(record: JobRecord) -> Verdict:
-    """Return what the record's thresholds say; an unfinished evaluation says nothing but ERROR."""
+    """Return what thresholds and comparison of the record say; an unfinished evaluation only says ERROR."""
     if record.status != Status.COMPLETED:
         return Verdict.ERROR
-    if not record.thresholds:
+    compared = _verdict_of_comparison(record.comparison)
+    if not record.thresholds and compared is Verdict.NONE:
         return Verdict.NONE
     missed = [threshold for threshold in record.thresholds if not threshold.passed]
-    if any(threshold.verdict is not Verdict.INCONCLUSIVE for threshold in missed):
+    if compared is Verdict.FAIL or any(t.verdict is not Verdict.INCONCLUSIVE for t in missed):
         return Verdict.FAIL
-    return Verdict.INCONCLUSIVE if missed else Verdict.PASS
+    return Verdict.INCONCLUSIVE if missed or compared is Verdict.INCONCLUSIVE else Verdict.PASS
+
+
+def _verdict_of_comparison(compared: Comparison | None) -> Verdict:
+    """Return what a comparison adds: one that decides nothing passes unless the job asks for a decision."""
+    if compared is None or compared.verdict is ComparisonVerdict.NOT_JUDGED:
+        return Verdict.NONE
+    if compared.verdict is ComparisonVerdict.INCONCLUSIVE and (compared.failed or compared.xfailed):
+        return Verdict.INCONCLUSIVE
+    return Verdict.FAIL if compared.failed else Verdict.PASS

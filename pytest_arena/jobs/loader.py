@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from pytest_arena.errors import did_you_mean
 from pytest_arena.jobs.arena_json import read_arena_json
 from pytest_arena.jobs.arena_yaml import read_arena_yaml
 from pytest_arena.jobs.document import read_document
+from pytest_arena.jobs.groups import Group, read_groups
 from pytest_arena.jobs.model import Job, Source
 from pytest_arena.jobs.native import read_native
 from pytest_arena.jobs.overrides import Override, apply
@@ -20,21 +22,38 @@ from pytest_arena.jobs.problems import Problems
 from pytest_arena.jobs.raw import RawJob, Section
 from pytest_arena.jobs.words import KeyPath, plain_errors, shown
 
-_TOP_KEYS = ("defaults", "jobs", "shared", "runs")
+_TOP_KEYS = ("defaults", "groups", "jobs", "shared", "runs")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a job file holds."""
+
+    jobs: list[Job]
+    """In the order of the file."""
+    groups: list[Group]
 
 
 def load_jobs(path: Path, overrides: Sequence[Override] = ()) -> list[Job]:
-    """Return the jobs of the file *path*, overridden and validated, in the order of the file.
+    """Return the jobs of the file *path*; see `load_file`."""
+    return load_file(path, overrides).jobs
+
+
+def load_file(path: Path, overrides: Sequence[Override] = ()) -> Loaded:
+    """Return the jobs of the file *path*, overridden and validated, and its groups.
 
     Raises `JobFileError`, one line that names file, line and key, for whatever is wrong with the file.
     """
     with collector_paused():
         document = read_document(path)
         problems = Problems(path)
-        raw_jobs = apply(overrides, _read(Section(document, problems)))
+        top = Section(document, problems)
+        raw_jobs = apply(overrides, _read(top))
         jobs = [job for raw in raw_jobs if (job := _validated(path, raw, problems)) is not None]
         problems.raise_first()
-    return jobs
+        groups = read_groups(top, jobs) if isinstance(document.data.get("jobs"), dict) else []
+        problems.raise_first()
+    return Loaded(jobs, groups)
 
 
 @contextmanager

@@ -24,8 +24,10 @@ from pydantic import (
 )
 
 from pytest_arena.errors import JobFileError
+from pytest_arena.jobs.base import Model as Model
 from pytest_arena.jobs.parts import Shard as Shard
 from pytest_arena.jobs.parts import Source as Source
+from pytest_arena.jobs.regression import Regression as Regression
 from pytest_arena.jobs.words import KeyPath as KeyPath
 from pytest_arena.jobs.words import dotted, shown
 
@@ -82,12 +84,6 @@ JobName = Annotated[
 ]
 Tag = Annotated[str, AfterValidator(_own_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})]
 ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
-
-
-class Model(BaseModel):
-    """Base of all settings that users type: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Camera(Model):
@@ -231,6 +227,7 @@ class Job(Model):
         default_factory=dict, description='metric -> ">= 0.9", "< 25", "0.2..0.4" or ">= 95%"'
     )
     gate: Gate | None = Field(default=None, description="test the thresholds of rates")
+    regression: Regression | None = Field(default=None, description="compare with the baseline")
     record: Record = Record()
     language_instruction: str | None = Field(default=None, description="overrides the task's own")
     tags: tuple[Tag, ...] = Field(default=(), strict=False, description="become pytest marks")
@@ -288,7 +285,9 @@ class Job(Model):
     @property
     def as_run(self) -> Job:
         """The job as one test runs it: a shard has no verdict of its own, the whole job has it."""
-        return self if self._shard is None else self.model_copy(update={"thresholds": {}, "gate": None})
+        if self._shard is None:
+            return self
+        return self.model_copy(update={"thresholds": {}, "gate": None, "regression": None})
 
     @property
     def wanted_episodes(self) -> range:

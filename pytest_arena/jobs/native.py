@@ -9,7 +9,7 @@ from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.raw import RawJob, Section, locator, merge
 from pytest_arena.jobs.words import KeyPath, fields_at, shown, unknown_key
 
-_KEYS = ("defaults", "jobs")
+_KEYS = ("defaults", "groups", "jobs")
 _PLACES: dict[KeyPath, KeyPath] = {("name",): ()}
 
 

@@ -6,9 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.jobs.model import NAME_PATTERN, Job
+from pytest_arena.jobs.model import NAME_PATTERN, TAG_PATTERN, Job
 
 SCHEMA_FILE = Path(__file__).with_name("job-file.schema.json")
+
+_GROUPS = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{TAG_PATTERN}$"},
+    "additionalProperties": {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"type": "string"},
+    },
+}
 
 
 def job_file_schema() -> dict[str, Any]:
@@ -32,6 +42,10 @@ def job_file_schema() -> dict[str, Any]:
             "defaults": {
                 "description": "merged under every job, key by key; lists replace, null removes",
                 "anyOf": [reference, {"type": "null"}],
+            },
+            "groups": {
+                "description": "tag -> thresholds on the mean over the jobs with this tag",
+                "anyOf": [_GROUPS, {"type": "null"}],
             },
             "jobs": {
                 "description": "job name -> job",

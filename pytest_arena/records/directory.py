@@ -19,6 +19,9 @@ from pytest_arena.records.schema import Episode, JobRecord, Outcome
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
 
+METRICS_EPISODES = "episodes_measured"
+"""Beside the metrics of a job in ``metrics.json``: over how many episodes they were measured."""
+
 
 def utc_now() -> str:
     """Return the time as ISO 8601 with a ``Z``, to the millisecond."""
@@ -133,6 +136,16 @@ class RunDirectory:
             if record.job not in latest or record.attempt > latest[record.job].attempt:
                 latest[record.job] = record
         return latest
+
+
+def configs_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return label -> resolved configuration of all jobs in ``run.json``, the shards and their wholes too."""
+    configs = {}
+    for label, entry in manifest.get("jobs", {}).items():
+        configs[label] = entry["config"]
+        if "shard" in entry:
+            configs[entry["shard"]["label"]] = entry["config"]
+    return configs
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pytest_arena.records.comparison import Comparison
+
 SCHEMA_VERSION = "1.0"
 
 
@@ -35,7 +37,7 @@ class Status(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What the thresholds say of a job."""
+    """What the thresholds, and the comparison with a baseline, say of a job."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -43,7 +45,7 @@ class Verdict(StrEnum):
     """A gate's budget is used up, and some threshold neither passed nor failed."""
     ERROR = "error"
     NONE = "none"
-    """The job has no thresholds, or a threshold's test is not decided yet."""
+    """The job has no thresholds and is compared with nothing, or a test of it is not decided yet."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class Episode:
     started_at: str
     wall_time_seconds: float
     time_to_success: int | None = None
+    initial_state: str | None = None
+    """Hash of the reset observation; None where it has nothing that can be hashed."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
     trajectory: str | None = None
@@ -202,9 +206,11 @@ class JobRecord:
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Metric -> why it is null."""
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Metric beside the standard ones -> its ``unit``, ``direction``, ``reduction`` and ``skips_missing``."""
+    """Metric beside the standard ones -> its `Metric.definition`."""
     thresholds: list[ThresholdResult] = field(default_factory=list)
     gate: GateRecord | None = None
+    comparison: Comparison | None = None
+    """With the baseline; None for a job without ``regression``."""
     reported: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     """What the simulator computed itself, an entry a rebuild: episodes, metric -> value."""
     episodes: dict[str, int] = field(default_factory=dict)
@@ -237,6 +243,8 @@ class JobRecord:
         fields["thresholds"] = [_threshold(t) for t in fields.get("thresholds", [])]
         if fields.get("gate") is not None:
             fields["gate"] = GateRecord.from_json(fields["gate"])
+        if fields.get("comparison") is not None:
+            fields["comparison"] = Comparison.from_json(fields["comparison"])
         return cls(**fields)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.options import is_worker
+from pytest_arena.options import is_worker, settings
 from pytest_arena.records.directory import write_json
 from pytest_arena.records.plain import to_plain
 
@@ -67,6 +67,7 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "unmeasured",
         "thresholds",
         "gate",
+        "comparison",
         "episodes",
         "boundaries",
         "videos",
@@ -105,7 +106,7 @@ class ReportRepair:
         from pytest_arena.run import run_of
 
         tests = json_report.get("tests", [])
-        if any("call" not in test for test in tests):
+        if any("call" not in test for test in tests) or settings(self._config).family_error is not None:
             self._refresh(tests)
         for test in tests:
             test["outcome"] = _outcome(test)
@@ -125,13 +126,17 @@ class ReportRepair:
             write_json(run_of(self._config).directory.path / "report.json", plain)
 
     def _refresh(self, tests: list[dict[str, Any]]) -> None:
-        """A test that was cut off reported its job before the rollout: its record on disk knows more."""
+        """Some records know more than their tests did.
+
+        A test that was cut off reported its job before the rollout; comparisons that are judged together are
+        judged at the end.
+        """
         from pytest_arena.run import run_of
 
         records = {record.nodeid: record for record in run_of(self._config).directory.records()}
         for test in tests:
             record = records.get(test["nodeid"])
-            if "call" not in test and record is not None:
+            if record is not None and ("call" not in test or record.comparison is not None):
                 test.setdefault("metadata", {})["arena"] = arena_metadata(record)
 
 

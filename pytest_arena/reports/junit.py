@@ -6,9 +6,11 @@ from pytest_arena.records.schema import JobRecord
 
 
 def scalars(record: JobRecord) -> list[tuple[str, object]]:
-    """Return ``arena_status``, ``arena_verdict`` and one property a metric that was measured."""
+    """Return the status, the verdicts, and one property a metric that was measured."""
     found: list[tuple[str, object]] = [
         ("arena_status", str(record.status)),
         ("arena_verdict", str(record.verdict)),
     ]
+    if record.comparison is not None:
+        found.append(("arena_comparison", str(record.comparison.verdict)))
     return found + [(f"arena_{name}", value) for name, value in record.metrics.items() if value is not None]

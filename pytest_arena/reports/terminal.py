@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.collection import job_of
+from pytest_arena.gate.comparison_words import describe_comparison
 from pytest_arena.gate.words import told
+from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.run import RUN, run_of
 
@@ -54,6 +56,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     for note, count in shared.items():
         if count > 1:
             reporter.write_line(f"in {count} jobs: {note}", yellow=True)
+    for text, holds in run_of(config).suite:
+        reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
     if any(_may_stop(record) for record in records):
@@ -86,14 +90,20 @@ def _colour(record: JobRecord) -> str:
     if record.status != Status.COMPLETED or record.verdict in (Verdict.FAIL, Verdict.ERROR):
         return "red"
     if record.verdict is Verdict.INCONCLUSIVE:
-        fails = record.gate is None or record.gate.inconclusive == "fail"
-        return "red" if fails else "yellow"
+        gated = any(threshold.verdict is Verdict.INCONCLUSIVE for threshold in record.thresholds)
+        fails = gated and (record.gate is None or record.gate.inconclusive == "fail")
+        compared = record.comparison is not None and record.comparison.failed
+        return "red" if fails or compared else "yellow"
     return "green"
 
 
 def _decisions(record: JobRecord) -> Iterable[str]:
     if record.gate is not None and record.status == Status.COMPLETED:
         yield from (told(record.gate, test) for test in record.gate.tests)
+    compared = record.comparison
+    # One that was not made is a remark, for many jobs may share it.
+    if compared is not None and compared.verdict is not ComparisonVerdict.NOT_JUDGED:
+        yield describe_comparison(compared)
 
 
 def _may_stop(record: JobRecord) -> bool:
@@ -121,6 +131,9 @@ def _success(record: JobRecord) -> str:
 
 def _remarks(record: JobRecord) -> Iterable[str]:
     yield from record.notes
+    compared = record.comparison
+    if compared is not None and compared.verdict == ComparisonVerdict.NOT_JUDGED:
+        yield f"regression of {compared.metric} is not judged: {compared.reason}"
     if record.status != Status.COMPLETED and record.error is not None:
         yield f"{record.error['type']}: {record.error['message'].partition(chr(10))[0]}"
 

@@ -18,6 +18,7 @@ from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.directory import utc_now
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.deadline import Deadline
+from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import Schedule
 from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, Observation, Step
@@ -73,6 +74,7 @@ class Loop:
         self._waiting = np.zeros(n, np.bool_)
         self._following: dict[int, EpisodeStart] = {}
         self._starts: list[EpisodeStart | None] = [None] * n
+        self._initial_states: list[str | None] = [None] * n
         self._first_step = np.zeros(n, np.int64)  # `row_steps` when the row's episode began
         self._return = np.zeros(n, np.float64)
         self._first_success = np.full(n, -1, np.int64)
@@ -149,8 +151,10 @@ class Loop:
         self._measured[index] = False
         self._reset_success[index] = success[index]
         now = (utc_now(), time.monotonic())
-        for row, start in zip(rows, starts, strict=True):
+        states = initial_states(self._observation, index)
+        for row, start, state in zip(rows, starts, states, strict=True):
             self._starts[row] = start
+            self._initial_states[row] = state
             self._began_at[row] = now
         self.policy.reset(index, [start.policy_seed for start in starts])
         for metric in self._step_metrics:
@@ -222,6 +226,7 @@ class Loop:
             started_at=started_at,
             wall_time_seconds=round(time.monotonic() - began, 6),
             time_to_success=int(self._first_success[row]) if once else None,
+            initial_state=self._initial_states[row],
         )
 
     def _next_episodes(self, step: Step) -> None:

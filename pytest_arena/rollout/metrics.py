@@ -67,6 +67,8 @@ class Metric:
     """How the episodes' values become the job's; ``rate`` is the mean of zeros and ones, with an interval."""
     skips_missing: bool = False
     """Whether episodes without a value are left out; else one of them makes the metric null."""
+    bounds: tuple[float, float] | None = None
+    """Lowest and highest value that an episode can have; None where there are none, or nobody knows them."""
     watches_steps: bool = False
     """Whether `step` wants to be called: the loop spends nothing on a metric that does not watch."""
 
@@ -89,7 +91,9 @@ class Metric:
 
     def definition(self) -> dict[str, Any]:
         """Return what a record must keep so that its episodes can be reduced again without this class."""
-        return {key: getattr(self, key) for key in ("unit", "direction", "reduction", "skips_missing")}
+        return {
+            key: getattr(self, key) for key in ("unit", "direction", "reduction", "skips_missing", "bounds")
+        }
 
 
 class RecordedMetric(Metric):
@@ -99,6 +103,8 @@ class RecordedMetric(Metric):
         self.name = name
         self.reduction = definition.get("reduction", "mean")
         self.skips_missing = bool(definition.get("skips_missing", False))
+        self.direction = definition.get("direction")
+        self.bounds = tuple(bounds) if (bounds := definition.get("bounds")) else None
 
 
 class _FromEpisode(Metric):
@@ -117,6 +123,7 @@ class _FromEpisode(Metric):
 class _Rate(_FromEpisode):
     direction = "higher"
     reduction = "rate"
+    bounds = (0.0, 1.0)
 
 
 class _EpisodeLength(_FromEpisode):

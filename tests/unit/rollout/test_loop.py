@@ -13,6 +13,7 @@ from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.deadline import Deadline
+from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule
@@ -264,3 +265,18 @@ def test_episode_start_is_fixed_before_the_first_step() -> None:
     schedule = fixed_schedule(range(3), job_seed=4, rebuild=1, num_envs=8, seeded=True)
     starts = [schedule.next_for(row) for row in (5, 2, 2, 0)]
     assert starts == [*(EpisodeStart(i, 1, *episode_seeds(4, 1, i)) for i in range(3)), None]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_the_initial_state_is_that_of_the_reset_observation(mode: Any) -> None:
+    """Rows of a `CountingVectorEnv` begin with [row, episode of the row, 0]."""
+    found, _, _ = run(GymnasiumEnv(CountingVectorEnv([[2, 3], [4]], mode=mode)), 6)
+    begun = np.array([[e.env_idx, e.episode // 2, 0] for e in found], np.float64)
+    assert [e.initial_state for e in found] == initial_states(begun, np.arange(6))
+
+
+def test_an_episode_begins_alike_whatever_its_row() -> None:
+    one, _, _ = run(scripted(1, [3] * 6), 6)
+    many, _, _ = run(scripted(4, [3] * 6), 6)
+    assert [e.initial_state for e in one] == [e.initial_state for e in many]
+    assert len({e.initial_state for e in one}) == 6

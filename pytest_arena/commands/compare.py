@@ -1,0 +1,160 @@
+"""``python -m pytest_arena compare RUN_A RUN_B``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pytest_arena.errors import BaselineError, NotComparableError
+from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline
+from pytest_arena.gate.comparison import Rule, compare
+from pytest_arena.gate.comparison_words import amount, decision, difference, how_paired
+from pytest_arena.gate.regression import metric_named
+from pytest_arena.jobs.regression import Regression
+from pytest_arena.jobs.words import plain_error
+from pytest_arena.records.comparison import Comparison, ComparisonVerdict
+from pytest_arena.rollout.metrics import Metric, RecordedMetric
+
+CELLS = {"both": "both", "only A": "only_baseline", "only B": "only_candidate", "neither": "neither"}
+"""Heading -> pairs of a rate."""
+HEADINGS = ("job", "pairs", "A", "B", "B - A", *CELLS, "correlation", "verdict")
+REGRESSION, UNDECIDED = 1, 2
+"""Exit statuses beside 0 and that of a wrong command line."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take two runs, and what is compared where the jobs of the second one do not say."""
+    parser.epilog = (
+        "Episodes are paired where seeds and initial states agree. Exit status: 0 if no job is worse, 1 if "
+        "one is, 2 if none is but one is inconclusive, not comparable or missing in RUN_B, 4 for a wrong "
+        "command line."
+    )
+    for name, what in (("RUN_A", "the baseline"), ("RUN_B", "the candidate")):
+        parser.add_argument(
+            name, type=Path, help=f"{what}: a run directory, metrics.json or LeRobot eval_info.json"
+        )
+    parser.add_argument("--metric", help="default: that of the job's regression, else success_rate")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help="how much worse is still as good (default: as the job says, else 0.05 of a rate)",
+    )
+    parser.add_argument("--confidence", type=float, help="1 - the error rate of each claim (default: 0.95)")
+    parser.add_argument("--bounds", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"), help="of an episode")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table and a line a job; returns the exit status."""
+    before, after = load_baseline(arguments.RUN_A), load_baseline(arguments.RUN_B)
+    asked = {name: getattr(arguments, name) for name in ("metric", "margin", "confidence", "bounds")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    found = {label: _compared(*sides, asked) for label, sides in _shared(before, after).items()}
+    print(f"A: {before.path}\nB: {after.path}\n")
+    _print_table([_row(label, comparison) for label, comparison in found.items()])
+    print()
+    for label, comparison in found.items():
+        print(f"{label}: {'; '.join(_sentence(comparison))}")
+    lost, added = _alone(before, after), _alone(after, before)
+    for label, where in [*((label, "A") for label in lost), *((label, "B") for label in added)]:
+        print(f"{label}: only in {where}")
+    verdicts = {comparison.verdict for comparison in found.values()}
+    if ComparisonVerdict.REGRESSION in verdicts:
+        return REGRESSION
+    undecided = {ComparisonVerdict.INCONCLUSIVE, ComparisonVerdict.NOT_COMPARABLE}
+    return UNDECIDED if lost or verdicts & undecided else 0
+
+
+def _shared(before: Baseline, after: Baseline) -> dict[str, tuple[BaselineJob, BaselineJob]]:
+    """Return the jobs that both have; a file that does not name its job meets the only one of the other."""
+    if before.only is not None or after.only is not None:
+        sides = [[side.only] if side.only is not None else [*side.jobs.values()] for side in (before, after)]
+        if any(len(jobs) != 1 for jobs in sides):
+            raise BaselineError(
+                f"{(before if before.only else after).path} does not name its job: expected one job in the "
+                "other run"
+            )
+        name = next(iter([*before.jobs, *after.jobs]), "job")
+        return {name: (sides[0][0], sides[1][0])}
+    shared: dict[str, tuple[BaselineJob, BaselineJob]] = {}
+    for label in [*before.jobs, *after.jobs]:
+        one, other = before.find(label), after.find(label)
+        if one is not None and other is not None and (one, other) not in shared.values():
+            shared[label] = one, other
+    if not shared:
+        raise BaselineError(f"{before.path} and {after.path} have no job in common")
+    return shared
+
+
+def _alone(one: Baseline, other: Baseline) -> list[str]:
+    """Return the jobs of *one* that *other* lacks."""
+    if one.only is not None or other.only is not None:
+        return []
+    met = [id(job) for label in other.jobs if (job := one.find(label)) is not None]
+    return [label for label, job in one.jobs.items() if other.find(label) is None and id(job) not in met]
+
+
+def _compared(before: BaselineJob, after: BaselineJob, asked: dict[str, object]) -> Comparison:
+    """Compare one job, as its own ``regression`` says unless the command line was *asked* otherwise."""
+    config = dict(after.config or {})
+    written = config.get("regression") or {}
+    try:
+        regression = Regression.model_validate({**written, **asked})
+    except ValidationError as error:
+        key, text = plain_error(error, Regression)
+        raise BaselineError(f"{'.'.join(map(str, key)) or 'bounds'}: {text}") from None
+    try:
+        metric = _metric(regression.metric, before, after)
+        notes = before.differences(config) if after.config is not None else []
+        rule = Rule.of(regression, metric, after.horizon)
+        comparison = compare(before.sample(metric), after.sample(metric), rule)
+        comparison.notes = notes
+        return comparison
+    except NotComparableError as error:
+        return Comparison(
+            regression.metric,
+            ComparisonVerdict.NOT_COMPARABLE,
+            confidence=regression.confidence,
+            reason=str(error),
+        )
+
+
+def _metric(name: str, *jobs: BaselineJob) -> Metric:
+    recorded = [RecordedMetric(name, job.definitions[name]) for job in jobs if name in job.definitions]
+    metric = metric_named(name, recorded[-1:])
+    if metric is None:
+        raise NotComparableError(f"{name} has no value for each episode")
+    return metric
+
+
+def _row(label: str, comparison: Comparison) -> tuple[str, ...]:
+    table, correlation = comparison.table or {}, comparison.correlation
+    return (
+        label,
+        str(comparison.pairs) if comparison.paired else "unpaired" if comparison.episodes else "-",
+        amount(comparison, comparison.baseline_value),
+        amount(comparison, comparison.value),
+        difference(comparison),
+        *(str(table.get(name, "-")) for name in CELLS.values()),
+        "-" if correlation is None else f"{correlation:.2f}",
+        str(comparison.verdict),
+    )
+
+
+def _sentence(comparison: Comparison) -> Iterator[str]:
+    if comparison.value is None:
+        yield f"{comparison.verdict}: {comparison.reason}"
+        return
+    yield f"{comparison.metric}, {comparison.verdict}"
+    if not comparison.paired:
+        yield how_paired(comparison)
+    yield from decision(comparison)
+    yield from comparison.notes
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    for row in (HEADINGS, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

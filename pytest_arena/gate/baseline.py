@@ -1,0 +1,194 @@
+"""What a run is compared with: a run directory, a ``metrics.json``, or LeRobot's ``eval_info.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_arena.errors import BaselineError, NotComparableError
+from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
+from pytest_arena.gate.samples import Sample, sample_of
+from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, read_episodes
+from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.rollout.metrics import Metric
+
+EXPECTED = "expected a run directory, a metrics.json of a run, or an eval_info.json of LeRobot"
+
+SAME = (("simulator",), ("environment", "id"))
+"""Keys in which two jobs must agree to be compared at all."""
+ALIKE = (
+    ("success",),
+    ("environment", "max_episode_steps"),
+    ("environment", "options"),
+    ("environment", "variations"),
+    ("language_instruction",),
+)
+"""Keys whose difference a reader must know of."""
+
+
+@dataclass(frozen=True)
+class BaselineJob:
+    """One job of a baseline: all its episodes, or samples of some metrics."""
+
+    episodes: Path | None = None
+    """Its ``episodes.jsonl``, which is read when it is needed."""
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    config: Mapping[str, Any] | None = None
+    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Metric beside the standard ones -> its `Metric.definition`."""
+    horizon: int | None = None
+    """The most steps that an episode can have."""
+    fixed: bool = True
+    counted: int | None = None
+    """The baseline's numbers are those of episodes 0 … counted-1, at which a gate stopped; None: of all."""
+    problem: str | None = None
+    """Why nothing of it can be compared."""
+    hint: str = "the baseline has no values of it"
+    """Why a metric that is not in ``samples`` cannot be compared."""
+
+    def sample(self, metric: Metric) -> Sample:
+        """Return the values of *metric*; raises `NotComparableError` where there are none."""
+        if self.problem is not None:
+            raise NotComparableError(self.problem)
+        if self.episodes is not None:
+            return sample_of(self._read(), metric, fixed=self.fixed, whose="the baseline")
+        if metric.name not in self.samples:
+            raise NotComparableError(f"{metric.name}: {self.hint}")
+        return self.samples[metric.name]
+
+    def _read(self) -> list[Episode]:
+        assert self.episodes is not None
+        try:
+            episodes = read_episodes(self.episodes)
+            return [e for e in episodes if self.counted is None or e.episode < self.counted]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise NotComparableError(f"the baseline's episodes cannot be read: {error}") from None
+
+    def differences(self, config: Mapping[str, Any]) -> list[str]:
+        """Return a note for each key in which the job with *config* is another one than the baseline's.
+
+        Raises `NotComparableError` where it is another task.
+        """
+        if self.config is None:
+            return []
+        for key in SAME:
+            if _at(self.config, key) != _at(config, key):
+                raise NotComparableError(
+                    f"{'.'.join(key)} was {_at(self.config, key)!r} in the baseline, is {_at(config, key)!r}"
+                )
+        different = [".".join(key) for key in ALIKE if _at(self.config, key) != _at(config, key)]
+        return [f"differs from the baseline in {', '.join(different)}"] if different else []
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline, read once."""
+
+    path: Path
+    jobs: Mapping[str, BaselineJob]
+    """Label -> job."""
+    only: BaselineJob | None = None
+    """The single job of a file that does not name it."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names of jobs -> label."""
+
+    def find(self, label: str) -> BaselineJob | None:
+        """Return the job *label*; a file that does not name its job is about whichever is asked for."""
+        return self.only if self.only is not None else self.jobs.get(self.aliases.get(label, label))
+
+
+def load_baseline(path: Path) -> Baseline:
+    """Read the baseline at *path*; raises `BaselineError`, one line, where there is none."""
+    if path.name == "metrics.json" and (path.parent / "run.json").is_file():
+        path = path.parent  # which has the episodes too
+    try:
+        if path.is_dir():
+            return Baseline(path, dict(_jobs_of_run(path)))
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BaselineError(f"{path}: {EXPECTED}, there is nothing") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BaselineError(f"{path}: {EXPECTED}; it cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise BaselineError(f"{path}: {EXPECTED}, got JSON of another shape")
+    if "per_task" in data or "per_episode" in data:
+        jobs = lerobot_jobs(data, path)
+        named = {label: _of_samples(samples) for label, samples in jobs.items() if label is not None}
+        only = _of_samples(jobs[None]) if None in jobs else None
+        return Baseline(path, named, only, group_aliases(data))
+    return Baseline(path, dict(_jobs_of_metrics(data, path)))
+
+
+def stops_early(config: Mapping[str, Any]) -> bool:
+    """Whether outcomes may decide how many episodes a job of this resolved configuration has."""
+    gate = config.get("gate")
+    if not isinstance(gate, dict):
+        return False
+    return bool(gate.get("stop_early", True)) or gate.get("method") == "e_process"
+
+
+def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
+    run = RunDirectory(path)
+    if not run.manifest_path.is_file():
+        raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
+    configs = configs_of(run.manifest())
+    shards = {label for label, entry in run.manifest().get("jobs", {}).items() if "shard" in entry}
+    for label, record in run.latest().items():
+        if label in shards:
+            continue
+        yield label, _job_of_record(run, record, configs.get(label))
+
+
+def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any] | None) -> BaselineJob:
+    if record.status != Status.COMPLETED:
+        return BaselineJob(problem=f"the baseline's job did not complete ({record.status})")
+    if not record.episodes_path or not (run.path / record.episodes_path).is_file():
+        return BaselineJob(problem="the baseline's episodes.jsonl is missing")
+    path = run.path / record.episodes_path
+    return BaselineJob(
+        episodes=path,
+        config=config,
+        definitions=record.definitions,
+        horizon=record.identity.get("horizon"),
+        fixed=not stops_early(config or {}),
+        counted=record.gate.counted if record.gate is not None else None,
+    )
+
+
+def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str, BaselineJob]]:
+    """Yield the jobs of a ``metrics.json`` that has been taken out of its run: rates and their counts."""
+    for label, metrics in data.items():
+        if not isinstance(metrics, dict):
+            raise BaselineError(f"{path}: {EXPECTED}, got JSON of another shape")
+        episodes = metrics.get(METRICS_EPISODES)
+        hint = "a metrics.json allows only rates to be compared; use the run directory"
+        if not isinstance(episodes, int) or episodes < 1:
+            missing = f"its metrics.json has no fixed number of episodes ({METRICS_EPISODES})"
+            yield label, BaselineJob(hint=f"{missing}; use the run directory")
+            continue
+        rates = {name: rate for name, rate in metrics.items() if _is_rate(rate, episodes)}
+        samples = {name: Sample(counts=(round(rate * episodes), episodes)) for name, rate in rates.items()}
+        yield label, BaselineJob(samples=samples, hint=hint)
+
+
+def _is_rate(value: Any, episodes: int) -> bool:
+    """Whether *value* can be a share of *episodes*; of what is also a mean, the metric knows."""
+    return (
+        isinstance(value, (int, float))
+        and 0 <= value <= 1
+        and abs(value * episodes - round(value * episodes)) < 1e-6
+    )
+
+
+def _of_samples(samples: Mapping[str, Sample]) -> BaselineJob:
+    return BaselineJob(samples=samples, hint="LeRobot's file has no values of it")
+
+
+def _at(config: Mapping[str, Any], key: tuple[str, ...]) -> Any:
+    value: Any = config
+    for part in key:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

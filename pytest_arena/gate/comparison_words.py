@@ -1,0 +1,91 @@
+"""A comparison in words: the same ones in the assertion, the terminal and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
+
+_GOOD = (ComparisonVerdict.NON_INFERIOR, ComparisonVerdict.IMPROVED)
+
+
+def describe_comparison(comparison: Comparison) -> str:
+    """Return mark, metric, verdict, both values and the difference; on a second line how it was decided."""
+    mark = "✗" if comparison.failed else "✓" if comparison.verdict in _GOOD else "·"
+    head = f"{mark} {comparison.metric} against the baseline: {comparison.verdict}"
+    if comparison.value is None or comparison.baseline_value is None:
+        return f"{head}: {comparison.reason}"
+    before, now = (amount(comparison, v) for v in (comparison.baseline_value, comparison.value))
+    values = f"{before} before, {now} now, {difference(comparison)}"
+    return f"{head}; {values}\n    {'; '.join(_parts(comparison))}"
+
+
+def _parts(comparison: Comparison) -> Iterator[str]:
+    yield from decision(comparison)
+    yield how_paired(comparison)
+    if comparison.family is not None:
+        held = "holds" if comparison.family["rejected"] else "does not hold"
+        yield f"{held} among the {comparison.family['size']} comparisons of the session"
+    yield from comparison.notes
+
+
+def amount(comparison: Comparison, value: float | None) -> str:
+    """Return a value of the metric: a rate in percent."""
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if comparison.rate else f"{value:.4g}"
+
+
+def difference(comparison: Comparison) -> str:
+    """Return the difference with its interval: of a rate in percentage points."""
+    if comparison.difference is None:
+        return "-"
+    scale, form, unit = (100, "+.1f", " points") if comparison.rate else (1, "+.4g", "")
+    text = f"{comparison.difference * scale:{form}}{unit}"
+    if comparison.interval is None:
+        return text
+    low, high = (f"{end * scale:{form}}" for end in comparison.interval)
+    return f"{text} ({comparison.confidence:.0%} interval {low} to {high})"
+
+
+def how_paired(comparison: Comparison) -> str:
+    """Return whether the episodes are paired, over how many, and why not."""
+    if comparison.paired:
+        text = f"paired, {comparison.pairs} episodes"
+        if comparison.table is not None:
+            lost, gained = comparison.table["only_baseline"], comparison.table["only_candidate"]
+            text += f" of which {lost} succeed only before and {gained} only now"
+        return text
+    numbers = f"{comparison.episodes['baseline']} and {comparison.episodes['candidate']} episodes"
+    return f"unpaired, {numbers}: {comparison.reason}"
+
+
+def decision(comparison: Comparison) -> Iterator[str]:
+    """Yield what was decided by which test with which error rate, and what would decide it."""
+    rate = f"error rate {1 - comparison.confidence:.2g}"
+    margin = f"{comparison.margin * 100:.3g} points" if comparison.rate else f"{comparison.margin:.4g}"
+    worse = comparison.worse is not None and comparison.worse.rejects
+    if comparison.verdict == ComparisonVerdict.REGRESSION and comparison.worse is not None:
+        yield f"worse ({_told(comparison.worse)}, {rate})"
+    elif comparison.verdict == ComparisonVerdict.IMPROVED and comparison.better is not None:
+        yield f"better ({_told(comparison.better)}, {rate})"
+    elif comparison.verdict == ComparisonVerdict.NON_INFERIOR and comparison.within_margin is not None:
+        but = "worse, but not" if worse else "not worse"
+        yield f"{but} by {margin} or more ({_told(comparison.within_margin)}, {rate})"
+    else:
+        within = f" nor that any loss is below {margin}" if comparison.margin else ""
+        yield f"neither worse nor better is shown{within} ({rate})"
+        times = comparison.times_more
+        yield (
+            f"about {times} times as many episodes like these would decide"
+            if times
+            else ("no number of episodes like these within reach would decide")
+        )
+    if comparison.mcnemar_p is not None:
+        yield f"McNemar's p {comparison.mcnemar_p:.2g}"
+
+
+def _told(evidence: Evidence) -> str:
+    if evidence.reached_after is None:
+        return f"{evidence.test}, p {evidence.p_value:.2g}"
+    return f"{evidence.test} after {evidence.reached_after} pairs"

@@ -1,0 +1,127 @@
+"""Many jobs: error rates of a whole session, and the mean over a group of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_arena.gate.thresholds import judge
+from pytest_arena.records.schema import JobRecord, Status, ThresholdResult
+
+
+def holm(p_values: Mapping[str, float], rate: float) -> set[str]:
+    """Return the hypotheses that are rejected: with probability at least 1 - *rate* none of them is true.
+
+    The k-th smallest of m p-values is compared with rate / (m - k + 1), until one is larger (S. Holm,
+    Scandinavian Journal of Statistics 6, 1979). Valid under any dependence.
+    """
+    rejected: set[str] = set()
+    for name in sorted(p_values, key=lambda name: p_values[name]):
+        if p_values[name] > rate / (len(p_values) - len(rejected)):
+            break
+        rejected.add(name)
+    return rejected
+
+
+def e_bh(e_values: Mapping[str, float], rate: float) -> set[str]:
+    """Return the hypotheses that are rejected: of these, the expected share of true ones is at most *rate*.
+
+    The k largest of m e-values, for the largest k with e_(k) >= m / (k · rate) (R. Wang, A. Ramdas, JRSS B
+    84, 2022). Valid under any dependence.
+    """
+    ranked = sorted(e_values, key=lambda name: -e_values[name])
+    enough = [k for k, name in enumerate(ranked, 1) if e_values[name] * k * rate >= len(ranked) * (1 - 1e-12)]
+    return set(ranked[: max(enough, default=0)])
+
+
+def judge_family(records: Mapping[str, JobRecord], rate: float, method: str) -> dict[str, Any]:
+    """Judge the claims "worse than the baseline" of all *records* together; label -> record.
+
+    Returns ``rate``, ``method``, ``comparisons`` (label -> ``p_value``, ``e_value``, ``rejected``); jobs
+    without a comparison are no part of it.
+    """
+    evidence = {
+        label: record.comparison.worse
+        for label, record in sorted(records.items())
+        if record.comparison is not None and record.comparison.worse is not None
+    }
+    known = {label: found for label, found in evidence.items() if found is not None}
+    if method == "holm":
+        rejected = holm({label: found.p_value for label, found in known.items()}, rate)
+    else:
+        rejected = e_bh({label: found.e_value for label, found in known.items()}, rate)
+    comparisons = {
+        label: {"p_value": found.p_value, "e_value": found.e_value, "rejected": label in rejected}
+        for label, found in known.items()
+    }
+    return {"rate": rate, "method": method, "comparisons": comparisons}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupVerdict:
+    """What the mean over a group's jobs says."""
+
+    jobs: dict[str, dict[str, float | None]]
+    """Label -> metric -> value, of the jobs that completed."""
+    missing: list[str]
+    """What the group lacks, in words; then there is no verdict."""
+    results: list[ThresholdResult] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every threshold holds; None where the group was not judged."""
+        return None if self.missing else all(result.passed for result in self.results)
+
+
+def judge_group(
+    thresholds: Mapping[str, str], jobs: Mapping[str, Sequence[str]], records: Mapping[str, JobRecord]
+) -> GroupVerdict:
+    """Compare the mean over a group's jobs, each with the same weight, with *thresholds*.
+
+    *jobs* maps the name of every job of the group to its labels in this session: none for a job that was
+    deselected. A group that is not whole is not judged: the mean over a part of it is another number.
+    """
+    deselected = [name for name, labels in jobs.items() if not labels]
+    labels = [label for found in jobs.values() for label in found]
+    completed = {
+        label: records[label]
+        for label in labels
+        if label in records and records[label].status == Status.COMPLETED
+    }
+    values = {
+        label: {metric: record.metrics.get(metric) for metric in thresholds}
+        for label, record in completed.items()
+    }
+    missing = _missing(len(jobs), "not selected", deselected)
+    missing += _missing(len(labels), "not completed", [label for label in labels if label not in completed])
+    if missing:
+        return GroupVerdict(values, missing)
+    means, intervals, unmeasured = {}, {}, {}
+    for metric in thresholds:
+        known = [value for found in values.values() if (value := found[metric]) is not None]
+        lacking = [label for label, found in values.items() if found[metric] is None]
+        means[metric] = None if lacking else sum(known) / len(known)
+        if lacking:
+            unmeasured[metric] = f"not measured in {', '.join(lacking)}"
+        elif (interval := _mean_interval(metric, list(completed.values()))) is not None:
+            intervals[metric] = interval
+    return GroupVerdict(values, [], judge(thresholds, means, intervals, unmeasured, {}))
+
+
+def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return [f"{len(names)} of {size} jobs {what} ({shown})"]
+
+
+def _mean_interval(metric: str, records: Sequence[JobRecord]) -> tuple[float, float] | None:
+    """Return the interval of a mean of independent rates, from theirs, by square-and-add as in `newcombe`."""
+    if any(metric not in record.intervals for record in records):
+        return None
+    rates = [(float(record.metrics[metric] or 0.0), *record.intervals[metric]) for record in records]
+    mean = sum(rate for rate, _, _ in rates) / len(rates)
+    below = sum((rate - low) ** 2 for rate, low, _ in rates) ** 0.5 / len(rates)
+    above = sum((high - rate) ** 2 for rate, _, high in rates) ** 0.5 / len(rates)
+    return max(0.0, mean - below), min(1.0, mean + above)

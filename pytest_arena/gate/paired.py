@@ -1,0 +1,156 @@
+"""Tests of two runs against each other: sequential ones over pairs of episodes, exact ones over counts.
+
+A sequential test reads pairs in episode order and multiplies a bettor's wealth: where the null hypothesis
+holds, the probability that it ever reaches 1/α is at most α (J. Ville, 1939), whenever the run stops. The
+pairing must not depend on outcomes; it need not be right: over independent episodes a pairing by index is as
+valid, it only gains nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from pytest_arena.gate.e_process import log_e_value
+from pytest_arena.records.comparison import Evidence
+
+Values = NDArray[np.float64]
+
+BETS = np.arange(1, 50) / 50
+"""Fractions of its wealth that a bettor may stake: 0.02, 0.04 … 0.98; the wealth is the mean over them."""
+LARGEST_TABLE = 250_000
+"""Product of both numbers of episodes up to which Boschloo's test takes a second; above it, Fisher's."""
+
+
+def sign_test(differences: Values, alpha: float) -> Evidence:
+    """Test "a pair that differs is as likely to fall as to rise", at least, against "more likely to fall".
+
+    *differences* (n,) in episode order, of any size: only their signs count. The e-value is that of
+    `e_process.e_value` at one half, over the pairs that differ.
+    """
+    path = np.zeros(len(differences))
+    falls = rises = 0
+    log = 0.0
+    for index, difference in enumerate(differences):
+        if difference:
+            falls, rises = falls + (difference < 0), rises + (difference > 0)
+            log = log_e_value(falls, rises, 0.5)
+        path[index] = log
+    return _sequential("sign test", path, alpha)
+
+
+def betting_test(values: Values, mean: float, alpha: float) -> Evidence:
+    """Test "the mean is at most *mean*" of *values* (n,) in [0, 1], in episode order; 0 < mean < 1.
+
+    The wealth of a bet λ is ∏ (1 + λ (y - m)/m) (I. Waudby-Smith, A. Ramdas, JRSS B 86, 2024).
+    """
+    logs = np.cumsum(np.log1p(BETS * ((values[:, None] - mean) / mean)), axis=0)
+    return _sequential("betting", np.logaddexp.reduce(logs, axis=1) - math.log(len(BETS)), alpha)
+
+
+def falls(differences: Values, span: float, alpha: float) -> Evidence:
+    """Test "the mean difference is at least 0" by betting; *differences* (n,) lie in [-span, span]."""
+    return betting_test((span - differences) / (2 * span), 0.5, alpha)
+
+
+def holds_margin(differences: Values, margin: float, span: float, alpha: float) -> Evidence:
+    """Test "the mean difference is at most -*margin*" by betting; 0 < margin < span.
+
+    With span 1 this is y = (1 + d)/2 against (1 - δ)/2.
+    """
+    return betting_test((span + differences) / (2 * span), (span - margin) / (2 * span), alpha)
+
+
+def mcnemar(only_before: int, only_after: int) -> float:
+    """Return the exact p-value of "not worse" over a fixed number of pairs (Q. McNemar, 1947)."""
+    if only_before + only_after == 0:
+        return 1.0
+    test = stats.binomtest(only_before, only_before + only_after, 0.5, alternative="greater")
+    return float(test.pvalue)
+
+
+def unpaired_test(
+    before: tuple[int, int], after: tuple[int, int], alpha: float, *, quick: bool = False
+) -> Evidence:
+    """Test "the rate has not fallen" of independent (successes, episodes), whose numbers were fixed.
+
+    Boschloo's exact test (R. D. Boschloo, Statistica Neerlandica 24, 1970); Fisher's, which is exact too but
+    less powerful, where Boschloo's would take minutes, or where it shall be *quick*. A rate that has risen
+    gets 1.
+    """
+    (k, n), (j, m) = before, after
+    test = "Boschloo" if n * m <= LARGEST_TABLE and not quick else "Fisher"
+    p_value = 1.0
+    if j * n < k * m:
+        table = [[k, j], [n - k, m - j]]
+        if test == "Boschloo":
+            p_value = float(stats.boschloo_exact(table, alternative="greater").pvalue)
+        else:
+            p_value = float(stats.fisher_exact(table, alternative="greater").pvalue)
+    return _over_counts(test, min(p_value, 1.0), alpha)
+
+
+def unpaired_margin(before: tuple[int, int], after: tuple[int, int], margin: float, alpha: float) -> Evidence:
+    """Test "the rate has fallen by *margin* or more" of independent (successes, episodes), numbers fixed.
+
+    Rejects where the exact lower limit of one rate and the exact upper limit of the other, each at α/2
+    (C. J. Clopper, E. S. Pearson, Biometrika 26, 1934), are less than the margin apart; the p-value is the
+    smallest α at which they are.
+    """
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:
+        level = (low + high) / 2
+        worst = _limit(*after, level / 2) - (1 - _limit(before[1] - before[0], before[1], level / 2))
+        low, high = (low, level) if worst > -margin else (level, high)
+    return _over_counts("Clopper-Pearson", high, alpha)
+
+
+def correlation(before: Values, after: Values) -> float | None:
+    """Return Pearson's correlation of the pairs (φ of successes); None where one side does not vary."""
+    if len(before) < 2 or before.std() == 0 or after.std() == 0:
+        return None
+    return float(np.corrcoef(before, after)[0, 1])
+
+
+def mean_interval(differences: Values, confidence: float) -> tuple[float, float] | None:
+    """Return Student's interval of a mean difference, for display; None for fewer than two pairs."""
+    if len(differences) < 2:
+        return None
+    half = float(stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * stats.sem(differences))
+    mean = float(differences.mean())
+    return mean - half, mean + half
+
+
+def welch_interval(before: Values, after: Values, confidence: float) -> tuple[float, float] | None:
+    """Return Welch's interval of the difference of two means, for display; None where nothing varies."""
+    if min(len(before), len(after)) < 2 or before.std() + after.std() == 0:
+        return None
+    interval = stats.ttest_ind(after, before, equal_var=False).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)
+
+
+def _limit(successes: int, episodes: int, level: float) -> float:
+    """Return the lower Clopper-Pearson limit of a rate at the one-sided *level*."""
+    return float(stats.beta.ppf(level, successes, episodes - successes + 1)) if successes else 0.0
+
+
+def _sequential(test: str, log_path: Values, alpha: float) -> Evidence:
+    """Return what a path of log e-values, one a pair, says."""
+    if not len(log_path):
+        return Evidence(test, 1.0, 1.0, None, False)
+    reached = np.flatnonzero(log_path >= -math.log(alpha) - 1e-12)
+    return Evidence(
+        test,
+        p_value=math.exp(-max(0.0, float(log_path.max()))),
+        e_value=math.exp(min(float(log_path[-1]), 700.0)),
+        reached_after=int(reached[0]) + 1 if len(reached) else None,
+        rejects=len(reached) > 0,
+    )
+
+
+def _over_counts(test: str, p_value: float, alpha: float) -> Evidence:
+    """Return what a p-value says; 1/(2√p) is an e-value (V. Vovk, R. Wang, Annals of Statistics 49, 2021)."""
+    return Evidence(test, p_value, 0.5 / max(p_value, 1e-300) ** 0.5, None, p_value <= alpha)

@@ -1,0 +1,120 @@
+"""What a comparison reads of a run: the values of one metric, an episode each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pytest_arena.errors import NotComparableError
+from pytest_arena.gate.paired import Values
+from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.rollout.metrics import Metric
+
+LEAST_COVERED = 0.5
+"""Pairs must cover this share of the run that has fewer episodes; else the episodes are not paired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One episode under one metric."""
+
+    episode: int
+    value: float
+    seed: int | None = None
+    initial_state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A metric's values in one run; of a rate perhaps nothing but (successes, episodes)."""
+
+    points: tuple[Point, ...] = ()
+    """In episode order."""
+    counts: tuple[int, int] | None = None
+    fixed: bool = True
+    """The number of episodes was decided before the first one: no gate could stop the job."""
+
+    def __len__(self) -> int:
+        return self.counts[1] if self.counts is not None else len(self.points)
+
+    @property
+    def values(self) -> Values:
+        """(n,) values in episode order."""
+        return np.array([point.value for point in self.points], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two samples, episode by episode."""
+
+    before: Values
+    after: Values
+    same_episodes: bool
+    """Whether initial states agree; else episodes are matched by their index, which gains no precision."""
+    reason: str | None
+    """Why they are not the same episodes."""
+
+
+def sample_of(episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose: str) -> Sample:
+    """Return the values of *metric* over *episodes*.
+
+    Raises `NotComparableError` where an episode lacks a value, or is an error: a mean over what happened to
+    be measurable is not the mean over the episodes. *whose* names the run in that error.
+    """
+    ordered = sorted(episodes, key=lambda episode: episode.episode)
+    errors = sum(e.outcome == Outcome.ERROR for e in ordered)
+    if errors:
+        raise NotComparableError(f"{errors} of {len(ordered)} episodes of {whose} are errors")
+    measured = [(e, metric.value(e)) for e in ordered]
+    known = [(e, value) for e, value in measured if value is not None and math.isfinite(value)]
+    if len(known) < len(measured) or not known:
+        missing = len(measured) - len(known)
+        raise NotComparableError(
+            f"{metric.name} is missing in {missing} of {len(measured)} episodes of {whose}"
+        )
+    points = tuple(Point(e.episode, float(value), e.seed, e.initial_state) for e, value in known)
+    counts = (sum(p.value > 0.5 for p in points), len(points)) if metric.reduction == "rate" else None
+    return Sample(points, counts, fixed)
+
+
+def pair(before: Sample, after: Sample) -> Pairs:
+    """Match the episodes that are the same: index, seed and initial state agree.
+
+    Whether an episode is matched is decided before its first step, so leaving others out is no choice by
+    outcome. Where the matched ones cover too little, all episodes are matched by their index, up to the end
+    of the shorter run.
+    """
+    earlier = {point.episode: point for point in before.points}
+    shared = [(earlier[p.episode], p) for p in after.points if p.episode in earlier]
+    same = [(b, a) for b, a in shared if _same(b, a)]
+    fewest = min(len(before.points), len(after.points))
+    if same and len(same) >= LEAST_COVERED * fewest:
+        return _pairs(same, True, None)
+    reason = _why_not(before, after, shared, len(same), fewest)
+    return _pairs(list(zip(before.points, after.points, strict=False)), False, reason)
+
+
+def _same(before: Point, after: Point) -> bool:
+    return before.initial_state is not None and (before.seed, before.initial_state) == (
+        after.seed,
+        after.initial_state,
+    )
+
+
+def _pairs(matched: Sequence[tuple[Point, Point]], same: bool, reason: str | None) -> Pairs:
+    before, after = (np.array([p.value for p in side], np.float64) for side in zip(*matched, strict=True))
+    return Pairs(before, after, same, reason)
+
+
+def _why_not(
+    before: Sample, after: Sample, shared: Sequence[tuple[Point, Point]], same: int, fewest: int
+) -> str:
+    for sample, whose in ((before, "the baseline"), (after, "this run")):
+        if not any(point.initial_state for point in sample.points):
+            return f"{whose} has no initial states of its episodes"
+    if not any(b.seed == a.seed for b, a in shared):
+        return "the seeds differ"
+    return f"the initial states agree in only {same} of {fewest} episodes"

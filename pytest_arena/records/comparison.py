@@ -1,0 +1,95 @@
+"""What a record says of a job compared with its baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ComparisonVerdict(StrEnum):
+    """What a comparison with a baseline says."""
+
+    REGRESSION = "regression"
+    """Worse than the baseline, and not shown to be within the margin."""
+    NON_INFERIOR = "non-inferior"
+    """Not worse by the margin or more."""
+    IMPROVED = "improved"
+    INCONCLUSIVE = "inconclusive"
+    NOT_COMPARABLE = "not comparable"
+    """The baseline has this job, but the numbers do not speak of the same thing."""
+    NOT_JUDGED = "not judged"
+    """There is no baseline, or it does not have this job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a test says against its null hypothesis."""
+
+    test: str
+    p_value: float
+    """Of a sequential test: 1 over the largest e-value on the way, at most 1."""
+    e_value: float
+    """After the last pair; of a test over counts 1/(2√p), see `gate.paired`."""
+    reached_after: int | None
+    """Pairs after which a sequential test first rejected; None where it did not, and for counts."""
+    rejects: bool
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One metric of a job against the same job of a baseline. Differences are candidate - baseline."""
+
+    metric: str
+    verdict: ComparisonVerdict
+    margin: float = 0.0
+    confidence: float = 0.95
+    direction: str | None = None
+    """``higher`` or ``lower``: which values are better."""
+    rate: bool = False
+    """Whether the metric is a rate."""
+    baseline: str | None = None
+    """The run or file that it is compared with."""
+    reason: str | None = None
+    """Why the episodes are not paired, or why there is no comparison."""
+    paired: bool | None = None
+    pairs: int = 0
+    episodes: dict[str, int] = field(default_factory=dict)
+    """``baseline`` and ``candidate``: measured episodes."""
+    baseline_value: float | None = None
+    """Over the pairs where they are paired, else over all episodes; so are ``value`` and ``difference``."""
+    value: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    """Of the difference, for display; two-sided, with ``confidence``."""
+    table: dict[str, int] | None = None
+    """Pairs of a rate: ``both``, ``only_baseline``, ``only_candidate``, ``neither`` succeeded."""
+    correlation: float | None = None
+    worse: Evidence | None = None
+    """Against "not worse"; ``better``: against "not better"; ``within_margin``: against
+    "worse by the margin"."""
+    better: Evidence | None = None
+    within_margin: Evidence | None = None
+    mcnemar_p: float | None = None
+    """Exact test of "not worse", beside the sequential one, where the number of pairs was fixed."""
+    times_more: int | None = None
+    """Inconclusive: so many times as many episodes, like these, would decide."""
+    notes: list[str] = field(default_factory=list)
+    failed: bool = False
+    """Whether it fails the test."""
+    xfailed: bool = False
+    """It decides nothing, and the job expects no more of it."""
+    family: dict[str, Any] | None = None
+    """With ``arena_family_error``: what the session's comparisons together say of this one."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Comparison:
+        """Read a comparison; unknown keys are dropped."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        fields = {key: value for key, value in data.items() if key in known}
+        fields["verdict"] = ComparisonVerdict(fields["verdict"])
+        for name in ("worse", "better", "within_margin"):
+            if fields.get(name) is not None:
+                fields[name] = Evidence(**fields[name])
+        return cls(**fields)

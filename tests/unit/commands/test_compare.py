@@ -1,0 +1,151 @@
+"""``python -m pytest_arena compare``: the table, the words, the exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_arena.__main__ import main
+from pytest_arena.records.directory import RunDirectory, write_episodes, write_json
+from pytest_arena.records.schema import JobRecord, Status
+from tests.jobs import make_job
+from tests.unit.gate.samples import episode
+
+
+def make_run(path: Path, jobs: Mapping[str, Sequence[int]], **changes: Any) -> str:
+    """A run in which job *name* had these successes."""
+    run = RunDirectory(path)
+    path.mkdir()
+    configs = {}
+    for name, successes in jobs.items():
+        directory = run.claim(name)
+        episodes = [episode(i, bool(s), return_=float(s) * 10 + i % 3) for i, s in enumerate(successes)]
+        write_episodes(directory.episodes, episodes)
+        record = JobRecord(name, 1, "", "gymnasium", "CartPole-v1", "zero", Status.COMPLETED)
+        record.record_path, record.episodes_path = f"{name}/record.json", f"{name}/episodes.jsonl"
+        record.identity = {"horizon": 500}
+        write_json(directory.record, record.to_json())
+        configs[name] = {"config": make_job(name, **changes).config()}
+    write_json(run.manifest_path, {"jobs": configs})
+    return str(path)
+
+
+GOOD, BAD, EVEN = [1] * 20 + [0] * 2, [1] * 10 + [0] * 12, [1] * 19 + [0] * 3
+
+
+def test_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = make_run(tmp_path / "one", {"reach": GOOD, "push": GOOD})
+    two = make_run(tmp_path / "two", {"reach": BAD, "push": EVEN})
+    assert main(["compare", one, two]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"A: {one}", f"B: {two}"]
+    table = {line.split()[0]: line.split() for line in lines[3:6]}
+    assert table["job"][:4] == ["job", "pairs", "A", "B"]
+    assert table["push"][1:4] == ["22", "90.9%", "86.4%"]
+    assert table["push"][-6:] == ["19", "1", "0", "2", "0.80", "inconclusive"]
+    assert table["reach"][1:5] == ["22", "90.9%", "45.5%", "-45.5"]
+    assert table["reach"][-6:] == ["10", "10", "0", "2", "0.29", "regression"]
+    assert "reach: success_rate, regression; worse (sign test after 17 pairs" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options", "status"),
+    [
+        (GOOD, GOOD, [], 2),
+        (GOOD, BAD, [], 1),
+        (BAD, GOOD, [], 0),
+        ([1] * 100, [1] * 100, [], 0),
+        ([1] * 100, [1] * 100, ["--margin", "0"], 2),
+        ([1] * 100, [1] * 100, ["--margin", "0.05", "--confidence", "0.9999"], 2),
+        (BAD, GOOD, ["--metric", "return"], 2),
+        (BAD, GOOD, ["--metric", "return", "--bounds", "0", "12"], 0),
+        (GOOD, BAD, ["--metric", "return", "--bounds", "0", "12"], 1),
+        (GOOD, BAD, ["--metric", "peak_speed"], 2),
+        ([1] * 100, [1] * 100, ["--metric", "episode_length", "--margin", "50"], 0),
+    ],
+)
+def test_exit_statuses(
+    tmp_path: Path, before: list[int], after: list[int], options: list[str], status: int
+) -> None:
+    one, two = make_run(tmp_path / "one", {"reach": before}), make_run(tmp_path / "two", {"reach": after})
+    assert main(["compare", one, two, *options]) == status
+
+
+def test_what_the_job_says_holds_unless_asked_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regression = {"metric": "return", "bounds": [0, 12], "margin": 3.0}
+    one = make_run(tmp_path / "one", {"reach": GOOD})
+    two = make_run(tmp_path / "two", {"reach": BAD}, regression=regression)
+    assert main(["compare", one, two]) == 1
+    assert "reach: return, regression" in capsys.readouterr().out
+    assert main(["compare", one, two, "--metric", "success_rate", "--margin", "0.1"]) == 1
+    assert "reach: success_rate, regression" in capsys.readouterr().out
+
+
+def test_a_job_that_was_lost_is_undecided_a_new_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = make_run(tmp_path / "both", {"reach": BAD, "push": GOOD})
+    better = make_run(tmp_path / "better", {"reach": GOOD})
+    assert main(["compare", both, better]) == 2
+    assert "push: only in A" in capsys.readouterr().out
+    one = make_run(tmp_path / "one", {"reach": BAD})
+    more = make_run(tmp_path / "more", {"reach": GOOD, "push": GOOD})
+    assert main(["compare", one, more]) == 0
+    assert "push: only in B" in capsys.readouterr().out
+
+
+def test_files_of_lerobot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = {
+        name: {
+            "per_task": [{"task_group": "reach", "task_id": 0, "metrics": {"successes": successes}}],
+            "overall": {},
+        }
+        for name, successes in (("one", [True] * 40), ("two", [False] * 10 + [True] * 30))
+    }
+    for name, data in tasks.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+    assert main(["compare", str(tmp_path / "one.json"), str(tmp_path / "two.json")]) == 1
+    assert "unpaired, 40 and 40 episodes" in capsys.readouterr().out
+    run = make_run(tmp_path / "run", {"reach": [1] * 40})
+    assert main(["compare", str(tmp_path / "one.json"), run, "--margin", "0.3"]) == 0
+    assert "only in" not in capsys.readouterr().out
+    rows = [{"episode_ix": i, "sum_reward": 1.0, "success": True} for i in range(40)]
+    (tmp_path / "three.json").write_text(json.dumps({"per_episode": rows}))
+    assert main(["compare", str(tmp_path / "three.json"), run, "--margin", "0.3"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["{one}", "{nowhere}"], "there is nothing"),
+        (["{one}", "{other}"], "have no job in common"),
+        (["{one}", "{one}", "--margin", "-1"], "margin: expected at least 0"),
+        (["{one}", "{one}", "--confidence", "95"], "confidence: expected less than 1"),
+        (["{one}", "{one}", "--bounds", "3", "1"], "expected bounds as [lowest, highest]"),
+        (["{nameless}", "{two}"], "does not name its job: expected one job in the other run"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_4(
+    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nameless.json").write_text(
+        '{"per_episode": [], "overall": {"n_success": 1, "n_episodes": 2}}'
+    )
+    paths = {
+        "one": make_run(tmp_path / "one", {"reach": GOOD}),
+        "other": make_run(tmp_path / "other", {"push": GOOD}),
+        "two": make_run(tmp_path / "two", {"push": GOOD, "reach": GOOD}),
+        "nowhere": str(tmp_path / "nowhere"),
+        "nameless": str(tmp_path / "nameless.json"),
+    }
+    assert main(["compare", *(option.format(**paths) for option in options)]) == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
+    assert told.err.count("\n") == 1

@@ -1,0 +1,201 @@
+"""What a run can be compared with, and what is told of files that are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_arena.errors import BaselineError, NotComparableError
+from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline, stops_early
+from pytest_arena.gate.regression import metric_named
+from pytest_arena.gate.samples import Sample
+from pytest_arena.records.directory import RunDirectory, write_episodes, write_json
+from pytest_arena.records.schema import GateRecord, JobRecord, Status
+from pytest_arena.rollout.metrics import Metric
+from tests.jobs import make_job
+from tests.unit.gate.samples import episode
+
+
+def metric(name: str = "success_rate") -> Metric:
+    found = metric_named(name, [])
+    assert found is not None
+    return found
+
+
+def make_run(path: Path, status: Status = Status.COMPLETED, gate: GateRecord | None = None) -> Path:
+    """A run of the job ``reach`` with three episodes: success, failure, success."""
+    run = RunDirectory(path)
+    path.mkdir()
+    directory = run.claim("reach")
+    write_episodes(directory.episodes, [episode(i, i != 1, return_=float(i)) for i in range(3)])
+    record = JobRecord("reach", 1, "", "gymnasium", "CartPole-v1", "zero", status, gate=gate)
+    record.record_path, record.episodes_path = "reach/record.json", "reach/episodes.jsonl"
+    write_json(directory.record, record.to_json())
+    write_json(run.manifest_path, {"jobs": {"reach": {"config": make_job("reach").config()}}})
+    write_json(path / "metrics.json", {"reach": {"success_rate": 2 / 3, "episodes_measured": 3}})
+    return path
+
+
+def found(baseline: Baseline, label: str) -> BaselineJob:
+    job = baseline.find(label)
+    assert job is not None
+    return job
+
+
+@pytest.mark.parametrize("name", ["", "metrics.json"])
+def test_a_run_directory_has_all_episodes_also_by_its_metrics(tmp_path: Path, name: str) -> None:
+    job = found(load_baseline(make_run(tmp_path / "run") / name), "reach")
+    assert [p.value for p in job.sample(metric()).points] == [1.0, 0.0, 1.0]
+    assert [p.value for p in job.sample(metric("return")).points] == [0.0, 1.0, 2.0]
+    assert job.sample(metric()).points[1].initial_state == "state 1"
+    assert load_baseline(tmp_path / "run").find("push") is None
+
+
+def test_a_job_that_did_not_complete_is_not_comparable(tmp_path: Path) -> None:
+    job = found(load_baseline(make_run(tmp_path / "run", Status.CRASHED)), "reach")
+    with pytest.raises(NotComparableError, match=r"did not complete \(crashed\)"):
+        job.sample(metric())
+
+
+def test_episodes_after_a_gates_decision_do_not_count(tmp_path: Path) -> None:
+    gate = GateRecord("spending", 100, 10, True, "fail", [], counted=2)
+    job = found(load_baseline(make_run(tmp_path / "run", gate=gate)), "reach")
+    assert [p.episode for p in job.sample(metric()).points] == [0, 1]
+
+
+def test_lost_and_broken_episodes_are_named(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run") / "reach" / "episodes.jsonl"
+    job = found(load_baseline(tmp_path / "run"), "reach")
+    path.write_text("no json\n" + path.read_text())
+    with pytest.raises(NotComparableError, match="cannot be read"):
+        job.sample(metric())
+    path.unlink()
+    with pytest.raises(NotComparableError, match=r"episodes.jsonl is missing"):
+        found(load_baseline(tmp_path / "run"), "reach").sample(metric())
+
+
+def test_metrics_alone_allow_only_rates_with_a_number_of_episodes(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    values = {"success_rate": 0.85, "return": 12.5, "success_at_end_rate": None, "episodes_measured": 20}
+    file.write_text(json.dumps({"reach": values, "old": {"success_rate": 0.85}}))
+    baseline = load_baseline(file)
+    assert found(baseline, "reach").sample(metric()) == Sample(counts=(17, 20))
+    for name in ("return", "success_at_end_rate"):
+        with pytest.raises(NotComparableError, match=f"{name}: a metrics.json allows only rates"):
+            found(baseline, "reach").sample(metric(name))
+    with pytest.raises(NotComparableError, match="no fixed number of episodes"):
+        found(baseline, "old").sample(metric())
+
+
+PER_TASK = {
+    "per_task": [
+        {
+            "task_group": "libero",
+            "task_id": i,
+            "metrics": {"successes": [True, i == 0], "sum_rewards": [1.0, 2]},
+        }
+        for i in range(2)
+    ]
+    + [{"task_group": "pusht", "task_id": 0, "n_success": 40, "n_episodes": 50, "pc_success": 80.0}],
+    "per_group": {},
+    "overall": {},
+}
+
+
+def test_lerobot_with_several_tasks(tmp_path: Path) -> None:
+    file = tmp_path / "eval_info.json"
+    file.write_text(json.dumps(PER_TASK))
+    baseline = load_baseline(file)
+    assert set(baseline.jobs) == {"libero_0", "libero_1", "pusht_0"}
+    one = found(baseline, "libero_1")
+    assert [p.value for p in one.sample(metric()).points] == [1.0, 0.0]
+    assert one.sample(metric()).counts == (1, 2)
+    assert [p.value for p in one.sample(metric("return")).points] == [1.0, 2.0]
+    assert one.sample(metric()).points[0].initial_state is None
+    assert baseline.find("libero") is None
+    assert found(baseline, "pusht").sample(metric()) == Sample(counts=(40, 50))
+    with pytest.raises(NotComparableError, match="LeRobot's file has no values of it"):
+        one.sample(metric("episode_length"))
+
+
+@pytest.mark.parametrize("totals", ["aggregated", "overall"])
+@pytest.mark.parametrize("newer", [True, False], ids=["with-counts", "percent-only"])
+def test_lerobot_with_one_environment(tmp_path: Path, totals: str, newer: bool) -> None:
+    rows = [{"episode_ix": i, "sum_reward": float(i), "success": i > 0, "seed": 1000 + i} for i in (2, 0, 1)]
+    numbers = {"pc_success": 66.7, "n_episodes": 3} | ({"n_success": 2} if newer else {})
+    file = tmp_path / "eval_info.json"
+    file.write_text(json.dumps({"per_episode": rows, totals: numbers}))
+    job = found(load_baseline(file), "whatever it is called")
+    assert [p.value for p in job.sample(metric()).points] == [0.0, 1.0, 1.0]
+    file.write_text(json.dumps({"per_episode": [], totals: numbers}))
+    assert found(load_baseline(file), "any").sample(metric()) == Sample(counts=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "it cannot be read"),
+        ("[1]", "got JSON of another shape"),
+        ('{"a": 1}', "got JSON of another shape"),
+        ('{"per_task": 3}', "expected an eval_info.json as LeRobot writes it"),
+        ('{"per_task": [{"task_id": 1}]}', "expected an eval_info.json as LeRobot writes it"),
+        ('{"per_episode": [{}]}', "expected an eval_info.json as LeRobot writes it"),
+        ('{"per_episode": [], "overall": {"pc_success": 200, "n_episodes": 2}}', "4 successes in 2 episodes"),
+    ],
+)
+def test_files_of_another_shape(tmp_path: Path, content: str, words: str) -> None:
+    file = tmp_path / "file.json"
+    file.write_text(content)
+    with pytest.raises(BaselineError, match=words) as raised:
+        load_baseline(file)
+    assert str(raised.value).startswith(f"{file}: expected")
+    assert "\n" not in str(raised.value)
+
+
+def test_paths_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match="there is nothing"):
+        load_baseline(tmp_path / "nowhere")
+    with pytest.raises(BaselineError, match=r"a directory without run.json"):
+        load_baseline(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({}, []),
+        ({"policy": {"type": "random"}, "rollout": {"episodes": 9}}, []),
+        ({"environment": {"id": "CartPole-v1", "num_envs": 4, "seed": 5}}, []),
+        ({"success": {"when": "at_end"}}, ["differs from the baseline in success"]),
+        (
+            {"environment": {"id": "CartPole-v1", "max_episode_steps": 9}, "language_instruction": "go"},
+            ["differs from the baseline in environment.max_episode_steps, language_instruction"],
+        ),
+    ],
+)
+def test_another_task_is_told(changes: dict[str, Any], notes: list[str]) -> None:
+    before = BaselineJob(config=make_job().config())
+    assert before.differences(make_job(**changes).config()) == notes
+
+
+def test_another_environment_is_not_comparable() -> None:
+    before = BaselineJob(config=make_job().config())
+    words = r"environment.id was 'CartPole-v1' in the baseline, is 'Acrobot-v1'"
+    with pytest.raises(NotComparableError, match=words):
+        before.differences(make_job(environment={"id": "Acrobot-v1"}).config())
+
+
+@pytest.mark.parametrize(
+    ("gate", "stops"),
+    [
+        (None, False),
+        ({"stop_early": False, "method": "spending"}, False),
+        ({"stop_early": True, "method": "spending"}, True),
+        ({"stop_early": False, "method": "e_process"}, True),
+    ],
+)
+def test_whose_number_of_episodes_is_fixed(gate: Any, stops: bool) -> None:
+    assert stops_early({"gate": gate}) is stops
+    assert stops_early({}) is False

@@ -1,0 +1,270 @@
+"""From two samples to a verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_arena.errors import NotComparableError
+from pytest_arena.gate.comparison import Rule, bounds_of, compare, why_no_rule
+from pytest_arena.gate.comparison_words import describe_comparison
+from pytest_arena.gate.regression import fails, metric_named
+from pytest_arena.gate.samples import Sample
+from pytest_arena.jobs.regression import Regression
+from pytest_arena.records.comparison import Comparison, ComparisonVerdict
+from pytest_arena.records.plain import to_plain
+from pytest_arena.rollout.metrics import Metric
+from tests.unit.gate.samples import rates
+
+RATE = Rule("success_rate", True, True, 0.0, 1.0, 0.05, 0.95)
+RETURN = Rule("return", False, True, 0.0, 100.0, 5.0, 0.95)
+LENGTH = Rule("episode_length", False, False, 0.0, 100.0, 5.0, 0.95)
+
+
+def verdict(before: Sample, after: Sample, rule: Rule = RATE) -> str:
+    return str(compare(before, after, rule).verdict)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([1] * 20, [1] * 13 + [0] * 7, "regression"),
+        ([1] * 20, [1] * 14 + [0] * 6, "inconclusive"),
+        ([0] * 20, [0] * 13 + [1] * 7, "improved"),
+        ([1] * 20, [1] * 20, "inconclusive"),
+        ([1] * 100, [1] * 100, "non-inferior"),
+        ([1] * 160 + [0] * 40, [1] * 159 + [0] * 40 + [1], "non-inferior"),
+    ],
+)
+def test_paired_rates(before: list[int], after: list[int], expected: str) -> None:
+    found = compare(rates(before), rates(after), RATE)
+    assert found.paired is True
+    assert str(found.verdict) == expected
+
+
+def test_everything_about_a_regression() -> None:
+    found = compare(rates([1] * 10 + [0] * 10), rates([0] * 9 + [1] * 3 + [0] * 8), RATE)
+    assert found.table == {"both": 1, "only_baseline": 9, "only_candidate": 2, "neither": 8}
+    assert (found.baseline_value, found.value, found.difference) == (0.5, 0.15, pytest.approx(-0.35))
+    assert found.interval is not None
+    assert found.interval[0] < -0.35 < found.interval[1] < 0
+    assert found.mcnemar_p == pytest.approx(67 / 2048)
+    assert found.worse is not None
+    assert (found.worse.test, found.worse.reached_after) == ("sign test", 7)
+    assert found.correlation is not None
+    line = describe_comparison(found)
+    assert "regression; 50.0% before, 15.0% now, -35.0 points (95% interval " in line
+    assert "paired, 20 episodes of which 9 succeed only before and 2 only now" in line
+    assert line.count("\n") == 1
+    assert "worse (sign test after 7 pairs, error rate 0.05)" in line
+    plain = to_plain(dataclasses.asdict(found))
+    assert to_plain(dataclasses.asdict(Comparison.from_json({**plain, "of a later version": 1}))) == plain
+
+
+def test_a_proven_loss_within_the_margin_is_as_good() -> None:
+    before, after = np.ones(2000), np.ones(2000)
+    after[::100] = 0
+    found = compare(rates(before.tolist()), rates(after.tolist()), RATE)
+    assert found.worse is not None
+    assert found.worse.rejects
+    assert str(found.verdict) == "non-inferior"
+    assert "worse, but not by 5 points or more (betting after" in describe_comparison(found)
+
+
+def test_without_a_margin_nothing_can_be_shown_to_be_within_it() -> None:
+    rule = Rule("success_rate", True, True, 0.0, 1.0, 0.0, 0.95)
+    found = compare(rates([1] * 500), rates([1] * 500), rule)
+    assert found.within_margin is None
+    assert (str(found.verdict), found.times_more) == ("inconclusive", None)
+    assert "no number of episodes like these within reach would decide" in describe_comparison(found)
+
+
+def test_contradicting_claims_decide_nothing() -> None:
+    """Seven losses, then many wins: each claim was reached at some time."""
+    found = compare(rates([1] * 7 + [0] * 40), rates([0] * 7 + [1] * 40), RATE)
+    assert found.worse is not None
+    assert found.better is not None
+    assert found.worse.rejects
+    assert found.better.rejects
+    assert str(found.verdict) in ("inconclusive", "non-inferior")
+
+
+def test_what_an_inconclusive_comparison_lacks() -> None:
+    found = compare(rates([1] * 40), rates([1] * 37 + [0] * 3), RATE)
+    assert str(found.verdict) == "inconclusive"
+    assert found.times_more == 3  # 9 losses of 120; 6 of 80 do not reach 20: E(6, 0) = 18.1
+    assert "about 3 times as many episodes like these would decide" in describe_comparison(found)
+
+
+def test_an_unpaired_rate_of_a_fixed_number_is_judged_by_counts() -> None:
+    found = compare(rates([1] * 45 + [0] * 5), rates([1] * 30 + [0] * 20, states=False), RATE)
+    assert found.paired is False
+    assert found.worse is not None
+    assert found.worse.test == "Boschloo"
+    assert (str(found.verdict), found.table, found.mcnemar_p) == ("regression", None, None)
+    assert "unpaired, 50 and 50 episodes: this run has no initial states" in describe_comparison(found)
+
+
+def test_an_unpaired_rate_of_a_stopped_job_is_judged_by_a_sequential_test() -> None:
+    after = rates([0] * 20, states=False, fixed=False)
+    found = compare(rates([1] * 50, states=False), after, RATE)
+    assert found.worse is not None
+    assert found.worse.test == "sign test"
+    assert (str(found.verdict), found.pairs, found.paired) == ("regression", 20, False)
+    assert found.baseline_value == 1.0
+
+
+def test_counts_alone() -> None:
+    before = Sample(counts=(180, 200))
+    assert verdict(before, rates([1] * 140 + [0] * 60)) == "regression"
+    assert verdict(before, rates([1] * 200)) == "improved"
+    assert verdict(before, rates([1] * 187 + [0] * 13)) == "non-inferior"
+    found = compare(before, rates([1] * 44 + [0] * 6), RATE)
+    assert str(found.verdict) == "inconclusive"
+    assert found.reason == "there are only counts of the baseline's episodes"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule", "words"),
+    [
+        (Sample(counts=(3, 4)), rates([1] * 4, fixed=False), RATE, "a gate may have stopped the job"),
+        (Sample(counts=(3, 4)), rates([1.0] * 4, rate=False), RETURN, "only with the episodes"),
+        (
+            rates([50.0, 101.0], rate=False),
+            rates([1.0, 1.0], rate=False),
+            RETURN,
+            "101 in episode 1 of the b",
+        ),
+        (
+            rates([1.0, 1.0], rate=False),
+            rates([-1.0, 1.0], rate=False),
+            RETURN,
+            "-1 in episode 0 of this run",
+        ),
+    ],
+)
+def test_what_cannot_be_compared(before: Sample, after: Sample, rule: Rule, words: str) -> None:
+    with pytest.raises(NotComparableError, match=words):
+        compare(before, after, rule)
+
+
+def noise(size: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).uniform(-10, 10, size)
+
+
+@pytest.mark.parametrize(
+    ("shift", "rule", "expected"),
+    [
+        (-20, RETURN, "regression"),
+        (20, RETURN, "improved"),
+        (0, RETURN, "non-inferior"),
+        (20, LENGTH, "regression"),
+        (-20, LENGTH, "improved"),
+        (0, LENGTH, "non-inferior"),
+    ],
+)
+def test_means_in_both_directions(shift: float, rule: Rule, expected: str) -> None:
+    before = rates((50 + noise(300)).tolist(), rate=False)
+    after = rates((50 + shift + noise(300, 1)).tolist(), rate=False)
+    found = compare(before, after, rule)
+    assert str(found.verdict) == expected
+    assert found.difference == pytest.approx(shift, abs=1.5)
+    assert (found.paired, found.table, found.mcnemar_p) == (True, None, None)
+
+
+def test_a_rate_of_which_less_is_better() -> None:
+    rule = Rule("collision_rate", True, False, 0.0, 1.0, 0.05, 0.95)
+    found = compare(rates([0] * 20), rates([1] * 8 + [0] * 12), rule)
+    assert (str(found.verdict), found.difference) == ("regression", pytest.approx(0.4))
+    assert found.mcnemar_p == pytest.approx(2**-8)
+    unpaired = compare(rates([0] * 20, states=False), rates([1] * 8 + [0] * 12), rule)
+    assert str(unpaired.verdict) == "regression"
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.lists(st.booleans(), min_size=1, max_size=30))
+def test_swapping_the_runs_swaps_the_verdict(before: list[bool], after: list[bool]) -> None:
+    rule = Rule("success_rate", True, True, 0.0, 1.0, 0.0, 0.8)
+    opposite = {"regression": "improved", "improved": "regression", "inconclusive": "inconclusive"}
+    one = compare(rates(before), rates(after), rule)
+    other = compare(rates(after), rates(before), rule)
+    assert opposite[str(one.verdict)] == str(other.verdict)
+    assert one.interval == pytest.approx(tuple(-end for end in reversed(other.interval or ())))
+
+
+class Own(Metric):
+    name = "own"
+    direction = "lower"
+
+
+class Declared(Own):
+    bounds = (-1.0, 3.0)
+
+
+class Peak(Own):
+    reduction = "max"
+
+
+@pytest.mark.parametrize(
+    ("metric", "settings", "problem"),
+    [
+        ("success_rate", {"margin": 0.05}, None),
+        ("success_rate", {"margin": 1.0}, "expected a margin below 1"),
+        ("return", {}, "give bounds: [lowest, highest]"),
+        ("return", {"bounds": [0, 500], "margin": 10}, None),
+        (Own(), {"bounds": [0, 1]}, None),
+        (Declared(), {}, None),
+        (Declared(), {"margin": 4.0}, "expected a margin below 4"),
+        (Peak(), {"bounds": [0, 1]}, "own is a max over the episodes: only rates and means"),
+    ],
+)
+def test_rules(metric: Metric | str, settings: dict[str, Any], problem: str | None) -> None:
+    regression = Regression(**settings)
+    found = metric_named(metric, []) if isinstance(metric, str) else metric
+    assert found is not None
+    told = why_no_rule(regression, found, bounds_of(regression, found, None))
+    assert (told is None) if problem is None else (told is not None and problem in told)
+    if problem is None:
+        assert Rule.of(regression, found).margin == (regression.margin or 0.0)
+    else:
+        with pytest.raises(NotComparableError):
+            Rule.of(regression, found)
+
+
+def test_five_points_of_a_rate_are_the_usual_margin() -> None:
+    metric = metric_named("success_rate", [])
+    assert metric is not None
+    assert Rule.of(Regression(), metric).margin == 0.05
+    assert Rule.of(Regression(margin=0), metric).margin == 0.0
+
+
+def test_the_horizon_bounds_an_episodes_length() -> None:
+    metric = metric_named("episode_length", [])
+    assert metric is not None
+    rule = Rule.of(Regression(metric="episode_length"), metric, 500)
+    assert (rule.low, rule.high, rule.higher_is_better) == (0.0, 500.0, False)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "choice", "failing"),
+    [
+        ("regression", "pass", True),
+        ("not comparable", "pass", True),
+        ("inconclusive", "pass", False),
+        ("inconclusive", "xfail", False),
+        ("inconclusive", "fail", True),
+        ("not judged", "fail", False),
+        ("non-inferior", "fail", False),
+        ("improved", "fail", False),
+    ],
+)
+def test_which_verdicts_fail(verdict: str, choice: Any, failing: bool) -> None:
+    assert fails(ComparisonVerdict(verdict), Regression(inconclusive=choice)) is failing
+
+
+def test_a_deferred_regression_does_not_fail_alone() -> None:
+    assert not fails(ComparisonVerdict.REGRESSION, Regression(), deferred=True)

@@ -1,0 +1,118 @@
+"""Many jobs: Holm, e-BH, and the mean over a group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from pytest_arena.gate.family import e_bh, holm, judge_family, judge_group
+from pytest_arena.gate.intervals import wilson
+from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
+from pytest_arena.records.schema import JobRecord, Status
+
+P_VALUES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0, 1), max_size=12)
+RATES = st.sampled_from([0.01, 0.05, 0.1])
+
+
+def test_holms_own_steps() -> None:
+    p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}
+    assert holm(p_values, 0.05) == {"a", "d"}  # 0.005 <= 0.05/4, 0.01 <= 0.05/3, 0.03 > 0.05/2
+    assert holm({"a": 0.0125, "b": 0.0166, "c": 0.025, "d": 0.05}, 0.05) == {"a", "b", "c", "d"}
+    assert holm({"a": 0.0126, "b": 0.0126, "c": 0.0126, "d": 0.0126}, 0.05) == set()
+    assert holm({}, 0.05) == set()
+
+
+@given(P_VALUES, RATES)
+def test_holm_lies_between_bonferroni_and_no_correction(p_values: dict[str, float], rate: float) -> None:
+    found = holm(p_values, rate)
+    bonferroni = {name for name, p in p_values.items() if p <= rate / len(p_values)}
+    assert bonferroni <= found <= {name for name, p in p_values.items() if p <= rate}
+
+
+def test_e_bh_steps() -> None:
+    assert e_bh({"a": 80.0, "b": 1.0, "c": 1.0, "d": 1.0}, 0.05) == {"a"}
+    assert e_bh({"a": 79.0, "b": 1.0, "c": 1.0, "d": 1.0}, 0.05) == set()
+    assert e_bh({"a": 40.0, "b": 40.0, "c": 1.0, "d": 1.0}, 0.05) == {"a", "b"}
+    assert e_bh({"a": 20.0}, 0.05) == {"a"}
+    assert e_bh({}, 0.05) == set()
+
+
+@given(st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(1.0, 1e9), max_size=12), RATES)
+def test_e_bh_is_bh_of_inverted_e_values(e_values: dict[str, float], rate: float) -> None:
+    names = list(e_values)
+    inverted = [1 / e_values[name] for name in names]
+    adjusted = stats.false_discovery_control(inverted) if names else []
+    assert e_bh(e_values, rate * (1 + 1e-9)) == {
+        name for name, p in zip(names, adjusted, strict=True) if p <= rate * (1 + 1e-9)
+    }
+
+
+def test_the_family_error_is_kept() -> None:
+    """2,000 sessions of 20 jobs that are as good as their baseline: at most 5 % find anything."""
+    rng = np.random.default_rng(3)
+    found = [holm({str(i): p for i, p in enumerate(rng.random(20))}, 0.05) for _ in range(2000)]
+    assert np.mean([bool(f) for f in found]) == pytest.approx(0.05, abs=0.012)
+
+
+def record(label: str, status: Status = Status.COMPLETED, **metrics: float | None) -> JobRecord:
+    made = JobRecord(label, 1, "", "s", "e", "p", status=status, metrics=dict(metrics))
+    made.intervals = {"success_rate": wilson(round((metrics.get("success_rate") or 0) * 20), 20)}
+    return made
+
+
+def compared(label: str, p_value: float, e_value: float) -> JobRecord:
+    made = record(label)
+    made.comparison = Comparison("success_rate", ComparisonVerdict.REGRESSION)
+    made.comparison.worse = Evidence("sign test", p_value, e_value, 7, True)
+    return made
+
+
+def test_a_family_is_of_the_jobs_that_were_compared() -> None:
+    records = {"a": compared("a", 0.001, 900.0), "b": compared("b", 0.04, 21.0), "c": record("c")}
+    found = judge_family(records, 0.05, "holm")
+    assert found["comparisons"] == {
+        "a": {"p_value": 0.001, "e_value": 900.0, "rejected": True},
+        "b": {"p_value": 0.04, "e_value": 21.0, "rejected": True},
+    }
+    found = judge_family({**records, "d": compared("d", 0.5, 1.5)}, 0.05, "e-bh")
+    assert [label for label, f in found["comparisons"].items() if f["rejected"]] == ["a"]
+
+
+def test_the_mean_over_a_group() -> None:
+    records = {name: record(name, success_rate=rate) for name, rate in (("a", 1.0), ("b", 0.5), ("c", 0.75))}
+    jobs = {name: [name] for name in records}
+    found = judge_group({"success_rate": ">= 0.75"}, jobs, records)
+    assert (found.passed, found.results[0].value) == (True, 0.75)
+    low, high = found.results[0].interval or (0, 0)
+    assert 0.6 < low < 0.75 < high < 0.85  # shorter than that of any of its jobs
+    assert found.results[0].undecided
+    assert judge_group({"success_rate": "> 75%"}, jobs, records).passed is False
+
+
+def test_a_group_of_one_has_its_jobs_interval() -> None:
+    records = {"a": record("a", success_rate=0.75)}
+    found = judge_group({"success_rate": ">= 0.7"}, {"a": ["a"]}, records)
+    assert found.results[0].interval == pytest.approx(wilson(15, 20))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        ({"a": ["a"], "b": []}, "1 of 2 jobs not selected (b)"),
+        ({"a": ["a"], "crashed": ["crashed"]}, "1 of 2 jobs not completed (crashed)"),
+        ({"a": ["a"], "never": ["never"]}, "1 of 2 jobs not completed (never)"),
+    ],
+)
+def test_a_part_of_a_group_is_not_judged(jobs: dict[str, list[str]], words: str) -> None:
+    records = {"a": record("a", success_rate=1.0), "crashed": record("crashed", Status.CRASHED)}
+    found = judge_group({"success_rate": ">= 0.1"}, jobs, records)
+    assert (found.passed, found.missing, found.results) == (None, [words], [])
+
+
+def test_an_unmeasured_job_fails_its_group_and_is_named() -> None:
+    records = {"a": record("a", own=1.0), "b": record("b", own=None)}
+    found = judge_group({"own": "< 5"}, {"a": ["a"], "b": ["b"]}, records)
+    assert (found.passed, found.results[0].reason) == (False, "not measured in b")
