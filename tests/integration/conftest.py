@@ -21,11 +21,11 @@ def test_it(arena_rollout):
 """
 
 
-class Suite:
-    """A folder with a job file and a test, and what running it leaves."""
+class Folder:
+    """A folder in which pytest ran, and what its latest run left."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester, self.path = pytester, pytester.path
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def jobs(self, jobs: dict[str, Any], name: str = "jobs.yaml", **defaults: Any) -> Path:
         """Write a job file of scripted environments."""
@@ -39,14 +39,6 @@ class Suite:
         path = self.path / name
         path.write_text(text)
         return path
-
-    def test(self, body: str = TEST_BODY) -> None:
-        """Write the test module."""
-        self.pytester.makepyfile(test_it=body)
-
-    def run(self, *args: str) -> pytest.RunResult:
-        """Run pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess(*args, timeout=120)
 
     @property
     def run_dir(self) -> Path:
@@ -79,6 +71,22 @@ class Suite:
         return sorted(map(parse, lines), key=lambda e: e["episode"])
 
 
+class Suite(Folder):
+    """A folder with a job file and a test, for one test of ours."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        super().__init__(pytester.path)
+        self.pytester = pytester
+
+    def test(self, body: str = TEST_BODY) -> None:
+        """Write the test module."""
+        self.pytester.makepyfile(test_it=body)
+
+    def run(self, *args: str) -> pytest.RunResult:
+        """Run pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(*args, timeout=120)
+
+
 def parse(text: str) -> Any:
     """Parse JSON and refuse what is none."""
 
@@ -88,9 +96,18 @@ def parse(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.fixture
-def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+def surround(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the environment variables of inner runs: what they see of the outer one is its packages alone."""
     path = os.environ.get("PYTHONPATH")
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{path}" if path else str(ROOT))
     monkeypatch.delenv("CI", raising=False)
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        monkeypatch.delenv(name)
+    # Hypothesis's plugin imports all of hypothesis, which takes longer than all else in most of these runs.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    surround(monkeypatch)
     return Suite(pytester)
