@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.inner import inner_environment
 
 TEST_BODY = """
 import pytest
@@ -96,18 +96,11 @@ def parse(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def surround(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the environment variables of inner runs: what they see of the outer one is its packages alone."""
-    path = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{path}" if path else str(ROOT))
-    monkeypatch.delenv("CI", raising=False)
-    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
-        monkeypatch.delenv(name)
-    # Hypothesis's plugin imports all of hypothesis, which takes longer than all else in most of these runs.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
-
-
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    surround(monkeypatch)
+    inner = inner_environment()
+    for name in os.environ.keys() - inner.keys():
+        monkeypatch.delenv(name)
+    for name, value in inner.items():
+        monkeypatch.setenv(name, value)
     return Suite(pytester)

@@ -22,7 +22,8 @@ import pytest
 
 from pytest_arena.records.directory import RUN_FILES
 from pytest_arena.records.schema import JobRecord, Outcome, Status
-from tests.integration.conftest import Folder, parse, surround
+from tests.inner import inner_environment
+from tests.integration.conftest import Folder, parse
 
 CONFTEST = """
 import os
@@ -145,7 +146,9 @@ class Session(Folder):
         self.before = {found.name for found in path.iterdir()}
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--log-level=INFO"]
         command += ["--arena-output", "arena-results/of/this/week"]
-        done = subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=path, env=inner_environment(), capture_output=True, text=True, timeout=120
+        )
         self.status, self.output = done.returncode, done.stdout
 
     @property
@@ -170,9 +173,7 @@ class Session(Folder):
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     pytest.importorskip("pytest_rerunfailures")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        surround(monkeypatch)
-        made = Session(tmp_path_factory.mktemp("remarks"))
+    made = Session(tmp_path_factory.mktemp("remarks"))
     assert made.status == 1, made.output
     assert made.outcomes() == OUTCOMES
     return made
