@@ -17,7 +17,6 @@ except ImportError:  # PyYAML was built without libyaml
 
 DEEPEST = 64
 """Levels of nesting: far beyond any job, and far from what overflows a parser's stack."""
-_TOO_DEEP = f"nested deeper than {DEEPEST} levels"
 
 MOST_REPEATED = 1_000_000
 """Values that aliases may repeat: a few nested aliases would otherwise fill the memory."""
@@ -41,7 +40,7 @@ class _Loader(_SafeLoader):
         self.depth += 1
         if self.depth > DEEPEST:
             mark = current_node.start_mark
-            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -246,9 +245,9 @@ def _malformed(text: str, error: yaml.MarkedYAMLError) -> MalformedError:
     rows = text.splitlines()
     row = rows[line - 1] if line is not None and line <= len(rows) else ""
     parts = [part for part in (error.context, error.problem) if part]
-    if error.problem == "exceeded maximum nesting depth":  # libyaml's own limit, met while it looks ahead
-        parts = [_TOO_DEEP]
     reason = " ".join(", ".join(parts).split())
+    if "maximum nesting depth" in reason:  # libyaml 0.2.6 has a limit of its own
+        reason = f"nested deeper than {DEEPEST} levels"
     hint = ""
     if _UNQUOTED_THRESHOLD.search(row):
         hint = '; put a threshold in quotes, as in success_rate: ">= 0.9"'

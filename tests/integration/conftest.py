@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.inner import ROOT as ROOT
 from tests.inner import inner_environment
 
 TEST_BODY = """
