@@ -177,7 +177,7 @@ def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Re
     reduced = Reduced({}, {}, {})
     measured = [e for e in sorted(episodes, key=lambda e: e.episode) if e.outcome != Outcome.ERROR]
     for metric in metrics:
-        values = [(e.episode, metric.value(e)) for e in measured]
+        values = [(e.episode, _number(metric.value(e))) for e in measured]
         known = [value for _, value in values if value is not None]
         reason = _why_unmeasured(metric, values, known)
         if reason is not None:
@@ -188,6 +188,11 @@ def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Re
         if metric.reduction == "rate":
             reduced.counts[metric.name] = (sum(value > 0.5 for value in known), len(known))
     return reduced
+
+
+def _number(value: float | None) -> float | None:
+    """Return *value* as it is read back from a record: sums of numpy's short floats come out differently."""
+    return None if value is None else float(value)
 
 
 def _why_unmeasured(

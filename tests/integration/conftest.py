@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.inner import ROOT as ROOT
+from tests.inner import inner_environment
 
 TEST_BODY = """
 import pytest
@@ -21,11 +22,11 @@ def test_it(arena_rollout):
 """
 
 
-class Suite:
-    """A folder with a job file and a test, and what running it leaves."""
+class Folder:
+    """A folder in which pytest ran, and what its latest run left."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self.pytester, self.path = pytester, pytester.path
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def jobs(self, jobs: dict[str, Any], name: str = "jobs.yaml", **defaults: Any) -> Path:
         """Write a job file of scripted environments."""
@@ -39,14 +40,6 @@ class Suite:
         path = self.path / name
         path.write_text(text)
         return path
-
-    def test(self, body: str = TEST_BODY) -> None:
-        """Write the test module."""
-        self.pytester.makepyfile(test_it=body)
-
-    def run(self, *args: str) -> pytest.RunResult:
-        """Run pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess(*args, timeout=120)
 
     @property
     def run_dir(self) -> Path:
@@ -79,6 +72,22 @@ class Suite:
         return sorted(map(parse, lines), key=lambda e: e["episode"])
 
 
+class Suite(Folder):
+    """A folder with a job file and a test, for one test of ours."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        super().__init__(pytester.path)
+        self.pytester = pytester
+
+    def test(self, body: str = TEST_BODY) -> None:
+        """Write the test module."""
+        self.pytester.makepyfile(test_it=body)
+
+    def run(self, *args: str) -> pytest.RunResult:
+        """Run pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(*args, timeout=120)
+
+
 def parse(text: str) -> Any:
     """Parse JSON and refuse what is none."""
 
@@ -90,7 +99,9 @@ def parse(text: str) -> Any:
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    path = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{path}" if path else str(ROOT))
-    monkeypatch.delenv("CI", raising=False)
+    inner = inner_environment()
+    for name in os.environ.keys() - inner.keys():
+        monkeypatch.delenv(name)
+    for name, value in inner.items():
+        monkeypatch.setenv(name, value)
     return Suite(pytester)

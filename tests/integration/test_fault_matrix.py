@@ -27,26 +27,26 @@ import logging, pathlib
 import numpy as np
 import pytest
 
-FAULT = {fault!r}
+FAULTS = {faults!r}
 
 @pytest.fixture
 def fragile(arena_job):
     yield
-    if arena_job.name == "faulty" and FAULT == "teardown":
+    if FAULTS.get(arena_job.name) == "teardown":
         raise RuntimeError("the teardown broke")
 
 @pytest.mark.arena("jobs.yaml")
 def test_it(arena_job, arena_rollout, fragile, json_metadata, record_property):
     result = arena_rollout()
-    if arena_job.name == "faulty":
-        if FAULT == "log-extra":
-            logging.getLogger().warning("odd", extra={{"thing": object()}})
-        if FAULT == "numpy":
-            json_metadata["odd"] = {{np.int8(3): np.float32(0.5)}}
-            record_property("odd", np.int64(3))
-        if FAULT == "nan-and-path":
-            json_metadata["odd"] = [float("nan"), pathlib.Path("a/b")]
-            record_property("odd", pathlib.Path("a/b"))
+    fault = FAULTS.get(arena_job.name)
+    if fault == "log-extra":
+        logging.getLogger().warning("odd", extra={{"thing": object()}})
+    if fault == "numpy":
+        json_metadata["odd"] = {{np.int8(3): np.float32(0.5)}}
+        record_property("odd", np.int64(3))
+    if fault == "nan-and-path":
+        json_metadata["odd"] = [float("nan"), pathlib.Path("a/b")]
+        record_property("odd", pathlib.Path("a/b"))
     result.assert_thresholds()
 """
 
@@ -75,10 +75,6 @@ class Fault:
         return EPISODES if self.trap is None else FAULT_AT
 
 
-def odd(**expected: Any) -> Fault:
-    return Fault(outcome="passed", status="completed", exit_alone=0, exit_xdist=0, **expected)
-
-
 def killing(trap: str, exit_alone: int) -> Fault:
     return Fault(trap, status="crashed", exit_alone=exit_alone, kills=True)
 
@@ -94,15 +90,24 @@ FAULTS = {
     "SIGKILL": killing("SIGKILL", -signal.SIGKILL),
     "SIGSEGV": killing("SIGSEGV", -signal.SIGSEGV),
     "hang": Fault("hang", job={"rollout": {"timeout": 0.5}}),
-    "log-extra": odd(),
-    "numpy": odd(metadata={"3": 0.5}, user_property=3),
-    "nan-and-path": odd(metadata=[None, "a/b"], user_property="a/b"),
     "teardown": Fault(outcome="error", status="completed"),
     "ctrl-c": stopping("ctrl-c"),
     "SIGTERM": stopping("SIGTERM"),
     "-x": Fault("raise", exit_xdist=2, args=("-x",), others="may-run"),
     "--maxfail": Fault("raise", args=("--maxfail=2",)),
 }
+
+
+def odd(**expected: Any) -> Fault:
+    return Fault(outcome="passed", status="completed", **expected)
+
+
+ODDITIES = {
+    "log-extra": odd(),
+    "numpy": odd(metadata={"3": 0.5}, user_property=3),
+    "nan-and-path": odd(metadata=[None, "a/b"], user_property="a/b"),
+}
+"""What must be no fault at all: all of them pass, so that they can share a run."""
 
 
 def environment(trap: str | None, number: int) -> dict[str, Any]:
@@ -135,18 +140,32 @@ def test_fault(suite: Suite, name: str, mode: str, place: str) -> None:
     jobs = {job: environment(fault.trap if job == "faulty" else None, i) for i, job in enumerate(names)}
     jobs["faulty"].update(fault.job)
     suite.jobs(jobs, rollout={"episodes": EPISODES})
-    suite.test(BODY.format(fault=name))
+    suite.test(BODY.format(faults={"faulty": name}))
     status, output = launch(suite, *MODES[mode], *fault.args)
     assert status == (fault.exit_alone if mode == "alone" else fault.exit_xdist), output
     before = names[: PLACES[place]]
     if mode == "alone" and fault.kills:
         killed(suite, before)
     else:
-        told(suite, fault)
+        told(suite, "faulty", fault)
         for other in others:
             ran_once(suite, other, must=fault.others == "run" or (mode == "alone" and other in before))
         if mode == "alone" and fault.others == "may-run":
             assert {p.name for p in suite.run_dir.iterdir() if p.is_dir()} == {*before, "faulty"}
+
+
+@pytest.mark.parametrize("shift", range(len(ODDITIES)))
+@pytest.mark.parametrize("mode", MODES)
+def test_oddities(suite: Suite, mode: str, shift: int) -> None:
+    """Three runs a mode put each of them into the first, the middle and the last test."""
+    names = [*list(ODDITIES)[shift:], *list(ODDITIES)[:shift]]
+    suite.jobs({job: environment(None, i) for i, job in enumerate(names)}, rollout={"episodes": EPISODES})
+    suite.test(BODY.format(faults={name: name for name in names}))
+    status, output = launch(suite, *MODES[mode])
+    assert status == 0, output
+    for name, fault in ODDITIES.items():
+        told(suite, name, fault)
+        ran_once(suite, name, must=True)
 
 
 def killed(suite: Suite, before: list[str]) -> None:
@@ -160,14 +179,14 @@ def killed(suite: Suite, before: list[str]) -> None:
     assert not (suite.run_dir / "report.json").exists()
 
 
-def told(suite: Suite, fault: Fault) -> None:
+def told(suite: Suite, job: str, fault: Fault) -> None:
     """The faulty test's outcome, record and episodes."""
-    (test,) = [t for t in suite.report()["tests"] if t["nodeid"].endswith("[faulty]")]
+    (test,) = [t for t in suite.report()["tests"] if t["nodeid"].endswith(f"[{job}]")]
     expected = ("failed", "error") if fault.outcome == "stopped" else (fault.outcome,)
     assert test["outcome"] in expected
-    record, arena = suite.record("faulty"), test["metadata"]["arena"]
+    record, arena = suite.record(job), test["metadata"]["arena"]
     assert record["status"] == arena["status"] == fault.status
-    finished = [e for e in suite.episodes("faulty") if e["outcome"] != "error"]
+    finished = [e for e in suite.episodes(job) if e["outcome"] != "error"]
     assert [e["episode"] for e in finished] == list(range(fault.measured))
     assert record["episodes"]["measured"] == arena["episodes"]["measured"] == fault.measured
     assert len(arena["boundaries"]) == fault.measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.integration.conftest import Suite
+from tests.integration.conftest import Folder
 
 LOGGED = """
 import json, os
@@ -21,6 +21,6 @@ def pytest_runtest_protocol(item, nextitem):
 """A conftest.py."""
 
 
-def ran(suite: Suite) -> list[dict[str, Any]]:
+def ran(folder: Folder) -> list[dict[str, Any]]:
     """Return a line an item that was begun, in order."""
-    return [json.loads(line) for line in (suite.path / "ran.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder.path / "ran.jsonl").read_text().splitlines()]

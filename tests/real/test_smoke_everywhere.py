@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -14,7 +13,8 @@ import pytest
 
 pytest.importorskip("metaworld", reason="pip install 'pytest-arena[metaworld]'")
 
-ROOT = Path(__file__).parents[2]
+from tests.inner import ROOT, inner_environment
+
 CHANGING = {"env_idx", "start_step", "end_step", "started_at", "wall_time_seconds", "attempt"}
 JOBS = ("reach", "drawer_close", "button_press")
 EPISODES = 8
@@ -32,11 +32,8 @@ def play(output: Path, *args: str, **environ: str) -> int:
     ]
     # The Arena examples would have fewer episodes than rebuilds.
     command += ["--ignore", "evals/test_isaaclab_arena.py", *args]
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path, **environ}, capture_output=True, timeout=300
-    )
-    return done.returncode
+    environment = {**inner_environment(), **environ}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300).returncode
 
 
 def told(output: Path) -> dict[str, Any]:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pytest_arena.records.plain import to_plain
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
 
@@ -72,6 +74,17 @@ def test_what_is_no_finite_number_is_null_and_says_where(bad: float) -> None:
     reduced = reduce_metrics([Speed()], [episode(0, speed=0.1), episode(1, speed=bad)])
     assert reduced.values["speed"] is None
     assert reduced.unmeasured["speed"] == "not a finite number in episode 1"
+
+
+def test_numbers_of_numpy_are_reduced_as_those_that_are_read_back() -> None:
+    """A mean in single precision differs from that of a resumed, sharded or crashed job, read from disk."""
+    metric = Speed()
+    metric.reduction = "mean"
+    speeds = np.float32([0.1, 0.2, 7, 7, 5])
+    kept = reduce_metrics([metric], [episode(i, speed=x) for i, x in enumerate(speeds)])
+    read = reduce_metrics([metric], [episode(i, speed=x) for i, x in enumerate(to_plain(speeds))])
+    assert kept == read
+    assert type(kept.values["speed"]) is float
 
 
 def test_nothing_finished() -> None:

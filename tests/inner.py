@@ -1,0 +1,22 @@
+"""What a pytest that a test starts sees of the one that runs the test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def inner_environment() -> dict[str, str]:
+    """Return the environment variables of an inner run: the packages are those of the outer one, no more."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "CI" and not name.startswith("PYTEST_XDIST_")
+    }
+    path = os.environ.get("PYTHONPATH")
+    kept["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
+    # Its plugin imports all of hypothesis, which takes longer than the rest of most inner runs together.
+    kept["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"
+    return kept
