@@ -202,6 +202,8 @@ class MjlabSimulator(Simulator):
             env.close()
             raise
         adapted.identity = {**adapted.identity, **{package: version(package) for package in PACKAGES}}
+        if configuration.curriculum:  # the task gets harder or easier as it is evaluated
+            adapted.identity["curriculum"] = sorted(configuration.curriculum)
         return adapted
 
 
