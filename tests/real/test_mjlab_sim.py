@@ -316,7 +316,7 @@ def test_a_job_file_from_thresholds_to_films(
     monkeypatch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
     path = pytester.path / "jobs.yaml"
     path.write_text(JOBS)
-    result = pytester.runpytest_subprocess("--arena-jobs", str(path), timeout=300)
+    result = pytester.runpytest_inprocess("--arena-jobs", str(path))
     result.assert_outcomes(passed=1, failed=1)
     (run,) = (pytester.path / "arena-results").iterdir()
     report = {
