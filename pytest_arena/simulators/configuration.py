@@ -24,9 +24,11 @@ def override(target: Any, values: Mapping[str, Any], where: str) -> None:
     """Set *values* in a configuration: nested or with dotted keys; a key that is not there is an error.
 
     A dict of configurations, such as one of terms, is entered like a configuration; a dict of plain values is
-    replaced, and an empty mapping empties either.
+    replaced, and an empty mapping empties either. The text ``null`` stands for None: in a job file a bare
+    null takes a key away.
     """
     for dotted, value in values.items():
+        value = None if value == "null" else value
         *above, last = dotted.split(".")
         holder = target
         for part in above:

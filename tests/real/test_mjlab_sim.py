@@ -181,7 +181,7 @@ class TestAutomaticWithoutCamera(CartContract):
 def test_success_by_a_function_is_that_of_the_ended_episode(make_env: MakeEnv, auto_reset: bool) -> None:
     success = {"callable": f"{HERE}:at_mark"}
     env = make_env(
-        success=success, options={"auto_reset": auto_reset, "overrides": {"terminations.success": None}}
+        success=success, options={"auto_reset": auto_reset, "overrides": {"terminations.success": "null"}}
     )
     env.reset(None, [0] * 3)
     steps = [env.step(FORCES) for _ in range(SUCCESS_AT)]
@@ -189,13 +189,13 @@ def test_success_by_a_function_is_that_of_the_ended_episode(make_env: MakeEnv, a
 
 
 def test_success_is_unmeasured_where_nothing_says_so(make_env: MakeEnv) -> None:
-    env = make_env(options={"overrides": {"terminations.success": None}})
+    env = make_env(options={"overrides": {"terminations.success": "null"}})
     assert env.reset(None, [0] * 3).success.tolist() == [-1] * 3
     assert env.step(FORCES).success.tolist() == [-1] * 3
 
 
 def test_the_jobs_horizon_ends_episodes_even_of_a_task_without_a_time_out(make_env: MakeEnv) -> None:
-    without = {"overrides": {"terminations.time_out": None}}
+    without = {"overrides": {"terminations.time_out": "null"}}
     assert make_env(options=without).max_episode_steps is None
     env = make_env(options=without, max_episode_steps=3)
     assert env.max_episode_steps == 3
