@@ -184,8 +184,8 @@ class MjlabSimulator(Simulator):
         """Say what is missing; there is no app."""
         if find_spec("mjlab") is None:
             raise MissingDependencyError(
-                f"job {job.name!r} needs mjlab, which is not installed: pip install 'pytest-arena[mjlab]' "
-                "(for the CPU, a CPU build of torch first; docs/simulators.md)"
+                f"job {job.name!r} needs mjlab, which is not installed: pip install 'mjlab>=1.6' "
+                "(without a GPU, a CPU build of torch first; docs/simulators.md)"
             )
 
     def make(self, job: Job) -> SimEnv:

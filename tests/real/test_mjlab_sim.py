@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 if find_spec("mjlab") is None:
-    pytest.skip("needs mjlab: pip install 'pytest-arena[mjlab]'", allow_module_level=True)
+    pytest.skip("needs mjlab: pip install 'mjlab>=1.6'", allow_module_level=True)
 
 import av
 
