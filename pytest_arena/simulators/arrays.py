@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,15 @@ def replace_rows(observation: Observation, rows: IndexArray, values: Sequence[An
     for row, value in zip(rows, values, strict=True):
         replaced[row] = value
     return replaced
+
+
+def merge_rows(observation: Observation, other: Observation, rows: Any) -> Observation:
+    """Return a copy of *observation* with the *rows* (a mask or indices) of *other*, a batch like it."""
+    if isinstance(observation, Mapping):
+        return {key: merge_rows(values, other[key], rows) for key, values in observation.items()}
+    merged = copy_rows(observation)
+    merged[rows] = other[rows]
+    return merged
 
 
 def to_numpy(actions: Any) -> Any:

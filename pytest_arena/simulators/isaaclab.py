@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job, Model, Success
-from pytest_arena.simulators.arrays import copy_rows
+from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
     Action,
     BoolArray,
@@ -94,7 +94,7 @@ class IsaacLabEnv(TensorEnv):
         if not self.capabilities.terminal_observation:
             return None
         rows = self._torch.as_tensor(done, device=self.device)
-        return _merged(observation, self._final(extras), rows)
+        return merge_rows(observation, self._final(extras), rows)
 
     def _final(self, extras: Mapping[str, Any]) -> Observation:
         return extras["final_obs"]
@@ -155,15 +155,6 @@ class MultiAgentEnv(IsaacLabEnv):
 
     def _final(self, extras: Mapping[str, Any]) -> Observation:
         return {agent: extras[agent]["final_obs"] for agent in self._base.possible_agents}
-
-
-def _merged(observation: Observation, final: Observation, done: Any) -> Observation:
-    """Return *observation* with the rows that are *done* from *final*, in memory of its own."""
-    if isinstance(observation, Mapping):
-        return {key: _merged(values, final[key], done) for key, values in observation.items()}
-    merged = copy_rows(observation)
-    merged[done] = final[done]
-    return merged
 
 
 class IsaacLabSimulator(Simulator):

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
+from pytest_arena.simulators.configuration import import_named, override
 from pytest_arena.simulators.devices import assigned_device
 
 SEEDS = 2**31
@@ -28,11 +29,11 @@ def load_configuration(
     a configuration.
     """
     for package in packages:
-        _import(job, package, "environment.options.task_package")
+        import_named(package, "environment.options.task_package")
     text = job.environment.id
     module, _, name = text.rpartition(":")
     if module:
-        found = getattr(_import(job, module, "environment.id"), name, None)
+        found = getattr(import_named(module, "environment.id"), name, None)
         if isinstance(found, type):
             return found(), None, _environment_class(found, entry_point)
     return _registered(job, name), name, None
@@ -59,22 +60,13 @@ def _registered(job: Job, name: str) -> Any:
         return parse_env_cfg(name)
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
-        entry = getattr(_import(job, module, "env_cfg_entry_point"), attribute)
+        entry = getattr(import_named(module, "env_cfg_entry_point"), attribute)
     return entry() if isinstance(entry, type) else entry
 
 
 def _import_shipped_tasks() -> None:
     if importlib.util.find_spec("isaaclab_tasks") is not None:
         importlib.import_module("isaaclab_tasks")
-
-
-def _import(job: Job, module: str, key: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
-        raise EvaluationError(f"{key}: cannot import {module!r}: {error}") from None
 
 
 def _environment_class(configuration: type, entry_point: str | None) -> Any:
@@ -127,36 +119,6 @@ def _set_cameras(configuration: Any, job: Job) -> None:
     if job.environment.cameras and getattr(configuration, "num_rerenders_on_reset", None) == 0:
         # Isaac Sim's renderer shows the old episode after a reset until it has rendered once more.
         configuration.num_rerenders_on_reset = 1
-
-
-def override(target: Any, values: Mapping[str, Any], where: str) -> None:
-    """Set *values* in a configuration: nested or with dotted keys; a key that is not there is an error.
-
-    The text ``null`` stands for None: in a job file a bare null takes a key away.
-    """
-    for dotted, value in values.items():
-        value = None if value == "null" else value
-        *above, last = dotted.split(".")
-        holder = target
-        for part in above:
-            holder = _member(holder, part, f"{where}.{dotted}")
-        member = _member(holder, last, f"{where}.{dotted}")
-        if isinstance(value, Mapping) and not isinstance(member, Mapping) and member is not None:
-            override(member, value, f"{where}.{dotted}")
-            continue
-        if isinstance(member, tuple) and isinstance(value, list):  # neither YAML nor JSON has tuples
-            value = tuple(value)
-        if isinstance(holder, dict):
-            holder[last] = value
-        else:
-            setattr(holder, last, value)
-
-
-def _member(holder: Any, name: str, where: str) -> Any:
-    known = list(holder) if isinstance(holder, Mapping) else [n for n in dir(holder) if not n.startswith("_")]
-    if name not in known:
-        raise EvaluationError(f"{where}: {type(holder).__name__} has no {name!r}{did_you_mean(name, known)}")
-    return holder[name] if isinstance(holder, Mapping) else getattr(holder, name)
 
 
 def redirect_dataset(configuration: Any, *, wanted: bool) -> None:

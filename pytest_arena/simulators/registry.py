@@ -20,6 +20,7 @@ BUILT_IN = {
     "isaaclab": "pytest_arena.simulators.isaaclab:IsaacLabSimulator",
     "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena:IsaacLabArenaSimulator",
     "metaworld": "pytest_arena.simulators.metaworld:MetaworldSimulator",
+    "mjlab": "pytest_arena.simulators.mjlab:MjlabSimulator",
 }
 
 

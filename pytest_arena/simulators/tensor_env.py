@@ -203,7 +203,7 @@ class TensorEnv(SimEnv):
     def _before_reset(self, env_ids: Any) -> None:
         if self._success_of is not None and self._seen_success is None:
             self._seen_success = self._called_success()
-        if self._filming and self.capabilities.autoreset == "same_step":
+        if self._filming and self.capabilities.terminal_frame:
             rows = self._torch.as_tensor(env_ids, device=self.device).long()
             images = {camera: self._gather(camera, rows) for camera in self.cameras}
             for index, row in enumerate(rows.tolist()):

@@ -12,9 +12,10 @@ import pytest
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.simulators import isaaclab_app
+from pytest_arena.simulators.configuration import override
 from pytest_arena.simulators.isaaclab import IsaacLabSimulator, launch_arguments
 from pytest_arena.simulators.isaaclab_app import App, kit_possible, undisturbed
-from pytest_arena.simulators.isaaclab_config import override, redirect_dataset, scratch_of
+from pytest_arena.simulators.isaaclab_config import redirect_dataset, scratch_of
 from tests.jobs import make_job
 
 
