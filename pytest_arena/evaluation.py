@@ -62,6 +62,8 @@ class Evaluation:
         self.episodes = list(self.earlier)
         paths = sorted(path for episode in self.earlier for path in episode.videos.values())
         self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
+        if self.directory.resumed and self.directory.dataset.exists():
+            self.record.hdf5_path = self.directory.dataset.relative_to(self.run_dir).as_posix()
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
         self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch)
@@ -80,6 +82,8 @@ class Evaluation:
             with Deadline(self.job.rollout.timeout) as deadline:
                 self._roll_out(deadline)
             self._summarize()
+            if len(self.episodes) > len(self.earlier):
+                self.record.notes += self.policy.review(self.episodes)
             self._require_measurement()
             self.record.status = Status.COMPLETED
         except Exception as error:

@@ -188,9 +188,14 @@ def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
 
     asked = settings(config).video or job.record.video or settings(config).video_default
     choice = asked or "retain-on-failure"
-    if choice == "off":
-        return []
-    return [VideoRecorder(choice, job.record.cameras, required=asked is not None)]
+    recorders: list[Recorder] = []
+    if choice != "off":
+        recorders.append(VideoRecorder(choice, job.record.cameras, required=asked is not None))
+    if job.record.trajectory:
+        from pytest_arena.recorders.trajectory import TrajectoryRecorder
+
+        recorders.append(TrajectoryRecorder())
+    return recorders
 
 
 def roll_out(

@@ -41,6 +41,7 @@ def join_shards(
     record.reported = [entry for part in parts for entry in part.reported]
     summarize(record, job, episodes, metrics, record.reported)
     record.videos = sorted(video for part in parts for video in part.videos)
+    _link_datasets(run, directory, record, parts)
     if problem := _problem(record, parts, metrics):
         fail_record(record, EvaluationError(problem))
     else:
@@ -54,6 +55,23 @@ def _directory(run: RunDirectory, label: str) -> JobDirectory:
     """A resumed run writes its joined record again; the shards keep all attempts."""
     reopened = run.reopen(label)
     return run.claim(label) if reopened is None else reopened[0]
+
+
+def _link_datasets(
+    run: RunDirectory, directory: JobDirectory, record: JobRecord, parts: Sequence[JobRecord]
+) -> None:
+    """Write a dataset of all shards; their own files hold the data, as they do for films."""
+    sources = [run.path / part.hdf5_path for part in parts if part.hdf5_path is not None]
+    if not sources:
+        return
+    from pytest_arena.records.dataset import link
+
+    try:
+        link(directory.dataset, sources)
+    except OSError as error:
+        record.notes.append(f"no dataset of all shards: {error}")
+        return
+    record.hdf5_path = directory.dataset.relative_to(run.path).as_posix()
 
 
 def _episodes(run: RunDirectory, part: JobRecord) -> list[Episode]:

@@ -135,6 +135,7 @@ class Loop:
         for row, start in zip(rows, starts, strict=True):
             self._starts[row] = start
             self._began_at[row] = now
+        self.policy.set_episodes(index, [start.episode for start in starts])
         self.policy.reset(index, [start.policy_seed for start in starts])
         for metric in self._step_metrics:
             metric.reset(index, self._observation)

@@ -131,6 +131,13 @@ class SimEnv(ABC):
     def check_frames(self) -> None:
         """Raise `RecordingError` where `frames` could not give images, e.g. for want of OpenGL."""
 
+    def state(self, env_ids: IndexArray) -> Mapping[str, Any]:
+        """Return the simulator's state of K rows, for trajectories: name -> (K, …) array, or nested so.
+
+        Empty where it cannot be had.
+        """
+        return {}
+
     def metrics(self) -> Mapping[str, float]:
         """Return what the simulator computes itself over the episodes since it was made."""
         return {}

@@ -11,7 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -288,6 +288,13 @@ class MetaworldEnv(SimEnv):
             rows = np.flatnonzero(wrong).tolist()
             raise EvaluationError(f"{self.task_name}: the actions of rows {rows} are not finite")
         return array
+
+    def state(self, env_ids: IndexArray) -> Mapping[str, Any]:
+        """Return the rows' MuJoCo state and their goals."""
+        data = [self.rows[i].data for i in env_ids]
+        names = ("qpos", "qvel", "mocap_pos", "mocap_quat")
+        states = {name: np.stack([getattr(row, name) for row in data]) for name in names}
+        return {**states, "goal": np.stack([self.rows[i]._target_pos for i in env_ids])}
 
     def check_frames(self) -> None:
         """Start OpenGL."""
