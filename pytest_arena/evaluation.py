@@ -65,6 +65,7 @@ class Evaluation:
         if self.directory.resumed and self.directory.dataset.exists():
             self.record.hdf5_path = self.directory.dataset.relative_to(self.run_dir).as_posix()
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
+        self._frames_notice: str | None = None
         self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch)
 
@@ -173,7 +174,7 @@ class Evaluation:
 
     def _identify(self, env: SimEnv) -> None:
         """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
-        caps = env.capabilities
+        caps, self._frames_notice = env.capabilities, env.frames_notice
         self.record.identity.update(
             environment=dict(env.identity),
             policy=dict(self.policy.identity),
@@ -239,6 +240,7 @@ class Evaluation:
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
             if record.videos:
+                record.notes += [] if self._frames_notice is None else [self._frames_notice]
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
             self._time("recording_seconds", closing)
         finally:

@@ -297,8 +297,13 @@ class MetaworldEnv(SimEnv):
         return {**states, "goal": np.stack([self.rows[i]._target_pos for i in env_ids])}
 
     def check_frames(self) -> None:
-        """Start OpenGL."""
+        """Start OpenGL, or get ready to do without."""
         self._renderer.check()
+
+    @property
+    def frames_notice(self) -> str | None:  # type: ignore[override]
+        """Whether images lack OpenGL."""
+        return self._renderer.notice
 
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the rows' images, upright."""
@@ -310,9 +315,8 @@ class MetaworldEnv(SimEnv):
                 data = row.data if self._lengths[i] else self._settled(row)
                 image[:] = self._renderer.render(row.model, data, camera, size.width, size.height)
             frames[camera] = images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
-        if frames and "gl_renderer" not in self.identity:
-            rendering = {"gl_renderer": self._renderer.gl_renderer, "quality": self._renderer.quality}
-            self.identity = {**self.identity, **rendering}
+        if frames and "renderer" not in self.identity:
+            self.identity = {**self.identity, **self._renderer.identity}
         return frames
 
     def close(self) -> None:
