@@ -243,11 +243,19 @@ class Evaluation:
                 record.notes += [] if self._frames_notice is None else [self._frames_notice]
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
             self._time("recording_seconds", closing)
+            self._add_overview()
         finally:
             record.verdict = verdict_of(record)
             record.finished_at = utc_now()
             record.timings["total_seconds"] = round(time.monotonic() - started, 6)
             write_json(self.directory.record, record.to_json())
+
+    def _add_overview(self) -> None:
+        """Put the films together, unless somebody waits for the end; those of shards when they are joined."""
+        if self.record.videos and self.job.shard is None and self.record.status != Status.INTERRUPTED:
+            from pytest_arena.recorders.overview import add_overview
+
+            add_overview(self.record, self.directory.path, self.run_dir, self.episodes)
 
     def _time(self, name: str, since: float) -> None:
         timings = self.record.timings

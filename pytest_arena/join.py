@@ -46,6 +46,10 @@ def join_shards(
         fail_record(record, EvaluationError(problem))
     else:
         record.status = Status.COMPLETED
+    if record.videos:
+        from pytest_arena.recorders.overview import add_overview
+
+        add_overview(record, directory.path, run.path, episodes)
     record.verdict, record.finished_at = verdict_of(record), utc_now()
     write_json(directory.record, record.to_json())
     return record, episodes

@@ -17,9 +17,14 @@ def held(path: Path) -> dict[int, int]:
 
 def test_a_killed_worker_a_resumed_run_and_shards(suite: Suite) -> None:
     make = {"trap": "SIGKILL", "episode": 2, "once": str(suite.path / "sprung")}
-    environment = {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}
+    environment = {
+        "id": "tests.registered:arena/Trap-v0",
+        "options": {"make": make},
+        "cameras": {"render": {}},
+    }
     rollout = {"episodes": 7, "shards": 2}
-    suite.jobs({"cut": {"environment": environment, "rollout": rollout, "record": {"trajectory": True}}})
+    record = {"trajectory": True, "video": "on"}
+    suite.jobs({"cut": {"environment": environment, "rollout": rollout, "record": record}})
     suite.test()
     assert suite.run("-n", "1").ret == 1
     first = suite.run_dir
@@ -39,6 +44,9 @@ def test_a_killed_worker_a_resumed_run_and_shards(suite: Suite) -> None:
         path, _, group = episode["trajectory"].partition("#")
         with h5py.File(first / path) as file:
             assert file[group].attrs["num_samples"] == episode["length"]
+    # The films of all shards are put together once.
+    assert suite.arena("cut")["overview"]["film"] == "cut/overview.mp4"
+    assert [path.parent.name for path in first.glob("*/overview.*")] == ["cut"] * 3
     assert not list(first.glob("*/trajectories"))
     assert not list(first.glob("*/.*"))
 
