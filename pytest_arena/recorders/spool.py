@@ -110,9 +110,9 @@ class Spool:
                 offsets[name] = file.tell()
                 array.tofile(file)
         for name, array in block.arrays.items():
-            block.arrays[name] = (
-                np.memmap(block.file, array.dtype, "r", offsets[name], array.shape) if array.size else array
-            )
+            if array.size:
+                mapped = np.memmap(block.file, array.dtype, "r", offsets[name], array.shape)
+                block.arrays[name] = np.asarray(mapped)  # slicing a memmap is slow
 
     def _drop(self, block: _Block) -> None:
         block.arrays = {}

@@ -29,7 +29,7 @@ from pytest_arena.records.directory import DATASET, TRAJECTORIES
 
 GYM_TYPE = 2
 """robomimic's number for an environment with Gymnasium's interface; Isaac Lab writes the same."""
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES, WRITE_BYTES = 1 << 18, 1 << 22
 IMAGE_NDIM = 4
 """Steps, height, width, channels: compressed, since they would fill disks."""
 
@@ -68,22 +68,33 @@ def episode_file(directory: Path, episode: int, header: Mapping[str, Any]) -> It
 def write_rows(group: Any, name: str, length: int, pieces: Iterable[NDArray[Any]]) -> None:
     """Write the dataset *name* of *length* rows as its *pieces* (k, …) come."""
     dataset, at = None, 0
-    for piece in pieces:
+    for rows in _larger(pieces):
         if dataset is None:
-            row_bytes = max(1, piece[:1].nbytes)
-            chunk = min(length, max(1, CHUNK_BYTES // row_bytes))
-            images = piece.ndim >= IMAGE_NDIM and piece.dtype == np.uint8
-            dataset = group.create_dataset(
-                name,
-                (length, *piece.shape[1:]),
-                piece.dtype,
-                chunks=(chunk, *piece.shape[1:]) if images or length > chunk else None,
-                **({"compression": "gzip", "compression_opts": 1} if images else {}),
-            )
-        dataset[at : at + len(piece)] = piece
-        at += len(piece)
+            dataset = _create(group, name, length, rows)
+        dataset[at : at + len(rows)] = rows
+        at += len(rows)
     if at != length:
         raise ValueError(f"{name}: expected {length} rows, got {at}")
+
+
+def _larger(pieces: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Join pieces up to a few megabytes: writing one costs as much as copying thousands of numbers."""
+    waiting: list[NDArray[Any]] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(held.nbytes for held in waiting) >= WRITE_BYTES:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _create(group: Any, name: str, length: int, rows: NDArray[Any]) -> Any:
+    shape, chunk = rows.shape[1:], min(length, max(1, CHUNK_BYTES // max(1, rows[:1].nbytes)))
+    images = rows.ndim >= IMAGE_NDIM and rows.dtype == np.uint8
+    chunks = (chunk, *shape) if images or length > chunk else None
+    compression: dict[str, Any] = {"compression": "gzip", "compression_opts": 1} if images else {}
+    return group.create_dataset(name, (length, *shape), rows.dtype, chunks=chunks, **compression)
 
 
 def write_tree(group: Any, name: str, tree: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pytest_arena.recorders import trajectory
 from pytest_arena.recorders.base import Recorded, RolloutContext
 from pytest_arena.recorders.spool import Spool
 from pytest_arena.recorders.trajectory import TrajectoryRecorder
+from pytest_arena.records import dataset
 from pytest_arena.records.schema import Episode
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
@@ -79,6 +80,7 @@ def test_each_number_is_where_it_belongs(
     tmp_path: Path, mode: AutoresetMode, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trajectory, "Spool", lambda directory: Spool(directory, block_bytes))
+    monkeypatch.setattr(dataset, "WRITE_BYTES", block_bytes)
     episodes, recorded = record(fake(mode), tmp_path)
     assert recorded == Recorded(hdf5_path="job/dataset.hdf5")
     assert [e.trajectory for e in episodes] == [f"job/dataset.hdf5#data/demo_{i}" for i in range(6)]
