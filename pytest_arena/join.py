@@ -68,12 +68,12 @@ def _link_datasets(
     sources = [run.path / part.hdf5_path for part in parts if part.hdf5_path is not None]
     if not sources:
         return
-    from pytest_arena.records.dataset import link
+    from pytest_arena.records.dataset import link, plain_reason
 
     try:
         link(directory.dataset, sources)
-    except OSError as error:
-        record.notes.append(f"no dataset of all shards: {error}")
+    except (OSError, RuntimeError) as error:
+        record.notes.append(f"no dataset of all shards: {plain_reason(error)}")
         return
     record.hdf5_path = directory.dataset.relative_to(run.path).as_posix()
 

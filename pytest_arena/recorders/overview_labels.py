@@ -27,9 +27,9 @@ Picture = NDArray[np.uint8]
 
 def header(job: str, episodes: Sequence[Episode], shown: int, speed: float, width: int) -> Picture:
     """Return (HEADER_HEIGHT, width, 3): the job, how many succeeded, how many are shown, how fast."""
-    measured = [episode for episode in episodes if episode.outcome != Outcome.ERROR]
-    succeeded = sum(episode.outcome == Outcome.SUCCESS for episode in measured)
-    words = [f"{job}: {succeeded} of {len(measured)} episodes succeeded"]
+    judged = [episode.outcome for episode in episodes if episode.outcome in _COLOURS]
+    succeeded = judged.count(Outcome.SUCCESS)
+    words = [f"{job}: {succeeded} of {len(judged)} episodes succeeded" if judged else job]
     films = sum(bool(episode.videos) for episode in episodes)
     words.append(f"{shown} of {films} films" if films > shown else f"{shown} film{'s' if shown > 1 else ''}")
     if speed > 1:

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from pytest_arena.errors import ArenaError, RecordingError
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.spool import Spool
-from pytest_arena.records.dataset import GYM_TYPE, collect, episode_file, location, write_rows, write_tree
+from pytest_arena.records.dataset import (
+    GYM_TYPE,
+    collect,
+    episode_file,
+    location,
+    plain_reason,
+    write_rows,
+    write_tree,
+)
 from pytest_arena.records.directory import DATASET, TRAJECTORIES
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
 from pytest_arena.simulators.arrays import to_numpy
@@ -98,7 +106,7 @@ class TrajectoryRecorder(Recorder):
                 }
             )
         except (OSError, ValueError, TypeError, RecordingError) as error:
-            self._end_recording(str(error))
+            self._end_recording(plain_reason(error))
         self._observation = step.observation
         self._terminal = step.terminal_observation
 
@@ -111,8 +119,8 @@ class TrajectoryRecorder(Recorder):
             with episode_file(context.directory, episode.episode, self._header) as group:
                 group.attrs.update(_attributes(running.start, episode))
                 self._write(group, row, running, episode.length)
-        except (OSError, ValueError, TypeError) as error:
-            self._end_recording(f"episode {episode.episode}: {error}")
+        except (OSError, ValueError, TypeError, RuntimeError) as error:  # HDF5 raises any of them
+            self._end_recording(f"episode {episode.episode}: {plain_reason(error)}")
             return
         episode.trajectory = location(context.relative(context.directory / DATASET), episode.episode)
         spool.forget(min((other.since for other in self._running.values()), default=spool.steps))
@@ -129,10 +137,10 @@ class TrajectoryRecorder(Recorder):
             directory = self._context.directory
             try:
                 collect(directory)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 self._recorded.notes.append(
                     f"the trajectories stay in {self._context.relative(directory / TRAJECTORIES)}, a file an "
-                    f"episode, since {DATASET} cannot be written: {error}"
+                    f"episode, since {DATASET} cannot be written: {plain_reason(error)}"
                 )
             if (directory / DATASET).exists():
                 self._recorded.hdf5_path = self._context.relative(directory / DATASET)

@@ -206,6 +206,12 @@ class Dataset:
         return found
 
 
+def plain_reason(error: Exception) -> str:
+    """Return in one line why a dataset could not be written; HDF5 itself tells it in many."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def _open(path: Path, mode: str) -> Any:
     # Some file systems of clusters have no locks, and none is needed: a file has one writer, under a name
     # that no reader knows.

@@ -172,7 +172,7 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
     if (directory.path / TRAJECTORIES).exists():
         from pytest_arena.records.dataset import collect
 
-        with contextlib.suppress(OSError):  # a full disk: they stay where they are
+        with contextlib.suppress(OSError, RuntimeError):  # a full disk: they stay where they are
             collect(directory.path)
     return kept
 

@@ -300,11 +300,6 @@ class MetaworldEnv(SimEnv):
         """Start OpenGL, or get ready to do without."""
         self._renderer.check()
 
-    @property
-    def frames_notice(self) -> str | None:  # type: ignore[override]
-        """Whether images lack OpenGL."""
-        return self._renderer.notice
-
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the rows' images, upright."""
         frames = {}
@@ -317,6 +312,7 @@ class MetaworldEnv(SimEnv):
             frames[camera] = images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
         if frames and "renderer" not in self.identity:
             self.identity = {**self.identity, **self._renderer.identity}
+            self.frames_notice = self._renderer.notice
         return frames
 
     def close(self) -> None:

@@ -49,6 +49,8 @@ class RayCaster:
         hit = geoms >= 0
         colour = np.where(rays[:, 2:] > 0, _SKY, _GROUND)
         colour[hit] = self._geom_colours(model)[geoms[hit]]
+        on_plane = hit & (model.geom_type[geoms] == self._mujoco.mjtGeom.mjGEOM_PLANE.value)
+        colour[on_plane] *= _squares(origin + distance[on_plane, None] * rays[on_plane])
         distance[~hit] = _FARTHEST
         self._add_sites(model, data, origin, rays, colour, distance)
         drawn = (distance < _FARTHEST).reshape(lines, columns, 1)
@@ -148,6 +150,12 @@ def _rays(scene: Any, columns: int, lines: int) -> tuple[Array, Array]:
     rays = forward + x[None, :, None] * np.cross(forward, up) + y[:, None, None] * up
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return origin, rays.reshape(-1, 3)
+
+
+def _squares(points: Array) -> Array:
+    """Return (k, 1) brightness of a faint chequerboard of a metre: on bare ground no motion would show."""
+    odd = np.floor(points[:, :2]).sum(axis=1, keepdims=True) % 2
+    return np.asarray(1.0 - 0.12 * odd)
 
 
 def _light(points: Array, rays: Array) -> Array:
