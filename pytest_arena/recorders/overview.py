@@ -114,7 +114,7 @@ class _Tile:
 
 
 def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitStack) -> list[_Tile]:
-    """Open the first camera's films of the episodes to show: failures first, then in episode order.
+    """Open a film, of the first camera, of each episode to show: failures first, then in episode order.
 
     *films* closes them. One that cannot be read is left out.
     """
@@ -123,8 +123,9 @@ def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitSta
     order = sorted(episodes, key=lambda e: (e.outcome == Outcome.SUCCESS, e.episode))
     tiles: list[_Tile] = []
     for episode in order:
-        path = next((run_dir / path for path in episode.videos.values()), None)
-        if path is None or not path.exists() or len(tiles) == TILES_MAX:
+        paths = (run_dir / path for path in episode.videos.values())
+        path = next((path for path in paths if path.exists()), None)
+        if path is None or len(tiles) == TILES_MAX:
             continue
         try:
             container = films.enter_context(av.open(str(path)))

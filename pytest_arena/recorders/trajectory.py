@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.errors import ArenaError, RecordingError
+from pytest_arena.errors import EvaluationError
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.spool import Spool
 from pytest_arena.records.dataset import (
@@ -82,7 +82,7 @@ class TrajectoryRecorder(Recorder):
         self._observation = observation
         try:
             states = self._context.env.state(rows)
-        except ArenaError:
+        except EvaluationError:  # the job's time limit rings wherever the loop is
             raise
         except Exception as error:
             self._end_recording(f"the environment's state: {type(error).__name__}: {error}")
@@ -105,7 +105,9 @@ class TrajectoryRecorder(Recorder):
                     **dict(_observed("obs", self._observation)),
                 }
             )
-        except (OSError, ValueError, TypeError, RecordingError) as error:
+        except EvaluationError:
+            raise
+        except Exception as error:
             self._end_recording(plain_reason(error))
         self._observation = step.observation
         self._terminal = step.terminal_observation
@@ -119,7 +121,9 @@ class TrajectoryRecorder(Recorder):
             with episode_file(context.directory, episode.episode, self._header) as group:
                 group.attrs.update(_attributes(running.start, episode))
                 self._write(group, row, running, episode.length)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:  # HDF5 raises any of them
+        except EvaluationError:
+            raise
+        except Exception as error:
             self._end_recording(f"episode {episode.episode}: {plain_reason(error)}")
             return
         episode.trajectory = location(context.relative(context.directory / DATASET), episode.episode)

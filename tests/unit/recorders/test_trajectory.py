@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from pytest_arena.errors import RolloutTimeoutError
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders import trajectory
 from pytest_arena.recorders.base import Recorded, RolloutContext
@@ -226,3 +227,17 @@ def test_steps_that_change_their_shape_end_the_recording(tmp_path: Path) -> None
         "trajectories are incomplete: actions: expected (3, 2) float32 as in the steps before, "
         "got (3, 1) float32"
     ]
+
+
+def test_the_jobs_time_limit_is_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rings wherever the loop is, also while a trajectory is written."""
+
+    def ring(*args: Any) -> None:
+        raise RolloutTimeoutError("time is up")
+
+    monkeypatch.setattr(trajectory, "write_rows", ring)
+    recorder = TrajectoryRecorder()
+    with pytest.raises(RolloutTimeoutError):
+        record(fake(), tmp_path, range(6), recorder)
+    assert recorder.close() == Recorded()
+    assert list((tmp_path / "job").iterdir()) == []
