@@ -191,6 +191,8 @@ class GymnasiumEnv(SimEnv):
                 if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
                     raise RecordingError("MUJOCO_GL is disabled")
                 return [row.render() for row in rows]
+            except EvaluationError:  # the job's time limit rings wherever the loop is
+                raise
             except Exception as error:
                 if not self._mujoco:
                     raise
