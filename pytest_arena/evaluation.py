@@ -69,7 +69,10 @@ class Evaluation:
         self.episodes = list(self.earlier)
         paths = sorted(path for episode in self.earlier for path in episode.videos.values())
         self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
+        if self.directory.resumed and self.directory.dataset.exists():
+            self.record.hdf5_path = self.directory.dataset.relative_to(self.run_dir).as_posix()
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
+        self._frames_notice: str | None = None
         self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._gate = JobGate.of(self.job, self.metrics, self.earlier)
         # So the rule is on disk before the first episode.
@@ -95,6 +98,8 @@ class Evaluation:
             with Deadline(self.job.rollout.timeout) as deadline:
                 self._roll_out(deadline)
             self._summarize()
+            if len(self.episodes) > len(self.earlier):
+                self.record.notes += self.policy.review(self.episodes)
             self._require_measurement()
             judge_regression(
                 self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
@@ -190,7 +195,7 @@ class Evaluation:
 
     def _identify(self, env: SimEnv) -> None:
         """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
-        caps = env.capabilities
+        caps, self._frames_notice = env.capabilities, env.frames_notice
         self.record.identity.update(
             environment=dict(env.identity),
             policy=dict(self.policy.identity),
@@ -254,13 +259,22 @@ class Evaluation:
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
             if record.videos:
+                record.notes += [] if self._frames_notice is None else [self._frames_notice]
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
             self._time("recording_seconds", closing)
+            self._add_overview()
         finally:
             record.verdict = verdict_of(record)
             record.finished_at = utc_now()
             record.timings["total_seconds"] = round(time.monotonic() - started, 6)
             write_json(self.directory.record, record.to_json())
+
+    def _add_overview(self) -> None:
+        """Put the films together, unless somebody waits for the end; those of shards when they are joined."""
+        if self.record.videos and self.job.shard is None and self.record.status != Status.INTERRUPTED:
+            from pytest_arena.recorders.overview import add_overview
+
+            add_overview(self.record, self.directory.path, self.run_dir, self.episodes)
 
     def _time(self, name: str, since: float) -> None:
         timings = self.record.timings

@@ -200,6 +200,10 @@ def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
         recorders.append(VideoRecorder(choice, job.record.cameras, required=asked is not None))
     if find_simulator(job).own_dataset(job):
         recorders.append(OwnDataset())
+    elif job.record.trajectory:
+        from pytest_arena.recorders.trajectory import TrajectoryRecorder
+
+        recorders.append(TrajectoryRecorder())
     return recorders
 
 

@@ -50,11 +50,16 @@ def join_shards(
     record.reported = [entry for part in parts for entry in part.reported]
     summarize(record, job, episodes, metrics, record.reported)
     record.videos = sorted(video for part in parts for video in part.videos)
+    _link_datasets(run, directory, record, parts)
     if problem := _problem(record, parts, metrics):
         fail_record(record, EvaluationError(problem))
     else:
         judge_regression(record, job, counted(record, episodes), metrics, baseline, deferred=family)
         record.status = Status.COMPLETED
+    if record.videos:
+        from pytest_arena.recorders.overview import add_overview
+
+        add_overview(record, directory.path, run.path, episodes)
     record.verdict, record.finished_at = verdict_of(record), utc_now()
     write_json(directory.record, record.to_json())
     return record, counted(record, episodes)
@@ -64,6 +69,23 @@ def _directory(run: RunDirectory, label: str) -> JobDirectory:
     """A resumed run writes its joined record again; the shards keep all attempts."""
     reopened = run.reopen(label)
     return run.claim(label) if reopened is None else reopened[0]
+
+
+def _link_datasets(
+    run: RunDirectory, directory: JobDirectory, record: JobRecord, parts: Sequence[JobRecord]
+) -> None:
+    """Write a dataset of all shards; their own files hold the data, as they do for films."""
+    sources = [run.path / part.hdf5_path for part in parts if part.hdf5_path is not None]
+    if not sources:
+        return
+    from pytest_arena.records.dataset import link, plain_reason
+
+    try:
+        link(directory.dataset, sources)
+    except (OSError, RuntimeError) as error:
+        record.notes.append(f"no dataset of all shards: {plain_reason(error)}")
+        return
+    record.hdf5_path = directory.dataset.relative_to(run.path).as_posix()
 
 
 def _episodes(run: RunDirectory, part: JobRecord) -> list[Episode]:

@@ -178,7 +178,7 @@ class Record(Model):
     cameras: tuple[str, ...] | None = Field(
         default=None, strict=False, description="only these cameras; default: all"
     )
-    trajectory: bool = Field(default=False, description="write states and actions to an HDF5 file")
+    trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
 
 
 class Gate(Model):

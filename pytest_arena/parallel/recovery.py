@@ -45,6 +45,8 @@ def rebuild(run: RunDirectory, record: JobRecord, status: Status, reason: str) -
         summarize(record, job, episodes, metrics)
         _refuse_thresholds(record)
     record.videos = sorted(path for episode in episodes for path in episode.videos.values())
+    if directory.dataset.exists():
+        record.hdf5_path = directory.dataset.relative_to(run.path).as_posix()
     record.notes += notes
     message = f"{reason}, after {_count(len(episodes), 'finished episode')}"
     record.error = {"type": str(status).capitalize(), "message": message, "traceback": ""}

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from pytest_arena.jobs.model import Model
+from pytest_arena.jobs.model import Job, Model
+from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation
 
 
@@ -29,6 +30,10 @@ class Policy(ABC):
     reproducible: bool = True
     """A row's actions depend on that row's observations and seed alone, whatever the other rows do."""
 
+    @classmethod
+    def check(cls, settings: Any, job: Job) -> None:
+        """Raise `JobFileError` for what only this policy can judge; nothing has been simulated yet."""
+
     @abstractmethod
     def act(self, observation: Observation) -> Action:
         """Return actions (N, A) for observations of N rows; must not keep or change *observation*."""
@@ -39,12 +44,19 @@ class Policy(ABC):
         *seeds* has one seed a named row: a stochastic policy draws that row's noise from it.
         """
 
+    def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
+        """Be told which episodes of the job rows *env_ids* begin, before each `reset`: for a replay."""
+
     def set_task_description(self, text: str | None) -> None:
         """Take the language instruction of the job, before the first episode."""
 
     def length(self) -> int | None:
         """Return how many steps the policy has recorded (a replay); None for any other policy."""
         return None
+
+    def review(self, episodes: Sequence[Episode]) -> list[str]:
+        """Return notes for the record on what came of the rollout's *episodes*."""
+        return []
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,7 @@ ENTRY_POINT_GROUP = "pytest_arena.policies"
 
 BUILT_IN = {
     "metaworld_expert": "pytest_arena.policies.metaworld_expert:MetaworldExpert",
+    "replay": "pytest_arena.policies.replay:ReplayPolicy",
     "random": "pytest_arena.policies.untrained:RandomPolicy",
     "torch": "pytest_arena.policies.torch_module:TorchModule",
     "zero": "pytest_arena.policies.untrained:ZeroPolicy",
@@ -52,7 +54,8 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
     """
     kind = job.policy.type
     if kind in _targets():
-        _settings(job, _import(_targets()[kind], job))
+        cls = _import(_targets()[kind], job)
+        cls.check(_settings(job, cls), job)
     elif kind in simulators_own:
         return
     elif not _is_path(kind):
@@ -83,7 +86,12 @@ def policy_files(job: Job) -> dict[str, str]:
     target = _targets().get(job.policy.type)
     names = _import(target, job).file_settings if target is not None else ()
     given = {name: job.policy.settings[name] for name in names if name in job.policy.settings}
-    return {name: sha256(job.path(text).read_bytes()).hexdigest() for name, text in given.items()}
+    return {name: _sha256(job.path(text)) for name, text in given.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_path(kind: str) -> bool:
@@ -117,7 +125,8 @@ def _settings(job: Job, cls: type[Any]) -> BaseModel:
     model: type[BaseModel] = cls.Settings
     try:
         settings = model.model_validate(job.policy.settings)
-        return settings.model_copy(update={key: _file(job, settings, key) for key in cls.file_settings})
+        given = [key for key in cls.file_settings if getattr(settings, key) is not None]
+        return settings.model_copy(update={key: _file(job, settings, key) for key in given})
     except ValidationError as error:
         key, expectation = plain_error(error, model)
         raise job.problem(("policy", *key), expectation) from None
@@ -138,7 +147,7 @@ def _check_class(job: Job, cls: type[Any]) -> None:
         except (TypeError, ValueError) as error:
             raise job.problem(("policy",), f"{cls.__name__}: {error}") from None
     elif issubclass(cls, Policy):
-        _settings(job, cls)
+        cls.check(_settings(job, cls), job)
     elif not callable(getattr(cls, "act", None)):
         expected = "expected a class with act(observation) or get_action(env, observation)"
         raise job.problem(("policy", "type"), f"{expected}, {cls.__name__} has neither")

@@ -21,6 +21,10 @@ RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 
 METRICS_EPISODES = "episodes_measured"
 """Beside the metrics of a job in ``metrics.json``: over how many episodes they were measured."""
+DATASET = "dataset.hdf5"
+"""Name of a job's trajectories, in its folder."""
+TRAJECTORIES = "trajectories"
+"""Folder, in a job's, of the episodes that are not in its dataset yet."""
 
 
 def utc_now() -> str:
@@ -59,6 +63,11 @@ class JobDirectory:
     def episodes(self) -> Path:
         """Path of ``episodes.jsonl``."""
         return self.path / "episodes.jsonl"
+
+    @property
+    def dataset(self) -> Path:
+        """Path of ``dataset.hdf5``, which is there where trajectories were recorded."""
+        return self.path / DATASET
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,8 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
     """Return the measured episodes of an attempt, and leave just these on disk.
 
     What a killed process leaves beside them goes: a half line, episodes that an exception cut off, and the
-    hidden working files of films. A film that was still being encoded is lost, and so is its path.
+    hidden working files of films and trajectories. A film that was still being encoded is lost, and so is its
+    path. Trajectories are put together.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
     for episode in kept:
@@ -168,8 +178,14 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
         episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
     if directory.episodes.exists():
         write_episodes(directory.episodes, kept)
-    for film in directory.path.glob("videos/.*"):
-        film.unlink()
+    for folder in ("videos", TRAJECTORIES):
+        for unfinished in directory.path.glob(f"{folder}/.*"):
+            unfinished.unlink()
+    if (directory.path / TRAJECTORIES).exists():
+        from pytest_arena.records.dataset import collect
+
+        with contextlib.suppress(OSError, RuntimeError):  # a full disk: they stay where they are
+            collect(directory.path)
     return kept
 
 

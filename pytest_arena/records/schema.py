@@ -217,6 +217,8 @@ class JobRecord:
     """``requested``, ``measured``, ``errors``; with a gate ``beyond``: finished, and not counted."""
     boundaries: list[dict[str, int]] = field(default_factory=list)
     videos: list[str] = field(default_factory=list)
+    overview: dict[str, str] = field(default_factory=dict)
+    """``film``, ``poster`` and ``preview`` of all films together; empty without films."""
     terminal_frame: bool | None = None
     """Whether films end with the terminal image; None without films."""
     hdf5_path: str | None = None

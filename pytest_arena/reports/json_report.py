@@ -71,6 +71,7 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "episodes",
         "boundaries",
         "videos",
+        "overview",
         "hdf5_path",
         "record_path",
         "episodes_path",

@@ -156,6 +156,7 @@ class Loop:
             self._starts[row] = start
             self._initial_states[row] = state
             self._began_at[row] = now
+        self.policy.set_episodes(index, [start.episode for start in starts])
         self.policy.reset(index, [start.policy_seed for start in starts])
         for metric in self._step_metrics:
             metric.reset(index, self._observation)

@@ -113,6 +113,8 @@ class SimEnv(ABC):
     single_observation_space: gymnasium.Space[Any]
     task_description: str | None = None
     """The task's own language instruction."""
+    frames_notice: str | None = None
+    """What a viewer of the images should know, once there are some; a note of every job with films."""
     identity: Mapping[str, Any]
     """Versions and choices worth keeping in the record (renderer, scene quality, …)."""
 
@@ -137,7 +139,14 @@ class SimEnv(ABC):
         return {}
 
     def check_frames(self) -> None:
-        """Raise `RecordingError` where `frames` could not give images, e.g. for want of OpenGL."""
+        """Raise `RecordingError` where `frames` could not give images."""
+
+    def state(self, env_ids: IndexArray) -> Mapping[str, Any]:
+        """Return the simulator's state of K rows, for trajectories: name -> (K, …) array, or nested so.
+
+        Empty where it cannot be had.
+        """
+        return {}
 
     def open_dataset(self, path: Path) -> None:
         """Have the simulator's own recorder write episodes to the HDF5 file *path*, which must not exist.

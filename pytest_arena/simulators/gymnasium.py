@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from pydantic import Field
 
-from pytest_arena.errors import MissingDependencyError, RecordingError
+from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
 from pytest_arena.jobs.model import Job, KeyPath, Model, Success
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
@@ -31,6 +32,8 @@ from pytest_arena.simulators.base import (
     SuccessArray,
 )
 from pytest_arena.simulators.functions import import_function
+from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
+from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
 
 SUCCESS_KEYS = ("success", "is_success")
 """Where environments of this family report success, in the order of looking."""
@@ -94,6 +97,10 @@ class GymnasiumEnv(SimEnv):
         self._success = success or Success()
         self._success_keys = (self._success.info_key,) if self._success.info_key else SUCCESS_KEYS
         self._success_of = import_function(self._success.callable) if self._success.callable else None
+        self._mujoco = isinstance(self._base, SyncVectorEnv) and is_mujoco_row(self._base.envs[0])
+        self._rays: GymnasiumRays | None = None
+        if self._mujoco and self.cameras:
+            choose_platform()
         self._parking = Parking.all_of(self.num_envs)
         self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
         self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
@@ -170,13 +177,29 @@ class GymnasiumEnv(SimEnv):
         if not self.cameras:
             return {}
         if isinstance(self._base, SyncVectorEnv):
-            images = [self._base.envs[row].render() for row in env_ids]
+            images = self._draw([self._base.envs[row] for row in env_ids])
         else:
             rendered = self._vec.render()
             if rendered is None:
                 raise RecordingError("the environment's render() returned nothing")
             images = [rendered[row] for row in env_ids]
         return {RENDER_CAMERA: np.stack([np.asarray(image) for image in images])}
+
+    def _draw(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the rows' images; without OpenGL, those of MuJoCo are drawn by ray casting."""
+        if self._rays is None:
+            try:
+                if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
+                    raise RecordingError("MUJOCO_GL is disabled")
+                return [row.render() for row in rows]
+            except EvaluationError:  # the job's time limit rings wherever the loop is
+                raise
+            except Exception as error:
+                if not self._mujoco:
+                    raise
+                self._rays, self.frames_notice = GymnasiumRays(rows[0]), without_opengl(error)
+                self.identity = {**self.identity, "renderer": RAY_CASTING}
+        return [self._rays.render(row) for row in rows]
 
     def close(self) -> None:
         """Close the vector environment."""

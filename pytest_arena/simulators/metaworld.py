@@ -11,7 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -289,8 +289,15 @@ class MetaworldEnv(SimEnv):
             raise EvaluationError(f"{self.task_name}: the actions of rows {rows} are not finite")
         return array
 
+    def state(self, env_ids: IndexArray) -> Mapping[str, Any]:
+        """Return the rows' MuJoCo state and their goals."""
+        data = [self.rows[i].data for i in env_ids]
+        names = ("qpos", "qvel", "mocap_pos", "mocap_quat")
+        states = {name: np.stack([getattr(row, name) for row in data]) for name in names}
+        return {**states, "goal": np.stack([self.rows[i]._target_pos for i in env_ids])}
+
     def check_frames(self) -> None:
-        """Start OpenGL."""
+        """Start OpenGL, or get ready to do without."""
         self._renderer.check()
 
     def frames(self, env_ids: IndexArray) -> Frames:
@@ -303,9 +310,9 @@ class MetaworldEnv(SimEnv):
                 data = row.data if self._lengths[i] else self._settled(row)
                 image[:] = self._renderer.render(row.model, data, camera, size.width, size.height)
             frames[camera] = images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
-        if frames and "gl_renderer" not in self.identity:
-            rendering = {"gl_renderer": self._renderer.gl_renderer, "quality": self._renderer.quality}
-            self.identity = {**self.identity, **rendering}
+        if frames and "renderer" not in self.identity:
+            self.identity = {**self.identity, **self._renderer.identity}
+            self.frames_notice = self._renderer.notice
         return frames
 
     def close(self) -> None:

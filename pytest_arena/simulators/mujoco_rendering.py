@@ -1,4 +1,4 @@
-"""Images of MuJoCo models: which OpenGL there is, and one renderer for all rows of an environment.
+"""Images of MuJoCo models: which OpenGL there is, if any, and one renderer for all rows of an environment.
 
 Nothing here touches the physics: the renderer changes neither a row's model nor its data.
 """
@@ -18,16 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError, RecordingError
+from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, RayCaster
 
 QualityChoice: TypeAlias = Literal["auto", "fast", "full"]
 Quality: TypeAlias = Literal["fast", "full"]
 
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "swiftshader", "software")
 
+OPENGL = "OpenGL"
+"""How records name what drew ordinary images."""
+
 _NO_GL = (
-    "no image can be rendered: {reason}. MuJoCo needs OpenGL: on Debian or Ubuntu "
-    "`apt-get install libegl1 libgl1` (or `apt-get install libosmesa6`), "
-    "then unset MUJOCO_GL or set it to egl (osmesa)"
+    "images are drawn by ray casting in plain colours, since MuJoCo has no OpenGL ({reason}); for true ones, "
+    "on Debian or Ubuntu `apt-get install libegl1 libgl1` (or libosmesa6), and unset MUJOCO_GL"
 )
 _MAX_GEOMS = 10_000
 
@@ -78,6 +81,12 @@ def import_mujoco() -> Any:
         ) from error
 
 
+def without_opengl(reason: object) -> str:
+    """Return what a viewer of ray-cast images should know; *reason* is why there is no OpenGL."""
+    lines = str(reason).splitlines() or [type(reason).__name__]
+    return _NO_GL.format(reason=lines[0].rstrip("."))
+
+
 def _gl_renderer() -> str:
     gl = importlib.import_module("OpenGL.GL")
     return str(gl.glGetString(gl.GL_RENDERER).decode(errors="replace"))
@@ -86,7 +95,8 @@ def _gl_renderer() -> str:
 class Renderer:
     """Renders any number of rows whose models have the same structure, through one OpenGL context.
 
-    OpenGL is started with the first image, so an evaluation without films needs none.
+    OpenGL is started with the first image, so an evaluation without films needs none. Where there is none,
+    images are drawn by ray casting.
     """
 
     def __init__(self, model: Any, quality: QualityChoice = "auto") -> None:
@@ -95,23 +105,36 @@ class Renderer:
         """OpenGL's name of what draws; None before the first image."""
         self.quality: Quality | None = None
         """Scene quality in use; None before the first image."""
+        self.notice: str | None = None
+        """What a viewer of the images should know."""
         self._mujoco = import_mujoco()
         self._choice = quality
         self._model = model
         self._gl: Any = None
         self._context: Any = None
+        self._rays: RayCaster | None = None
         self._scene: Any = None
         self._option: Any = None
         self._buffer_size = (0, 0)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What draws the images, for the record; empty before the first one."""
+        if self.quality is None:
+            return {}
+        name = OPENGL if self._rays is None else RAY_CASTING
+        return {"renderer": name, "gl_renderer": self.gl_renderer, "quality": self.quality}
+
     def check(self) -> None:
-        """Start OpenGL; raises `RecordingError` where there is none."""
-        if self._context is None:
+        """Start OpenGL, or get ready to do without."""
+        if self._context is None and self._rays is None:
             self._open()
 
     def render(self, model: Any, data: Any, camera: str, width: int, height: int) -> NDArray[np.uint8]:
         """Return the image (height, width, 3) of one row's state, owned by the caller."""
         self.check()
+        if self._rays is not None:
+            return self._rays.render(model, data, self._view(model, camera), width, height)
         self._gl.make_current()
         self._grow(width, height)
         self._update_scene(model, data, camera)
@@ -143,9 +166,14 @@ class Renderer:
             self.gl_renderer = _gl_renderer()
             self.quality = self._choose_quality()
             self._context = self._make_context()
+        except EvaluationError:  # the job's time limit rings wherever the loop is
+            raise
         except Exception as error:  # each platform fails with its own exception types
-            self._gl = None
-            raise RecordingError(_NO_GL.format(reason=error)) from error
+            self._gl = self._context = self.gl_renderer = None
+            self.notice = without_opengl(error)
+            self.quality = "full" if self._choice == "full" else "fast"
+            self._rays = RayCaster(self._model, fast=self.quality == "fast")
+            return
         # mujoco ends EGL at interpreter exit; what is still open then must be freed before.
         atexit.register(self.close)
         self._scene = self._mujoco.MjvScene(self._model, _MAX_GEOMS)
@@ -174,10 +202,14 @@ class Renderer:
             self._mujoco.mjr_resizeOffscreen(*size, self._context)
             self._buffer_size = size
 
-    def _update_scene(self, model: Any, data: Any, camera: str) -> None:
+    def _view(self, model: Any, camera: str) -> Any:
         view = self._mujoco.MjvCamera()
         view.type = self._mujoco.mjtCamera.mjCAMERA_FIXED.value
         view.fixedcamid = model.camera(camera).id
+        return view
+
+    def _update_scene(self, model: Any, data: Any, camera: str) -> None:
+        view = self._view(model, camera)
         everything = self._mujoco.mjtCatBit.mjCAT_ALL.value
         self._mujoco.mjv_updateScene(model, data, self._option, None, view, everything, self._scene)
         if self.quality == "fast":

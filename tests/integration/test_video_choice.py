@@ -47,6 +47,9 @@ def test_command_line_over_job_over_ini_over_default(
     on_disk = sorted(suite.run_dir.glob("job/videos/*"))
     assert len(on_disk) == len(wanted)
     assert suite.arena("job")["videos"] == [p.relative_to(suite.run_dir).as_posix() for p in on_disk]
+    made = suite.arena("job")["overview"].values()
+    assert sorted(made) == sorted(f"job/{path.name}" for path in suite.run_dir.glob("job/overview.*"))
+    assert len(made) == (3 if wanted else 0)
     for episode in episodes:
         for path in episode["videos"].values():
             assert path == f"job/videos/episode-{episode['episode']:04d}-env{episode['env_idx']}-render.mp4"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from pytest_arena.errors import JobFileError
+from pytest_arena.errors import JobFileError, RolloutTimeoutError
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
 from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import SimEnvContract
@@ -108,3 +108,19 @@ def always(env: Any) -> Any:
 def test_what_it_refuses(environment: dict[str, Any], words: str) -> None:
     with pytest.raises(JobFileError, match=words):
         validate_simulation(make_job(environment=environment))
+
+
+@pytest.mark.parametrize(("error", "mujoco"), [(RolloutTimeoutError, True), (ValueError, False)])
+def test_only_a_lack_of_opengl_is_made_up_for(error: type[Exception], mujoco: bool) -> None:
+    """Neither the job's time limit nor another environment's mistake is taken for one."""
+
+    class Failing(ScriptedEnv):
+        def render(self) -> Any:
+            raise error("here")
+
+    vec = SyncVectorEnv([Failing], autoreset_mode=AutoresetMode.DISABLED)
+    env = GymnasiumEnv(vec, cameras=["render"])
+    env._mujoco = mujoco
+    env.reset(seeds=[0])
+    with pytest.raises(error, match="here"):
+        env.frames(np.array([0]))

@@ -1,0 +1,232 @@
+"""Replays a recorded dataset: each episode gets the actions that were recorded of it.
+
+Reads what `record.trajectory` writes, and datasets of robomimic and Isaac Lab, whose layout it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from pydantic import Field, model_validator
+
+from pytest_arena.errors import EvaluationError
+from pytest_arena.jobs.model import Job, Model
+from pytest_arena.policies.base import Policy
+from pytest_arena.records.dataset import Dataset, demo_name
+from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+
+_NOTHING = -1
+"""In place of an episode: the dataset has none for this row."""
+
+
+class ReplaySettings(Model):
+    """Settings of the policy ``replay``."""
+
+    dataset: str | None = Field(default=None, description="HDF5 file with the groups data/demo_0, …")
+    episode_name: str | None = Field(
+        default=None,
+        description="replay this group, such as demo_3, in every episode; default: demo_<episode>",
+    )
+    replay_file_path: str | None = Field(
+        default=None, description="IsaacLab-Arena's setting: as dataset, with its first group as default"
+    )
+
+    @model_validator(mode="after")
+    def _one_file(self) -> ReplaySettings:
+        if (self.dataset is None) == (self.replay_file_path is None):
+            both = "both" if self.dataset is not None else "neither"
+            raise ValueError(f"expected exactly one of dataset and replay_file_path, got {both}")
+        return self
+
+    @property
+    def file(self) -> Path:
+        """The dataset's path."""
+        return Path(self.dataset or self.replay_file_path or "")
+
+    def only(self, dataset: Dataset) -> int | None:
+        """Return the one episode of *dataset* that is replayed in every episode; None: each has its own.
+
+        Raises ValueError for a name that is not in the dataset.
+        """
+        if self.episode_name is None:
+            return None if self.dataset is not None else dataset.episodes[0]
+        match = re.fullmatch(r"demo_(\d+)", self.episode_name)
+        if match is None or int(match[1]) not in dataset.episodes:
+            raise ValueError(f"expected one of {_listed(map(demo_name, dataset.episodes))} in {self.file}")
+        return int(match[1])
+
+
+class ReplayPolicy(Policy):
+    """Gives each row the recorded actions of its episode, and after their end nothing but zeros.
+
+    Episodes are told apart by their index, so a replay does not depend on ``num_envs``. It reproduces what
+    was recorded where the simulator is deterministic; `review` tells where it did not.
+    """
+
+    Settings = ReplaySettings
+    file_settings = ("dataset", "replay_file_path")
+
+    BLOCK = 64
+    """Actions read at a time: memory does not grow with the length of an episode."""
+
+    @classmethod
+    def check(cls, settings: ReplaySettings, job: Job) -> None:
+        """Check that the dataset has every episode of the job, and was recorded with the job's seed."""
+        key = "dataset" if settings.dataset is not None else "replay_file_path"
+        try:
+            dataset = Dataset(settings.file)
+        except ValueError as error:
+            raise job.problem(("policy", key), str(error)) from None
+        try:
+            cls._check(settings, dataset, job)
+        finally:
+            dataset.close()
+
+    @classmethod
+    def _check(cls, settings: ReplaySettings, dataset: Dataset, job: Job) -> None:
+        try:
+            if settings.only(dataset) is not None:
+                return
+        except ValueError as error:
+            raise job.problem(("policy", "episode_name"), str(error)) from None
+        missing = sorted({*job.wanted_episodes} - {*dataset.episodes})
+        if missing:
+            raise job.problem(
+                ("policy", "dataset"),
+                f"expected all {job.rollout.episodes} episodes of the job, {settings.file} lacks "
+                f"{_listed(map(demo_name, missing))}",
+            )
+        seed = dataset.about.get("seed", job.environment.seed)
+        if seed != job.environment.seed:
+            raise job.problem(
+                ("environment", "seed"),
+                f"expected {seed}, with which {settings.file} was recorded, got {job.environment.seed}: "
+                "other seeds are other episodes",
+            )
+        if job.rollout.steps == "policy" and job.environment.num_envs > 1:
+            raise job.problem(
+                ("rollout", "steps"),
+                "how long a replay takes is known for a single row only: set rollout.episodes, or "
+                "environment.num_envs: 1, or policy.episode_name",
+            )
+
+    def __init__(self, settings: ReplaySettings, env: SimEnv) -> None:
+        """Open the dataset; raises `EvaluationError` where its actions are none of this environment."""
+        self._dataset = Dataset(settings.file)
+        self._file, self._only = settings.file, settings.only(self._dataset)
+        first = self._dataset.episodes[0] if self._only is None else self._only
+        sample, space = self._dataset.actions(first, 0, 1), env.single_action_space
+        if sample.shape[1:] != space.shape:
+            raise EvaluationError(
+                f"policy 'replay': {settings.file} has actions of shape {sample.shape[1:]}, "
+                f"the environment expects {space.shape}"
+            )
+        self._idle = np.zeros(sample.shape[1:], sample.dtype)
+        if isinstance(space, gymnasium.spaces.Box):
+            self._idle = np.clip(self._idle, space.low, space.high).astype(sample.dtype)
+        n = env.num_envs
+        self._pauses = env.capabilities.autoreset == "next_step"
+        self._rows = np.arange(n)
+        self._episodes = np.full(n, _NOTHING, np.int64)
+        self._read = np.zeros(n, np.int64)
+        self._blocks = np.broadcast_to(self._idle, (n, self.BLOCK, *self._idle.shape)).copy()
+        self._next = np.full(n, self.BLOCK, np.int64)
+
+    def act(self, observation: Observation) -> Action:
+        """Return the rows' next recorded actions, (N, *action shape)."""
+        for row in np.flatnonzero(self._next == self.BLOCK):
+            self._fill(int(row))
+        actions = self._blocks[self._rows, self._next]
+        self._next += 1
+        return actions
+
+    def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
+        """Begin these rows' recordings."""
+        for row, episode in zip(env_ids, episodes, strict=True):
+            if self._only is not None:
+                self._episodes[row] = self._only
+            else:  # in steps mode a row that is done may begin an episode that was never recorded
+                self._episodes[row] = episode if episode in self._dataset else _NOTHING
+        self._read[env_ids] = 0
+        self._next[env_ids] = self.BLOCK
+
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
+        """Check that these rows begin the episodes that were recorded, by their seeds."""
+        if self._only is not None or seeds is None:
+            return
+        for row, seed in zip(self._rows if env_ids is None else env_ids, seeds, strict=True):
+            episode = int(self._episodes[row])
+            recorded = None if episode == _NOTHING else self._dataset.attribute(episode, "policy_seed")
+            if recorded not in (None, seed):
+                raise EvaluationError(
+                    f"policy 'replay': episode {episode} of {self._file} was recorded with another seed: "
+                    "environment.seed, rollout.episodes and rollout.rebuilds must be those of the recording"
+                )
+
+    def length(self) -> int | None:
+        """Return the steps of the one episode, or of all that begin one after the other in a single row."""
+        if self._only is not None:
+            return self._dataset.length(self._only)
+        played = [episode for i, episode in enumerate(self._dataset.episodes) if i == episode]
+        pauses = len(played) - 1 if self._pauses else 0  # a step in which the simulator resets
+        return sum(map(self._dataset.length, played)) + pauses
+
+    def review(self, episodes: Sequence[Episode]) -> list[str]:
+        """Tell which episodes did not end as they were recorded, or were not recorded at all."""
+        if self._only is not None:
+            return []
+        measured = sorted((e for e in episodes if e.outcome != Outcome.ERROR), key=lambda e: e.episode)
+        strange = [str(e.episode) for e in measured if e.episode not in self._dataset]
+        compared = [e for e in measured if e.episode in self._dataset]
+        differing = [text for e in compared if (text := self._difference(e)) is not None]
+        notes = []
+        if differing:
+            notes.append(
+                f"{len(differing)} of {len(compared)} replayed episodes did not end as they were recorded: "
+                + _listed(differing)
+            )
+        if strange:
+            notes.append(f"not in {self._file}, so nothing was replayed in episodes {_listed(strange)}")
+        return notes
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The file, and which job was recorded in it."""
+        return {"dataset": str(self._file), "recorded": self._dataset.about}
+
+    def close(self) -> None:
+        """Close the dataset."""
+        self._dataset.close()
+
+    def _fill(self, row: int) -> None:
+        """Read the row's next block."""
+        episode, first = int(self._episodes[row]), int(self._read[row])
+        self._blocks[row] = self._idle
+        if episode != _NOTHING:
+            actions = self._dataset.actions(episode, first, first + self.BLOCK)
+            self._blocks[row, : len(actions)] = actions
+            self._read[row] += len(actions)
+        self._next[row] = 0
+
+    def _difference(self, episode: Episode) -> str | None:
+        """Return in words how an episode differs from its recording in length or outcome, if it does."""
+        length = self._dataset.length(episode.episode)
+        success = self._dataset.attribute(episode.episode, "success")
+        recorded = episode.outcome if success is None else Outcome.SUCCESS if success else Outcome.FAILURE
+        if (episode.length, episode.outcome) == (length, recorded):
+            return None
+        return (
+            f"{episode.episode} ({episode.outcome} after {episode.length} steps, "
+            f"recorded: {recorded} after {length})"
+        )
+
+
+def _listed(words: Any, at_most: int = 5) -> str:
+    shown = list(words)
+    return ", ".join(shown[:at_most]) + (f" and {len(shown) - at_most} more" if len(shown) > at_most else "")

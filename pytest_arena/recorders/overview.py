@@ -1,0 +1,242 @@
+"""One film of a job's films: a grid of its episodes side by side, failures first, each with its label.
+
+Made after the rollout from the films that were kept. Memory is a picture of the grid and a decoder for each
+tile, whatever the films' length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_arena.errors import RecordingError
+from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
+
+if TYPE_CHECKING:
+    import av
+    from PIL.Image import Image
+
+FILM, POSTER, PREVIEW = "overview.mp4", "overview.jpg", "overview.webp"
+
+TILES_MAX = 16
+"""More could not be told apart, and each one must be decoded."""
+FPS_MAX = 15
+SECONDS_MAX = 20
+"""Longer films are shown faster."""
+SECONDS_AT_END = 1
+WIDTH_MAX, TILE_WIDTH_MIN = 960, 160
+PREVIEW_WIDTH, PREVIEW_FRAMES, PREVIEW_MILLISECONDS = 400, 20, 150
+
+Picture = NDArray[np.uint8]
+
+
+def add_overview(record: JobRecord, directory: Path, run_dir: Path, episodes: Sequence[Episode]) -> None:
+    """Make the overview of a job in its *directory* and enter it in *record*; a failure is a note.
+
+    A job without films has none.
+    """
+    began = time.monotonic()
+    try:
+        with _drafts(directory) as drafts, contextlib.ExitStack() as films:
+            shown = _tiles(episodes, run_dir, films)
+            if not shown:
+                return
+            _Sheet(record.job, episodes, shown).write(drafts)
+        names = {"film": FILM, "poster": POSTER, "preview": PREVIEW}
+        record.overview = {
+            kind: (directory / name).relative_to(run_dir).as_posix() for kind, name in names.items()
+        }
+    except Exception as error:  # whatever it is, the evaluation stands
+        reason = (str(error).splitlines() or [""])[0]
+        record.notes.append(f"no overview film: {type(error).__name__}: {reason}")
+    record.timings["overview_seconds"] = round(time.monotonic() - began, 6)
+
+
+@contextlib.contextmanager
+def _drafts(directory: Path) -> Iterator[dict[str, Path]]:
+    """Give hidden paths to write to, which take their names at the end, all or none."""
+    paths = {name: directory / f".part-{name}" for name in (FILM, POSTER, PREVIEW)}
+    try:
+        yield paths
+        for name, path in paths.items():
+            if path.exists():
+                os.replace(path, directory / name)
+    finally:
+        for path in paths.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+@dataclass
+class _Tile:
+    """A film being read: the picture at a time, which may only grow."""
+
+    episode: Episode
+    container: av.container.InputContainer
+    size: tuple[int, int]
+    """Width and height of the film."""
+    fps: Fraction
+    frames: int
+
+    def __post_init__(self) -> None:
+        self._decoded = self.container.decode(video=0)
+        self._at = self._shown = -1
+        self._frame: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return float((self.frames - 1) / self.fps)
+
+    def picture(self, seconds: float, width: int, height: int) -> Picture | None:
+        """Return the picture at a time; None where it is the one that was returned last."""
+        wanted = min(int(seconds * self.fps + 1e-6), self.frames - 1)
+        while self._at < wanted:
+            frame = next(self._decoded, None)
+            if frame is None:  # fewer than the film says
+                break
+            self._at, self._frame = self._at + 1, frame
+        if self._frame is None or self._shown == self._at:
+            return None
+        self._shown = self._at
+        found: Picture = self._frame.to_ndarray(format="rgb24", width=width, height=height)
+        return found
+
+
+def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitStack) -> list[_Tile]:
+    """Open a film, of the first camera, of each episode to show: failures first, then in episode order.
+
+    *films* closes them. One that cannot be read is left out.
+    """
+    import av
+
+    order = sorted(episodes, key=lambda e: (e.outcome == Outcome.SUCCESS, e.episode))
+    tiles: list[_Tile] = []
+    for episode in order:
+        paths = (run_dir / path for path in episode.videos.values())
+        path = next((path for path in paths if path.exists()), None)
+        if path is None or len(tiles) == TILES_MAX:
+            continue
+        try:
+            container = films.enter_context(av.open(str(path)))
+        except av.error.FFmpegError:
+            continue
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        size = (stream.codec_context.width, stream.codec_context.height)
+        tiles.append(_Tile(episode, container, size, stream.average_rate or Fraction(30), stream.frames))
+    return tiles
+
+
+class _Sheet:
+    """The grid: made once, then painted into for each frame."""
+
+    def __init__(self, job: str, episodes: Sequence[Episode], tiles: Sequence[_Tile]) -> None:
+        self._tiles = tiles
+        longest = max(tile.seconds for tile in tiles)
+        self._fps = max(1, min(FPS_MAX, round(max(tile.fps for tile in tiles))))
+        self._speed = max(1.0, longest / SECONDS_MAX)
+        self._last = math.ceil(longest / self._speed * self._fps)
+        columns = math.ceil(math.sqrt(len(tiles)))
+        width = _even(min(max(TILE_WIDTH_MIN, *(t.size[0] for t in tiles)), WIDTH_MAX // columns))
+        height = _even(max(width * t.size[1] / t.size[0] for t in tiles))
+        lines = math.ceil(len(tiles) / columns)
+        shape = (HEADER_HEIGHT + lines * (height + LABEL_HEIGHT), columns * width, 3)
+        self._picture: Picture = np.full(shape, 24, np.uint8)
+        self._picture[:HEADER_HEIGHT] = header(job, episodes, len(tiles), self._speed, shape[1])
+        self._boxes = []
+        for i, tile in enumerate(tiles):
+            left = i % columns * width
+            top = HEADER_HEIGHT + i // columns * (height + LABEL_HEIGHT)
+            self._boxes.append(_fit(tile.size, left, top, width, height))
+            below = self._picture[top + height : top + height + LABEL_HEIGHT, left : left + width]
+            below[:] = label(tile.episode, width)
+        self._preview: dict[int, Image] = {}
+        every = max(1, math.ceil((self._last + 1) / PREVIEW_FRAMES))
+        self._previewed = {*range(0, self._last, every), self._last}
+
+    def write(self, paths: dict[str, Path]) -> None:
+        """Write the film, the poster, which is its last picture, and the preview."""
+        from PIL import Image
+
+        frames = self._last + 1 + SECONDS_AT_END * self._fps
+        height, width, _ = self._picture.shape
+        with _film_writer()(
+            str(paths[FILM]),
+            (width, height),
+            self._fps,
+            preset="veryfast",
+            ffmpeg_params=["-movflags", "+faststart"],
+        ) as writer:
+            for frame in range(frames):
+                self._paint(frame)
+                writer.write_frame(self._picture)
+        _check(paths[FILM], frames)
+        Image.fromarray(self._picture).save(paths[POSTER], quality=85)
+        first, *rest = [self._preview[k] for k in sorted(self._preview)]
+        first.save(
+            paths[PREVIEW],
+            save_all=True,
+            append_images=rest,
+            duration=PREVIEW_MILLISECONDS,
+            loop=0,
+            quality=60,
+            method=2,
+        )
+
+    def _paint(self, frame: int) -> None:
+        """Make the grid that of a frame of the film; frames must come in order."""
+        for tile, (left, top, width, height) in zip(self._tiles, self._boxes, strict=True):
+            picture = tile.picture(frame / self._fps * self._speed, width, height)
+            if picture is not None:
+                self._picture[top : top + height, left : left + width] = picture
+        if frame in self._previewed:
+            self._preview[frame] = _small(self._picture)
+
+
+def _film_writer() -> Any:
+    """Return moviepy's streaming writer. Importing it reads a ``.env`` file, whose variables do not stay."""
+    before = dict(os.environ)
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    return FFMPEG_VideoWriter
+
+
+def _check(path: Path, frames: int) -> None:
+    import av
+
+    with av.open(str(path)) as film:
+        found = film.streams.video[0].frames
+    if found != frames:
+        raise RecordingError(f"expected {frames} frames in the file, found {found}")
+
+
+def _fit(size: tuple[int, int], left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, width, height of a film of *size* in the middle of a tile."""
+    scale = min(width / size[0], height / size[1])
+    w, h = min(width, round(size[0] * scale)), min(height, round(size[1] * scale))
+    return left + (width - w) // 2, top + (height - h) // 2, w, h
+
+
+def _even(number: float) -> int:
+    return max(2, round(number / 2) * 2)
+
+
+def _small(picture: Picture) -> Image:
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((PREVIEW_WIDTH, 4 * PREVIEW_WIDTH))
+    return image

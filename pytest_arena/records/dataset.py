@@ -1,0 +1,218 @@
+"""Trajectories in HDF5, laid out as the tools of robomimic and Isaac Lab read them.
+
+Group ``data``, with the attributes ``total`` (steps of all episodes) and ``env_args`` (JSON with
+``env_name``, ``type`` and ``env_kwargs``), holds a group ``demo_<episode>`` for each episode, with the
+attributes ``num_samples``, ``success`` and ``seed`` and the datasets ``actions``, ``rewards``, ``dones`` and
+``obs/…``, each with a row a step. ``initial_state/…`` and ``terminal_obs/…`` have a single row, and are
+there where the simulator can tell.
+
+While a job runs, each finished episode is a whole file of its own: a killed process leaves only readable
+ones. `collect` puts them together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_arena.records.directory import DATASET, TRAJECTORIES
+
+GYM_TYPE = 2
+"""robomimic's number for an environment with Gymnasium's interface; Isaac Lab writes the same."""
+CHUNK_BYTES, WRITE_BYTES = 1 << 18, 1 << 22
+IMAGE_NDIM = 4
+"""Steps, height, width, channels: compressed, since they would fill disks."""
+
+
+def demo_name(episode: int) -> str:
+    """Return the name of an episode's group."""
+    return f"demo_{episode}"
+
+
+def location(dataset: str, episode: int) -> str:
+    """Return where an episode's trajectory is, as records have it: ``reach/dataset.hdf5#data/demo_3``."""
+    return f"{dataset}#data/{demo_name(episode)}"
+
+
+@contextmanager
+def episode_file(directory: Path, episode: int, header: Mapping[str, Any]) -> Iterator[Any]:
+    """Give the HDF5 group of one episode to fill; the file gets its name when it is whole.
+
+    *directory* is the job's folder, *header* the attributes of ``data``. Whatever is raised leaves no file.
+    """
+    path = directory / TRAJECTORIES / f"episode-{episode:04d}.hdf5"
+    path.parent.mkdir(exist_ok=True)
+    working = path.with_name(f".{path.name}.part")
+    try:
+        with _open(working, "w") as file:
+            data = file.create_group("data")
+            data.attrs.update(header)
+            group = data.create_group(demo_name(episode))
+            yield group
+            data.attrs["total"] = int(group.attrs["num_samples"])
+        os.replace(working, path)
+    finally:
+        working.unlink(missing_ok=True)
+
+
+def write_rows(group: Any, name: str, length: int, pieces: Iterable[NDArray[Any]]) -> None:
+    """Write the dataset *name* of *length* rows as its *pieces* (k, …) come."""
+    dataset, at = None, 0
+    for rows in _larger(pieces):
+        if dataset is None:
+            dataset = _create(group, name, length, rows)
+        dataset[at : at + len(rows)] = rows
+        at += len(rows)
+    if at != length:
+        raise ValueError(f"{name}: expected {length} rows, got {at}")
+
+
+def _larger(pieces: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Join pieces up to a few megabytes: writing one costs as much as copying thousands of numbers."""
+    waiting: list[NDArray[Any]] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(held.nbytes for held in waiting) >= WRITE_BYTES:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _create(group: Any, name: str, length: int, rows: NDArray[Any]) -> Any:
+    shape, chunk = rows.shape[1:], min(length, max(1, CHUNK_BYTES // max(1, rows[:1].nbytes)))
+    images = rows.ndim >= IMAGE_NDIM and rows.dtype == np.uint8
+    chunks = (chunk, *shape) if images or length > chunk else None
+    compression: dict[str, Any] = {"compression": "gzip", "compression_opts": 1} if images else {}
+    return group.create_dataset(name, (length, *shape), rows.dtype, chunks=chunks, **compression)
+
+
+def write_tree(group: Any, name: str, tree: Mapping[str, Any]) -> None:
+    """Write nested mappings of arrays as groups of datasets below *name*."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            write_tree(group, f"{name}/{key}", value)
+        else:
+            group[f"{name}/{key}"] = value
+
+
+def collect(directory: Path) -> None:
+    """Put the finished episodes of a job's folder into its ``dataset.hdf5``, beside those that it has.
+
+    The new file takes the name at once, and only then the episodes' own files go: at any moment each episode
+    is in one of the two.
+    """
+    parts = sorted((directory / TRAJECTORIES).glob("episode-*.hdf5"))
+    if parts:
+        target = directory / DATASET
+        _write_whole(target, [*([target] if target.exists() else []), *parts], linked=False)
+        for part in parts:
+            part.unlink()
+    with contextlib.suppress(OSError):  # there is none, or a killed process left something there
+        (directory / TRAJECTORIES).rmdir()
+
+
+def link(target: Path, sources: Iterable[Path]) -> None:
+    """Write a dataset whose episodes are links into *sources*: it takes no space, and moves with them."""
+    _write_whole(target, sources, linked=True)
+
+
+def _write_whole(target: Path, sources: Iterable[Path], *, linked: bool) -> None:
+    working = target.with_name(f".{target.name}.part")
+    try:
+        with _open(working, "w") as file:
+            data = file.create_group("data")
+            for path in sources:
+                with _open(path, "r") as source:
+                    _take_over(data, source["data"], os.path.relpath(path, target.parent) if linked else None)
+            data.attrs["total"] = sum(int(demo.attrs["num_samples"]) for demo in data.values())
+        os.replace(working, target)
+    finally:
+        working.unlink(missing_ok=True)
+
+
+def _take_over(data: Any, source: Any, linked_path: str | None) -> None:
+    for key, value in source.attrs.items():
+        data.attrs[key] = value
+    for name in source:
+        if name in data:  # run again since
+            del data[name]
+        if linked_path is None:
+            source.file.copy(source[name], data, name)
+        else:
+            data[name] = h5py.ExternalLink(linked_path, f"/data/{name}")
+
+
+class Dataset:
+    """A dataset to read: of this package, robomimic, or Isaac Lab. Raises ValueError for what is none."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = _open(path, "r")
+        except OSError as error:
+            raise ValueError(f"expected an HDF5 file, {path} cannot be read as one: {error}") from None
+        data = self._file.get("data")
+        found = {name: re.fullmatch(r"demo_(\d+)", name) for name in data or ()}
+        self.episodes = sorted(int(match[1]) for match in found.values() if match)
+        """Episodes in the file, by the number in their name."""
+        if not self.episodes:
+            self.close()
+            raise ValueError(f"expected groups data/demo_0, data/demo_1 … in {path}, there are none")
+        try:
+            about = json.loads(data.attrs.get("arena", "{}"))
+        except ValueError:
+            about = {}
+        self.about: dict[str, Any] = about if isinstance(about, dict) else {}
+        """What this package wrote of the job that was recorded; empty for other files."""
+
+    def __contains__(self, episode: int) -> bool:
+        return demo_name(episode) in self._file["data"]
+
+    def attribute(self, episode: int, name: str) -> Any:
+        """Return an attribute of an episode; None where it has none."""
+        value = self._demo(episode).attrs.get(name)
+        return value.item() if isinstance(value, np.generic) else value
+
+    def length(self, episode: int) -> int:
+        """Return the number of actions of an episode."""
+        return int(self._actions(episode).shape[0])
+
+    def actions(self, episode: int, first: int, last: int) -> NDArray[Any]:
+        """Return actions *first* to *last*, excluded, as (k, *action shape)."""
+        found: NDArray[Any] = self._actions(episode)[first:last]
+        return found
+
+    def close(self) -> None:
+        """Close the file; calling it twice is harmless."""
+        self._file.close()
+
+    def _demo(self, episode: int) -> Any:
+        return self._file["data"][demo_name(episode)]
+
+    def _actions(self, episode: int) -> Any:
+        found = self._demo(episode).get("actions")
+        if not isinstance(found, h5py.Dataset):
+            raise ValueError(f"expected a dataset data/{demo_name(episode)}/actions, there is none")
+        return found
+
+
+def plain_reason(error: Exception) -> str:
+    """Return in one line why a dataset could not be written; HDF5 itself tells it in many."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _open(path: Path, mode: str) -> Any:
+    # Some file systems of clusters have no locks, and none is needed: a file has one writer, under a name
+    # that no reader knows.
+    return h5py.File(path, mode, locking="best-effort")

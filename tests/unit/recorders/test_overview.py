@@ -1,0 +1,205 @@
+"""The overview of a job: the right films in the right places, and nothing that can hurt an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from pytest_arena.evaluation import evaluate
+from pytest_arena.recorders import overview
+from pytest_arena.recorders.encoder import Mp4File
+from pytest_arena.recorders.overview import FILM, POSTER, PREVIEW, SECONDS_AT_END, add_overview
+from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
+from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+from tests.jobs import make_job
+
+S, F, U, E = Outcome.SUCCESS, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.ERROR
+
+
+def episode(number: int, outcome: Outcome, length: int = 5, videos: dict[str, str] | None = None) -> Episode:
+    return Episode(
+        job="job", attempt=1, rebuild=0, episode=number, seed=2**32 - 1 - number, env_idx=0, start_step=0,
+        end_step=length - 1, length=length, outcome=outcome, success_once=None, success_at_end=None,
+        success_at_reset=None, return_=0.0, end_reason="", started_at="", wall_time_seconds=0.0,
+        videos=videos or {},
+    )  # fmt: skip
+
+
+def film(run_dir: Path, number: int, outcome: Outcome, length: int = 5, **how: Any) -> Episode:
+    """An episode with a film whose green is its number and whose red is its step."""
+    width, height = how.get("size", (160, 120))
+    path = run_dir / f"job/videos/episode-{number:04d}.mp4"
+    mp4 = Mp4File(path, how.get("fps", 10))
+    for step in range(length + 1):
+        image = np.empty((height, width, 3), np.uint8)
+        image[:] = (20 + 10 * step, 20 + 20 * number, 128)
+        mp4.write(image)
+    mp4.publish(length + 1)
+    mp4.drop()
+    return episode(
+        number, outcome, length, {"front": path.relative_to(run_dir).as_posix(), "wrist": "none.mp4"}
+    )
+
+
+def make(run_dir: Path, episodes: list[Episode]) -> JobRecord:
+    (run_dir / "job").mkdir(exist_ok=True)
+    record = JobRecord("job", 1, "", "gymnasium", "env", "zero")
+    add_overview(record, run_dir / "job", run_dir, episodes)
+    return record
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as opened:
+        return [frame.to_ndarray(format="rgb24").astype(int) for frame in opened.decode(video=0)]
+
+
+def told(picture: np.ndarray, line: int, column: int, height: int = 120) -> tuple[int, int]:
+    """Step and number of the film in a place of a grid of tiles that are 160 wide."""
+    top, left = HEADER_HEIGHT + line * (height + LABEL_HEIGHT), column * 160
+    red, green, _ = picture[top + 20 : top + height - 20, left + 20 : left + 140].reshape(-1, 3).mean(axis=0)
+    return round((red - 17) / 10), round((green - 17) / 20)  # encoded twice, colours are a little darker
+
+
+def test_a_grid_of_films_failures_first(tmp_path: Path) -> None:
+    episodes = [
+        film(tmp_path, 0, S, 6),
+        film(tmp_path, 3, F, 20),
+        film(tmp_path, 1, U, 3),
+        episode(4, F),
+        film(tmp_path, 2, F, 10),
+    ]
+    record = make(tmp_path, episodes)
+    assert record.notes == []
+    assert record.overview == {"film": f"job/{FILM}", "poster": f"job/{POSTER}", "preview": f"job/{PREVIEW}"}
+    assert record.timings["overview_seconds"] > 0
+    assert sorted(p.name for p in (tmp_path / "job").iterdir()) == sorted([FILM, POSTER, PREVIEW, "videos"])
+
+    path = tmp_path / "job" / FILM
+    with av.open(str(path)) as opened:
+        stream = opened.streams.video[0]
+        assert stream.average_rate == 10
+        assert stream.frames == 21 + 10 * SECONDS_AT_END
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert (stream.width, stream.height) == (320, HEADER_HEIGHT + 2 * (120 + LABEL_HEIGHT))
+    assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    found = [[told(picture, *place) for place in places] for picture in pictures(path)]
+    for k, tiles in enumerate(found):
+        assert tiles == [(min(k, 3), 1), (min(k, 10), 2), (min(k, 20), 3), (min(k, 6), 0)], k
+    poster = np.asarray(Image.open(tmp_path / "job" / POSTER)).astype(int)
+    assert [told(poster, *place) for place in places] == found[-1]
+    with Image.open(tmp_path / "job" / PREVIEW) as preview:
+        assert preview.n_frames == 11  # every second of 0 … 20
+        assert preview.size[0] <= overview.PREVIEW_WIDTH
+
+
+def test_films_of_other_sizes_and_rates(tmp_path: Path) -> None:
+    """A fast small one and a slow large one run side by side in real time."""
+    episodes = [
+        film(tmp_path, 0, F, 20, fps=20, size=(64, 48)),
+        film(tmp_path, 1, F, 10, fps=10, size=(320, 160)),
+    ]
+    record = make(tmp_path, episodes)
+    assert record.notes == []
+    found = pictures(tmp_path / record.overview["film"])
+    assert len(found) == 15 + 1 + 15
+    for k in (0, 5, 10, 15, 30):
+        picture, height = found[k], found[k].shape[0] - HEADER_HEIGHT - LABEL_HEIGHT
+        middle = HEADER_HEIGHT + height // 2
+        small, large = picture[middle, 160] - 20, picture[middle, 480] - 20
+        seconds = min(k, 15) / 15
+        assert small[0] / 10 == pytest.approx(int(20 * seconds + 1e-6), abs=0.5)
+        assert large[0] / 10 == pytest.approx(int(10 * seconds + 1e-6), abs=0.5)
+    assert found[0].shape[1] == 640
+
+
+def test_long_films_are_shown_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "SECONDS_MAX", 1)
+    record = make(tmp_path, [film(tmp_path, 0, F, 20), film(tmp_path, 1, S, 8)])
+    found = pictures(tmp_path / record.overview["film"])
+    assert len(found) == 10 + 1 + 10
+    assert [told(picture, 0, 0)[0] for picture in found[:11]] == [2 * k for k in range(11)]
+    assert [told(picture, 0, 1)[0] for picture in found[:11]] == [min(2 * k, 8) for k in range(11)]
+
+
+def test_not_more_tiles_than_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "TILES_MAX", 2)
+    record = make(tmp_path, [film(tmp_path, i, S if i < 2 else F, 2) for i in range(4)])
+    last = pictures(tmp_path / record.overview["film"])[-1]
+    assert [told(last, 0, column)[1] for column in range(2)] == [2, 3]
+    assert last.shape[:2] == (HEADER_HEIGHT + 120 + LABEL_HEIGHT, 320)
+
+
+def test_one_film(tmp_path: Path) -> None:
+    record = make(tmp_path, [film(tmp_path, 1, S, 1, size=(50, 34))])
+    last = pictures(tmp_path / record.overview["film"])[-1]
+    assert last.shape[1] == overview.TILE_WIDTH_MIN
+    assert told(last, 0, 0, height=last.shape[0] - HEADER_HEIGHT - LABEL_HEIGHT) == (1, 1)
+
+
+def test_a_film_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    good, bad = film(tmp_path, 1, S), film(tmp_path, 2, F)
+    (tmp_path / bad.videos["front"]).write_bytes(b"no film")
+    record = make(tmp_path, [good, bad])
+    assert record.notes == []
+    assert told(pictures(tmp_path / record.overview["film"])[-1], 0, 0) == (5, 1)
+
+
+def test_without_films_there_is_none(tmp_path: Path) -> None:
+    record = make(tmp_path, [episode(0, F), episode(1, E, videos={"front": "job/videos/lost.mp4"})])
+    assert record.overview == {}
+    assert record.notes == []
+    assert list((tmp_path / "job").iterdir()) == []
+
+
+def test_a_failure_is_a_note_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episodes = [film(tmp_path, 0, F)]
+    make(tmp_path, episodes)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "job").iterdir() if p.is_file()}
+    monkeypatch.setattr(overview, "_small", lambda picture: 1 / 0)
+    record = make(tmp_path, episodes)
+    assert record.notes == ["no overview film: ZeroDivisionError: division by zero"]
+    assert record.overview == {}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "job").iterdir() if p.is_file()} == before
+
+
+def test_labels_tell_outcomes_apart_and_fit(tmp_path: Path) -> None:
+    labels = [label(episode(7, outcome, 500), 160) for outcome in (S, F, U, E)]
+    assert len({made.tobytes() for made in labels}) == 4
+    for made in labels:
+        assert made.shape == (LABEL_HEIGHT, 160, 3)
+        assert (made[:, -2:] == made[0, 0]).all(), "the text ends before the edge"
+        assert (made[:, 34:] != made[0, 0]).any()
+
+
+def job(video: str = "on") -> Any:
+    environment = {"id": "tests.registered:arena/Scripted-v0", "cameras": {"render": {}}, "num_envs": 2}
+    return make_job(environment=environment, record={"video": video})
+
+
+def test_an_evaluation_makes_one(tmp_path: Path) -> None:
+    record = evaluate(job(), output=tmp_path, recorders=[VideoRecorder("on")])
+    assert record.status == Status.COMPLETED
+    (run,) = tmp_path.iterdir()
+    assert len(record.overview) == 3
+    assert all((run / path).exists() for path in record.overview.values())
+    assert 0 < record.timings["overview_seconds"] < record.timings["total_seconds"]
+    without = evaluate(job("off"), output=tmp_path / "off")
+    assert without.overview == {}
+    assert "overview_seconds" not in without.timings
+
+
+def test_an_evaluation_stands_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "_film_writer", lambda: 1 / 0)
+    record = evaluate(job(), output=tmp_path, recorders=[VideoRecorder("on")])
+    assert record.status == Status.COMPLETED
+    assert record.notes == ["no overview film: ZeroDivisionError: division by zero"]
+    assert len(record.videos) == 4
