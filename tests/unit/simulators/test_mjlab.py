@@ -14,6 +14,7 @@ import torch
 
 from pytest_arena.errors import EvaluationError, JobFileError, MissingDependencyError
 from pytest_arena.jobs.model import Success
+from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import RolloutContext
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
@@ -135,7 +136,7 @@ def test_each_rollout_begins_with_a_seeded_reset_of_all_rows() -> None:
     assert fake.seeds[-1] is None  # one stream for all rows: a seed within a rollout would begin it anew
 
 
-class Zeros:
+class Zeros(Policy):
     def act(self, observation: Any) -> Any:
         return ZEROS
 

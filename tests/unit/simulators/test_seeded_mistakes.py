@@ -12,6 +12,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from pytest_arena.jobs.model import Success
+from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import RolloutContext
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
@@ -83,7 +84,7 @@ def exact_lengths(loop_class: type[Loop]) -> None:
     assert [e.length for e in sorted(loop.episodes, key=lambda e: e.episode)] == [*LENGTHS, *LENGTHS]
 
 
-class Zeros:
+class Zeros(Policy):
     def act(self, observation: Any) -> Any:
         return np.zeros((4, 2))
 
