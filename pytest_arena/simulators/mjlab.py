@@ -161,14 +161,6 @@ class MjlabSimulator(Simulator):
     name = "mjlab"
     Options = MjlabOptions
 
-    def validate(self, job: Job) -> None:
-        """Refuse what mjlab has no notion of."""
-        if job.environment.variations:
-            raise job.problem(
-                ("environment", "variations"),
-                "mjlab tasks have no variations: environment.options.overrides changes their configuration",
-            )
-
     def environment_key(self, job: Job) -> Hashable:
         """The seed counts: what is drawn when an environment is made depends on it."""
         return (super().environment_key(job), job.environment.seed)
@@ -254,9 +246,10 @@ def _registered(name: str, play: bool) -> Any:
 
 
 def configure(configuration: Any, job: Job) -> None:
-    """Set in *configuration* what the job says: first its overrides, then what it has keys of its own for."""
+    """Set in *configuration* what the job says: first values, then what the job has keys of its own for."""
     environment = job.environment
     options = MjlabOptions.model_validate(environment.options)
+    override(configuration, environment.variations, "environment.variations")
     override(configuration, options.overrides, "environment.options.overrides")
     configuration.seed = environment.seed % SEEDS
     configuration.scene.num_envs = environment.num_envs
