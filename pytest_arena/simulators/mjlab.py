@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -215,13 +216,13 @@ def load_configuration(job: Job) -> Any:
     if name not in held:
         raise EvaluationError(f"environment.id: module {module!r} has no {name!r}{did_you_mean(name, held)}")
     found = held[name]
+    if options.play and not (callable(found) and "play" in inspect.signature(found).parameters):
+        raise EvaluationError(
+            "environment.options.play: expected a function with the argument play, got "
+            f"{job.environment.id!r}"
+        )
     if callable(found):
         found = found(play=True) if options.play else found()
-    elif options.play:
-        raise EvaluationError(
-            f"environment.options.play: {job.environment.id!r} is a configuration, expected a function with "
-            "the argument play"
-        )
     from mjlab.envs import ManagerBasedRlEnvCfg
 
     if not isinstance(found, ManagerBasedRlEnvCfg):

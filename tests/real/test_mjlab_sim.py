@@ -246,6 +246,7 @@ def test_where_configurations_come_from(make_env: MakeEnv) -> None:
         (f"{HERE}:cart_cgf", {}, r"has no 'cart_cgf' \(did you mean 'cart_cfg'\?\)"),
         (f"{HERE}:MJCF", {}, "expected a ManagerBasedRlEnvCfg .* gave str"),
         (f"{HERE}:READY", {"play": True}, "expected a function with the argument play"),
+        (f"{HERE}:filmed_cart_cfg", {"play": True}, "expected a function with the argument play"),
         ("nowhere_at_all:cart", {}, "cannot import 'nowhere_at_all'"),
         ("Arena-Cart", {"task_package": ["nowhere_at_all"]}, "task_package: cannot import"),
         (
