@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -161,14 +162,6 @@ class MjlabSimulator(Simulator):
     name = "mjlab"
     Options = MjlabOptions
 
-    def validate(self, job: Job) -> None:
-        """Refuse what mjlab has no notion of."""
-        if job.environment.variations:
-            raise job.problem(
-                ("environment", "variations"),
-                "mjlab tasks have no variations: environment.options.overrides changes their configuration",
-            )
-
     def environment_key(self, job: Job) -> Hashable:
         """The seed counts: what is drawn when an environment is made depends on it."""
         return (super().environment_key(job), job.environment.seed)
@@ -223,13 +216,13 @@ def load_configuration(job: Job) -> Any:
     if name not in held:
         raise EvaluationError(f"environment.id: module {module!r} has no {name!r}{did_you_mean(name, held)}")
     found = held[name]
+    if options.play and not (callable(found) and "play" in inspect.signature(found).parameters):
+        raise EvaluationError(
+            "environment.options.play: expected a function with the argument play, got "
+            f"{job.environment.id!r}"
+        )
     if callable(found):
         found = found(play=True) if options.play else found()
-    elif options.play:
-        raise EvaluationError(
-            f"environment.options.play: {job.environment.id!r} is a configuration, expected a function with "
-            "the argument play"
-        )
     from mjlab.envs import ManagerBasedRlEnvCfg
 
     if not isinstance(found, ManagerBasedRlEnvCfg):
@@ -254,9 +247,10 @@ def _registered(name: str, play: bool) -> Any:
 
 
 def configure(configuration: Any, job: Job) -> None:
-    """Set in *configuration* what the job says: first its overrides, then what it has keys of its own for."""
+    """Set in *configuration* what the job says: first values, then what the job has keys of its own for."""
     environment = job.environment
     options = MjlabOptions.model_validate(environment.options)
+    override(configuration, environment.variations, "environment.variations")
     override(configuration, options.overrides, "environment.options.overrides")
     configuration.seed = environment.seed % SEEDS
     configuration.scene.num_envs = environment.num_envs

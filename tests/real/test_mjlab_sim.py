@@ -15,6 +15,7 @@ if find_spec("mjlab") is None:
     pytest.skip("needs mjlab: pip install 'mjlab>=1.6'", allow_module_level=True)
 
 import av
+import torch
 
 from pytest_arena.errors import EvaluationError, RecordingError
 from pytest_arena.evaluation import evaluate
@@ -177,6 +178,21 @@ class TestAutomaticWithoutCamera(CartContract):
     camera = False
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_ends(make_env: MakeEnv) -> None:
+    env = make_env(f"{HERE}:filmed_cart_cfg", device="cuda:0")
+    env.reset(None, [0] * 3)
+    ends, columns = {}, {}
+    for n in range(1, TIME_OUT_AT + 1):
+        step = env.step(FORCES)
+        for end in step.ends:
+            ends[end.env_idx] = (n, end.reason)
+            columns[end.env_idx] = red(env.frames(np.array([end.env_idx]))["side"][0])
+            assert step.terminal_observation["actor"].is_cuda
+    assert ends == ENDS
+    assert columns[1] < 27 < columns[2] < 36 < columns[0]
+
+
 @pytest.mark.parametrize("auto_reset", [False, True])
 def test_success_by_a_function_is_that_of_the_ended_episode(make_env: MakeEnv, auto_reset: bool) -> None:
     success = {"callable": f"{HERE}:at_mark"}
@@ -230,6 +246,7 @@ def test_where_configurations_come_from(make_env: MakeEnv) -> None:
         (f"{HERE}:cart_cgf", {}, r"has no 'cart_cgf' \(did you mean 'cart_cfg'\?\)"),
         (f"{HERE}:MJCF", {}, "expected a ManagerBasedRlEnvCfg .* gave str"),
         (f"{HERE}:READY", {"play": True}, "expected a function with the argument play"),
+        (f"{HERE}:filmed_cart_cfg", {"play": True}, "expected a function with the argument play"),
         ("nowhere_at_all:cart", {}, "cannot import 'nowhere_at_all'"),
         ("Arena-Cart", {"task_package": ["nowhere_at_all"]}, "task_package: cannot import"),
         (

@@ -208,6 +208,14 @@ def test_the_jobs_own_keys_win_over_its_overrides() -> None:
     assert held.auto_reset is True
 
 
+def test_variations_are_values_of_the_configuration_as_well() -> None:
+    held = configuration()
+    mjlab.configure(held, mjlab_job(variations={"sim.mujoco.timestep": 0.002}))
+    assert held.sim.mujoco.timestep == 0.002
+    with pytest.raises(EvaluationError, match=r"environment\.variations\.sim\.mujocco"):
+        mjlab.configure(held, mjlab_job(variations={"sim.mujocco.timestep": 0.002}))
+
+
 def test_an_evaluation_that_would_never_end_is_refused() -> None:
     with pytest.raises(EvaluationError, match=r"max_episode_steps: 'Task' lets an episode last 1e\+10 s"):
         mjlab.configure(configuration(episode_length_s=1e10), mjlab_job())
@@ -235,11 +243,10 @@ def test_overrides_enter_configurations_and_replace_plain_values() -> None:
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"variations": {"a": 1}}, r"environment\.variations: mjlab tasks have no variations"),
         ({"options": {"autoreset": True}}, r"did you mean 'auto_reset'"),
         ({"options": {"play": "yes"}}, r"environment\.options\.play"),
     ],
-    ids=["variations", "unknown option", "wrong type"],
+    ids=["unknown option", "wrong type"],
 )
 def test_what_it_refuses_before_anything_is_simulated(environment: dict[str, Any], words: str) -> None:
     with pytest.raises(JobFileError, match=words):
