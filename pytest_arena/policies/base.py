@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from pytest_arena.jobs.model import Model
-from pytest_arena.simulators.base import Action, IndexArray, Observation
+from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 
 class NoSettings(Model):
@@ -38,6 +38,9 @@ class Policy(ABC):
 
         *seeds* has one seed a named row: a stochastic policy draws that row's noise from it.
         """
+
+    def begin(self, env: SimEnv) -> None:
+        """Act in *env* from now on: a rollout begins, the first one or one after a rebuild."""
 
     def set_task_description(self, text: str | None) -> None:
         """Take the language instruction of the job, before the first episode."""

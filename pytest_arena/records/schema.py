@@ -132,7 +132,7 @@ class JobRecord:
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Metric beside the standard ones -> its ``unit``, ``direction``, ``reduction`` and ``skips_missing``."""
     thresholds: list[ThresholdResult] = field(default_factory=list)
-    reported: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    reported: list[tuple[int, dict[str, float | None]]] = field(default_factory=list)
     """What the simulator computed itself, an entry a rebuild: episodes, metric -> value."""
     episodes: dict[str, int] = field(default_factory=dict)
     """``requested``, ``measured``, ``errors``."""

@@ -36,6 +36,11 @@ class Dataset:
         """Whether there is anything that the recorder records."""
         return self._manager is not None and len(self._manager.active_terms) > 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is being written."""
+        return self._open
+
     def open(self, path: Path) -> None:
         """Write the episodes that follow to *path*; with the suffix ``.hdf5``."""
         if not self.records:

@@ -200,10 +200,13 @@ class TensorEnv(SimEnv):
         if self._success_of is not None and self._seen_success is None:
             self._seen_success = self._called_success()
         if self._filming and self.capabilities.autoreset == "same_step":
-            rows = self._torch.as_tensor(env_ids, device=self.device).long()
-            images = {camera: self._gather(camera, rows) for camera in self.cameras}
-            for index, row in enumerate(rows.tolist()):
-                self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
+            self._film_before_reset(env_ids)
+
+    def _film_before_reset(self, env_ids: Any) -> None:
+        rows = self._torch.as_tensor(env_ids, device=self.device).long()
+        images = {camera: self._gather(camera, rows) for camera in self.cameras}
+        for index, row in enumerate(rows.tolist()):
+            self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
 
     def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
         if any(end.env_idx not in self._seen_frames for end in ends):
@@ -314,7 +317,10 @@ class TensorEnv(SimEnv):
 
     def _gather(self, camera: str, rows: Any) -> Any:
         """Return (K, H, W, 3) uint8 of the rows, on the device, in memory of their own."""
-        images = self._image(camera)
+        return self._colours(self._image(camera), rows)
+
+    def _colours(self, images: Any, rows: Any) -> Any:
+        """Return (K, H, W, 3) uint8 of *rows* of *images*: (N, H, W, C), bytes or floats in [0, 1]."""
         images = getattr(images, "torch", images)[rows][..., :3]  # Isaac Lab 3 wraps its arrays
         if images.is_floating_point():
             images = (images * 255.0).clamp(0.0, 255.0)

@@ -13,6 +13,8 @@ from tests.jobs import make_job
 
 
 class Env:
+    spent = False
+
     def __init__(self, log: list[str], name: str) -> None:
         self.log, self.name = log, name
 
