@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import inspect
 import shutil
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -52,7 +53,9 @@ def build(job: Job, arguments: Mapping[str, Any], builder: Mapping[str, Any], *,
         **builder,
     }
     made = _builder(job, arguments, builder, cameras=cameras)
-    _, configuration, *rest = made.build_registered()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Overriding environment")  # every job registers it anew
+        _, configuration, *rest = made.build_registered()
     _configure(configuration, job, cameras=cameras)
     scratch = scratch_of(configuration)
     env = None
