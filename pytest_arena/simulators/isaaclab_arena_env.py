@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
@@ -118,12 +117,12 @@ class ArenaEnv(IsaacLabEnv):
     # -- images
 
     def _colour_cameras(self) -> tuple[str, ...]:
-        observations = self.single_observation_space
-        images = observations.get(IMAGES) if isinstance(observations, gymnasium.spaces.Dict) else None
-        if not isinstance(images, gymnasium.spaces.Dict):
+        """Ask the manager: the spaces of some releases have only the last image of the group."""
+        manager = self._base.observation_manager
+        if IMAGES not in manager.active_terms or manager.group_obs_concatenate[IMAGES]:
             return ()
-        shapes = {name: space.shape or () for name, space in images.items()}
-        return tuple(name for name, shape in shapes.items() if len(shape) == 3 and shape[-1] in (3, 4))
+        shapes = zip(manager.active_terms[IMAGES], manager.group_obs_term_dim[IMAGES], strict=True)
+        return tuple(name for name, shape in shapes if len(shape) == 3 and shape[-1] in (3, 4))
 
     def _image(self, camera: str) -> Any:
         return self._base.obs_buf[IMAGES][camera]

@@ -99,7 +99,14 @@ class ManagerBasedRLEnv(gymnasium.Env):
         groups["policy"] = box(-math.inf, math.inf, (3,))
         if images := self._image_spaces():
             groups["camera_obs"] = gymnasium.spaces.Dict(images)
+        if images and GENERATION < (0, 3):  # it kept the last one only
+            groups["camera_obs"] = gymnasium.spaces.Dict({name: images[name] for name in list(images)[-1:]})
         self.single_observation_space = gymnasium.spaces.Dict(groups)
+        self.observation_manager = SimpleNamespace(
+            active_terms={"policy": ["state"], **({"camera_obs": list(images)} if images else {})},
+            group_obs_concatenate={"policy": True, "camera_obs": False},
+            group_obs_term_dim={"policy": [(3,)], "camera_obs": [space.shape for space in images.values()]},
+        )
         self.single_action_space = box(-math.inf, math.inf, (2,))
         self.observation_space = self.single_observation_space
         self.action_space = box(-math.inf, math.inf, (self.num_envs, 2))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from isaaclab import GENERATION, LOG
 from isaaclab.envs import ManagerBasedRLEnv
+from isaaclab.managers import DatasetExportMode, RecorderManagerCfg, RecorderTerm
 
 from isaaclab_arena.metrics.metrics import compute
 
@@ -34,6 +35,13 @@ class IsaacLabArenaManagerBasedRLEnv(ManagerBasedRLEnv):
             return self.cfg.task_description
 
     if GENERATION >= (0, 3, 1):
+
+        def load_managers(self) -> None:
+            """Results of episodes are a recorder too, one that writes no dataset."""
+            if self.cfg.recorders is None:
+                self.cfg.recorders = RecorderManagerCfg({"arena_episode_results": RecorderTerm})
+                self.cfg.recorders.dataset_export_mode = DatasetExportMode.EXPORT_NONE
+            super().load_managers()
 
         def set_episode_limit(self, episode_limit: int | None) -> None:
             assert episode_limit is None or self.manual, "Finite episode limits require DISABLED"
