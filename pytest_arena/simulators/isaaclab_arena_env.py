@@ -127,10 +127,8 @@ class ArenaEnv(IsaacLabEnv):
     def _image(self, camera: str) -> Any:
         return self._base.obs_buf[IMAGES][camera]
 
-    def _film_before_reset(self, env_ids: Any) -> None:
-        """An observation before the reset would be that of the step before."""
-
     def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
+        """Return the last observations: what was an observation before the reset is of the step before."""
         images, self._last_images = self._last_images, None
         if images is None or not self._filming:
             return None

@@ -200,13 +200,10 @@ class TensorEnv(SimEnv):
         if self._success_of is not None and self._seen_success is None:
             self._seen_success = self._called_success()
         if self._filming and self.capabilities.autoreset == "same_step":
-            self._film_before_reset(env_ids)
-
-    def _film_before_reset(self, env_ids: Any) -> None:
-        rows = self._torch.as_tensor(env_ids, device=self.device).long()
-        images = {camera: self._gather(camera, rows) for camera in self.cameras}
-        for index, row in enumerate(rows.tolist()):
-            self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
+            rows = self._torch.as_tensor(env_ids, device=self.device).long()
+            images = {camera: self._gather(camera, rows) for camera in self.cameras}
+            for index, row in enumerate(rows.tolist()):
+                self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
 
     def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
         if any(end.env_idx not in self._seen_frames for end in ends):
