@@ -25,6 +25,7 @@ from pytest_arena.policies.base import Policy
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders.base import Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
+from pytest_arena.recorders.own_dataset import OwnDataset
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_json
 from pytest_arena.records.schema import Episode, JobRecord, Status
@@ -34,6 +35,7 @@ from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
+from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.summary import counted, missing, summarize, unjudged
 from pytest_arena.validation import validate
 
@@ -152,7 +154,8 @@ class Evaluation:
                 self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
                 self._identify(env)
             taken = loop.row_steps
-            self.record.reported.append((len(loop.episodes), dict(env.metrics())))
+            if loop.episodes:
+                self.record.reported.append((len(loop.episodes), dict(env.metrics())))
 
     def _loop(
         self,
@@ -179,6 +182,7 @@ class Evaluation:
             and self.policy.reproducible
             and self.job.rollout.episodes is not None
         )
+        self.policy.begin(env)
         self.policy.set_task_description(self.job.language_instruction or env.task_description)
         for recorder in self._observers.recorders:
             recorder.start(context)
@@ -295,6 +299,8 @@ def evaluate(
     run = RunDirectory.create(output)
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)
+    if find_simulator(job).own_dataset(job) and not any(isinstance(r, OwnDataset) for r in recorders):
+        recorders = [*recorders, OwnDataset()]
     pool = EnvironmentPool()
     try:
         env = pool.get(job)

@@ -96,6 +96,7 @@ def begin(session: pytest.Session) -> None:
         config.pluginmanager.register(PlainReports(), "arena-transport")
     else:
         config.stash[RUN].exit_guard = ExitGuard()
+        config.stash[RUN].pool.expected = [job for item in session.items if (job := job_of(item)) is not None]
         _guard(config, [item.nodeid for item in session.items])
         shards.enable(config, directory)
     _interrupt_on_sigterm(config)

@@ -11,8 +11,9 @@ from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
 
-Reported = Sequence[tuple[int, Mapping[str, float]]]
+Reported = Sequence[tuple[int, Mapping[str, float | None]]]
 """What the simulator computed itself, one entry a rebuild: (episodes, metric -> value)."""
+_NO_VALUE = "the simulator reported no finite value"
 
 
 def summarize(
@@ -34,7 +35,8 @@ def summarize(
     reduced = reduce_metrics([*standard_metrics(), *metrics], ordered)
     # What comes from the fixed episodes stands, also where a simulator has a metric of the same name.
     record.metrics = {**_weighted_mean(reported), **reduced.values}
-    record.unmeasured = reduced.unmeasured
+    record.unmeasured = {name: _NO_VALUE for name, value in record.metrics.items() if value is None}
+    record.unmeasured |= reduced.unmeasured
     if gate is None:
         record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
     else:
@@ -76,13 +78,18 @@ def missing(record: JobRecord) -> str | None:
 
 
 def _weighted_mean(reported: Reported) -> dict[str, float | None]:
-    """Average what the simulator reported for each rebuild, weighted by the rebuild's episodes."""
+    """Average what the simulator reported for each rebuild, weighted by the rebuild's episodes.
+
+    What it could not compute in one rebuild has no mean: that of the others is not that of all episodes.
+    """
     names = sorted({name for _, values in reported for name in values})
     means: dict[str, float | None] = {}
     for name in names:
         having = [(episodes, values[name]) for episodes, values in reported if name in values]
-        total = sum(episodes for episodes, _ in having)
-        means[name] = sum(episodes * value for episodes, value in having) / total if total else None
+        known = [(episodes, value) for episodes, value in having if value is not None]
+        total = sum(episodes for episodes, _ in known)
+        complete = total > 0 and len(known) == len(having)
+        means[name] = sum(episodes * value for episodes, value in known) / total if complete else None
     return means
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pytest_arena.policies.base import Policy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.isaaclab_arena_arguments import parser_errors, tokens, typed
+from pytest_arena.simulators.isaaclab_arena_registry import policy_configuration
 
 
 def is_arena_style(cls: type[Any]) -> bool:
@@ -18,20 +23,44 @@ def is_arena_style(cls: type[Any]) -> bool:
 
 def check_arena_settings(cls: type[Any], settings: Mapping[str, Any]) -> None:
     """Raise TypeError or ValueError where *settings* cannot configure *cls*; the policy is not made."""
-    config_class = getattr(cls, "config_class", None)
-    if config_class is not None:
-        config_class(**settings)
-    elif not hasattr(cls, "from_dict"):
+    configuration = policy_configuration(cls)
+    if configuration is not None:
+        _configured(configuration, settings)
+    elif callable(getattr(cls, "from_args", None)):
+        _parsed(cls, settings)
+    elif not callable(getattr(cls, "from_dict", None)):
         inspect.signature(cls).bind(**settings)
 
 
-def _build(cls: type[Any], settings: Mapping[str, Any]) -> Any:
-    config_class = getattr(cls, "config_class", None)
-    if config_class is not None:
-        return cls(config_class(**settings))
-    if hasattr(cls, "from_dict"):
-        return cls.from_dict(dict(settings))
-    return cls(**settings)
+def _build(cls: type[Any], settings: Mapping[str, Any], env: SimEnv) -> Any:
+    """Make the policy in the way that its generation of Arena has for it."""
+    configuration, from_dict = policy_configuration(cls), getattr(cls, "from_dict", None)
+    if configuration is not None:
+        if is_dataclass(configuration) and "num_envs" in {field.name for field in fields(configuration)}:
+            settings = {**settings, "num_envs": env.num_envs}
+        if callable(from_dict) and getattr(cls, "config_class", None) is not None:
+            return from_dict(dict(settings))
+        return cls(_configured(configuration, settings))
+    if callable(getattr(cls, "from_args", None)):
+        arguments = _parsed(cls, settings)
+        arguments.num_envs = env.num_envs
+        arguments.device = getattr(arguments, "device", env.device)
+        return cls.from_args(arguments)
+    return cls(**settings) if from_dict is None else from_dict(dict(settings))
+
+
+def _configured(configuration: Any, settings: Mapping[str, Any]) -> Any:
+    if isinstance(configuration, type) and is_dataclass(configuration):
+        return typed(configuration, settings)
+    return configuration(**settings)
+
+
+def _parsed(cls: type[Any], settings: Mapping[str, Any]) -> argparse.Namespace:
+    """Parse *settings* with the arguments that the class declares, as Arena's runner does."""
+    parser = argparse.ArgumentParser(prog=cls.__name__, allow_abbrev=False)
+    cls.add_args_to_parser(parser)
+    with parser_errors():
+        return parser.parse_args(tokens(settings))
 
 
 class ArenaPolicy(Policy):
@@ -44,20 +73,31 @@ class ArenaPolicy(Policy):
     reproducible = False
 
     def __init__(self, cls: type[Any], settings: Mapping[str, Any], env: SimEnv) -> None:
-        self._policy = _build(cls, settings)
-        self._env = env
+        self._policy = _build(cls, settings, env)
+        self._env, self._fresh = env, True
 
     def act(self, observation: Observation) -> Action:
         """Ask the policy with the simulator's own environment object, as Arena's runner does."""
-        return self._policy.get_action(self._env.unwrapped, observation)
+        torch = sys.modules.get("torch")
+        with contextlib.nullcontext() if torch is None else torch.no_grad():
+            return self._policy.get_action(self._env.unwrapped, observation)
+
+    def begin(self, env: SimEnv) -> None:
+        """Act in *env* from now on."""
+        self._env, self._fresh = env, True
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
-        """Reset these rows; Arena's classes expect a torch tensor of indices."""
-        torch = sys.modules.get("torch")
-        if env_ids is not None and torch is not None:
-            self._policy.reset(torch.as_tensor(env_ids))
+        """Reset these rows, all of them at the start of a rollout, as Arena's runner does.
+
+        Arena's classes expect a torch tensor of indices, where the environment is.
+        """
+        torch, fresh, self._fresh = sys.modules.get("torch"), self._fresh, False
+        if fresh or env_ids is None:
+            self._policy.reset()
         else:
-            self._policy.reset(env_ids)
+            self._policy.reset(
+                env_ids if torch is None else torch.as_tensor(env_ids, device=self._env.device)
+            )
 
     def set_task_description(self, text: str | None) -> None:
         """Pass the instruction on, under whichever name the class has for it."""
@@ -68,8 +108,9 @@ class ArenaPolicy(Policy):
 
     def length(self) -> int | None:
         """Return the number of recorded steps of a replay."""
-        if getattr(self._policy, "has_length", lambda: False)():
-            return int(self._policy.length())
+        for name in ("has_length", "is_recording"):
+            if callable(asked := getattr(self._policy, name, None)):
+                return int(self._policy.length()) if asked() else None
         return len(self._policy) if hasattr(self._policy, "__len__") else None
 
     @property

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from pytest_arena.jobs.model import Job, Model
 from pytest_arena.records.schema import Episode
-from pytest_arena.simulators.base import Action, IndexArray, Observation
+from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 
 class NoSettings(Model):
@@ -46,6 +46,9 @@ class Policy(ABC):
 
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
         """Be told which episodes of the job rows *env_ids* begin, before each `reset`: for a replay."""
+
+    def begin(self, env: SimEnv) -> None:
+        """Act in *env* from now on: a rollout begins, the first one or one after a rebuild."""
 
     def set_task_description(self, text: str | None) -> None:
         """Take the language instruction of the job, before the first episode."""

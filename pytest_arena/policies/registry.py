@@ -73,6 +73,8 @@ def make_policy(job: Job, env: SimEnv) -> Policy:
         cls = simulator.policy_class(kind)
     else:
         cls = _import(_targets().get(kind, kind), job)
+    if kind not in _targets():  # it may be one that could not be imported any earlier
+        _check_class(job, cls)
     if is_arena_style(cls):
         return ArenaPolicy(cls, job.policy.settings, env)
     if issubclass(cls, Policy):

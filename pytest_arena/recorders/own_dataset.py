@@ -48,11 +48,13 @@ class OwnDataset(Recorder):
         self._env.keep_in_dataset(rows, True)
 
     def on_end(self, row: int, episode: Episode) -> None:
-        """Name the episode's place in the file: the simulator has just written it."""
+        """Name the episode's place in the file, if there is one: the simulator has just written it."""
         assert self._env is not None, "started"
         assert self._context is not None, "started"
         assert self._path is not None, "started"
         self._env.keep_in_dataset(np.array([row], np.int64), False)
+        if not self._draft.exists():  # the environment has no recorder
+            return
         episode.trajectory = f"{self._context.relative(self._path)}#data/demo_{self._episodes}"
         self._episodes += 1
 

@@ -211,7 +211,7 @@ class JobRecord:
     gate: GateRecord | None = None
     comparison: Comparison | None = None
     """With the baseline; None for a job without ``regression``."""
-    reported: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    reported: list[tuple[int, dict[str, float | None]]] = field(default_factory=list)
     """What the simulator computed itself, an entry a rebuild: episodes, metric -> value."""
     episodes: dict[str, int] = field(default_factory=dict)
     """``requested``, ``measured``, ``errors``; with a gate ``beyond``: finished, and not counted."""

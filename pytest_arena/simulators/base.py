@@ -115,6 +115,8 @@ class SimEnv(ABC):
     """The task's own language instruction."""
     frames_notice: str | None = None
     """What a viewer of the images should know, once there are some; a note of every job with films."""
+    spent: bool = False
+    """It has run the one rollout that it can run: the next one needs a new environment."""
     identity: Mapping[str, Any]
     """Versions and choices worth keeping in the record (renderer, scene quality, …)."""
 
@@ -160,8 +162,11 @@ class SimEnv(ABC):
     def close_dataset(self) -> None:
         """Close the file, if one is open."""
 
-    def metrics(self) -> Mapping[str, float]:
-        """Return what the simulator computes itself over the episodes since it was made."""
+    def metrics(self) -> Mapping[str, float | None]:
+        """Return what the simulator computes itself over the episodes since it was made.
+
+        None: it has this metric, and could not compute it. Called once, after a rollout with episodes.
+        """
         return {}
 
     def close(self) -> None:
@@ -215,6 +220,10 @@ class Simulator(ABC):
     def launch_key(self, job: Job) -> Hashable:
         """Jobs with different keys cannot share a process."""
         return None
+
+    def serves(self, launched: Hashable, wanted: Hashable) -> bool:
+        """Whether an app started with the key *launched* can run jobs with the key *wanted*."""
+        return launched == wanted
 
     def launch(self, job: Job) -> None:
         """Start the app, once a process. Raises `MissingDependencyError` with the pip command."""

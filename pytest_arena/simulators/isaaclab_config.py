@@ -92,15 +92,20 @@ def configure(configuration: Any, job: Job, overrides: Mapping[str, Any], *, fin
     configuration.seed = environment.seed % SEEDS
     configuration.scene.num_envs = environment.num_envs
     configuration.sim.device = device_of(job)
-    if environment.max_episode_steps is not None:
-        step = configuration.sim.dt * configuration.decimation
-        configuration.episode_length_s = (environment.max_episode_steps - 0.5) * step  # it is rounded up
+    set_horizon(configuration, environment.max_episode_steps)
     if final_observation and hasattr(configuration, "compute_final_obs"):
         configuration.compute_final_obs = True
     _set_cameras(configuration, job)
     override(configuration, environment.variations, "environment.variations")
     override(configuration, overrides, "environment.options.overrides")
     redirect_dataset(configuration, wanted=job.record.trajectory)
+
+
+def set_horizon(configuration: Any, steps: int | None) -> None:
+    """End episodes after *steps* steps; None: when the configuration says so."""
+    if steps is not None:
+        step = configuration.sim.dt * configuration.decimation
+        configuration.episode_length_s = (steps - 0.5) * step  # it is rounded up
 
 
 def device_of(job: Job) -> str:

@@ -33,8 +33,16 @@ class Dataset:
 
     @property
     def records(self) -> bool:
-        """Whether there is anything that the recorder records."""
-        return self._manager is not None and len(self._manager.active_terms) > 0
+        """Whether there is anything that the recorder records and writes."""
+        if self._manager is None or not self._manager.active_terms:
+            return False
+        mode = getattr(self._manager.cfg, "dataset_export_mode", None)
+        return mode is None or mode != type(mode)(0)  # EXPORT_NONE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is being written."""
+        return self._open
 
     def open(self, path: Path) -> None:
         """Write the episodes that follow to *path*; with the suffix ``.hdf5``."""

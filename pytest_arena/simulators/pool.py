@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from pytest_arena.errors import ArenaError, EvaluationError
 from pytest_arena.jobs.model import Job
@@ -19,6 +19,8 @@ class EnvironmentPool:
         self._env: SimEnv | None = None
         self._key: Hashable = None
         self._launched: tuple[Simulator, Hashable] | None = None
+        self.expected: Sequence[Job] = ()
+        """Jobs that this process will run: its app is started so that it serves as many as one app can."""
 
     def get(self, job: Job, *, rebuild: int = 0) -> SimEnv:
         """Return the environment of *job*; that of a *rebuild* above 0 is built anew in any case.
@@ -32,7 +34,7 @@ class EnvironmentPool:
         self._launch(simulator, job)
         job = simulator.rebuilt(job, rebuild)
         key = simulator.environment_key(job)
-        if self._env is None or rebuild or key != self._key:
+        if self._env is None or self._env.spent or rebuild or key != self._key:
             self.clear()
             self._env = simulator.make(job)
             self._key = key
@@ -58,18 +60,33 @@ class EnvironmentPool:
     def _launch(self, simulator: Simulator, job: Job) -> None:
         __tracebackhide__ = True  # what it raises says all
         key = simulator.launch_key(job)
+        if self._launched is None and key is not None:
+            job = self._most_demanding(simulator, job)
+            key = simulator.launch_key(job)
         if self._launched is None or (self._launched[0] is not simulator and key is None):
             if not simulator.device_mask:
                 lift_device_mask()
             simulator.launch(job)
             if self._launched is None and key is not None:
                 self._launched = (simulator, key)
-        elif key is not None and self._launched != (simulator, key):
+        elif key is not None and not self._serves(simulator, key):
             raise EvaluationError(
                 f"job {job.name!r} needs {job.simulator} started with {_words(key)}, but this process has "
                 f"started {self._launched[0].name} with {_words(self._launched[1])}, and an app can be "
                 "started only once a process: run such jobs with -n, each in a worker of its own"
             )
+
+    def _serves(self, simulator: Simulator, key: Hashable) -> bool:
+        assert self._launched is not None, "an app runs"
+        return self._launched[0] is simulator and simulator.serves(self._launched[1], key)
+
+    def _most_demanding(self, simulator: Simulator, job: Job) -> Job:
+        """Return the expected job whose app serves *job* too, and as many of the others as possible."""
+        for other in self.expected:
+            if other.simulator == job.simulator:
+                keys = simulator.launch_key(other), simulator.launch_key(job)
+                job = other if simulator.serves(*keys) else job
+        return job
 
 
 def _words(key: Hashable) -> str:

@@ -318,7 +318,10 @@ class TensorEnv(SimEnv):
 
     def _gather(self, camera: str, rows: Any) -> Any:
         """Return (K, H, W, 3) uint8 of the rows, on the device, in memory of their own."""
-        images = self._image(camera)
+        return self._colours(self._image(camera), rows)
+
+    def _colours(self, images: Any, rows: Any) -> Any:
+        """Return (K, H, W, 3) uint8 of *rows* of *images*: (N, H, W, C), bytes or floats in [0, 1]."""
         images = getattr(images, "torch", images)[rows][..., :3]  # Isaac Lab 3 wraps its arrays
         if images.is_floating_point():
             images = (images * 255.0).clamp(0.0, 255.0)

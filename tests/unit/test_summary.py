@@ -19,3 +19,11 @@ def test_a_simulators_own_success_rate_does_not_stand_for_the_measured_one() -> 
     made = record()
     summarize(made, make_job(), [], reported=[(3, {"success_rate": 1.0})])
     assert made.metrics["success_rate"] is None
+
+
+def test_a_number_that_a_simulator_could_not_compute_once_has_no_mean() -> None:
+    made, reported = record(), [(3, {"a": 1.0, "b": None}), (1, {"a": None, "b": None})]
+    summarize(made, make_job(thresholds={"a": ">= 0"}), [], reported=reported)
+    assert (made.metrics["a"], made.metrics["b"]) == (None, None)
+    assert made.unmeasured["a"] == "the simulator reported no finite value"
+    assert (made.thresholds[0].passed, made.thresholds[0].reason) == (False, made.unmeasured["a"])

@@ -13,6 +13,8 @@ from tests.jobs import make_job
 
 
 class Env:
+    spent = False
+
     def __init__(self, log: list[str], name: str) -> None:
         self.log, self.name = log, name
 
@@ -79,6 +81,29 @@ def test_a_second_app_is_refused_with_advice(app: App) -> None:
     pool.get(job("a", device="cuda:0"))
     with pytest.raises(EvaluationError, match="run such jobs with -n"):
         pool.get(job("b", device="cuda:1"))
+
+
+def test_a_spent_environment_is_not_used_again(app: App) -> None:
+    pool = EnvironmentPool()
+    pool.get(job("a")).spent = True  # type: ignore[misc]
+    pool.get(job("a"))
+    assert [entry for entry in app.log if entry != "launch"] == ["make a", "close a", "make a"]
+
+
+def test_the_app_is_started_for_the_job_that_needs_most_of_it(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "launch_key", lambda job: len(job.environment.cameras))
+    monkeypatch.setattr(app, "serves", lambda launched, wanted: launched >= wanted)
+    few, many = job("few"), job("many", cameras={"a": {}, "b": {}})
+    pool = EnvironmentPool()
+    pool.expected = [few, many]
+    pool.get(few)
+    pool.get(many)
+    assert app.log.count("launch") == 1
+    unexpected = job("unexpected", cameras={"a": {}, "b": {}, "c": {}})
+    with pytest.raises(EvaluationError, match="run such jobs with -n"):
+        pool.get(unexpected)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Stands for IsaacLab-Arena: written from its interface, no code of its own."""
