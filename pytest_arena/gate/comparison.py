@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
 from pytest_arena.gate import paired
@@ -161,6 +162,8 @@ def _by_pairs(comparison: Comparison, pairs: Pairs, rule: Rule, *, fixed: bool) 
             "only_candidate": gained,
             "neither": neither,
         }
+        comparison.lost = _episodes(pairs, held & ~won)
+        comparison.gained = _episodes(pairs, ~held & won)
         comparison.interval = newcombe_paired(both, lost, gained, neither, rule.confidence)
         if fixed:
             falls, rises = (lost, gained) if rule.higher_is_better else (gained, lost)
@@ -168,6 +171,10 @@ def _by_pairs(comparison: Comparison, pairs: Pairs, rule: Rule, *, fixed: bool) 
     else:
         comparison.interval = paired.mean_interval(differences, rule.confidence)
     _conclude(comparison, differences if rule.higher_is_better else -differences, rule)
+
+
+def _episodes(pairs: Pairs, rows: NDArray[np.bool_]) -> list[int]:
+    return [pairs.episodes[row] for row in np.flatnonzero(rows)]
 
 
 def _by_index(comparison: Comparison, before: Sample, after: Sample, pairs: Pairs, rule: Rule) -> None:

@@ -52,6 +52,8 @@ class Pairs:
 
     before: Values
     after: Values
+    episodes: tuple[int, ...]
+    """Their indices in the candidate."""
     same_episodes: bool
     """Whether initial states agree; else episodes are matched by their index, which gains no precision."""
     reason: str | None
@@ -106,7 +108,7 @@ def _same(before: Point, after: Point) -> bool:
 
 def _pairs(matched: Sequence[tuple[Point, Point]], same: bool, reason: str | None) -> Pairs:
     before, after = (np.array([p.value for p in side], np.float64) for side in zip(*matched, strict=True))
-    return Pairs(before, after, same, reason)
+    return Pairs(before, after, tuple(point.episode for _, point in matched), same, reason)
 
 
 def _why_not(
