@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincc, betaln
-
 _TINY = 1e-300
 """A tail below this has lost digits of its double, or all of them."""
 
@@ -41,6 +39,9 @@ def log_e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: flo
 
 def _log_tail(a: float, b: float, p0: float) -> float:
     """Return log ∫_{p0}^1 p^(a-1) (1-p)^(b-1) dp."""
+    # Here, for every session with jobs imports this module, and few need it.
+    from scipy.special import betaincc, betaln
+
     tail = float(betaincc(a, b, p0))
     if tail > _TINY:
         return float(betaln(a, b)) + math.log(tail)

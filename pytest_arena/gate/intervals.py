@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from scipy.optimize import brentq
-
 from pytest_arena.gate.e_process import log_e_value
 
 
@@ -85,5 +83,7 @@ def _rejected_up_to(successes: int, failures: int, level: float) -> float:
     """Return the largest rate that the e-value rejects at *level*; it falls as the rate rises."""
     if successes == 0:
         return 0.0
+    from scipy.optimize import brentq  # here, for every session with jobs imports this module
+
     measured = min(successes / (successes + failures), 1.0 - 1e-12)
     return float(brentq(lambda p0: log_e_value(successes, failures, p0) + math.log(level), 1e-12, measured))

@@ -11,12 +11,12 @@ Everything speaks of a rate that should be at least p0; `pytest_arena.gate.plan`
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from pytest_arena.gate.e_process import log_e_value
 
@@ -170,14 +170,20 @@ def lower_limit(boundary: Boundary, look: int, successes: int, alpha: float) -> 
     """
     if successes == 0:
         return 0.0
-    return float(brentq(lambda rate: _end_at_least(boundary, look, successes, rate) - alpha, 0.0, 1.0))
+    return _root(lambda rate: _end_at_least(boundary, look, successes, rate) - alpha)
 
 
 def upper_limit(boundary: Boundary, look: int, successes: int, beta: float) -> float:
     """Return the rate at which an end at most so high has the probability *beta*: below p0 after a FAIL."""
     if successes == boundary.looks[look]:
         return 1.0
-    return float(brentq(lambda rate: _end_at_most(boundary, look, successes, rate) - beta, 0.0, 1.0))
+    return _root(lambda rate: _end_at_most(boundary, look, successes, rate) - beta)
+
+
+def _root(function: Callable[[float], float]) -> float:
+    from scipy.optimize import brentq  # here, for every session with jobs imports this module
+
+    return float(brentq(function, 0.0, 1.0))
 
 
 def _end_at_least(boundary: Boundary, look: int, successes: int, rate: float) -> float:

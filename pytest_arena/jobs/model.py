@@ -187,10 +187,13 @@ class Gate(Model):
         default=0.95,
         ge=0.5,
         le=0.999999,
-        description="a rate that misses its threshold fails to pass so often",
+        description="a true rate that misses its threshold passes in at most 1 - confidence of runs",
     )
     beta: float | None = Field(
-        default=None, ge=1e-6, le=0.5, description="how often a rate that meets it may fail; 1 - confidence"
+        default=None,
+        ge=1e-6,
+        le=0.5,
+        description="a true rate that meets it fails in at most this share of runs",
     )
     episodes_max: int = Field(
         ge=1, le=100_000, description="the budget; rollout.episodes where it is not given"

@@ -1,6 +1,7 @@
 """The recorder seam: what a rollout tells its observers.
 
 Order of calls: `start`, then for each episode of a row `on_reset`, `on_step` … and `on_end`, finally `close`.
+An episode that still runs when a gate has decided, or when something was raised, has no `on_end`.
 The loop is paused during a call: what takes long belongs on a thread of the recorder's own.
 """
 

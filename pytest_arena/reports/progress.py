@@ -71,21 +71,23 @@ class Snapshot:
     elapsed: float
     left: float | None
     """Estimated seconds to the end; None while there is nothing to estimate from."""
+    at_most: bool = False
+    """Whether it may stop before: what is requested and what is left are upper limits."""
 
     def text(self) -> str:
         """Return e.g. ``reach  episode 12/20  success 91.7%  340 steps/s  0:12  0:08 left``."""
-        parts = [self.job]
+        parts, limit = [self.job], "≤" if self.at_most else ""
         if self.requested is not None:
-            parts.append(f"episode {self.episodes}/{self.requested}")
+            parts.append(f"episode {self.episodes}/{limit}{self.requested}")
         else:
-            limit = "" if self.step_limit is None else f"/{self.step_limit}"
-            parts.append(f"step {self.vector_steps}{limit}, {self.episodes} episodes")
+            steps = "" if self.step_limit is None else f"/{self.step_limit}"
+            parts.append(f"step {self.vector_steps}{steps}, {self.episodes} episodes")
         if self.judged:
             parts.append(f"success {self.successes / self.judged:.1%}")
         parts.append(f"{self.steps / max(self.elapsed, 1e-9):.0f} steps/s")
         parts.append(clock(self.elapsed))
         if self.left is not None:
-            parts.append(f"{clock(self.left)} left")
+            parts.append(f"{limit}{clock(self.left)} left")
         return "  ".join(parts)
 
 
@@ -107,7 +109,7 @@ class Tally:
                 self._vector_steps_before += self._loop.vector_steps
                 self._steps_before += _steps(self._loop)
             self._loop = loop
-        rollout = self._job.rollout
+        rollout, gate = self._job.rollout, self._job.as_run.gate
         fresh = self._before + loop.episodes
         known = [e.outcome for e in self._earlier + fresh if e.outcome in (Outcome.SUCCESS, Outcome.FAILURE)]
         limit = rollout.steps * rollout.rebuilds if isinstance(rollout.steps, int) else None
@@ -133,6 +135,7 @@ class Tally:
             steps=steps,
             elapsed=elapsed,
             left=max(elapsed / done - elapsed, 0.0) if done else None,
+            at_most=gate is not None and gate.stop_early,
         )
 
 

@@ -92,6 +92,12 @@ def test_the_entry_point_imports_nothing_heavy() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
+def test_a_job_without_a_gate_does_not_pay_for_scipy() -> None:
+    code = "import sys, pytest_arena.items, pytest_arena.reports.terminal; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "scipy" not in {name.split(".")[0] for name in loaded.stdout.split()}
+
+
 def test_a_session_without_jobs_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_plain=f"""

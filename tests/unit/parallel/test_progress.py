@@ -50,6 +50,15 @@ class TestWords:
     def test_episodes(self) -> None:
         assert snapshot().text() == "reach  episode 12/20  success 91.7%  340 steps/s  0:12  0:08 left"
 
+    def test_a_gate_may_end_before(self) -> None:
+        text = snapshot(at_most=True).text()
+        assert text == "reach  episode 12/≤20  success 91.7%  340 steps/s  0:12  ≤0:08 left"
+        job = make_job(
+            thresholds={"success_rate": ">= 0.8"}, gate={"episodes_max": 40}, rollout={"shards": 2}
+        )
+        assert Tally(job, "job").snapshot(loop(3)).at_most
+        assert not Tally(job.shards()[0], "job").snapshot(loop(3)).at_most
+
     def test_steps(self) -> None:
         text = snapshot(requested=None, step_limit=2000, judged=0, left=None).text()
         assert text == "reach  step 1020/2000, 12 episodes  340 steps/s  0:12"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.evaluation import Evaluation
@@ -25,7 +25,7 @@ from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.gymnasium import GymnasiumEnv
-from tests.fakes import CountingVectorEnv, LongFailures
+from tests.fakes import CountingVectorEnv, LongFailures, ScriptedEnv
 from tests.jobs import make_job
 
 RUNS = 250
@@ -169,6 +169,22 @@ def test_in_every_autoreset_mode(tmp_path: Path, mode: Any) -> None:
     assert (record.verdict, record.gate.counted if record.gate else 0) == (Verdict.PASS, 30)
     assert {e.episode for e in episodes} >= set(range(30))
     assert all(e.length == (2, 5, 3)[e.env_idx] for e in episodes)
+
+
+def test_the_next_job_of_the_environment_is_not_disturbed(tmp_path: Path) -> None:
+    """Rows that were left in the middle of an episode go on, uncounted, where the next job does not need them."""
+
+    def made() -> GymnasiumEnv:
+        vec = SyncVectorEnv([ScriptedEnv] * 6, autoreset_mode=AutoresetMode.DISABLED)
+        return GymnasiumEnv(vec)
+
+    def told(env: SimEnv) -> list[Any]:
+        _, episodes = run(tmp_path, make_job("after", rollout={"episodes": 3}), env)
+        return [(e.episode, e.seed, e.length, e.outcome, e.return_) for e in episodes]
+
+    shared = made()
+    run(tmp_path, gated(num_envs=6, episodes_max=20), shared)
+    assert told(shared) == told(made())
 
 
 def test_a_decided_job_is_not_built_anew(tmp_path: Path) -> None:
