@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.paired import Values
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.metrics import Metric
+
+Values = NDArray[np.float64]
 
 LEAST_COVERED = 0.5
 """Pairs must cover this share of the run that has fewer episodes; else the episodes are not paired."""

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.comparison import Rule, bounds_of, compare, why_no_rule
+from pytest_arena.gate.comparison import compare
 from pytest_arena.gate.comparison_words import describe_comparison
-from pytest_arena.gate.regression import fails, metric_named
+from pytest_arena.gate.regression import fails
+from pytest_arena.gate.rule import Rule, bounds_of, metric_named, why_no_rule
 from pytest_arena.gate.samples import Sample
 from pytest_arena.jobs.regression import Regression
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict
