@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.collection import LABEL, job_of
+from pytest_arena.collection import LABEL, groups_of, job_of
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory
@@ -22,8 +23,9 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
     path = settings(config).resume
     if path is None:
         return []
-    begun = json.loads(RunDirectory(path).manifest_path.read_text(encoding="utf-8")).get("jobs", {})
-    problems = []
+    manifest = json.loads(RunDirectory(path).manifest_path.read_text(encoding="utf-8"))
+    begun = manifest.get("jobs", {})
+    problems = _other_groups(path, manifest, groups_of(config, items))
     for item in items:
         job, label = job_of(item), item.stash.get(LABEL, None)
         if job is None or label is None:
@@ -47,6 +49,15 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
                 f"these keys differ: {', '.join(keys)}{hint}"
             )
     return problems
+
+
+def _other_groups(path: Path, manifest: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    before = {group["nodeid"]: group["thresholds"] for group in manifest.get("groups", [])}
+    return [
+        f"--arena-resume {path}: {group['nodeid']} was begun with other thresholds, or without any"
+        for group in groups
+        if before.get(group["nodeid"]) != group["thresholds"]
+    ]
 
 
 def _extends(begun: Mapping[str, Any], job: Job) -> bool:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pytest_arena.errors import did_you_mean
-from pytest_arena.gate.comparison import bounds_of, why_no_rule
 from pytest_arena.gate.decision import plans, rates
-from pytest_arena.gate.regression import metric_named
+from pytest_arena.gate.rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.groups import Group
 from pytest_arena.jobs.model import Job

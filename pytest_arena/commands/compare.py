@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline
-from pytest_arena.gate.comparison import Rule, compare
+from pytest_arena.gate.comparison import compare
 from pytest_arena.gate.comparison_words import amount, decision, difference, how_paired
-from pytest_arena.gate.regression import metric_named
+from pytest_arena.gate.rule import Rule, metric_named
 from pytest_arena.jobs.regression import Regression
 from pytest_arena.jobs.words import plain_error
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
 from pytest_arena.gate import paired
 from pytest_arena.gate.intervals import newcombe, newcombe_paired
-from pytest_arena.gate.paired import Values
-from pytest_arena.gate.samples import Pairs, Sample, pair
-from pytest_arena.jobs.regression import Regression
+from pytest_arena.gate.rule import Rule
+from pytest_arena.gate.samples import Pairs, Sample, Values, pair
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
-from pytest_arena.rollout.metrics import Metric
 
 Claims = tuple[Evidence, Evidence, Evidence | None]
 """Worse, better, within the margin; the last one where there is a margin."""
@@ -23,85 +21,8 @@ Claims = tuple[Evidence, Evidence, Evidence | None]
 MULTIPLES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)
 """How many times as many episodes an inconclusive comparison is tried with."""
 
-USUAL_MARGIN = 0.05
 MOST_EPISODES = 100_000
 """Numbers beyond this are not tried: they would take seconds, and nobody runs them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What is compared, and how: fixed before the first episode."""
-
-    metric: str
-    rate: bool
-    higher_is_better: bool
-    low: float
-    high: float
-    margin: float
-    confidence: float
-
-    @classmethod
-    def of(cls, regression: Regression, metric: Metric, horizon: int | None = None) -> Rule:
-        """Return the rule of a job for *metric*; *horizon* bounds the length of an episode.
-
-        Raises `NotComparableError` where there is no such rule; see `why_no_rule`.
-        """
-        bounds = bounds_of(regression, metric, horizon)
-        problem = why_no_rule(regression, metric, bounds)
-        if problem is not None or bounds is None:
-            raise NotComparableError(problem or "no bounds")
-        return cls(
-            metric=metric.name,
-            rate=metric.reduction == "rate",
-            higher_is_better=metric.direction == "higher",
-            low=float(bounds[0]),
-            high=float(bounds[1]),
-            margin=margin_of(regression, metric),
-            confidence=regression.confidence,
-        )
-
-    @property
-    def alpha(self) -> float:
-        """The error rate of each claim."""
-        return round(1 - self.confidence, 12)
-
-    @property
-    def span(self) -> float:
-        """The largest difference that there can be."""
-        return self.high - self.low
-
-
-def why_no_rule(regression: Regression, metric: Metric, bounds: tuple[float, float] | None) -> str | None:
-    """Return why *metric* cannot be compared, whatever the episodes say; None where it can."""
-    if metric.reduction not in ("rate", "mean"):
-        return f"{metric.name} is a {metric.reduction} over the episodes: only rates and means are compared"
-    if metric.direction is None:
-        return f"nothing says whether higher or lower values of {metric.name} are better (Metric.direction)"
-    if bounds is None:
-        return (
-            f"the lowest and highest value of {metric.name} in an episode must be known: "
-            "give bounds: [lowest, highest]"
-        )
-    if margin_of(regression, metric) >= bounds[1] - bounds[0]:
-        return f"expected a margin below {bounds[1] - bounds[0]:g}, the range of {metric.name}"
-    return None
-
-
-def margin_of(regression: Regression, metric: Metric) -> float:
-    """Return how much worse is still as good: what the job says, else 5 points of a rate."""
-    if regression.margin is not None:
-        return regression.margin
-    return USUAL_MARGIN if metric.reduction == "rate" else 0.0
-
-
-def bounds_of(regression: Regression, metric: Metric, horizon: int | None) -> tuple[float, float] | None:
-    """Return the lowest and highest value of an episode; *horizon*: the most steps it can have, if known."""
-    if metric.bounds is not None and metric.reduction == "rate":
-        return metric.bounds
-    declared = regression.bounds or metric.bounds
-    if declared is None and horizon is not None and metric.unit == "steps":
-        return 0.0, float(horizon)
-    return declared
 
 
 def compare(before: Sample, after: Sample, rule: Rule) -> Comparison:
@@ -161,6 +82,8 @@ def _by_pairs(comparison: Comparison, pairs: Pairs, rule: Rule, *, fixed: bool) 
             "only_candidate": gained,
             "neither": neither,
         }
+        comparison.lost = _episodes(pairs, held & ~won)
+        comparison.gained = _episodes(pairs, ~held & won)
         comparison.interval = newcombe_paired(both, lost, gained, neither, rule.confidence)
         if fixed:
             falls, rises = (lost, gained) if rule.higher_is_better else (gained, lost)
@@ -168,6 +91,10 @@ def _by_pairs(comparison: Comparison, pairs: Pairs, rule: Rule, *, fixed: bool) 
     else:
         comparison.interval = paired.mean_interval(differences, rule.confidence)
     _conclude(comparison, differences if rule.higher_is_better else -differences, rule)
+
+
+def _episodes(pairs: Pairs, rows: NDArray[np.bool_]) -> list[int]:
+    return [pairs.episodes[row] for row in np.flatnonzero(rows)]
 
 
 def _by_index(comparison: Comparison, before: Sample, after: Sample, pairs: Pairs, rule: Rule) -> None:

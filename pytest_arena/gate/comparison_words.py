@@ -53,11 +53,18 @@ def how_paired(comparison: Comparison) -> str:
     if comparison.paired:
         text = f"paired, {comparison.pairs} episodes"
         if comparison.table is not None:
-            lost, gained = comparison.table["only_baseline"], comparison.table["only_candidate"]
-            text += f" of which {lost} succeed only before and {gained} only now"
+            text += f", {_listed(comparison.lost)} only before and {_listed(comparison.gained)} only now"
         return text
     numbers = f"{comparison.episodes['baseline']} and {comparison.episodes['candidate']} episodes"
     return f"unpaired, {numbers}: {comparison.reason}"
+
+
+def _listed(episodes: list[int], at_most: int = 5) -> str:
+    """Return how many episodes, and which."""
+    if not episodes:
+        return "none"
+    shown = ", ".join(map(str, episodes[:at_most])) + (", …" if len(episodes) > at_most else "")
+    return f"{len(episodes)} ({shown})"
 
 
 def decision(comparison: Comparison) -> Iterator[str]:

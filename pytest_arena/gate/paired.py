@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from pytest_arena.gate.e_process import log_e_value
+from pytest_arena.gate.samples import Values
 from pytest_arena.records.comparison import Evidence
-
-Values = NDArray[np.float64]
 
 BETS = np.arange(1, 50) / 50
 """Fractions of its wealth that a bettor may stake: 0.02, 0.04 … 0.98; the wealth is the mean over them."""

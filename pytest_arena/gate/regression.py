@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from pytest_arena.errors import NotComparableError
 from pytest_arena.gate.baseline import Baseline, BaselineJob, stops_early
-from pytest_arena.gate.comparison import Rule, compare
+from pytest_arena.gate.rule import Rule, metric_named
 from pytest_arena.gate.samples import sample_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.regression import Regression
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict
 from pytest_arena.records.schema import Episode, JobRecord
-from pytest_arena.rollout.metrics import Metric, standard_metrics
+from pytest_arena.rollout.metrics import Metric
 
 NO_BASELINE = "no baseline was given (--arena-baseline)"
 
@@ -75,6 +75,8 @@ def _compare(
     metrics: Sequence[Metric],
     found: BaselineJob,
 ) -> Comparison:
+    from pytest_arena.gate.comparison import compare  # it needs scipy, which takes its time
+
     metric = metric_named(regression.metric, metrics)
     if metric is None:
         raise NotComparableError(f"{regression.metric} has no value for each episode")
@@ -84,11 +86,6 @@ def _compare(
     comparison = compare(found.sample(metric), candidate, rule)
     comparison.notes = notes
     return comparison
-
-
-def metric_named(name: str, metrics: Sequence[Metric]) -> Metric | None:
-    """Return the metric *name* of the standard ones and *metrics*; None where there is none."""
-    return next((m for m in (*standard_metrics(), *metrics) if m.name == name), None)
 
 
 def _without(regression: Regression, verdict: ComparisonVerdict, reason: str) -> Comparison:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.paired import Values
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.metrics import Metric
+
+Values = NDArray[np.float64]
 
 LEAST_COVERED = 0.5
 """Pairs must cover this share of the run that has fewer episodes; else the episodes are not paired."""
@@ -52,6 +54,8 @@ class Pairs:
 
     before: Values
     after: Values
+    episodes: tuple[int, ...]
+    """Their indices in the candidate."""
     same_episodes: bool
     """Whether initial states agree; else episodes are matched by their index, which gains no precision."""
     reason: str | None
@@ -106,7 +110,7 @@ def _same(before: Point, after: Point) -> bool:
 
 def _pairs(matched: Sequence[tuple[Point, Point]], same: bool, reason: str | None) -> Pairs:
     before, after = (np.array([p.value for p in side], np.float64) for side in zip(*matched, strict=True))
-    return Pairs(before, after, same, reason)
+    return Pairs(before, after, tuple(point.episode for _, point in matched), same, reason)
 
 
 def _why_not(

@@ -65,6 +65,9 @@ class Comparison:
     """Of the difference, for display; two-sided, with ``confidence``."""
     table: dict[str, int] | None = None
     """Pairs of a rate: ``both``, ``only_baseline``, ``only_candidate``, ``neither`` succeeded."""
+    lost: list[int] = field(default_factory=list)
+    """Episodes that counted in the baseline only, and ``gained``: in the candidate only."""
+    gained: list[int] = field(default_factory=list)
     correlation: float | None = None
     worse: Evidence | None = None
     """Against "not worse"; ``better``: against "not better"; ``within_margin``: against

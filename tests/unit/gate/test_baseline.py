@@ -10,7 +10,7 @@ import pytest
 
 from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline, stops_early
-from pytest_arena.gate.regression import metric_named
+from pytest_arena.gate.rule import metric_named
 from pytest_arena.gate.samples import Sample
 from pytest_arena.records.directory import RunDirectory, write_episodes, write_json
 from pytest_arena.records.schema import GateRecord, JobRecord, Status

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.comparison import Rule, bounds_of, compare, why_no_rule
+from pytest_arena.gate.comparison import compare
 from pytest_arena.gate.comparison_words import describe_comparison
-from pytest_arena.gate.regression import fails, metric_named
+from pytest_arena.gate.regression import fails
+from pytest_arena.gate.rule import Rule, bounds_of, metric_named, why_no_rule
 from pytest_arena.gate.samples import Sample
 from pytest_arena.jobs.regression import Regression
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict
@@ -59,7 +60,7 @@ def test_everything_about_a_regression() -> None:
     assert found.correlation is not None
     line = describe_comparison(found)
     assert "regression; 50.0% before, 15.0% now, -35.0 points (95% interval " in line
-    assert "paired, 20 episodes of which 9 succeed only before and 2 only now" in line
+    assert "paired, 20 episodes, 9 (0, 1, 2, 3, 4, …) only before and 2 (10, 11) only now" in line
     assert line.count("\n") == 1
     assert "worse (sign test after 7 pairs, error rate 0.05)" in line
     plain = to_plain(dataclasses.asdict(found))

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.regression import metric_named
+from pytest_arena.gate.rule import metric_named
 from pytest_arena.gate.samples import Sample, pair, sample_of
 from pytest_arena.records.schema import Outcome
 from pytest_arena.rollout.metrics import Metric
