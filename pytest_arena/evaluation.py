@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.errors import ArenaError, EvaluationError, RolloutTimeoutError
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
@@ -23,7 +23,7 @@ from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders.base import Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.records.attempt import begin_record, fail_record
-from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_json
+from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_episodes, write_json
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers, Watch
@@ -57,6 +57,8 @@ class Evaluation:
     earlier: Sequence[Episode] = ()
     """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
     episodes: list[Episode] = field(init=False)
+    environment_failed: bool = field(default=False, init=False)
+    """After the rollout, the environment raised something: it may be in any state."""
 
     def __post_init__(self) -> None:
         self.episodes = list(self.earlier)
@@ -119,6 +121,8 @@ class Evaluation:
                 loop.run(deadline, self._max_steps())
             except Exception as error:
                 self._keep_abandoned(loop, error)
+                if loop.acting and not isinstance(error, RolloutTimeoutError):
+                    self._after_rollout(loop, deadline)
                 raise
             finally:
                 self.episodes += loop.episodes
@@ -127,6 +131,27 @@ class Evaluation:
                 self._identify(env)
             taken = loop.row_steps
             self.record.reported.append((len(loop.episodes), dict(env.metrics())))
+            self._after_rollout(loop, deadline)
+            self._identify(env)
+
+    def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
+        """Let recorders use the environment, within the job's time. What was measured stands in any case."""
+
+        def tick(activity: str) -> None:
+            loop.activity = activity
+            deadline.check()
+            if self.watch is not None:
+                self.watch(loop)
+
+        began = time.monotonic()
+        for recorder in self._observers.recorders:
+            try:
+                recorder.after_rollout(tick)
+            except Exception:
+                # The recorder's notes say what it cost.
+                self.environment_failed = True
+                break
+        self._time("filming_seconds", began)
 
     def _loop(
         self,
@@ -228,12 +253,16 @@ class Evaluation:
         """Close the recorders and write the record: after a failure as after a success."""
         record = self.record
         try:
-            closing = time.monotonic()
+            closing, revised = time.monotonic(), False
             for recorder in self._observers.recorders:
                 left = recorder.close()
                 record.videos = sorted({*record.videos, *left.videos})
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
+                record.live_films = sorted({*record.live_films, *left.live_films})
+                revised = revised or left.revised
+            if revised:
+                write_episodes(self.directory.episodes, self.episodes)
             if record.videos:
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
             self._time("recording_seconds", closing)

@@ -19,6 +19,9 @@ from pytest_arena.records.schema import Episode, JobRecord, Outcome
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
 
+RUNS_READ = 10
+"""Earlier runs that are looked at."""
+
 
 def utc_now() -> str:
     """Return the time as ISO 8601 with a ``Z``, to the millisecond."""
@@ -104,7 +107,7 @@ class RunDirectory:
         """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""
         attempt = 1
         while True:
-            path = self.path / (label if attempt == 1 else f"{label}.{attempt}")
+            path = _attempt_folder(self.path, label, attempt)
             with contextlib.suppress(FileExistsError):
                 path.mkdir(parents=True)
                 return JobDirectory(path, attempt)
@@ -133,6 +136,29 @@ class RunDirectory:
             if record.job not in latest or record.attempt > latest[record.job].attempt:
                 latest[record.job] = record
         return latest
+
+
+def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
+    """Return the record that was made of *label* last before this *attempt*: of this run or one beside it."""
+    try:
+        names = sorted((path.name for path in run_dir.parent.iterdir()), reverse=True)
+    except OSError:
+        names = []
+    earlier = [name for name in names if name < run_dir.name][:RUNS_READ]  # names begin with the time
+    folders = [_attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
+    for name in earlier:
+        run, last = run_dir.parent / name, 0
+        while _attempt_folder(run, label, last + 1).exists():
+            last += 1
+        folders += [_attempt_folder(run, label, n) for n in range(last, 0, -1)]
+    for folder in folders:
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            return JobRecord.from_json(json.loads((folder / "record.json").read_text(encoding="utf-8")))
+    return None
+
+
+def _attempt_folder(run: Path, label: str, attempt: int) -> Path:
+    return run / (label if attempt == 1 else f"{label}.{attempt}")
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:

@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import av
@@ -16,15 +15,11 @@ import numpy as np
 import pytest
 
 from pytest_arena.recorders import encoder as encoder_module
-from pytest_arena.recorders.encoder import (
-    KEYFRAME_INTERVAL,
-    QUEUE_FRAMES,
-    THREADS,
-    Encoder,
-    Film,
-    Mp4File,
-)
+from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.recorders.encoder import Encoder, Film
+from pytest_arena.recorders.mp4 import KEYFRAME_INTERVAL, Look, Mp4File
 
+FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
 HANG = 60.0
 """Seconds after which a test that waits for a thread is considered hung; nothing is asserted about time."""
 
@@ -75,7 +70,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def encoder() -> Iterator[Encoder]:
-    made = Encoder()
+    made = Encoder(THREADS)
     yield made
     made.close()
 
@@ -88,7 +83,7 @@ def shoot(film: Film, frames: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 73, 100, 430])
 def test_frames_in_are_frames_out_in_order_and_on_time(tmp_path: Path, encoder: Encoder, count: int) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=20)
+    film = encoder.film(tmp_path / "a.mp4", Look(20))
     shoot(film, count)
     encoder.close()
     assert (film.error, film.published, film.frames) == (None, True, count)
@@ -108,7 +103,7 @@ def test_odd_sides_are_padded_by_their_last_pixel(
 ) -> None:
     ramp = np.linspace(30, 220, width, dtype=np.uint8)
     image = np.repeat(np.broadcast_to(ramp, (height, width))[:, :, None], 3, axis=2).copy()
-    film = encoder.film(tmp_path / "odd.mp4", fps=30)
+    film = encoder.film(tmp_path / "odd.mp4", Look(30))
     for _ in range(5):
         film.add(image)
     film.finish()
@@ -122,7 +117,7 @@ def test_odd_sides_are_padded_by_their_last_pixel(
 
 
 def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 65)
     encoder.close()
     found = boxes(film.path)
@@ -140,7 +135,7 @@ def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -
 
 
 def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path) -> None:
-    file = Mp4File(tmp_path / "a.mp4", fps=30)
+    file = Mp4File(tmp_path / "a.mp4", Look(30))
     for step in range(100):
         file.write(grey(level_of(step)))
     assert names_in(tmp_path) == [".a.mp4.part"]
@@ -151,9 +146,9 @@ def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path)
 
 
 def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "videos" / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
     film.discard()
-    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", fps=30)
+    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", Look(30))
     unfilmed.finish()
     encoder.close()
     assert names_in(tmp_path) == []
@@ -162,7 +157,7 @@ def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encode
 
 
 def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     for step in range(50):
         film.add(grey(level_of(step)))
     film.discard()
@@ -175,7 +170,7 @@ def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> No
 
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "a.mp4").write_text("precious")
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 5)
     encoder.close()
     assert not film.published
@@ -193,7 +188,7 @@ def test_without_hard_links_films_are_published_as_exclusively(
 
     monkeypatch.setattr(os, "link", link)
     (tmp_path / "taken.mp4").write_text("precious")
-    free, taken = encoder.film(tmp_path / "free.mp4", 30), encoder.film(tmp_path / "taken.mp4", 30)
+    free, taken = encoder.film(tmp_path / "free.mp4", Look(30)), encoder.film(tmp_path / "taken.mp4", Look(30))
     shoot(free, 7)
     shoot(taken, 7)
     encoder.close()
@@ -213,7 +208,7 @@ def test_a_film_with_a_missing_frame_is_not_published(
             write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", lose_one)
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 10)
     encoder.close()
     assert film.error is not None
@@ -227,15 +222,17 @@ def test_a_film_with_a_missing_frame_is_not_published(
         (np.zeros((32, 32, 3), np.float32), "(H, W, 3) uint8", "(32, 32, 3) float32"),
         (np.zeros((32, 32, 4), np.uint8), "(H, W, 3) uint8", "(32, 32, 4) uint8"),
         (np.zeros((32, 32), np.uint8), "(H, W, 3) uint8", "(32, 32) uint8"),
+        (np.zeros((32, 32, 1), bool), "(H, W, 3) uint8", "(32, 32, 1) bool"),
+        (np.zeros((32, 32), np.float32), "(32, 32, 3) uint8 as in the frames before", "(32, 32) float32"),
         (np.zeros((0, 32, 3), np.uint8), "(H, W, 3) uint8", "(0, 32, 3) uint8"),
-        (np.zeros((32, 34, 3), np.uint8), "(32, 32, 3) as in the frames before", "(32, 34, 3)"),
+        (np.zeros((32, 34, 3), np.uint8), "(32, 32, 3) uint8 as in the frames before", "(32, 34, 3)"),
         (None, "(H, W, 3) uint8", "NoneType"),
     ],
 )
 def test_what_is_no_image_ends_the_film_with_a_reason(
     tmp_path: Path, encoder: Encoder, second: Any, expected: str, got: str
 ) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(grey(0))
     film.add(second)
     film.add(grey(0))
@@ -253,7 +250,7 @@ def test_frames_may_be_views_and_read_only(tmp_path: Path, encoder: Encoder) -> 
     wide[:, ::2] = 200
     view = wide[:, ::2]
     view.setflags(write=False)
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(view)
     film.finish()
     encoder.close()
@@ -274,7 +271,7 @@ class Stuck:
             assert watch.gate.wait(HANG)
             write(file, frame)
 
-        class WatchedQueue(Queue[Any]):
+        class WatchedQueue(encoder_module._WorkQueue):
             def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
                 if self.full():
                     watch.blocked.set()
@@ -285,13 +282,14 @@ class Stuck:
                 watch.longest = max(watch.longest, self._qsize())
 
         monkeypatch.setattr(Mp4File, "write", gated)
-        monkeypatch.setattr(encoder_module, "Queue", WatchedQueue)
+        monkeypatch.setattr(encoder_module, "_WorkQueue", WatchedQueue)
+        monkeypatch.setattr(encoder_module, "QUEUE_BYTES", QUEUE_FRAMES * FRAME_BYTES)
 
 
 def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     alive, most = set(), 0
 
     def frame(step: int) -> np.ndarray:
@@ -319,7 +317,7 @@ def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: p
     producer.join(HANG)
     assert not producer.is_alive()
     encoder.close()
-    assert stuck.longest == QUEUE_FRAMES
+    assert stuck.longest == QUEUE_FRAMES * FRAME_BYTES
     assert most <= QUEUE_FRAMES + 3, "memory does not grow with the film"
     assert alive == set()
     assert film.error is None
@@ -330,7 +328,7 @@ def test_a_thread_that_waits_holds_no_frame(tmp_path: Path, encoder: Encoder) ->
     released = threading.Event()
     image = grey(20)
     weakref.finalize(image, released.set)
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(image)
     del image
     assert released.wait(HANG)
@@ -347,7 +345,7 @@ def test_films_share_the_threads_evenly_and_each_stays_on_one(
         write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", noted)
-    films = [encoder.film(tmp_path / f"{i}.mp4", fps=30) for i in range(16)]
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(16)]
     for step in range(40):
         for film in films:
             film.add(grey(level_of(step), 16, 16))
@@ -374,7 +372,7 @@ def test_an_error_ends_its_film_and_nothing_else(
         write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", failing)
-    films = {name: encoder.film(tmp_path / name, fps=30) for name in ("bad1", "bad2", "good1", "good2")}
+    films = {name: encoder.film(tmp_path / name, Look(30)) for name in ("bad1", "bad2", "good1", "good2")}
     # Far more frames than fit into the queues: threads that stopped would block here for ever.
     for step in range(4 * QUEUE_FRAMES):
         for film in films.values():
@@ -391,14 +389,14 @@ def test_an_error_ends_its_film_and_nothing_else(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder: Encoder) -> None:
-    shoot(encoder.film(tmp_path / "fine.mp4", fps=30), 5)
+    shoot(encoder.film(tmp_path / "fine.mp4", Look(30)), 5)
     encoder.close()
     before = len(os.listdir("/proc/self/fd"))
     full = Encoder()
     films = []
     for i in range(10):
         (tmp_path / f".{i}.mp4.part").symlink_to("/dev/full")
-        films.append(full.film(tmp_path / f"{i}.mp4", fps=30))
+        films.append(full.film(tmp_path / f"{i}.mp4", Look(30)))
         shoot(films[-1], 100)
     full.close()
     assert [film.published for film in films] == [False] * 10
@@ -409,7 +407,7 @@ def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "videos").write_text("a file")
-    film = encoder.film(tmp_path / "videos" / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
     shoot(film, 200)
     encoder.close()
     assert film.error is not None
@@ -418,7 +416,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encod
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     encoder = Encoder()
-    shoot(encoder.film(tmp_path / "a.mp4", fps=30), 3)
+    shoot(encoder.film(tmp_path / "a.mp4", Look(30)), 3)
     encoder.close()
     encoder.close()
     assert names_in(tmp_path) == ["a.mp4"]
@@ -427,7 +425,7 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 def test_closing_waits_for_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 20)
     assert stuck.entered.wait(HANG)
     closing = threading.Thread(target=encoder.close)
@@ -450,7 +448,7 @@ def test_what_waits_of_a_discarded_film_is_not_encoded(
 
     monkeypatch.setattr(Mp4File, "write", counted)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(grey(0))
     assert stuck.entered.wait(HANG)
     for step in range(1, 30):
