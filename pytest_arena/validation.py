@@ -16,6 +16,12 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
     simulator = validate_simulation(job)
     validate_policy(job, may_import=simulator.launch_key(job) is None, simulators_own=simulator.policy_names)
+    rows, num_envs = job.record.video_environments or (), job.environment.num_envs
+    if rows and max(rows) >= num_envs:
+        raise job.problem(
+            ("record", "video_environments"),
+            f"expected numbers from 0 to {num_envs - 1}, got {max(rows)} (environment.num_envs: {num_envs})",
+        )
     reported = simulator.metric_names(job)
     known = {metric.name for metric in (*standard_metrics(), *extra_metrics)} | (reported or set())
     for name, text in job.thresholds.items():

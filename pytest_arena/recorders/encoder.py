@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_arena.errors import RecordingError
 from pytest_arena.recorders.colours import as_rgb, kind_of
 from pytest_arena.recorders.mp4 import Look, Mp4File
 
@@ -105,6 +106,9 @@ class Film:
             return
         try:
             self._mp4.write(as_rgb(frame))
+        except RecordingError as error:
+            self.fail(f"frame {self._mp4.frames}: {error}")
+            self._mp4.drop()
         except Exception as error:
             self.fail(f"{type(error).__name__}: {error}")
             self._mp4.drop()

@@ -115,7 +115,8 @@ class Mp4File:
         self._file: FileIO | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._frames = 0
+        self.frames = 0
+        """Frames written."""
 
     def write(self, frame: NDArray[np.uint8]) -> None:
         """Append *frame*, (H, W, 3) RGB; an odd side is padded by repeating its last pixel."""
@@ -125,10 +126,10 @@ class Mp4File:
         if self._container is None or self._stream is None:
             self._container, self._stream = self._open(frame.shape[0], frame.shape[1])
         image = av.VideoFrame.from_numpy_buffer(frame, format="rgb24")
-        image.pts = self._frames
+        image.pts = self.frames
         image.time_base = Fraction(1, self._look.fps)
         self._container.mux(self._stream.encode(image))
-        self._frames += 1
+        self.frames += 1
 
     def publish(self, frames: int) -> None:
         """Complete the film and give it its name; *frames* is how many it must have."""

@@ -144,7 +144,9 @@ def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
         names = sorted((path.name for path in run_dir.parent.iterdir()), reverse=True)
     except OSError:
         names = []
-    earlier = [name for name in names if name < run_dir.name][:RUNS_READ]  # names begin with the time
+    # Names begin with the time; of those begun in the same second, none is earlier than another.
+    now = run_dir.name.rpartition("-")[0]
+    earlier = [n for n in names if n.rpartition("-")[0] <= now and n != run_dir.name][:RUNS_READ]
     folders = [_attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
     for name in earlier:
         run, last = run_dir.parent / name, 0

@@ -71,6 +71,8 @@ class Snapshot:
     elapsed: float
     left: float | None
     """Estimated seconds to the end; None while there is nothing to estimate from."""
+    activity: str | None = None
+    """What is done after the last step, e.g. ``filming 3 failures``."""
 
     def text(self) -> str:
         """Return e.g. ``reach  episode 12/20  success 91.7%  340 steps/s  0:12  0:08 left``."""
@@ -82,9 +84,9 @@ class Snapshot:
             parts.append(f"step {self.vector_steps}{limit}, {self.episodes} episodes")
         if self.judged:
             parts.append(f"success {self.successes / self.judged:.1%}")
-        parts.append(f"{self.steps / max(self.elapsed, 1e-9):.0f} steps/s")
+        parts.append(self.activity or f"{self.steps / max(self.elapsed, 1e-9):.0f} steps/s")
         parts.append(clock(self.elapsed))
-        if self.left is not None:
+        if self.left is not None and self.activity is None:
             parts.append(f"{clock(self.left)} left")
         return "  ".join(parts)
 
@@ -133,6 +135,7 @@ class Tally:
             steps=steps,
             elapsed=elapsed,
             left=max(elapsed / done - elapsed, 0.0) if done else None,
+            activity=loop.activity,
         )
 
 

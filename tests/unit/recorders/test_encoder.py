@@ -14,10 +14,13 @@ import av
 import numpy as np
 import pytest
 
-from pytest_arena.recorders import encoder as encoder_module
+from pytest_arena.errors import RecordingError
 from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.recorders import encoder as encoder_module
+from pytest_arena.recorders import mp4
+from pytest_arena.recorders.colours import as_rgb
 from pytest_arena.recorders.encoder import Encoder, Film
-from pytest_arena.recorders.mp4 import KEYFRAME_INTERVAL, Look, Mp4File
+from pytest_arena.recorders.mp4 import KEYFRAME_INTERVAL, Look, Mp4File, choose_codec
 
 FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
 HANG = 60.0
@@ -188,7 +191,10 @@ def test_without_hard_links_films_are_published_as_exclusively(
 
     monkeypatch.setattr(os, "link", link)
     (tmp_path / "taken.mp4").write_text("precious")
-    free, taken = encoder.film(tmp_path / "free.mp4", Look(30)), encoder.film(tmp_path / "taken.mp4", Look(30))
+    free, taken = (
+        encoder.film(tmp_path / "free.mp4", Look(30)),
+        encoder.film(tmp_path / "taken.mp4", Look(30)),
+    )
     shoot(free, 7)
     shoot(taken, 7)
     encoder.close()
@@ -243,6 +249,103 @@ def test_what_is_no_image_ends_the_film_with_a_reason(
     assert expected in film.error
     assert f"got {got}" in film.error
     assert names_in(tmp_path) == []
+
+
+def test_films_are_scaled_by_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "small.mp4", Look(30, size=(48, 32)))
+    for step in range(5):
+        film.add(grey(level_of(step), 65, 97))
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert (facts["size"], facts["pix_fmt"], len(frames)) == ((48, 32), "yuv420p", 5)
+    assert abs(frames[3].to_ndarray(format="rgb24").mean() - level_of(3)) < 3
+
+
+def test_quality_and_preset_reach_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (10, 64, 64, 3), np.uint8)
+    sizes = {}
+    for name, codec in (
+        ("fine", VideoCodec(quality=10)),
+        ("coarse", VideoCodec(quality=40)),
+        ("fast", VideoCodec(preset="ultrafast")),
+    ):
+        film = encoder.film(tmp_path / name, Look(30, codec=codec))
+        for image in images:
+            film.add(image)
+        film.finish()
+        sizes[name] = film.path
+    encoder.close()
+    assert sizes["fine"].stat().st_size > 2 * sizes["coarse"].stat().st_size
+    assert decode(sizes["fast"])[0]["profile"] == "Constrained Baseline"
+
+
+def test_an_encoder_of_hardware_that_is_missing() -> None:
+    nvenc, auto = VideoCodec(name="h264_nvenc"), VideoCodec(name="auto", quality=30)
+    if mp4._problem_with("h264_nvenc", nvenc) is None:
+        pytest.skip("this machine has it")
+    assert choose_codec(auto) == VideoCodec(name="libx264", quality=30)
+    assert choose_codec(VideoCodec()) == VideoCodec()
+    with pytest.raises(RecordingError, match=r"h264_nvenc cannot be used here: .*; use auto, or libx264"):
+        choose_codec(nvenc)
+
+
+def test_a_film_by_hardware(tmp_path: Path, encoder: Encoder) -> None:
+    if (problem := mp4._problem_with("h264_nvenc", VideoCodec(name="h264_nvenc"))) is not None:
+        pytest.skip(f"no NVENC: {problem}")
+    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=choose_codec(VideoCodec(name="auto"))))
+    for step in range(65):
+        film.add(grey(level_of(step), 256, 256))
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert (facts["codec"], facts["pix_fmt"], len(frames)) == ("h264", "yuv420p", 65)
+    assert abs(frames[3].to_ndarray(format="rgb24").mean() - level_of(3)) < 4
+
+
+def test_hardware_that_takes_no_further_film_leaves_it_to_the_cpu(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mp4, "_problem_with", lambda name, codec: "too many sessions")
+    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=VideoCodec(name="h264_nvenc")))
+    shoot(film, 5)
+    encoder.close()
+    assert (film.error, len(decode(film.path)[1])) == (None, 5)
+
+
+def test_depth_and_segmentation_become_colours(tmp_path: Path, encoder: Encoder) -> None:
+    depth, classes = np.linspace(0, 5, 32 * 32).reshape(32, 32), np.arange(1024).reshape(32, 32, 1) // 300
+    films = {}
+    for name, image in (("depth", depth.astype(np.float32)), ("classes", classes.astype(np.int32))):
+        films[name] = encoder.film(tmp_path / f"{name}.mp4", Look(30))
+        for _ in range(3):
+            films[name].add(image)
+        films[name].finish()
+    lost = encoder.film(tmp_path / "lost.mp4", Look(30))
+    lost.add(depth)
+    lost.add(np.full((32, 32), np.nan))
+    lost.finish()
+    encoder.close()
+    for name, image in (("depth", depth), ("classes", classes)):
+        frame = decode(films[name].path)[1][1].to_ndarray(format="rgb24").astype(int)
+        assert np.abs(frame - as_rgb(image)).mean() < 12
+    assert lost.error == "frame 1: a depth image without a number in it"
+    assert names_in(tmp_path) == ["classes.mp4", "depth.mp4"]
+
+
+def test_large_frames_wait_in_small_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder(1)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(5)])
+    producer.start()
+    assert stuck.blocked.wait(HANG)
+    assert film.frames <= 2, "one on the thread and one that waits: each is larger than the queue"
+    stuck.gate.set()
+    producer.join(HANG)
+    film.discard()
+    encoder.close()
 
 
 def test_frames_may_be_views_and_read_only(tmp_path: Path, encoder: Encoder) -> None:
