@@ -102,20 +102,22 @@ class Stage:
                 for film in shot.films.values():
                     film.fail(f"frame {film.frames}: {reason}")
             return
-        for camera in self.cameras:
-            _add(camera, frames.get(camera), shots)
+        add_frames(shots, frames)
 
 
-def _add(camera: str, images: object, shots: Sequence[Shot]) -> None:
-    if isinstance(images, np.ndarray) and images.shape[:1] == (len(shots),):
-        for shot, image in zip(shots, images, strict=True):
-            shot.films[camera].add(image)
-        return
-    got = f"{images.shape} {images.dtype}" if isinstance(images, np.ndarray) else repr(images)[:80]
-    expected = f"({len(shots)}, H, W, 3) uint8 for {len(shots)} rows"
-    for shot in shots:
-        film = shot.films[camera]
-        film.fail(f"frame {film.frames}: expected {expected}, the environment gave {got}")
+def add_frames(shots: Sequence[Shot], frames: Frames) -> None:
+    """Add an image of each camera to the films of each shot; *frames* has their rows, in their order."""
+    for camera in shots[0].films:
+        images = frames.get(camera)
+        if isinstance(images, np.ndarray) and images.shape[:1] == (len(shots),):
+            for shot, image in zip(shots, images, strict=True):
+                shot.films[camera].add(image)
+            continue
+        got = f"{images.shape} {images.dtype}" if isinstance(images, np.ndarray) else repr(images)[:80]
+        expected = f"({len(shots)}, H, W, 3) uint8 for {len(shots)} rows"
+        for shot in shots:
+            film = shot.films[camera]
+            film.fail(f"frame {film.frames}: expected {expected}, the environment gave {got}")
 
 
 def choose_cameras(wanted: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:

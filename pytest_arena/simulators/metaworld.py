@@ -290,7 +290,7 @@ class MetaworldEnv(SimEnv):
         return array
 
     def check_frames(self) -> None:
-        """Start OpenGL."""
+        """Raise `RecordingError` where there is no OpenGL."""
         self._renderer.check()
 
     def frames(self, env_ids: IndexArray) -> Frames:

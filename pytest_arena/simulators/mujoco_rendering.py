@@ -12,7 +12,7 @@ import ctypes.util
 import importlib
 import os
 import sys
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,9 @@ class Renderer:
     OpenGL is started with the first image, so an evaluation without films needs none.
     """
 
+    opened: ClassVar[bool] = False
+    """This process has had OpenGL: it costs as much as a short episode, so it is not started only to see."""
+
     def __init__(self, model: Any, quality: QualityChoice = "auto") -> None:
         """Prepare for *model* and the models like it; *quality* ``auto`` looks at the renderer."""
         self.gl_renderer: str | None = None
@@ -105,13 +108,14 @@ class Renderer:
         self._buffer_size = (0, 0)
 
     def check(self) -> None:
-        """Start OpenGL; raises `RecordingError` where there is none."""
-        if self._context is None:
+        """Raise `RecordingError` where there is no OpenGL; the first check of a process starts it."""
+        if self._context is None and not Renderer.opened:
             self._open()
 
     def render(self, model: Any, data: Any, camera: str, width: int, height: int) -> NDArray[np.uint8]:
         """Return the image (height, width, 3) of one row's state, owned by the caller."""
-        self.check()
+        if self._context is None:
+            self._open()
         self._gl.make_current()
         self._grow(width, height)
         self._update_scene(model, data, camera)
@@ -148,6 +152,7 @@ class Renderer:
             raise RecordingError(_NO_GL.format(reason=error)) from error
         # mujoco ends EGL at interpreter exit; what is still open then must be freed before.
         atexit.register(self.close)
+        Renderer.opened = True
         self._scene = self._mujoco.MjvScene(self._model, _MAX_GEOMS)
         self._option = self._mujoco.MjvOption()
 
