@@ -1,7 +1,7 @@
 """Films while they are shot: encoded frame by frame on a few background threads.
 
-An `Encoder` owns the threads and hands out one `Film` for each episode and camera. Memory is bounded by
-`QUEUE_BYTES` a thread: who gives frames faster than they can be encoded waits, and no frame is dropped.
+An `Encoder` owns the threads and hands out one `Film` for each episode and camera. Their queues are bounded:
+who gives frames faster than they can be encoded waits, and no frame is dropped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from pytest_arena.recorders.mp4 import Look, Mp4File
 
 THREADS = max(2, min(8, len(os.sched_getaffinity(0)) // 4))
 """Two keep up with most simulators; more than a quarter of the cores would be missed by the physics."""
-QUEUE_BYTES = 16 * 2**20
-"""Frames that may wait for one thread: 80 of 256 x 256, 20 of 512 x 512, and at least one of any size."""
+QUEUE_BYTES = 8 * 2**20
+"""Frames that may wait for one thread: 42 of 256 x 256, 10 of 512 x 512 …"""
+QUEUE_STEPS = 2
+"""… and at least so many of each of its films: encoding overlaps with the next step, whatever their size."""
 
 _EXPECTED = (
     "expected an (H, W, 3) uint8 array (or (H, W): floats of a depth, integers of a segmentation camera)"
@@ -178,6 +180,8 @@ class _EncodingThread:
 
     def put(self, work: _Work, size: int = 1) -> None:
         """Add *work*, which holds *size* bytes; waits while the queue is full."""
+        if size > 1:
+            self._queue.maxsize = max(QUEUE_BYTES, QUEUE_STEPS * self.films * size)
         self._queue.put((size, work))
 
     def stop(self) -> None:
