@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_arena.recorders.room import require_room
 from pytest_arena.simulators.base import FloatArray, IndexArray
 
 CHUNK_STEPS = 128
@@ -123,7 +124,9 @@ class ActionLog:
     def _on_disk(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         with tempfile.TemporaryFile(dir=self._directory) as file:
             # Space is taken now: a mapping that meets a full disk would end the process.
-            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * dtype.itemsize)
+            size = int(np.prod(shape)) * dtype.itemsize
+            require_room(self._directory, size)
+            os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+", shape=shape)
 
 
@@ -132,12 +135,15 @@ class KeptActions:
 
     def __init__(self, directory: Path) -> None:
         """Keep them in memory, beyond `KEPT_BYTES` on the disk of *directory*."""
+        self._directory = directory
         self._file = tempfile.SpooledTemporaryFile(KEPT_BYTES, dir=str(directory))  # noqa: SIM115 it outlives this
 
     def add(self, played: Played) -> int:
         """Store an episode; returns where. Raises OSError where the disk is full."""
         self._file.seek(0, 2)
-        place = self._file.tell()
+        place, size = self._file.tell(), played.actions.nbytes + played.rewards.nbytes
+        if place + size > KEPT_BYTES:
+            require_room(self._directory, place + size)
         np.save(self._file, played.actions, allow_pickle=False)
         np.save(self._file, played.rewards, allow_pickle=False)
         return place

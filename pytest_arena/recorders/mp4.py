@@ -6,7 +6,6 @@ import contextlib
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
 from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.recorders.room import ModestFile, require_room
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -112,7 +112,7 @@ class Mp4File:
         self._look = look
         self._working = path.with_name(f".{path.name}.part")
         self._indexed = path.with_name(f".{path.name}.faststart.part")
-        self._file: FileIO | None = None
+        self._file: ModestFile | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self.frames = 0
@@ -160,7 +160,7 @@ class Mp4File:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # A file of our own: each fragment reaches the disk at once, and it is closed even where the disk
         # has no room for the header. FFmpeg's own would hold fragments back, and leak in that case.
-        self._file = self._working.open("wb", buffering=0)
+        self._file = ModestFile(self._working)
         container = av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
         look = self._look
         codec = _free(look.codec)
@@ -173,6 +173,7 @@ class Mp4File:
         """Copy the packets into an ordinary mp4 with its index first; returns the frames in it."""
         import av
 
+        require_room(self.path.parent, self._working.stat().st_size)
         with (
             av.open(str(self._working), format="mp4") as source,
             av.open(str(self._indexed), "w", format="mp4", options=_FASTSTART) as target,

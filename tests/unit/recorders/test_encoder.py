@@ -338,7 +338,9 @@ def test_large_frames_wait_in_small_numbers(tmp_path: Path, monkeypatch: pytest.
     stuck = Stuck(monkeypatch)
     encoder = Encoder(1)
     film = encoder.film(tmp_path / "a.mp4", Look(30))
-    producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(5)])
+    film.add(grey(0, 320, 320))
+    assert stuck.entered.wait(HANG)
+    producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(4)])
     producer.start()
     assert stuck.blocked.wait(HANG)
     assert film.frames == 3, "one on the thread and two that wait: each is larger than the queue"
