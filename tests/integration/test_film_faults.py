@@ -156,10 +156,13 @@ from tests.jobs import make_job
 
 output, step = Path(sys.argv[1]), ScriptedEnv.step
 
+def size_of_the_part():
+    return sum(part.stat().st_size for part in output.glob("*/job/videos/.episode-0001*.part"))
+
 def killed(self, action):
-    '''Kill this process in its second episode, as soon as a part of its film is on the disk.'''
+    '''Kill this process in its second episode, once the first film is there and the second in part.'''
     if self.t == 90 and self.played > 1:
-        while sum(part.stat().st_size for part in output.glob("*/job/videos/.*.part")) < 8_000:
+        while not any(output.glob("*/job/videos/episode-0000*.mp4")) or size_of_the_part() < 8_000:
             threading.Event().wait(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, action)
