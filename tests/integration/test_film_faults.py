@@ -190,6 +190,6 @@ def test_a_process_that_is_killed_in_the_middle_of_a_film(tmp_path: Path) -> Non
     assert (episode.episode, episode.length) == (0, 100)
     assert frames(path / episode.videos["render"]) == 101, "what had finished is whole"
     (part,) = (path / "job" / "videos").glob(".*.part")
-    assert frames(part) >= 30, "what had not can be played as far as it went"
+    assert frames(part) >= 25, "what had not can be played as far as it went"
     (record,) = RunDirectory(path).records()
     assert record.status == Status.RUNNING
