@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.errors import ArenaError, EvaluationError, RolloutTimeoutError
 from pytest_arena.gate.baseline import Baseline
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.regression import judge_regression
@@ -27,7 +27,7 @@ from pytest_arena.recorders.base import Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.own_dataset import OwnDataset
 from pytest_arena.records.attempt import begin_record, fail_record
-from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_json
+from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_episodes, write_json
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers, Watch
@@ -36,13 +36,11 @@ from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_e
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
 from pytest_arena.simulators.registry import find_simulator
-from pytest_arena.summary import counted, missing, summarize, unjudged
+from pytest_arena.summary import counted, require_measurement, summarize
 from pytest_arena.validation import validate
 
 MakeEnv = Callable[[int], SimEnv]
 """rebuild number -> environment; 0 is the first."""
-
-SUCCESS_METRICS = ("success_rate", "success_at_end_rate")
 
 
 @dataclass
@@ -66,6 +64,8 @@ class Evaluation:
     family: bool = False
     """A regression is judged together with those of all other jobs: alone it does not fail."""
     episodes: list[Episode] = field(init=False)
+    environment_failed: bool = field(default=False, init=False)
+    """After the rollout, the environment raised something: it may be in any state."""
 
     def __post_init__(self) -> None:
         self.episodes = list(self.earlier)
@@ -102,7 +102,7 @@ class Evaluation:
             self._summarize()
             if len(self.episodes) > len(self.earlier):
                 self.record.notes += self.policy.review(self.episodes)
-            self._require_measurement()
+            require_measurement(self.record, self.metrics)
             judge_regression(
                 self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
             )
@@ -147,6 +147,8 @@ class Evaluation:
                 loop.run(deadline, self._max_steps())
             except Exception as error:
                 self._keep_abandoned(loop, error)
+                if loop.acting and not isinstance(error, RolloutTimeoutError):
+                    self._after_rollout(loop, deadline)
                 raise
             finally:
                 self.episodes += loop.episodes
@@ -156,6 +158,27 @@ class Evaluation:
             taken = loop.row_steps
             if loop.episodes:
                 self.record.reported.append((len(loop.episodes), dict(env.metrics())))
+            self._after_rollout(loop, deadline)
+            self._identify(env)
+
+    def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
+        """Let recorders use the environment, within the job's time. What was measured stands in any case."""
+
+        def tick(activity: str) -> None:
+            loop.activity = activity
+            deadline.check()
+            if self.watch is not None:
+                self.watch(loop)
+
+        began = time.monotonic()
+        for recorder in self._observers.recorders:
+            try:
+                recorder.after_rollout(tick)
+            except Exception:
+                # The recorder's notes say what it cost.
+                self.environment_failed = True
+                break
+        self._time("filming_seconds", began)
 
     def _loop(
         self,
@@ -227,41 +250,20 @@ class Evaluation:
     def _summarize(self) -> None:
         summarize(self.record, self.job, self.episodes, self.metrics, self.record.reported)
 
-    def _require_measurement(self) -> None:
-        """An evaluation without what was asked for is an error with a name, never 0 %."""
-        __tracebackhide__ = True
-        record, requested = self.record, self.record.episodes["requested"]
-        if not record.episodes["measured"]:
-            raise EvaluationError(self._nothing_finished())
-        if requested and (words := missing(record)) is not None:
-            raise EvaluationError(words)
-        if (blank := unjudged(record, self.metrics)) is not None:
-            hint = ""
-            if blank.metric in SUCCESS_METRICS:
-                hint = "; tell how success is read with the job's success key"
-            raise EvaluationError(
-                f"threshold {blank.metric} {blank.expression} cannot be judged: {blank.reason}{hint}"
-            )
-
-    def _nothing_finished(self) -> str:
-        steps, horizon = int(self.record.timings.get("steps", 0)), self.record.identity.get("horizon")
-        lasts = (
-            f"an episode lasts up to {horizon} steps (max_episode_steps)"
-            if horizon is not None
-            else "this environment has no step limit (environment.max_episode_steps sets one)"
-        )
-        return f"no episode finished in {steps} steps: {lasts}; set rollout.episodes, or more rollout.steps"
-
     def _finish(self, started: float) -> None:
         """Close the recorders and write the record: after a failure as after a success."""
         record = self.record
         try:
-            closing = time.monotonic()
+            closing, revised = time.monotonic(), False
             for recorder in self._observers.recorders:
                 left = recorder.close()
                 record.videos = sorted({*record.videos, *left.videos})
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
+                record.live_films = sorted({*record.live_films, *left.live_films})
+                revised = revised or left.revised
+            if revised:
+                write_episodes(self.directory.episodes, self.episodes)
             if record.videos:
                 record.notes += [] if self._frames_notice is None else [self._frames_notice]
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]

@@ -247,6 +247,9 @@ def roll_out(
             # A simulator that failed may be left in any state: the next job gets a new environment.
             run.pool.clear()
             raise
+        else:
+            if evaluation.environment_failed:
+                run.pool.clear()
         finally:
             item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
     result = Result(attempt.record, evaluation.counted, run.directory.path)

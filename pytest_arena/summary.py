@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_arena.errors import EvaluationError
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.thresholds import judge
@@ -13,6 +14,7 @@ from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metric
 
 Reported = Sequence[tuple[int, Mapping[str, float | None]]]
 """What the simulator computed itself, one entry a rebuild: (episodes, metric -> value)."""
+SUCCESS_METRICS = ("success_rate", "success_at_end_rate")
 _NO_VALUE = "the simulator reported no finite value"
 
 
@@ -101,6 +103,32 @@ def unjudged(record: JobRecord, metrics: Sequence[Metric] = ()) -> ThresholdResu
     """
     conditional = {metric.name for metric in (*standard_metrics(), *metrics) if metric.skips_missing}
     return next((t for t in record.thresholds if t.value is None and t.metric not in conditional), None)
+
+
+def require_measurement(record: JobRecord, metrics: Sequence[Metric] = ()) -> None:
+    """An evaluation without what was asked for is an error with a name, never 0 %: `EvaluationError`."""
+    __tracebackhide__ = True
+    if not record.episodes["measured"]:
+        raise EvaluationError(_nothing_finished(record))
+    if record.episodes["requested"] and (words := missing(record)) is not None:
+        raise EvaluationError(words)
+    if (blank := unjudged(record, metrics)) is not None:
+        hint = (
+            "; tell how success is read with the job's success key" if blank.metric in SUCCESS_METRICS else ""
+        )
+        raise EvaluationError(
+            f"threshold {blank.metric} {blank.expression} cannot be judged: {blank.reason}{hint}"
+        )
+
+
+def _nothing_finished(record: JobRecord) -> str:
+    steps, horizon = int(record.timings.get("steps", 0)), record.identity.get("horizon")
+    lasts = (
+        f"an episode lasts up to {horizon} steps (max_episode_steps)"
+        if horizon is not None
+        else "this environment has no step limit (environment.max_episode_steps sets one)"
+    )
+    return f"no episode finished in {steps} steps: {lasts}; set rollout.episodes, or more rollout.steps"
 
 
 def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_arena.recorders.colours import kind_of
 from pytest_arena.simulators.base import SimEnv
 
 
@@ -139,7 +140,7 @@ class SimEnvContract:
         return np.array(observation[row])
 
     def test_frames_are_owned_and_only_of_the_rows_asked_for(self, env: SimEnv) -> None:
-        """Images are (K, H, W, 3) uint8 of K rows, and stay as they are."""
+        """Images are as `Frames` says, of K rows, and stay as they are."""
         if not env.cameras:
             pytest.skip("no camera")
         self.begin(env)
@@ -147,10 +148,8 @@ class SimEnvContract:
         assert set(frames) == set(env.cameras)
         copied = {camera: image.copy() for camera, image in frames.items()}
         for image in frames.values():
-            assert image.dtype == np.uint8
-            assert image.ndim == 4
             assert image.shape[0] == 1
-            assert image.shape[3] == 3
+            assert kind_of(image[0]) is not None
         env.step(self.actions(env))
         env.frames(np.arange(env.num_envs))
         assert all(np.array_equal(frames[camera], copied[camera]) for camera in frames)

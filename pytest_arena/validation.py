@@ -20,6 +20,12 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
     simulator = validate_simulation(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
+    rows, num_envs = job.record.video_environments or (), job.environment.num_envs
+    if rows and max(rows) >= num_envs:
+        raise job.problem(
+            ("record", "video_environments"),
+            f"expected numbers from 0 to {num_envs - 1}, got {max(rows)} (environment.num_envs: {num_envs})",
+        )
     known, complete = known_metrics(job, extra_metrics)
     for name, text in job.thresholds.items():
         if name not in known and complete:

@@ -169,6 +169,19 @@ class Success(Model):
         return self
 
 
+class VideoCodec(Model):
+    """How films are encoded: H.264 in any case."""
+
+    name: Literal["libx264", "h264_nvenc", "auto"] = Field(
+        default="libx264",
+        description="libx264: on the CPU; h264_nvenc: on an NVIDIA GPU; auto: the latter where it works",
+    )
+    quality: int = Field(default=23, ge=0, le=51, description="crf, or cq of nvenc: less is better")
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
+        default="veryfast", description="of libx264: slower makes smaller files"
+    )
+
+
 class Record(Model):
     """What is recorded beside the numbers."""
 
@@ -179,6 +192,15 @@ class Record(Model):
         default=None, strict=False, description="only these cameras; default: all"
     )
     trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
+    video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, strict=False, description="only these environments, from 0; default: the first 64"
+    )
+    video_every: int = Field(default=1, ge=1, description="film every k-th episode: 0, k, 2k …")
+    video_fps: int | None = Field(
+        default=None, ge=1, le=240, description="frames a second when played; default: real time, at most 60"
+    )
+    video_size: Camera | None = Field(default=None, description="scale films to this size")
+    video_codec: VideoCodec = VideoCodec()
 
 
 class Gate(Model):

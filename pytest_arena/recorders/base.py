@@ -1,13 +1,14 @@
 """The recorder seam: what a rollout tells its observers.
 
-Order of calls: `start`, then for each episode of a row `on_reset`, `on_step` … and `on_end`, finally `close`.
-An episode that still runs when a gate has decided, or when something was raised, has no `on_end`.
-The loop is paused during a call: what takes long belongs on a thread of the recorder's own.
+Order of calls: `start`, then for each episode of a row `on_reset`, `on_step` … and `on_end`, then
+`after_rollout`; all of it again after a rebuild; finally `close`. An episode that still runs when a gate has
+decided, or when something was raised, has no `on_end`. The loop is paused during a call: what takes long
+belongs on a thread of the recorder's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,9 @@ from typing import ClassVar
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
+
+Tick = Callable[[str], None]
+"""Called with what is being done, e.g. ``filming 3 failures``: shows it, and raises when the time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class Recorded:
     videos: list[str] = field(default_factory=list)
     hdf5_path: str | None = None
     notes: list[str] = field(default_factory=list)
+    live_films: list[int] = field(default_factory=list)
+    """Episodes that a later run must film live: a replay did not give them again."""
+    revised: bool = False
+    """Episodes were changed after their end; their lines are to be written anew."""
 
 
 class Recorder:
@@ -74,6 +82,13 @@ class Recorder:
 
     def on_end(self, row: int, episode: Episode) -> None:
         """The episode of *row* ended; a recorder may add its files and metrics to *episode*."""
+
+    def after_rollout(self, tick: Tick) -> None:
+        """The rollout in this environment is over, which is left to the recorder until this returns.
+
+        To be called between steps, *tick* may raise to end it. Not called where the rollout was interrupted
+        or the environment failed. What this raises costs the environment, not the job.
+        """
 
     def close(self) -> Recorded:
         """Finish all files, drop those of episodes that never ended. Calling it twice is harmless."""

@@ -25,6 +25,8 @@ DATASET = "dataset.hdf5"
 """Name of a job's trajectories, in its folder."""
 TRAJECTORIES = "trajectories"
 """Folder, in a job's, of the episodes that are not in its dataset yet."""
+RUNS_READ = 10
+"""Earlier runs that are looked at."""
 
 
 def utc_now() -> str:
@@ -116,7 +118,7 @@ class RunDirectory:
         """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""
         attempt = 1
         while True:
-            path = self.path / (label if attempt == 1 else f"{label}.{attempt}")
+            path = _attempt_folder(self.path, label, attempt)
             with contextlib.suppress(FileExistsError):
                 path.mkdir(parents=True)
                 return JobDirectory(path, attempt)
@@ -145,6 +147,31 @@ class RunDirectory:
             if record.job not in latest or record.attempt > latest[record.job].attempt:
                 latest[record.job] = record
         return latest
+
+
+def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
+    """Return the record that was made of *label* last before this *attempt*: of this run or one beside it."""
+    try:
+        names = sorted((path.name for path in run_dir.parent.iterdir()), reverse=True)
+    except OSError:
+        names = []
+    # Names begin with the time; of those begun in the same second, none is earlier than another.
+    now = run_dir.name.rpartition("-")[0]
+    earlier = [n for n in names if n.rpartition("-")[0] <= now and n != run_dir.name][:RUNS_READ]
+    folders = [_attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
+    for name in earlier:
+        run, last = run_dir.parent / name, 0
+        while _attempt_folder(run, label, last + 1).exists():
+            last += 1
+        folders += [_attempt_folder(run, label, n) for n in range(last, 0, -1)]
+    for folder in folders:
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            return JobRecord.from_json(json.loads((folder / "record.json").read_text(encoding="utf-8")))
+    return None
+
+
+def _attempt_folder(run: Path, label: str, attempt: int) -> Path:
+    return run / (label if attempt == 1 else f"{label}.{attempt}")
 
 
 def configs_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -78,6 +78,8 @@ class Episode:
     """Hash of the reset observation; None where it has nothing that can be hashed."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
+    videos_note: str | None = None
+    """Why the films are not what happened."""
     trajectory: str | None = None
     error: str | None = None
     schema_version: str = SCHEMA_VERSION
@@ -221,6 +223,8 @@ class JobRecord:
     """``film``, ``poster`` and ``preview`` of all films together; empty without films."""
     terminal_frame: bool | None = None
     """Whether films end with the terminal image; None without films."""
+    live_films: list[int] = field(default_factory=list)
+    """Episodes that the next run films live: a replay did not give them again."""
     hdf5_path: str | None = None
     record_path: str | None = None
     episodes_path: str | None = None

@@ -73,6 +73,8 @@ class Snapshot:
     """Estimated seconds to the end; None while there is nothing to estimate from."""
     at_most: bool = False
     """Whether it may stop before: what is requested and what is left are upper limits."""
+    activity: str | None = None
+    """What is done after the last step, e.g. ``filming 3 failures``."""
 
     def text(self) -> str:
         """Return e.g. ``reach  episode 12/20  success 91.7%  340 steps/s  0:12  0:08 left``."""
@@ -84,9 +86,9 @@ class Snapshot:
             parts.append(f"step {self.vector_steps}{steps}, {self.episodes} episodes")
         if self.judged:
             parts.append(f"success {self.successes / self.judged:.1%}")
-        parts.append(f"{self.steps / max(self.elapsed, 1e-9):.0f} steps/s")
+        parts.append(self.activity or f"{self.steps / max(self.elapsed, 1e-9):.0f} steps/s")
         parts.append(clock(self.elapsed))
-        if self.left is not None:
+        if self.left is not None and self.activity is None:
             parts.append(f"{limit}{clock(self.left)} left")
         return "  ".join(parts)
 
@@ -136,6 +138,7 @@ class Tally:
             elapsed=elapsed,
             left=max(elapsed / done - elapsed, 0.0) if done else None,
             at_most=gate is not None and gate.stop_early,
+            activity=loop.activity,
         )
 
 

@@ -67,6 +67,10 @@ class Loop:
         self.policy, self.schedule, self.observers = policy, schedule, observers
         self.episodes: list[Episode] = []
         self.vector_steps = 0
+        self.acting = False
+        """The policy has been asked and has not answered: what is raised now is not the environment's."""
+        self.activity: str | None = None
+        """What is done after the last step, for who watches."""
         n = self.env.num_envs
         self.row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
         self.active = np.zeros(n, np.bool_)
@@ -96,7 +100,9 @@ class Loop:
         self._reset_all()
         while self._unfinished() and (max_steps is None or self.vector_steps < max_steps):
             deadline.check()
+            self.acting = True
             action = self.policy.act(self._observation)
+            self.acting = False
             step = self.env.step(action)
             self.vector_steps += 1
             self._count(action, step)

@@ -29,8 +29,9 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.float64]
 IndexArray: TypeAlias = NDArray[np.int64]
 SuccessArray: TypeAlias = NDArray[np.int8]
-Frames: TypeAlias = Mapping[str, NDArray[np.uint8]]
-"""camera -> (K, H, W, 3)."""
+Frames: TypeAlias = Mapping[str, NDArray[Any]]
+"""camera -> (K, H, W, 3) uint8 RGB. A depth camera gives (K, H, W) or (K, H, W, 1) floats, in metres; a
+segmentation camera integers of at least 16 bits, a number a class, of the same shape."""
 
 UNMEASURED = -1
 """In a `SuccessArray`: the environment does not say. 0 is False, 1 is True."""
@@ -137,7 +138,7 @@ class SimEnv(ABC):
         """Advance every row by one step; *actions* has N rows, those of parked rows are ignored."""
 
     def frames(self, env_ids: IndexArray) -> Frames:
-        """Return the current image of every camera for K rows: camera -> (K, H, W, 3) uint8, owned."""
+        """Return the current image of every camera for K rows, owned: see `Frames` for shapes and types."""
         return {}
 
     def check_frames(self) -> None:

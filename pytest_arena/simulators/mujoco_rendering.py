@@ -12,7 +12,7 @@ import ctypes.util
 import importlib
 import os
 import sys
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,9 @@ class Renderer:
     images are drawn by ray casting.
     """
 
+    opened: ClassVar[bool] = False
+    """This process has had OpenGL: it costs as much as a short episode, so it is not started only to see."""
+
     def __init__(self, model: Any, quality: QualityChoice = "auto") -> None:
         """Prepare for *model* and the models like it; *quality* ``auto`` looks at the renderer."""
         self.gl_renderer: str | None = None
@@ -126,13 +129,14 @@ class Renderer:
         return {"renderer": name, "gl_renderer": self.gl_renderer, "quality": self.quality}
 
     def check(self) -> None:
-        """Start OpenGL, or get ready to do without."""
-        if self._context is None and self._rays is None:
+        """Start OpenGL, or get ready to do without; later checks of a process that has it start nothing."""
+        if self._context is None and self._rays is None and not Renderer.opened:
             self._open()
 
     def render(self, model: Any, data: Any, camera: str, width: int, height: int) -> NDArray[np.uint8]:
         """Return the image (height, width, 3) of one row's state, owned by the caller."""
-        self.check()
+        if self._context is None and self._rays is None:
+            self._open()
         if self._rays is not None:
             return self._rays.render(model, data, self._view(model, camera), width, height)
         self._gl.make_current()
@@ -176,6 +180,7 @@ class Renderer:
             return
         # mujoco ends EGL at interpreter exit; what is still open then must be freed before.
         atexit.register(self.close)
+        Renderer.opened = True
         self._scene = self._mujoco.MjvScene(self._model, _MAX_GEOMS)
         self._option = self._mujoco.MjvOption()
 

@@ -51,3 +51,10 @@ def test_accepted() -> None:
     )
     check({"fell": "<= 0.05"}, episodes_max=59)
     check({"success_rate": "> 0.8"}, episodes_max=20, method="e_process")
+
+
+def test_films_of_environments_that_there_are_not() -> None:
+    environment = {"id": "CartPole-v1", "num_envs": 4}
+    validate(make_job(environment=environment, record={"video_environments": [0, 3]}))
+    with pytest.raises(JobFileError, match=r"record.video_environments: expected numbers from 0 to 3, got 4"):
+        validate(make_job(environment=environment, record={"video_environments": [0, 4]}))

@@ -37,7 +37,8 @@ def snapshot(job: str = "reach", **changes: Any) -> Snapshot:
 def loop(*lengths: int, outcome: Outcome = Outcome.SUCCESS, steps: int = 0, rows: int = 2) -> Any:
     """A loop whose episodes have had these lengths."""
     episodes = [SimpleNamespace(length=length, outcome=outcome) for length in lengths]
-    return SimpleNamespace(episodes=episodes, vector_steps=steps, env=SimpleNamespace(num_envs=rows))
+    env = SimpleNamespace(num_envs=rows)
+    return SimpleNamespace(episodes=episodes, vector_steps=steps, env=env, activity=None)
 
 
 def tally(monkeypatch: pytest.MonkeyPatch, rollout: dict[str, Any], **given: Any) -> Tally:
@@ -58,6 +59,10 @@ class TestWords:
         )
         assert Tally(job, "job").snapshot(loop(3)).at_most
         assert not Tally(job.shards()[0], "job").snapshot(loop(3)).at_most
+
+    def test_what_follows_the_last_step(self) -> None:
+        text = snapshot(episodes=20, activity="filming 3 failures").text()
+        assert text == "reach  episode 20/20  success 91.7%  filming 3 failures  0:12"
 
     def test_steps(self) -> None:
         text = snapshot(requested=None, step_limit=2000, judged=0, left=None).text()

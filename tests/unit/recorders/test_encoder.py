@@ -8,23 +8,21 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from pytest_arena.errors import RecordingError
+from pytest_arena.jobs.model import VideoCodec
 from pytest_arena.recorders import encoder as encoder_module
-from pytest_arena.recorders.encoder import (
-    KEYFRAME_INTERVAL,
-    QUEUE_FRAMES,
-    THREADS,
-    Encoder,
-    Film,
-    Mp4File,
-)
+from pytest_arena.recorders import mp4
+from pytest_arena.recorders.colours import as_rgb
+from pytest_arena.recorders.encoder import Encoder, Film
+from pytest_arena.recorders.mp4 import KEYFRAME_INTERVAL, Look, Mp4File, choose_codec
 
+FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
 HANG = 60.0
 """Seconds after which a test that waits for a thread is considered hung; nothing is asserted about time."""
 
@@ -75,7 +73,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def encoder() -> Iterator[Encoder]:
-    made = Encoder()
+    made = Encoder(THREADS)
     yield made
     made.close()
 
@@ -88,7 +86,7 @@ def shoot(film: Film, frames: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 73, 100, 430])
 def test_frames_in_are_frames_out_in_order_and_on_time(tmp_path: Path, encoder: Encoder, count: int) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=20)
+    film = encoder.film(tmp_path / "a.mp4", Look(20))
     shoot(film, count)
     encoder.close()
     assert (film.error, film.published, film.frames) == (None, True, count)
@@ -108,7 +106,7 @@ def test_odd_sides_are_padded_by_their_last_pixel(
 ) -> None:
     ramp = np.linspace(30, 220, width, dtype=np.uint8)
     image = np.repeat(np.broadcast_to(ramp, (height, width))[:, :, None], 3, axis=2).copy()
-    film = encoder.film(tmp_path / "odd.mp4", fps=30)
+    film = encoder.film(tmp_path / "odd.mp4", Look(30))
     for _ in range(5):
         film.add(image)
     film.finish()
@@ -122,7 +120,7 @@ def test_odd_sides_are_padded_by_their_last_pixel(
 
 
 def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 65)
     encoder.close()
     found = boxes(film.path)
@@ -140,7 +138,7 @@ def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -
 
 
 def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path) -> None:
-    file = Mp4File(tmp_path / "a.mp4", fps=30)
+    file = Mp4File(tmp_path / "a.mp4", Look(30))
     for step in range(100):
         file.write(grey(level_of(step)))
     assert names_in(tmp_path) == [".a.mp4.part"]
@@ -151,9 +149,9 @@ def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path)
 
 
 def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "videos" / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
     film.discard()
-    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", fps=30)
+    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", Look(30))
     unfilmed.finish()
     encoder.close()
     assert names_in(tmp_path) == []
@@ -162,7 +160,7 @@ def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encode
 
 
 def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     for step in range(50):
         film.add(grey(level_of(step)))
     film.discard()
@@ -175,7 +173,7 @@ def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> No
 
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "a.mp4").write_text("precious")
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 5)
     encoder.close()
     assert not film.published
@@ -193,7 +191,10 @@ def test_without_hard_links_films_are_published_as_exclusively(
 
     monkeypatch.setattr(os, "link", link)
     (tmp_path / "taken.mp4").write_text("precious")
-    free, taken = encoder.film(tmp_path / "free.mp4", 30), encoder.film(tmp_path / "taken.mp4", 30)
+    free, taken = (
+        encoder.film(tmp_path / "free.mp4", Look(30)),
+        encoder.film(tmp_path / "taken.mp4", Look(30)),
+    )
     shoot(free, 7)
     shoot(taken, 7)
     encoder.close()
@@ -213,7 +214,7 @@ def test_a_film_with_a_missing_frame_is_not_published(
             write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", lose_one)
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 10)
     encoder.close()
     assert film.error is not None
@@ -227,15 +228,17 @@ def test_a_film_with_a_missing_frame_is_not_published(
         (np.zeros((32, 32, 3), np.float32), "(H, W, 3) uint8", "(32, 32, 3) float32"),
         (np.zeros((32, 32, 4), np.uint8), "(H, W, 3) uint8", "(32, 32, 4) uint8"),
         (np.zeros((32, 32), np.uint8), "(H, W, 3) uint8", "(32, 32) uint8"),
+        (np.zeros((32, 32, 1), bool), "(H, W, 3) uint8", "(32, 32, 1) bool"),
+        (np.zeros((32, 32), np.float32), "(32, 32, 3) uint8 as in the frames before", "(32, 32) float32"),
         (np.zeros((0, 32, 3), np.uint8), "(H, W, 3) uint8", "(0, 32, 3) uint8"),
-        (np.zeros((32, 34, 3), np.uint8), "(32, 32, 3) as in the frames before", "(32, 34, 3)"),
+        (np.zeros((32, 34, 3), np.uint8), "(32, 32, 3) uint8 as in the frames before", "(32, 34, 3)"),
         (None, "(H, W, 3) uint8", "NoneType"),
     ],
 )
 def test_what_is_no_image_ends_the_film_with_a_reason(
     tmp_path: Path, encoder: Encoder, second: Any, expected: str, got: str
 ) -> None:
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(grey(0))
     film.add(second)
     film.add(grey(0))
@@ -248,12 +251,111 @@ def test_what_is_no_image_ends_the_film_with_a_reason(
     assert names_in(tmp_path) == []
 
 
+def test_films_are_scaled_by_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "small.mp4", Look(30, size=(48, 32)))
+    for step in range(5):
+        film.add(grey(level_of(step), 65, 97))
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert (facts["size"], facts["pix_fmt"], len(frames)) == ((48, 32), "yuv420p", 5)
+    assert abs(frames[3].to_ndarray(format="rgb24").mean() - level_of(3)) < 3
+
+
+def test_quality_and_preset_reach_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (10, 64, 64, 3), np.uint8)
+    sizes = {}
+    for name, codec in (
+        ("fine", VideoCodec(quality=10)),
+        ("coarse", VideoCodec(quality=40)),
+        ("fast", VideoCodec(preset="ultrafast")),
+    ):
+        film = encoder.film(tmp_path / name, Look(30, codec=codec))
+        for image in images:
+            film.add(image)
+        film.finish()
+        sizes[name] = film.path
+    encoder.close()
+    assert sizes["fine"].stat().st_size > 2 * sizes["coarse"].stat().st_size
+    assert decode(sizes["fast"])[0]["profile"] == "Constrained Baseline"
+
+
+def test_an_encoder_of_hardware_that_is_missing() -> None:
+    nvenc, auto = VideoCodec(name="h264_nvenc"), VideoCodec(name="auto", quality=30)
+    if mp4._problem_with("h264_nvenc", nvenc) is None:
+        pytest.skip("this machine has it")
+    assert choose_codec(auto) == VideoCodec(name="libx264", quality=30)
+    assert choose_codec(VideoCodec()) == VideoCodec()
+    with pytest.raises(RecordingError, match=r"h264_nvenc cannot be used here: .*; use auto, or libx264"):
+        choose_codec(nvenc)
+
+
+def test_a_film_by_hardware(tmp_path: Path, encoder: Encoder) -> None:
+    if (problem := mp4._problem_with("h264_nvenc", VideoCodec(name="h264_nvenc"))) is not None:
+        pytest.skip(f"no NVENC: {problem}")
+    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=choose_codec(VideoCodec(name="auto"))))
+    for step in range(65):
+        film.add(grey(level_of(step), 256, 256))
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert (facts["codec"], facts["pix_fmt"], len(frames)) == ("h264", "yuv420p", 65)
+    assert abs(frames[3].to_ndarray(format="rgb24").mean() - level_of(3)) < 4
+
+
+def test_hardware_that_takes_no_further_film_leaves_it_to_the_cpu(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mp4, "_problem_with", lambda name, codec: "too many sessions")
+    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=VideoCodec(name="h264_nvenc")))
+    shoot(film, 5)
+    encoder.close()
+    assert (film.error, len(decode(film.path)[1])) == (None, 5)
+
+
+def test_depth_and_segmentation_become_colours(tmp_path: Path, encoder: Encoder) -> None:
+    depth, classes = np.linspace(0, 5, 32 * 32).reshape(32, 32), np.arange(1024).reshape(32, 32, 1) // 300
+    films = {}
+    for name, image in (("depth", depth.astype(np.float32)), ("classes", classes.astype(np.int32))):
+        films[name] = encoder.film(tmp_path / f"{name}.mp4", Look(30))
+        for _ in range(3):
+            films[name].add(image)
+        films[name].finish()
+    lost = encoder.film(tmp_path / "lost.mp4", Look(30))
+    lost.add(depth)
+    lost.add(np.full((32, 32), np.nan))
+    lost.finish()
+    encoder.close()
+    for name, image in (("depth", depth), ("classes", classes)):
+        frame = decode(films[name].path)[1][1].to_ndarray(format="rgb24").astype(int)
+        assert np.abs(frame - as_rgb(image)).mean() < 12
+    assert lost.error == "frame 1: a depth image without a number in it"
+    assert names_in(tmp_path) == ["classes.mp4", "depth.mp4"]
+
+
+def test_large_frames_wait_in_small_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder(1)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(grey(0, 320, 320))
+    assert stuck.entered.wait(HANG)
+    producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(4)])
+    producer.start()
+    assert stuck.blocked.wait(HANG)
+    assert film.frames == 3, "one on the thread and two that wait: each is larger than the queue"
+    stuck.gate.set()
+    producer.join(HANG)
+    film.discard()
+    encoder.close()
+
+
 def test_frames_may_be_views_and_read_only(tmp_path: Path, encoder: Encoder) -> None:
     wide = np.zeros((32, 64, 3), np.uint8)
     wide[:, ::2] = 200
     view = wide[:, ::2]
     view.setflags(write=False)
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(view)
     film.finish()
     encoder.close()
@@ -274,7 +376,7 @@ class Stuck:
             assert watch.gate.wait(HANG)
             write(file, frame)
 
-        class WatchedQueue(Queue[Any]):
+        class WatchedQueue(encoder_module._WorkQueue):
             def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
                 if self.full():
                     watch.blocked.set()
@@ -285,13 +387,14 @@ class Stuck:
                 watch.longest = max(watch.longest, self._qsize())
 
         monkeypatch.setattr(Mp4File, "write", gated)
-        monkeypatch.setattr(encoder_module, "Queue", WatchedQueue)
+        monkeypatch.setattr(encoder_module, "_WorkQueue", WatchedQueue)
+        monkeypatch.setattr(encoder_module, "QUEUE_BYTES", QUEUE_FRAMES * FRAME_BYTES)
 
 
 def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     alive, most = set(), 0
 
     def frame(step: int) -> np.ndarray:
@@ -319,7 +422,7 @@ def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: p
     producer.join(HANG)
     assert not producer.is_alive()
     encoder.close()
-    assert stuck.longest == QUEUE_FRAMES
+    assert stuck.longest == QUEUE_FRAMES * FRAME_BYTES
     assert most <= QUEUE_FRAMES + 3, "memory does not grow with the film"
     assert alive == set()
     assert film.error is None
@@ -330,7 +433,7 @@ def test_a_thread_that_waits_holds_no_frame(tmp_path: Path, encoder: Encoder) ->
     released = threading.Event()
     image = grey(20)
     weakref.finalize(image, released.set)
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(image)
     del image
     assert released.wait(HANG)
@@ -347,7 +450,7 @@ def test_films_share_the_threads_evenly_and_each_stays_on_one(
         write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", noted)
-    films = [encoder.film(tmp_path / f"{i}.mp4", fps=30) for i in range(16)]
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(16)]
     for step in range(40):
         for film in films:
             film.add(grey(level_of(step), 16, 16))
@@ -374,7 +477,7 @@ def test_an_error_ends_its_film_and_nothing_else(
         write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", failing)
-    films = {name: encoder.film(tmp_path / name, fps=30) for name in ("bad1", "bad2", "good1", "good2")}
+    films = {name: encoder.film(tmp_path / name, Look(30)) for name in ("bad1", "bad2", "good1", "good2")}
     # Far more frames than fit into the queues: threads that stopped would block here for ever.
     for step in range(4 * QUEUE_FRAMES):
         for film in films.values():
@@ -391,14 +494,14 @@ def test_an_error_ends_its_film_and_nothing_else(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder: Encoder) -> None:
-    shoot(encoder.film(tmp_path / "fine.mp4", fps=30), 5)
+    shoot(encoder.film(tmp_path / "fine.mp4", Look(30)), 5)
     encoder.close()
     before = len(os.listdir("/proc/self/fd"))
     full = Encoder()
     films = []
     for i in range(10):
         (tmp_path / f".{i}.mp4.part").symlink_to("/dev/full")
-        films.append(full.film(tmp_path / f"{i}.mp4", fps=30))
+        films.append(full.film(tmp_path / f"{i}.mp4", Look(30)))
         shoot(films[-1], 100)
     full.close()
     assert [film.published for film in films] == [False] * 10
@@ -409,7 +512,7 @@ def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "videos").write_text("a file")
-    film = encoder.film(tmp_path / "videos" / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
     shoot(film, 200)
     encoder.close()
     assert film.error is not None
@@ -418,7 +521,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encod
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     encoder = Encoder()
-    shoot(encoder.film(tmp_path / "a.mp4", fps=30), 3)
+    shoot(encoder.film(tmp_path / "a.mp4", Look(30)), 3)
     encoder.close()
     encoder.close()
     assert names_in(tmp_path) == ["a.mp4"]
@@ -427,7 +530,7 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 def test_closing_waits_for_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 20)
     assert stuck.entered.wait(HANG)
     closing = threading.Thread(target=encoder.close)
@@ -450,7 +553,7 @@ def test_what_waits_of_a_discarded_film_is_not_encoded(
 
     monkeypatch.setattr(Mp4File, "write", counted)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", fps=30)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(grey(0))
     assert stuck.entered.wait(HANG)
     for step in range(1, 30):

@@ -14,7 +14,8 @@ import pytest
 from pytest_arena.errors import RecordingError, RolloutTimeoutError
 from pytest_arena.jobs.model import Environment, Job, PolicyConfig, Rollout
 from pytest_arena.recorders.base import EpisodeStart, Recorded, RolloutContext
-from pytest_arena.recorders.encoder import QUEUE_FRAMES, THREADS, Mp4File
+from pytest_arena.recorders.encoder import QUEUE_BYTES, THREADS
+from pytest_arena.recorders.mp4 import Mp4File
 from pytest_arena.recorders.video import VideoRecorder
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.base import (
@@ -294,7 +295,7 @@ def test_an_interrupt_while_waiting_for_room_can_be_closed_after(
             raise KeyboardInterrupt
         put(self, item, block, timeout)
 
-    monkeypatch.setattr("pytest_arena.recorders.encoder.Queue.put", interrupted)
+    monkeypatch.setattr(Queue, "put", interrupted)
     with pytest.raises(KeyboardInterrupt):
         loop.step()
     assert loop.recorder.close() == Recorded()
@@ -448,7 +449,7 @@ def give_another_size(frames: dict[str, Any], rows: list[int]) -> Any:
         (give_depth, "an (H, W, 3) uint8 array", "got (32, 32, 1) uint8"),
         (give_one_row_less, "(2, H, W, 3) uint8", "gave (1, 32, 32, 3) uint8"),
         (give_a_list, "(2, H, W, 3) uint8", "gave [1, 2]"),
-        (give_another_size, "(32, 32, 3) as in the frames before", "got (16, 32, 3)"),
+        (give_another_size, "(32, 32, 3) uint8 as in the frames before", "got (16, 32, 3)"),
     ],
 )
 def test_a_camera_that_goes_wrong_costs_its_films_alone(
@@ -517,7 +518,7 @@ def test_a_failing_encoder_is_a_note_and_does_not_hang(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Mp4File, "write", full)
-    length = 3 * QUEUE_FRAMES * THREADS
+    length = 3 * THREADS * (QUEUE_BYTES // (32 * 32 * 3))
     loop = Loop(VideoRecorder("on"), FakeEnv([[length], [length]]), tmp_path)
     recorded = loop.run()
     assert [made.length for made in loop.episodes] == [length, length]

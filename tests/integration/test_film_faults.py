@@ -1,0 +1,195 @@
+"""What goes wrong with films costs films, and is said: finished ones stay, and so do the numbers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import gymnasium
+import numpy as np
+import pytest
+
+from pytest_arena.evaluation import evaluate
+from pytest_arena.jobs.model import Job
+from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena.records.directory import RunDirectory, read_episodes
+from pytest_arena.records.schema import JobRecord, Status
+from tests.fakes import ScriptedEnv
+from tests.integration.conftest import ROOT
+from tests.jobs import make_job
+
+
+class Noisy(ScriptedEnv):
+    """Episodes of 40 steps whose images cannot be compressed; `spoil` changes what is seen from frame 5 on."""
+
+    spoil: Callable[[np.ndarray], Any] | None = None
+
+    def reset(self, **kwargs: Any) -> Any:
+        found = super().reset(**kwargs)
+        self.length, self.success = 40, False
+        return found
+
+    def render(self) -> Any:
+        image = np.random.default_rng([self.seed, self.t]).integers(0, 255, (128, 128, 3), np.uint8)
+        return image if Noisy.spoil is None or self.t < 5 else Noisy.spoil(image)
+
+
+gymnasium.register("arena/Noisy-v0", Noisy, max_episode_steps=500, disable_env_checker=True)
+
+
+def job(**changes: Any) -> Job:
+    environment = {"id": "arena/Noisy-v0", "num_envs": 3, "cameras": {"render": {}}}
+    return make_job(**{"environment": environment, "rollout": {"episodes": 9}, **changes})
+
+
+def run(output: Path, video: str) -> tuple[JobRecord, Path]:
+    evaluate(job(), output=output, recorders=[VideoRecorder(video)])  # type: ignore[arg-type]
+    (path,) = output.iterdir()
+    (record,) = RunDirectory(path).records()
+    return record, path
+
+
+def frames(path: Path) -> int:
+    with av.open(str(path), format="mp4") as film:
+        return sum(1 for _ in film.decode(video=0))
+
+
+def check(record: JobRecord, path: Path) -> None:
+    """The numbers are whole, and every film that the record names is whole, too."""
+    assert (record.status, record.episodes["measured"]) == (Status.COMPLETED, 9)
+    assert record.metrics["episode_length"] == 40
+    episodes = read_episodes(path / "job" / "episodes.jsonl")
+    assert sorted(record.videos) == sorted(p for e in episodes for p in e.videos.values())
+    on_disk = sorted(p.relative_to(path).as_posix() for p in path.glob("job/videos/*"))
+    assert on_disk == record.videos, "no half film, no path of a film that is not there"
+    for film in record.videos:
+        assert frames(path / film) == 41
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for about four films beside what is left to the results."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("video", ["on", "retain-on-failure"])
+def test_a_full_disk(small_disk: Path, video: str) -> None:
+    record, path = run(small_disk, video)
+    check(record, path)
+    assert 0 < len(record.videos) < 9
+    assert len(record.notes) == 9 - len(record.videos)
+    for note in record.notes:
+        assert "no video of episode" in note
+        assert os.strerror(errno.ENOSPC) in note
+
+
+def smaller(image: np.ndarray) -> Any:
+    return image[:64]
+
+
+def floats(image: np.ndarray) -> Any:
+    return image / 255.0
+
+
+def not_a_number(image: np.ndarray) -> Any:
+    return np.full((128, 128), np.nan, np.float32)
+
+
+def nothing(image: np.ndarray) -> Any:
+    return None
+
+
+@pytest.mark.parametrize("video", ["on", "retain-on-failure"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (smaller, "frame 5: expected (128, 128, 3) uint8 as in the frames before, got (64, 128, 3) uint8"),
+        (floats, "frame 5: expected an (H, W, 3) uint8 array"),
+        (
+            not_a_number,
+            "frame 5: expected (128, 128, 3) uint8 as in the frames before, got (128, 128) float32",
+        ),
+        (nothing, "frame 5: expected an (H, W, 3) uint8 array"),
+    ],
+)
+def test_a_camera_that_goes_wrong(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[np.ndarray], Any],
+    message: str,
+    video: str,
+) -> None:
+    monkeypatch.setattr(Noisy, "spoil", staticmethod(spoil))
+    record, path = run(tmp_path, video)
+    check(record, path)
+    assert record.videos == []
+    assert len(record.notes) == 9
+    for number, note in enumerate(sorted(record.notes)):
+        assert note.startswith(f"no video of episode {number}, environment ")
+        assert message in note
+
+
+KILLED = """
+import os, signal, sys, threading
+from pathlib import Path
+import numpy as np
+import tests.registered
+from pytest_arena.evaluation import evaluate
+from pytest_arena.recorders.video import VideoRecorder
+from tests.fakes import ScriptedEnv
+from tests.jobs import make_job
+
+output, step = Path(sys.argv[1]), ScriptedEnv.step
+
+def size_of_the_part():
+    return sum(part.stat().st_size for part in output.glob("*/job/videos/.episode-0001*.part"))
+
+def killed(self, action):
+    '''Kill this process in its second episode, once the first film is there and the second in part.'''
+    if self.t == 90 and self.played > 1:
+        while not any(output.glob("*/job/videos/episode-0000*.mp4")) or size_of_the_part() < 8_000:
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, action)
+
+def reset(self, **kwargs):
+    self.played = getattr(self, "played", 0) + 1
+    return ScriptedEnv.reset(self, **kwargs)
+
+def render(self):
+    return np.random.default_rng(self.t).integers(0, 255, (64, 64, 3), np.uint8)
+
+tests.registered.Endless.reset, tests.registered.Endless.render = reset, render
+ScriptedEnv.step = killed
+environment = {"id": "arena/Endless-v0", "cameras": {"render": {}}}
+evaluate(make_job(environment=environment), output=output, recorders=[VideoRecorder("on")])
+"""
+
+
+def test_a_process_that_is_killed_in_the_middle_of_a_film(tmp_path: Path) -> None:
+    child = [sys.executable, "-c", KILLED, str(tmp_path / "out")]
+    killed = subprocess.run(child, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    (path,) = (tmp_path / "out").iterdir()
+    (episode,) = read_episodes(path / "job" / "episodes.jsonl")
+    assert (episode.episode, episode.length) == (0, 100)
+    assert frames(path / episode.videos["render"]) == 101, "what had finished is whole"
+    (part,) = (path / "job" / "videos").glob(".*.part")
+    assert frames(part) >= 25, "what had not can be played as far as it went"
+    (record,) = RunDirectory(path).records()
+    assert record.status == Status.RUNNING
