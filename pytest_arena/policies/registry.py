@@ -53,11 +53,11 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
     modules that their policies live in can be imported. *simulators_own* are left to the simulator.
     """
     kind = job.policy.type
+    if kind in simulators_own:
+        return
     if kind in _targets():
         cls = _import(_targets()[kind], job)
         cls.check(_settings(job, cls), job)
-    elif kind in simulators_own:
-        return
     elif not _is_path(kind):
         known = sorted({*policy_names(), *simulators_own})
         hint, names = did_you_mean(kind, known), ", ".join(known)
@@ -69,12 +69,12 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
 def make_policy(job: Job, env: SimEnv) -> Policy:
     """Make the job's policy for *env*; call after `validate_policy`."""
     simulator, kind = find_simulator(job), job.policy.type
-    if kind in simulator.policy_names and kind not in _targets():
+    if kind in simulator.policy_names:
         cls = simulator.policy_class(kind)
     else:
         cls = _import(_targets().get(kind, kind), job)
-    if kind not in _targets():  # it may be one that could not be imported any earlier
-        _check_class(job, cls)
+    if kind in simulator.policy_names or kind not in _targets():
+        _check_class(job, cls)  # it may be one that could not be imported any earlier
     if is_arena_style(cls):
         return ArenaPolicy(cls, job.policy.settings, env)
     if issubclass(cls, Policy):
@@ -85,7 +85,8 @@ def make_policy(job: Job, env: SimEnv) -> Policy:
 
 def policy_files(job: Job) -> dict[str, str]:
     """Return the SHA-256 of each file that the job's policy is loaded from, by setting."""
-    target = _targets().get(job.policy.type)
+    own = job.policy.type in find_simulator(job).policy_names
+    target = None if own else _targets().get(job.policy.type)
     names = _import(target, job).file_settings if target is not None else ()
     given = {name: job.policy.settings[name] for name in names if name in job.policy.settings}
     return {name: _sha256(job.path(text)) for name, text in given.items()}
