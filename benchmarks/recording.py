@@ -105,6 +105,8 @@ def pytest_arena(source: Source, folder: Path) -> Contestant:
 
         def check_frames(self) -> None: ...
 
+        def choose_cameras(self, cameras: Any) -> None: ...
+
         def frames(self, env_ids: np.ndarray) -> Batch:
             return self.now
 

@@ -96,6 +96,7 @@ def _take_over(record: JobRecord, parts: Sequence[JobRecord]) -> None:
     first = parts[0]
     record.identity, record.definitions = first.identity, first.definitions
     record.terminal_frame = first.terminal_frame
+    record.live_films = sorted(episode for part in parts for episode in part.live_films)
     record.reproducible = all(part.reproducible for part in parts)
     record.started_at = min(part.started_at or "" for part in parts)
     for name in sorted({name for part in parts for name in part.timings}):

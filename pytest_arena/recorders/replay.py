@@ -5,6 +5,7 @@ A replay that does not give every reward and the end again, bit for bit, is not 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,8 @@ class Afterwards:
         self._lost: list[int] = []
         """Episodes that cannot be played again."""
         self._why_lost = ""
+        self._device: Any = None
+        """Where actions were, if they were torch tensors."""
 
     @property
     def title(self) -> str:
@@ -110,6 +113,7 @@ class Afterwards:
         """Take in one step of all N rows."""
         if not self._starts:
             return
+        self._device = actions.device if hasattr(actions, "detach") else None
         try:
             self._log.add(np.asarray(to_numpy(actions)), rewards)
         except (OSError, ValueError, TypeError) as error:
@@ -138,7 +142,7 @@ class Afterwards:
             finish(take, shot, difference)
 
         try:
-            Replay(self._stage, encoder, self._kept, filmed).run(self._takes, tick)
+            Replay(self._stage, encoder, self._kept, filmed, self._device).run(self._takes, tick)
         except Exception as error:
             self._lose([take.episode.episode for take in self._takes], error)
             self._takes.clear()
@@ -173,8 +177,12 @@ def _listed(episodes: Sequence[int], at_most: int = 5) -> str:
 class Replay:
     """Plays episodes again, each in the row that it had: others may compute in another order."""
 
-    def __init__(self, stage: Stage, encoder: Encoder, kept: KeptActions, finish: Finish) -> None:
+    def __init__(
+        self, stage: Stage, encoder: Encoder, kept: KeptActions, finish: Finish, device: Any = None
+    ) -> None:
+        """Prepare; actions are given as torch tensors on *device*, or without one as arrays."""
         self._stage, self._encoder, self._kept, self._finish = stage, encoder, kept, finish
+        self._device = device
         self._running: dict[int, _Running] = {}
 
     def run(self, takes: Sequence[Take], tick: Callable[[], None]) -> None:
@@ -236,7 +244,9 @@ class Replay:
         batch = np.repeat(first[None], self._stage.env.num_envs, axis=0)
         for row, action in own.items():
             batch[row] = action
-        return batch
+        if self._device is None:
+            return batch
+        return importlib.import_module("torch").as_tensor(batch, device=self._device)
 
 
 def _difference(row: int, running: _Running, step: Step, reason: str | None) -> str | None:

@@ -87,6 +87,7 @@ class VideoRecorder(Recorder):
         cameras = self._filmable(env, choose_cameras(self._wanted, env.cameras))
         if not cameras:
             return
+        env.choose_cameras(cameras)
         self._stage = stage = Stage.of(context, cameras)
         self._directories.add(stage.directory)
         if self._video == "retain-on-failure" and can_replay(env):

@@ -141,6 +141,9 @@ class SimEnv(ABC):
         """Return the current image of every camera for K rows, owned: see `Frames` for shapes and types."""
         return {}
 
+    def choose_cameras(self, cameras: Sequence[str]) -> None:
+        """Take note that `frames` will be asked for these cameras alone; others need not be rendered."""
+
     def check_frames(self) -> None:
         """Raise `RecordingError` where `frames` could not give images."""
 

@@ -200,6 +200,7 @@ class MetaworldEnv(SimEnv):
         self.identity = {p: importlib.metadata.version(p) for p in ("metaworld", "mujoco")}
         self.cameras = tuple(cameras or ())
         self._sizes = dict(cameras or {})
+        self._chosen = self.cameras
         self._renderer = Renderer(self.rows[0].model, quality)
         self._terminate_on_success = terminate_on_success
         self._parking = Parking.all_of(num_envs)
@@ -296,6 +297,10 @@ class MetaworldEnv(SimEnv):
         states = {name: np.stack([getattr(row, name) for row in data]) for name in names}
         return {**states, "goal": np.stack([self.rows[i]._target_pos for i in env_ids])}
 
+    def choose_cameras(self, cameras: Sequence[str]) -> None:
+        """Render these cameras only."""
+        self._chosen = tuple(cameras)
+
     def check_frames(self) -> None:
         """Start OpenGL, or get ready to do without."""
         self._renderer.check()
@@ -303,7 +308,8 @@ class MetaworldEnv(SimEnv):
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the rows' images, upright."""
         frames = {}
-        for camera, size in self._sizes.items():
+        for camera in self._chosen:
+            size = self._sizes[camera]
             images = np.empty((len(env_ids), size.height, size.width, 3), dtype=np.uint8)
             for image, i in zip(images, env_ids, strict=True):
                 row = self.rows[i]

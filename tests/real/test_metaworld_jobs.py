@@ -15,8 +15,10 @@ import av
 
 from pytest_arena.evaluation import evaluate
 from pytest_arena.jobs.model import Job
+from pytest_arena.recorders.mp4 import Mp4File
 from pytest_arena.recorders.video import VideoRecorder
 from pytest_arena.simulators.metaworld import MetaworldSimulator
+from pytest_arena.simulators.mujoco_rendering import Renderer
 from pytest_arena.testing import SimEnvContract
 
 SHAPE_DEPENDENT = ("env_idx", "start_step", "end_step", "started_at", "wall_time_seconds", "videos", "job")
@@ -65,6 +67,58 @@ def test_an_odd_film_holds_every_step(tmp_path: Path) -> None:
         assert len(images) == episode["length"] + 1
         assert images[0].shape == (50, 66, 3)
         assert np.abs(images[0].astype(int) - images[-1].astype(int)).max() > 20, "the hand has moved"
+
+
+def test_replayed_frames_are_the_live_ones_pixel_for_pixel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Peg insertion has contacts, the door moves a joint at its reset: what could differ, would."""
+    write, shot = Mp4File.write, {}
+
+    def noted(self: Mp4File, frame: np.ndarray) -> None:
+        shot.setdefault(self.path.name, []).append(frame.tobytes())
+        write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", noted)
+    for task in ("peg-insert-side-v3", "door-close-v3"):
+        environment = {
+            "id": task, "num_envs": 2, "seed": 3, "max_episode_steps": 20,
+            "cameras": {"corner2": {"width": 48, "height": 32}},
+        }  # fmt: skip
+        made = job(2, environment=environment, rollout={"episodes": 3})
+        told, films = [], []
+        for video in ("on", "retain-on-failure"):
+            shot.clear()
+            try:
+                episodes = lines(tmp_path / task / video, made, [VideoRecorder(video)])  # type: ignore[arg-type]
+            except RecordingError as error:
+                pytest.skip(str(error))
+            told.append(comparable(episodes))
+            films.append(dict(shot))
+        assert told[0] == told[1]
+        failed = {Path(p).name for e in episodes if e["outcome"] == "failure" for p in e["videos"].values()}
+        assert len(failed) >= 2
+        assert films[1] == {name: frames for name, frames in films[0].items() if name in failed}
+
+
+def test_cameras_that_are_not_filmed_are_not_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render, cameras = Renderer.render, set()
+
+    def noted(self: Renderer, model: Any, data: Any, camera: str, width: int, height: int) -> Any:
+        cameras.add(camera)
+        return render(self, model, data, camera, width, height)
+
+    monkeypatch.setattr(Renderer, "render", noted)
+    sizes = {"corner2": {"width": 16, "height": 16}, "topview": {"width": 16, "height": 16}}
+    environment = {"id": "reach-v3", "max_episode_steps": 5, "cameras": sizes}
+    made = job(1, environment=environment, rollout={"episodes": 1})
+    try:
+        lines(tmp_path, made, [VideoRecorder("on", ["topview"])])
+    except RecordingError as error:
+        pytest.skip(str(error))
+    assert cameras == {"topview"}
 
 
 @pytest.mark.parametrize("task", ["window-close-v3", "drawer-close-v3"])

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_arena.evaluation import evaluate
 from pytest_arena.jobs.model import Job
+from pytest_arena.policies.untrained import RandomPolicy
 from pytest_arena.recorders import actions as actions_module
 from pytest_arena.recorders import replay
 from pytest_arena.recorders.mp4 import Mp4File
@@ -199,6 +200,21 @@ def test_it_is_seen_where_a_replay_is_not_what_happened(tmp_path: Path, rendered
     assert all(e.videos_note is None for e in second.failures)
     assert max(rendered) >= 1
     assert sum(rendered) == sum(e.length + 1 for e in second.failures)
+
+
+def test_actions_come_back_as_the_tensors_that_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    act, step, seen = RandomPolicy.act, GymnasiumEnv.step, []
+    monkeypatch.setattr(RandomPolicy, "act", lambda self, obs: torch.as_tensor(act(self, obs)))
+    monkeypatch.setattr(
+        GymnasiumEnv, "step", lambda self, actions: (seen.append(type(actions)), step(self, actions))[1]
+    )
+    found = run(tmp_path, job())
+    assert len(found.films()) == len(found.failures) > 0
+    assert all(e.videos_note is None for e in found.failures)
+    assert set(seen) == {torch.Tensor}
 
 
 def test_an_end_that_differs_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

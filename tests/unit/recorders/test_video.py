@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_arena.errors import RecordingError, RolloutTimeoutError
-from pytest_arena.jobs.model import Environment, Job, PolicyConfig, Rollout
+from pytest_arena.jobs.model import Camera, Environment, Job, PolicyConfig, Record, Rollout
 from pytest_arena.recorders.base import EpisodeStart, Recorded, RolloutContext
 from pytest_arena.recorders.encoder import QUEUE_BYTES, THREADS
 from pytest_arena.recorders.mp4 import Mp4File
@@ -538,6 +538,27 @@ def test_a_film_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
     assert "episode 0, environment 0, camera 'front'" in note
     assert "FileExistsError" in note
     assert (folder / "episode-0000-env0-front.mp4").read_text() == "precious"
+
+
+def test_live_films_are_limited_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_arena.recorders.video.LIVE_ROWS", 2)
+    loop = Loop(VideoRecorder("on"), FakeEnv([[3, 2], [4], [2, 2], [3]]), tmp_path)
+    recorded = loop.run()
+    assert {made.env_idx for made in loop.episodes if made.videos} == {0, 1}
+    (note,) = recorded.notes
+    assert note == "filmed the first 2 of 4 environments; record.video_environments names others"
+
+
+def test_frame_rate_and_size_are_the_jobs_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record(video_fps=7, video_size=Camera(width=47, height=32))
+    monkeypatch.setitem(globals(), "JOB", JOB.model_copy(update={"record": record}))
+    recorded = Loop(VideoRecorder("on"), FakeEnv([[3]], step_dt=0.05), tmp_path).run()
+    film = tmp_path / recorded.videos[0]
+    assert rate(film) == 7
+    with av.open(str(film)) as opened:
+        codec = opened.streams.video[0].codec_context
+        assert (codec.width, codec.height, codec.pix_fmt) == (48, 32, "yuv420p")
+    assert len(shown(film)) == 4
 
 
 def test_many_films_at_once(tmp_path: Path) -> None:
