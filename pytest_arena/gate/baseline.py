@@ -49,23 +49,23 @@ class BaselineJob:
     hint: str = "the baseline has no values of it"
     """Why a metric that is not in ``samples`` cannot be compared."""
 
-    def sample(self, metric: Metric) -> Sample:
-        """Return the values of *metric*; raises `NotComparableError` where there are none."""
+    def sample(self, metric: Metric, whose: str = "the baseline") -> Sample:
+        """Return the values of *metric*; raises `NotComparableError` where there are none, of *whose* run."""
         if self.problem is not None:
-            raise NotComparableError(self.problem)
+            raise NotComparableError(f"{whose}: {self.problem}")
         if self.episodes is not None:
-            return sample_of(self._read(), metric, fixed=self.fixed, whose="the baseline")
+            return sample_of(self._read(whose), metric, fixed=self.fixed, whose=whose)
         if metric.name not in self.samples:
             raise NotComparableError(f"{metric.name}: {self.hint}")
         return self.samples[metric.name]
 
-    def _read(self) -> list[Episode]:
+    def _read(self, whose: str) -> list[Episode]:
         assert self.episodes is not None
         try:
             episodes = read_episodes(self.episodes)
             return [e for e in episodes if self.counted is None or e.episode < self.counted]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise NotComparableError(f"the baseline's episodes cannot be read: {error}") from None
+            raise NotComparableError(f"{whose}: the episodes cannot be read: {error}") from None
 
     def differences(self, config: Mapping[str, Any]) -> list[str]:
         """Return a note for each key in which the job with *config* is another one than the baseline's.
@@ -144,9 +144,9 @@ def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
 
 def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any] | None) -> BaselineJob:
     if record.status != Status.COMPLETED:
-        return BaselineJob(problem=f"the baseline's job did not complete ({record.status})")
+        return BaselineJob(problem=f"the job did not complete ({record.status})")
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
-        return BaselineJob(problem="the baseline's episodes.jsonl is missing")
+        return BaselineJob(problem="the job's episodes.jsonl is missing")
     path = run.path / record.episodes_path
     return BaselineJob(
         episodes=path,
