@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ class BaselineJob:
                 raise NotComparableError(
                     f"{'.'.join(key)} was {_at(self.config, key)!r} in the baseline, is {_at(config, key)!r}"
                 )
+        if "rollout" not in self.config:  # all that a record alone has
+            return []
         different = [".".join(key) for key in ALIKE if _at(self.config, key) != _at(config, key)]
         return [f"differs from the baseline in {', '.join(different)}"] if different else []
 
@@ -132,17 +134,19 @@ def stops_early(config: Mapping[str, Any]) -> bool:
 
 def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
     run = RunDirectory(path)
-    if not run.manifest_path.is_file():
+    records = run.latest()
+    manifest = run.manifest() if run.manifest_path.is_file() else {}  # `evaluate` writes none
+    if not manifest and not records:
         raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
-    configs = configs_of(run.manifest())
-    shards = {label for label, entry in run.manifest().get("jobs", {}).items() if "shard" in entry}
-    for label, record in run.latest().items():
-        if label in shards:
-            continue
-        yield label, _job_of_record(run, record, configs.get(label))
+    configs = configs_of(manifest)
+    shards = {label for label, entry in manifest.get("jobs", {}).items() if "shard" in entry}
+    for label, record in records.items():
+        if label not in shards:
+            known = {"simulator": record.simulator, "environment": {"id": record.environment}}
+            yield label, _job_of_record(run, record, configs.get(label, known))
 
 
-def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any] | None) -> BaselineJob:
+def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
     if record.status != Status.COMPLETED:
         return BaselineJob(problem=f"the job did not complete ({record.status})")
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
@@ -153,7 +157,7 @@ def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, An
         config=config,
         definitions=record.definitions,
         horizon=record.identity.get("horizon"),
-        fixed=not stops_early(config or {}),
+        fixed=record.gate is None or not stops_early({"gate": asdict(record.gate)}),
         counted=record.gate.counted if record.gate is not None else None,
     )
 
