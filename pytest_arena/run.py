@@ -147,7 +147,9 @@ def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:
     """Return what ``metrics.json`` holds; the number of episodes only where no gate could choose it."""
     from pytest_arena.gate.baseline import stops_early
 
-    configs = configs_of(directory.manifest())
+    configs: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        configs = configs_of(directory.manifest())
     metrics: dict[str, dict[str, Any]] = {}
     for label, record in directory.latest().items():
         metrics[label] = dict(record.metrics)

@@ -48,7 +48,8 @@ def judge(config: pytest.Config, directory: RunDirectory) -> list[Line]:
         lines.append(line)
     for group in groups:
         group["verdict"], line = _judge_group(config, group, manifest, records)
-        lines.append(line)
+        if any(group["jobs"].values()):  # else nobody asked for any of its jobs
+            lines.append(line)
     directory.finish_manifest(**facts, groups=groups)
     return lines
 

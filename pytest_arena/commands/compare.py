@@ -79,10 +79,12 @@ def _shared(before: Baseline, after: Baseline) -> dict[str, tuple[BaselineJob, B
         name = next(iter([*before.jobs, *after.jobs]), "job")
         return {name: (sides[0][0], sides[1][0])}
     shared: dict[str, tuple[BaselineJob, BaselineJob]] = {}
+    met: set[int] = set()  # a job of LeRobot's file has two names
     for label in [*before.jobs, *after.jobs]:
         one, other = before.find(label), after.find(label)
-        if one is not None and other is not None and (one, other) not in shared.values():
+        if one is not None and other is not None and id(one) not in met:
             shared[label] = one, other
+            met.add(id(one))
     if not shared:
         raise BaselineError(f"{before.path} and {after.path} have no job in common")
     return shared
@@ -109,7 +111,7 @@ def _compared(before: BaselineJob, after: BaselineJob, asked: dict[str, object])
         metric = _metric(regression.metric, before, after)
         notes = before.differences(config) if after.config is not None else []
         rule = Rule.of(regression, metric, after.horizon)
-        comparison = compare(before.sample(metric), after.sample(metric), rule)
+        comparison = compare(before.sample(metric, "A"), after.sample(metric, "B"), rule)
         comparison.notes = notes
         return comparison
     except NotComparableError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +49,23 @@ class BaselineJob:
     hint: str = "the baseline has no values of it"
     """Why a metric that is not in ``samples`` cannot be compared."""
 
-    def sample(self, metric: Metric) -> Sample:
-        """Return the values of *metric*; raises `NotComparableError` where there are none."""
+    def sample(self, metric: Metric, whose: str = "the baseline") -> Sample:
+        """Return the values of *metric*; raises `NotComparableError` where there are none, of *whose* run."""
         if self.problem is not None:
-            raise NotComparableError(self.problem)
+            raise NotComparableError(f"{whose}: {self.problem}")
         if self.episodes is not None:
-            return sample_of(self._read(), metric, fixed=self.fixed, whose="the baseline")
+            return sample_of(self._read(whose), metric, fixed=self.fixed, whose=whose)
         if metric.name not in self.samples:
             raise NotComparableError(f"{metric.name}: {self.hint}")
         return self.samples[metric.name]
 
-    def _read(self) -> list[Episode]:
+    def _read(self, whose: str) -> list[Episode]:
         assert self.episodes is not None
         try:
             episodes = read_episodes(self.episodes)
             return [e for e in episodes if self.counted is None or e.episode < self.counted]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise NotComparableError(f"the baseline's episodes cannot be read: {error}") from None
+            raise NotComparableError(f"{whose}: the episodes cannot be read: {error}") from None
 
     def differences(self, config: Mapping[str, Any]) -> list[str]:
         """Return a note for each key in which the job with *config* is another one than the baseline's.
@@ -79,6 +79,8 @@ class BaselineJob:
                 raise NotComparableError(
                     f"{'.'.join(key)} was {_at(self.config, key)!r} in the baseline, is {_at(config, key)!r}"
                 )
+        if "rollout" not in self.config:  # all that a record alone has
+            return []
         different = [".".join(key) for key in ALIKE if _at(self.config, key) != _at(config, key)]
         return [f"differs from the baseline in {', '.join(different)}"] if different else []
 
@@ -132,28 +134,30 @@ def stops_early(config: Mapping[str, Any]) -> bool:
 
 def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
     run = RunDirectory(path)
-    if not run.manifest_path.is_file():
+    records = run.latest()
+    manifest = run.manifest() if run.manifest_path.is_file() else {}  # `evaluate` writes none
+    if not manifest and not records:
         raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
-    configs = configs_of(run.manifest())
-    shards = {label for label, entry in run.manifest().get("jobs", {}).items() if "shard" in entry}
-    for label, record in run.latest().items():
-        if label in shards:
-            continue
-        yield label, _job_of_record(run, record, configs.get(label))
+    configs = configs_of(manifest)
+    shards = {label for label, entry in manifest.get("jobs", {}).items() if "shard" in entry}
+    for label, record in records.items():
+        if label not in shards:
+            known = {"simulator": record.simulator, "environment": {"id": record.environment}}
+            yield label, _job_of_record(run, record, configs.get(label, known))
 
 
-def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any] | None) -> BaselineJob:
+def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
     if record.status != Status.COMPLETED:
-        return BaselineJob(problem=f"the baseline's job did not complete ({record.status})")
+        return BaselineJob(problem=f"the job did not complete ({record.status})")
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
-        return BaselineJob(problem="the baseline's episodes.jsonl is missing")
+        return BaselineJob(problem="the job's episodes.jsonl is missing")
     path = run.path / record.episodes_path
     return BaselineJob(
         episodes=path,
         config=config,
         definitions=record.definitions,
         horizon=record.identity.get("horizon"),
-        fixed=not stops_early(config or {}),
+        fixed=record.gate is None or not stops_early({"gate": asdict(record.gate)}),
         counted=record.gate.counted if record.gate is not None else None,
     )
 

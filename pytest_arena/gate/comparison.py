@@ -41,7 +41,8 @@ def compare(before: Sample, after: Sample, rule: Rule) -> Comparison:
     )
     _require_bounds(before, after, rule)
     if not before.points or not after.points:
-        comparison.reason = "there are only counts of the baseline's episodes"
+        whose = "this run" if before.points else "the baseline"
+        comparison.reason = f"{whose} has only counts of its episodes"
         _by_counts(comparison, before, after, rule)
         return comparison
     pairs = pair(before, after)

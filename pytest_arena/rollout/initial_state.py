@@ -22,15 +22,15 @@ def initial_states(observation: Observation, rows: IndexArray) -> list[str | Non
     are left out where there is anything else: they depend on the renderer. None for a row where nothing can
     be hashed. Only *rows* are gathered and leave their device.
     """
-    entries = [(name, batch) for name, batch in _entries(observation) if _hashable(batch)]
+    entries = [(name, batch) for name, batch in _entries(observation) if getattr(batch, "ndim", 0)]
     states = [entry for entry in entries if not _is_image(entry[1])] or entries
-    if not states:
+    values = [(name, array) for name, batch in states if (array := _rows_of(batch, rows)) is not None]
+    if not values:
         return [None] * len(rows)
     hashes = [blake2b(digest_size=_BYTES) for _ in rows]
-    for name, batch in states:
-        values = _rows_of(batch, rows)
-        header = f"{name} {values.dtype.str} {values.shape[1:]}".encode()
-        for digest, value in zip(hashes, values, strict=True):
+    for name, array in values:
+        header = f"{name} {array.dtype.str} {array.shape[1:]}".encode()
+        for digest, value in zip(hashes, array, strict=True):
             digest.update(header)
             digest.update(value.tobytes())
     return [digest.hexdigest() for digest in hashes]
@@ -48,18 +48,20 @@ def _entries(observation: Observation, name: str = "") -> Iterator[tuple[str, An
         yield name, observation
 
 
-def _hashable(batch: Any) -> bool:
-    """Whether *batch* is an array or tensor of numbers with a row for each environment."""
-    if getattr(batch, "ndim", 0) < 1:
-        return False
-    return not isinstance(batch, np.ndarray) or batch.dtype.kind in "biufc"
-
-
 def _is_image(batch: Any) -> bool:
     return batch.ndim >= 4 and str(batch.dtype).endswith("uint8")
 
 
-def _rows_of(batch: Any, rows: IndexArray) -> NDArray[Any]:
-    """Return the rows as a numpy array; a tensor's are gathered on its device."""
-    values = batch[rows] if isinstance(batch, np.ndarray) else batch[rows.tolist()]
-    return np.ascontiguousarray(to_numpy(values))
+def _rows_of(batch: Any, rows: IndexArray) -> NDArray[Any] | None:
+    """Return the rows as a numpy array of numbers; None for anything else.
+
+    A tensor's are gathered on its device; bfloat16, which numpy lacks, becomes float32, which holds it.
+    """
+    if isinstance(batch, np.ndarray):
+        values = batch[rows]
+    else:
+        values = batch[rows.tolist()]
+        values = to_numpy(values.float() if str(values.dtype).endswith("bfloat16") else values)
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
+        return None
+    return np.ascontiguousarray(values)

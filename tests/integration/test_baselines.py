@@ -27,7 +27,7 @@ def manifest(suite: Suite) -> dict[str, Any]:
 
 
 def with_groups(path: Path, groups: dict[str, Any]) -> None:
-    path.write_text(yaml.safe_dump({"groups": groups, **yaml.safe_load(path.read_text())}, sort_keys=False))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "groups": groups}, sort_keys=False))
 
 
 def test_from_a_run_to_its_regression(suite: Suite) -> None:
@@ -177,6 +177,10 @@ def test_a_group_fails_once(suite: Suite, args: list[str]) -> None:
         again.stdout.fnmatch_lines(
             ["*[[]good[]]", "*[[]parts-shard0of2[]]", "*[[]parts-shard1of2[]]", "3 tests collected*"]
         )
+        with_groups(path, {"easy": {"success_rate": ">= 50%"}})
+        old = suite.pytester.runpytest_inprocess("--co", "--arena-resume", str(suite.run_dir))
+        assert old.ret == 4
+        old.stderr.fnmatch_lines(["*jobs.yaml::group[[]easy[]] was begun with other thresholds*"])
         part = suite.run("-k", "good or other", "-p", "no:cacheprovider")
         assert part.ret == 0
         assert "group easy is not judged: 1 of 2 jobs not selected (parts)" in part.stdout.str()

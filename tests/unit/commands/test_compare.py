@@ -112,6 +112,12 @@ def test_files_of_lerobot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (tmp_path / f"{name}.json").write_text(json.dumps(data))
     assert main(["compare", str(tmp_path / "one.json"), str(tmp_path / "two.json")]) == 1
     assert "unpaired, 40 and 40 episodes" in capsys.readouterr().out
+    twins = [{"task_group": "t", "task_id": i, "metrics": {"successes": [True] * 40}} for i in range(2)]
+    (tmp_path / "twins.json").write_text(json.dumps({"per_task": twins, "overall": {}}))
+    assert main(["compare", str(tmp_path / "twins.json"), str(tmp_path / "twins.json")]) == 2
+    table = capsys.readouterr().out
+    assert "t_0: success_rate" in table
+    assert "t_1: success_rate" in table
     run = make_run(tmp_path / "run", {"reach": [1] * 40})
     assert main(["compare", str(tmp_path / "one.json"), run, "--margin", "0.3"]) == 0
     assert "only in" not in capsys.readouterr().out

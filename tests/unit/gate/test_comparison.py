@@ -127,7 +127,7 @@ def test_counts_alone() -> None:
     assert verdict(before, rates([1] * 187 + [0] * 13)) == "non-inferior"
     found = compare(before, rates([1] * 44 + [0] * 6), RATE)
     assert str(found.verdict) == "inconclusive"
-    assert found.reason == "there are only counts of the baseline's episodes"
+    assert found.reason == "the baseline has only counts of its episodes"
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,5 @@ def test_what_cannot_be_hashed_is_left_out() -> None:
 def test_a_tensor_is_hashed_as_an_array() -> None:
     torch = pytest.importorskip("torch")
     assert states({"state": torch.from_numpy(STATE.copy())}) == states({"state": STATE})
+    half = torch.from_numpy(STATE.copy()).to(torch.bfloat16)
+    assert states(half) == states(STATE.astype(np.float32))
