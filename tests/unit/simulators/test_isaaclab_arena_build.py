@@ -320,6 +320,14 @@ def test_an_unknown_variation_is_refused_with_those_that_there_are(
         pool.get(arena_job(environment={"variations": {"lihgt": {"intensity": {"enabled": True}}}}))
 
 
+def test_the_builder_is_told_nothing_twice() -> None:
+    job = arena_job(environment={"options": {"builder": {"num_envs": 8}}})
+    with pytest.raises(
+        JobFileError, match=r"builder.num_envs: unknown key; it stands under environment.num_envs"
+    ):
+        validate(job)
+
+
 def test_an_empty_variation_is_refused_at_collection() -> None:
     job = arena_job(environment={"variations": {"light": {"": 1}}})
     with pytest.raises(
