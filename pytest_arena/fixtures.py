@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from pytest_arena.simulators.base import SimEnv
 
 
-def _is_arena_error(raised: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Whether the text alone is enough: then a traceback through the fixtures is left out."""
-    from pytest_arena.errors import ArenaError
-
-    return raised.errisinstance(ArenaError)
-
-
 @pytest.fixture
 def arena_job(request: pytest.FixtureRequest) -> Job:
     """The job that this test evaluates."""
@@ -70,7 +63,6 @@ def arena_env(
     arena_dir: Path,
 ) -> SimEnv:
     """The job's environment, from a pool of one: jobs that can share an environment do."""
-    __tracebackhide__ = _is_arena_error
     from pytest_arena.items import environment
 
     return environment(request.node, arena_job, arena_env_options)
@@ -79,7 +71,6 @@ def arena_env(
 @pytest.fixture
 def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
     """The job's policy."""
-    __tracebackhide__ = _is_arena_error
     from pytest_arena.items import policy
 
     made = policy(request.node, arena_job, arena_env)
