@@ -176,16 +176,23 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
     if attempt.complete:
         return cast("SimEnv", Unbuilt(lambda: pool.get(changed)))
     began = time.monotonic()
-    env = pool.get(changed)
+    try:
+        env = pool.get(changed)
+    except ArenaError as error:  # the way through this package says nothing about a user's mistake
+        raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
     attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
     return env
 
 
 def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
     """Return the job's policy; one that has nothing to do is not made until it is used."""
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     if attempt_of(item, job).complete:
         return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
-    return make_policy(job, env)
+    try:
+        return make_policy(job, env)
+    except ArenaError as error:
+        raise error.with_traceback(None)  # noqa: B904
 
 
 def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:

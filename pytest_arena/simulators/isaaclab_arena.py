@@ -18,6 +18,14 @@ from pytest_arena.simulators.isaaclab import launch_arguments
 from pytest_arena.simulators.isaaclab_app import APP
 from pytest_arena.simulators.isaaclab_arena_arguments import hydra_tokens
 
+_ELSEWHERE = {
+    "num_envs": "environment.num_envs",
+    "seed": "environment.seed",
+    "device": "environment.device",
+    "language_instruction": "language_instruction",
+}
+"""Fields of Arena's builder that a job has a key of its own for."""
+
 
 class IsaacLabArenaOptions(Model):
     """``environment.options``: what Arena's own builder reads."""
@@ -55,7 +63,12 @@ class IsaacLabArenaSimulator(Simulator):
     )
 
     def validate(self, job: Job) -> None:
-        """Check the names of variations."""
+        """Check the names of variations, and that the builder is told nothing twice."""
+        options = IsaacLabArenaOptions.model_validate(job.environment.options)
+        for key in (key for key in options.builder if key in _ELSEWHERE):
+            raise job.problem(
+                ("environment", "options", "builder", key), f"unknown key; it stands under {_ELSEWHERE[key]}"
+            )
         try:
             hydra_tokens(job.environment.variations)
         except ValueError as error:

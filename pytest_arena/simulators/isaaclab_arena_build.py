@@ -196,4 +196,4 @@ def _refusals(key: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, AssertionError) as error:
-        raise EvaluationError(f"{key}: {error}") from error
+        raise EvaluationError(f"{key}: {error}") from None

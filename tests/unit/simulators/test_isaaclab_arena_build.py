@@ -320,6 +320,14 @@ def test_an_unknown_variation_is_refused_with_those_that_there_are(
         pool.get(arena_job(environment={"variations": {"lihgt": {"intensity": {"enabled": True}}}}))
 
 
+def test_the_builder_is_told_nothing_twice() -> None:
+    job = arena_job(environment={"options": {"builder": {"num_envs": 8}}})
+    with pytest.raises(
+        JobFileError, match=r"builder.num_envs: unknown key; it stands under environment.num_envs"
+    ):
+        validate(job)
+
+
 def test_an_empty_variation_is_refused_at_collection() -> None:
     job = arena_job(environment={"variations": {"light": {"": 1}}})
     with pytest.raises(
@@ -336,7 +344,7 @@ def test_registered_policies_of_every_style(lab: Any, pool: EnvironmentPool) -> 
     settings = {
         "rl_games": {"checkpoint": "run.pt", "joints": ["a", "b"], "deterministic": True},
         "gr00t_closedloop": {"policy_config_yaml_path": "x.yaml"},
-        "replay": {"replay_file_path": "demo.hdf5"},
+        "replay_lerobot": {"replay_file_path": "demo.hdf5"},
     }
     for name, given in settings.items():
         job = arena_job(policy={"type": name, **given})
@@ -366,7 +374,7 @@ def test_a_dotted_class_is_imported_once_the_app_runs(lab: Any, pool: Environmen
     ("policy", "message"),
     [
         (
-            {"type": "replay", "replay_file": "x"},
+            {"type": "replay_lerobot", "replay_file": "x"},
             r"jobs.job.policy: Replay: ReplayCfg has no 'replay_file' \(did you mean",
         ),
         (
@@ -387,13 +395,13 @@ def test_a_policy_that_this_arena_lacks(newest: Any, pool: EnvironmentPool) -> N
     job = arena_job(policy={"type": "cosmos"})
     validate(job)
     with pytest.raises(
-        EvaluationError, match="no policy 'cosmos'; it has gr00t_closedloop, replay, rl_games"
+        EvaluationError, match="no policy 'cosmos'; it has gr00t_closedloop, replay_lerobot, rl_games"
     ):
         make_policy(job, pool.get(job))
 
 
 def test_a_replay_runs_for_as_long_as_it_is(lab: Any, tmp_path: Path) -> None:
-    policy = {"type": "replay", "replay_file_path": "demo.hdf5"}
+    policy = {"type": "replay_lerobot", "replay_file_path": "demo.hdf5"}
     record = evaluate(arena_job(policy=policy, rollout={"steps": "policy"}), output=tmp_path)
     assert record.timings["steps"] == 7
     assert "limited by steps" in record.notes[0]

@@ -88,7 +88,7 @@ class ReplayCfg:
 
 
 class Replay(PolicyBase):
-    name = "replay"
+    name = "replay_lerobot"
     if GENERATION < (0, 3):
         config_class = ReplayCfg
 

@@ -74,4 +74,5 @@ def test_failing_jobs_end_with_pytests_status_and_all_reports(
         assert (arena.run_dir / path).exists()
     output = result.stdout.str()
     assert "environment.options.args: CountingCfg has no 'objekt'" in output
+    assert "isaaclab_arena_build.py" not in output, "a user's mistake needs no traceback"
     assert "RuntimeError: the simulator broke" in output
