@@ -43,7 +43,7 @@ class Camera:
     """A camera sensor: one buffer for ever, 4 channels of colour."""
 
     def __init__(self, env: FakeLabEnv, floats: bool) -> None:
-        self.cfg = SimpleNamespace(data_types=["rgb"])
+        self.cfg = SimpleNamespace(data_types=["depth", "rgb"])
         self._env, self._floats = env, floats
         self._image = torch.zeros((env.num_envs, 4, 6, 4), dtype=torch.float32 if floats else torch.uint8)
 

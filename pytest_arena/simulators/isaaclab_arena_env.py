@@ -30,6 +30,7 @@ from pytest_arena.simulators.base import (
     Step,
 )
 from pytest_arena.simulators.isaaclab import IsaacLabEnv
+from pytest_arena.simulators.sensors import gather
 
 IMAGES = "camera_obs"
 """The group of observations that are images."""
@@ -116,13 +117,13 @@ class ArenaEnv(IsaacLabEnv):
 
     # -- images
 
-    def _colour_cameras(self) -> tuple[str, ...]:
+    def _find_cameras(self) -> Mapping[str, str]:
         """Ask the manager: the spaces of some releases have only the last image of the group."""
         manager = self._base.observation_manager
         if IMAGES not in manager.active_terms or manager.group_obs_concatenate[IMAGES]:
-            return ()
+            return {}
         shapes = zip(manager.active_terms[IMAGES], manager.group_obs_term_dim[IMAGES], strict=True)
-        return tuple(name for name, shape in shapes if len(shape) == 3 and shape[-1] in (3, 4))
+        return {name: "rgb" for name, shape in shapes if len(shape) == 3 and shape[-1] in (3, 4)}
 
     def _image(self, camera: str) -> Any:
         return self._base.obs_buf[IMAGES][camera]
@@ -133,7 +134,7 @@ class ArenaEnv(IsaacLabEnv):
         if images is None or not self._filming:
             return None
         rows = self._torch.as_tensor([end.env_idx for end in ends], device=self.device)
-        return {camera: self._colours(images[camera], rows).cpu().numpy() for camera in self.cameras}
+        return {camera: gather(images[camera], rows).cpu().numpy() for camera in self._chosen}
 
     # -- numbers
 

@@ -153,7 +153,7 @@ class MjlabEnv(TensorEnv):
         return ~self._parking.parked if self._manual else super()._valid()
 
     def _image(self, camera: str) -> Any:
-        return self._base.scene.sensors[camera].data.rgb
+        return getattr(self._base.scene.sensors[camera].data, self._films[camera])
 
 
 class MjlabSimulator(Simulator):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_arena.errors import EvaluationError, RecordingError, did_you_mean
+from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Success
 from pytest_arena.simulators.arrays import copy_rows
 from pytest_arena.simulators.base import (
@@ -33,6 +33,7 @@ from pytest_arena.simulators.base import (
     SuccessArray,
 )
 from pytest_arena.simulators.functions import import_function
+from pytest_arena.simulators.sensors import choose_cameras, find_cameras, gather
 
 SUCCESS_TERM = "success"
 """The termination term that says so, unless the job names another."""
@@ -73,7 +74,8 @@ class TensorEnv(SimEnv):
         self._success_term = self._find_term()
         function = self._success.callable
         self._success_of = import_function(function) if function is not None else None
-        self.cameras = self._choose_cameras(cameras)
+        self._films = self._find_cameras()
+        self.cameras = self._chosen = choose_cameras(cameras, self._films)
         self.identity = {"environment": f"{type(base).__module__}:{type(base).__qualname__}"}
         self.capabilities = self._capabilities()
         self._stepping = self._filming = self._closed = False
@@ -119,9 +121,13 @@ class TensorEnv(SimEnv):
         """Return what the rows that are *done* reached, in a batch of all rows; None if nobody knows."""
         return None
 
+    def _find_cameras(self) -> Mapping[str, str]:
+        """Return camera -> which of its data is filmed."""
+        return find_cameras(getattr(self._base.scene, "sensors", {}))
+
     def _image(self, camera: str) -> Any:
         """Return the current images of all rows, (N, H, W, C)."""
-        return self._base.scene.sensors[camera].data.output["rgb"]
+        return self._base.scene.sensors[camera].data.output[self._films[camera]]
 
     # -- the seam
 
@@ -174,11 +180,15 @@ class TensorEnv(SimEnv):
             terminal_frames=frames,
         )
 
+    def choose_cameras(self, cameras: Sequence[str]) -> None:
+        """Only these are rendered."""
+        self._chosen = tuple(cameras)
+
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the images of the rows asked for: gathered on the device, copied once a camera."""
         self._filming = True
         rows = self._torch.as_tensor(env_ids, device=self.device)
-        return {camera: self._gather(camera, rows).cpu().numpy() for camera in self.cameras}
+        return {camera: self._gather(camera, rows).cpu().numpy() for camera in self._chosen}
 
     def close(self) -> None:
         """Close the environment."""
@@ -205,7 +215,7 @@ class TensorEnv(SimEnv):
             self._seen_success = self._called_success()
         if self._filming and self.capabilities.terminal_frame:
             rows = self._torch.as_tensor(env_ids, device=self.device).long()
-            images = {camera: self._gather(camera, rows) for camera in self.cameras}
+            images = {camera: self._gather(camera, rows) for camera in self._chosen}
             for index, row in enumerate(rows.tolist()):
                 self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
 
@@ -214,8 +224,11 @@ class TensorEnv(SimEnv):
             return None
         rows = [self._seen_frames[end.env_idx] for end in ends]
         return {
-            camera: self._torch.stack([row[camera] for row in rows]).cpu().numpy() for camera in self.cameras
+            camera: self._torch.stack([row[camera] for row in rows]).cpu().numpy() for camera in self._chosen
         }
+
+    def _gather(self, camera: str, rows: Any) -> Any:
+        return gather(self._image(camera), rows)
 
     def _valid(self) -> BoolArray:
         return self._all_valid.copy()
@@ -293,39 +306,6 @@ class TensorEnv(SimEnv):
             return np.full(self.num_envs, UNMEASURED, np.int8)
         at_reset: SuccessArray = (self._to_host(held)[0] != 0).astype(np.int8)
         return at_reset
-
-    # -- cameras
-
-    def _colour_cameras(self) -> tuple[str, ...]:
-        """Return the names of the sensors that give colour images."""
-        found = []
-        for name, sensor in getattr(self._base.scene, "sensors", {}).items():
-            types = getattr(getattr(sensor, "cfg", None), "data_types", ())
-            if {"rgb", "rgba"} & set(types or ()):
-                found.append(name)
-        return tuple(found)
-
-    def _choose_cameras(self, wanted: Sequence[str] | None) -> tuple[str, ...]:
-        known = self._colour_cameras()
-        for camera in wanted or ():
-            if camera not in known:
-                has = f"it has {', '.join(known)}" if known else "it has none that gives colour images"
-                raise RecordingError(
-                    f"environment.cameras: the scene has no camera {camera!r}"
-                    f"{did_you_mean(camera, known)}; {has}"
-                )
-        return tuple(wanted) if wanted else known
-
-    def _gather(self, camera: str, rows: Any) -> Any:
-        """Return (K, H, W, 3) uint8 of the rows, on the device, in memory of their own."""
-        return self._colours(self._image(camera), rows)
-
-    def _colours(self, images: Any, rows: Any) -> Any:
-        """Return (K, H, W, 3) uint8 of *rows* of *images*: (N, H, W, C), bytes or floats in [0, 1]."""
-        images = getattr(images, "torch", images)[rows][..., :3]  # Isaac Lab 3 wraps its arrays
-        if images.is_floating_point():
-            images = (images * 255.0).clamp(0.0, 255.0)
-        return images.to(self._torch.uint8).contiguous()
 
     # -- tensors
 

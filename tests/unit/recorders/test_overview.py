@@ -12,7 +12,7 @@ from PIL import Image
 
 from pytest_arena.evaluation import evaluate
 from pytest_arena.recorders import overview
-from pytest_arena.recorders.encoder import Mp4File
+from pytest_arena.recorders.mp4 import Look, Mp4File
 from pytest_arena.recorders.overview import FILM, POSTER, PREVIEW, SECONDS_AT_END, add_overview
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
 from pytest_arena.recorders.video import VideoRecorder
@@ -35,7 +35,7 @@ def film(run_dir: Path, number: int, outcome: Outcome, length: int = 5, **how: A
     """An episode with a film whose green is its number and whose red is its step."""
     width, height = how.get("size", (160, 120))
     path = run_dir / f"job/videos/episode-{number:04d}.mp4"
-    mp4 = Mp4File(path, how.get("fps", 10))
+    mp4 = Mp4File(path, Look(how.get("fps", 10)))
     for step in range(length + 1):
         image = np.empty((height, width, 3), np.uint8)
         image[:] = (20 + 10 * step, 20 + 20 * number, 128)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -131,6 +132,32 @@ def test_cameras_are_found_or_named() -> None:
     assert IsaacLabEnv(FakeLabEnv(cameras=False)).cameras == ()
     with pytest.raises(RecordingError, match=r"no camera 'wirst' \(did you mean 'wrist'\?\)"):
         IsaacLabEnv(FakeLabEnv(), cameras=["wirst"])
+
+
+def test_cameras_without_colours_are_filmed_where_they_are_named() -> None:
+    """Depth as metres, classes as numbers: the recorder colours them."""
+    fake = FakeLabEnv()
+    depth = torch.full((4, 2, 3, 1), 1.5)
+    classes = torch.full((4, 2, 3, 2), 7, dtype=torch.int32)
+    for name, kind, data in (
+        ("far", "distance_to_image_plane", depth),
+        ("what", "semantic_segmentation", classes),
+    ):
+        fake.scene.sensors[name] = SimpleNamespace(
+            cfg=SimpleNamespace(data_types=[kind]), data=SimpleNamespace(output={kind: data})
+        )
+    assert IsaacLabEnv(fake).cameras == ("wrist",)
+    vars(fake).pop("_reset_idx")
+    env = IsaacLabEnv(fake, cameras=["far", "what", "wrist"])
+    env.reset(None, [0] * 4)
+    images = env.frames(np.array([2]))
+    assert {name: (image.shape[1:], image.dtype.name) for name, image in images.items()} == {
+        "far": ((2, 3, 1), "float32"),
+        "what": ((2, 3, 1), "int32"),
+        "wrist": ((4, 6, 3), "uint8"),
+    }
+    env.choose_cameras(["far"])
+    assert list(env.frames(np.array([2]))) == ["far"]
 
 
 def test_nothing_is_rendered_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
