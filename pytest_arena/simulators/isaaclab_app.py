@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from pytest_arena.errors import EvaluationError
+from pytest_arena.simulators.devices import assigned_device
 
 CLOSE_SECONDS = 30.0
 """How long closing the app may take before the process is ended without it."""
@@ -62,6 +63,14 @@ def undisturbed() -> Iterator[None]:
             faulthandler.enable(sys.__stderr__ or sys.stderr)
 
 
+def pinned(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy that a launcher may write into, with the one GPU that this worker was given."""
+    device = arguments.get("device") or assigned_device()
+    if device is None or not device.startswith("cuda"):
+        return dict(arguments)
+    return {"multi_gpu": False, **arguments, "device": device}
+
+
 class App:
     """The process's app, once it runs."""
 
@@ -82,7 +91,7 @@ class App:
         from isaaclab.app import AppLauncher
 
         with undisturbed():
-            app = AppLauncher(dict(arguments)).app  # a copy: the launcher writes into it
+            app = AppLauncher(pinned(arguments)).app
         self._close, self._started_with = _closer(app.close), _words(arguments)
         return None
 
@@ -90,7 +99,7 @@ class App:
         """Start what Isaac Lab 3 needs to simulate *configuration*: often nothing, Kit at most once."""
         from isaaclab.app.sim_launcher import launch_simulation, validate_launch
 
-        copied = dict(arguments)
+        copied = pinned(arguments)
         if self.running:
             self._require_same(arguments)
             validate_launch(configuration, copied)

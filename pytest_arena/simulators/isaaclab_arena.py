@@ -13,7 +13,6 @@ from pydantic import Field
 from pytest_arena.errors import MissingDependencyError
 from pytest_arena.jobs.model import Job, Model
 from pytest_arena.simulators.base import SimEnv, Simulator
-from pytest_arena.simulators.devices import assigned_device
 from pytest_arena.simulators.isaaclab import launch_arguments
 from pytest_arena.simulators.isaaclab_app import APP
 from pytest_arena.simulators.isaaclab_arena_arguments import hydra_tokens
@@ -125,9 +124,6 @@ class IsaacLabArenaSimulator(Simulator):
                 "(isaac-sim/IsaacLab-Arena)"
             )
         arguments = self._launch_arguments(job)
-        arguments.setdefault("device", assigned_device())
-        if arguments["device"] is None:
-            del arguments["device"]
         options = IsaacLabArenaOptions.model_validate(job.environment.options)
         if not options.args.get("disable_pinocchio") and find_spec("pinocchio") is not None:
             importlib.import_module("pinocchio")

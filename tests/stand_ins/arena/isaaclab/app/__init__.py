@@ -6,7 +6,7 @@ from typing import Any
 
 from isaaclab import LOG
 
-KNOWN = {"headless", "enable_cameras", "device", "rendering_mode", "disable_pinocchio_patch"}
+KNOWN = {"headless", "enable_cameras", "device", "rendering_mode", "disable_pinocchio_patch", "multi_gpu"}
 
 
 class SimulationApp:

@@ -14,7 +14,7 @@ from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.simulators import isaaclab_app
 from pytest_arena.simulators.configuration import override
 from pytest_arena.simulators.isaaclab import IsaacLabSimulator, launch_arguments
-from pytest_arena.simulators.isaaclab_app import App, kit_possible, undisturbed
+from pytest_arena.simulators.isaaclab_app import App, kit_possible, pinned, undisturbed
 from pytest_arena.simulators.isaaclab_config import redirect_dataset, scratch_of
 from tests.jobs import make_job
 
@@ -92,6 +92,25 @@ def test_a_missing_isaac_lab_names_the_command(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("pytest_arena.simulators.isaaclab.installed", lambda package: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'pytest-arena\[isaaclab\]'"):
         IsaacLabSimulator().launch(job())
+
+
+@pytest.mark.parametrize(
+    ("given", "worker", "expected"),
+    [
+        ({}, None, {}),
+        ({"device": "cpu"}, "1", {"device": "cpu"}),
+        ({}, "1", {"device": "cuda:1", "multi_gpu": False}),
+        ({"device": "cuda:2"}, "1", {"device": "cuda:2", "multi_gpu": False}),
+        ({"device": "cuda:2", "multi_gpu": True}, None, {"device": "cuda:2", "multi_gpu": True}),
+    ],
+)
+def test_an_app_takes_one_gpu_and_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, given: Any, worker: str | None, expected: Any
+) -> None:
+    monkeypatch.delenv("PYTEST_ARENA_GPU", raising=False)
+    if worker is not None:
+        monkeypatch.setenv("PYTEST_ARENA_GPU", worker)
+    assert pinned(given) == expected
 
 
 # -- configurations
