@@ -36,10 +36,10 @@ def load_configuration(
         found = getattr(import_named(module, "environment.id"), name, None)
         if isinstance(found, type):
             return found(), None, _environment_class(found, entry_point)
-    return _registered(job, name), name, None
+    return _registered(name), name, None
 
 
-def _registered(job: Job, name: str) -> Any:
+def _registered(name: str) -> Any:
     import gymnasium
 
     if name not in gymnasium.registry:
