@@ -45,7 +45,7 @@ def difference(comparison: Comparison) -> str:
     if comparison.interval is None:
         return text
     low, high = (f"{end * scale:{form}}" for end in comparison.interval)
-    return f"{text} ({comparison.confidence:.0%} interval {low} to {high})"
+    return f"{text} ({100 * comparison.confidence:g}% interval {low} to {high})"
 
 
 def how_paired(comparison: Comparison) -> str:
