@@ -23,7 +23,7 @@ def describe_comparison(comparison: Comparison) -> str:
 def _parts(comparison: Comparison) -> Iterator[str]:
     yield from decision(comparison)
     yield how_paired(comparison)
-    if comparison.family is not None:
+    if comparison.family is not None and comparison.verdict == ComparisonVerdict.REGRESSION:
         held = "holds" if comparison.family["rejected"] else "does not hold"
         yield f"{held} among the {comparison.family['size']} comparisons of the session"
     yield from comparison.notes
@@ -45,7 +45,7 @@ def difference(comparison: Comparison) -> str:
     if comparison.interval is None:
         return text
     low, high = (f"{end * scale:{form}}" for end in comparison.interval)
-    return f"{text} ({comparison.confidence:.0%} interval {low} to {high})"
+    return f"{text} ({100 * comparison.confidence:g}% interval {low} to {high})"
 
 
 def how_paired(comparison: Comparison) -> str:
@@ -80,7 +80,7 @@ def decision(comparison: Comparison) -> Iterator[str]:
         but = "worse, but not" if worse else "not worse"
         yield f"{but} by {margin} or more ({_told(comparison.within_margin)}, {rate})"
     else:
-        within = f" nor that any loss is below {margin}" if comparison.margin else ""
+        within = f", nor that any loss is below {margin}" if comparison.margin else ""
         yield f"neither worse nor better is shown{within} ({rate})"
         times = comparison.times_more
         yield (
