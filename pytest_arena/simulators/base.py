@@ -177,6 +177,12 @@ class SimEnv(ABC):
         """Free everything; calling it twice is harmless."""
 
 
+def reseeded(job: Job, rebuild: int) -> Job:
+    """Return *job* with the seed of a *rebuild*: the job's own plus its number, from 0."""
+    environment = job.environment.model_copy(update={"seed": job.environment.seed + rebuild})
+    return job.model_copy(update={"environment": environment}) if rebuild else job
+
+
 class NoOptions(BaseModel, extra="forbid"):
     """For a simulator without options of its own."""
 

@@ -23,6 +23,7 @@ from pytest_arena.simulators.base import (
     SimEnv,
     Simulator,
     Step,
+    reseeded,
 )
 from pytest_arena.simulators.isaaclab_app import APP, installed, kit_possible
 from pytest_arena.simulators.isaaclab_dataset import Dataset
@@ -172,10 +173,7 @@ class IsaacLabSimulator(Simulator):
 
     def rebuilt(self, job: Job, rebuild: int) -> Job:
         """Each rebuild has a seed of its own, so that it draws other variations."""
-        if not rebuild:
-            return job
-        environment = job.environment.model_copy(update={"seed": job.environment.seed + rebuild})
-        return job.model_copy(update={"environment": environment})
+        return reseeded(job, rebuild)
 
     def own_dataset(self, job: Job) -> bool:
         """Isaac Lab's recorder writes trajectories."""

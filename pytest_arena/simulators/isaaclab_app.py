@@ -64,8 +64,11 @@ def undisturbed() -> Iterator[None]:
 
 
 def pinned(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy that a launcher may write into, with the one GPU that this worker was given."""
-    device = arguments.get("device") or assigned_device()
+    """Return a copy that a launcher may write into, with the one GPU that this worker was given.
+
+    Where no app can be started, the worker's mask hides all other GPUs: the first one is its own.
+    """
+    device = arguments.get("device") or (assigned_device() if kit_possible() else None)
     if device is None or not device.startswith("cuda"):
         return dict(arguments)
     return {"multi_gpu": False, **arguments, "device": device}

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError
 from pytest_arena.jobs.model import Job, Model
-from pytest_arena.simulators.base import SimEnv, Simulator
+from pytest_arena.simulators.base import SimEnv, Simulator, reseeded
 from pytest_arena.simulators.isaaclab import launch_arguments
 from pytest_arena.simulators.isaaclab_app import APP
 from pytest_arena.simulators.isaaclab_arena_arguments import hydra_tokens
@@ -85,10 +85,7 @@ class IsaacLabArenaSimulator(Simulator):
 
     def rebuilt(self, job: Job, rebuild: int) -> Job:
         """Each rebuild has a seed of its own, so that it draws other variations."""
-        if not rebuild:
-            return job
-        environment = job.environment.model_copy(update={"seed": job.environment.seed + rebuild})
-        return job.model_copy(update={"environment": environment})
+        return reseeded(job, rebuild)
 
     def own_dataset(self, job: Job) -> bool:
         """Arena computes its metrics from the file that its recorder writes."""

@@ -15,6 +15,7 @@ from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.configuration import import_named, override
 from pytest_arena.simulators.devices import assigned_device
+from pytest_arena.simulators.isaaclab_app import kit_possible
 
 SEEDS = 2**31
 """Isaac Lab's random generators take seeds below this."""
@@ -109,10 +110,10 @@ def set_horizon(configuration: Any, steps: int | None) -> None:
 
 
 def device_of(job: Job) -> str:
-    """Return the job's device: its own, the worker's GPU, the first GPU, or the CPU."""
+    """Return the job's device: its own, the worker's GPU if no mask hides the others, the first, the CPU."""
     import torch
 
-    chosen = job.environment.device or assigned_device()
+    chosen = job.environment.device or (assigned_device() if kit_possible() else None)
     return chosen or ("cuda:0" if torch.cuda.is_available() else "cpu")
 
 

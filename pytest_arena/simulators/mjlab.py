@@ -27,6 +27,7 @@ from pytest_arena.simulators.base import (
     SimEnv,
     Simulator,
     Step,
+    reseeded,
 )
 from pytest_arena.simulators.configuration import import_named, override
 from pytest_arena.simulators.mujoco_rendering import choose_platform
@@ -168,10 +169,7 @@ class MjlabSimulator(Simulator):
 
     def rebuilt(self, job: Job, rebuild: int) -> Job:
         """Each rebuild has a seed of its own, so that what is drawn when it is made differs."""
-        if not rebuild:
-            return job
-        environment = job.environment.model_copy(update={"seed": job.environment.seed + rebuild})
-        return job.model_copy(update={"environment": environment})
+        return reseeded(job, rebuild)
 
     def launch(self, job: Job) -> None:
         """Say what is missing; there is no app."""
