@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_arena.errors import NotComparableError
@@ -188,6 +188,7 @@ def test_a_rate_of_which_less_is_better() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.lists(st.booleans(), min_size=1, max_size=30))
+@settings(deadline=None)
 def test_swapping_the_runs_swaps_the_verdict(before: list[bool], after: list[bool]) -> None:
     rule = Rule("success_rate", True, True, 0.0, 1.0, 0.0, 0.8)
     opposite = {"regression": "improved", "improved": "regression", "inconclusive": "inconclusive"}

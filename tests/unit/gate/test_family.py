@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -26,6 +26,7 @@ def test_holms_own_steps() -> None:
 
 
 @given(P_VALUES, RATES)
+@settings(deadline=None)
 def test_holm_lies_between_bonferroni_and_no_correction(p_values: dict[str, float], rate: float) -> None:
     found = holm(p_values, rate)
     bonferroni = {name for name, p in p_values.items() if p <= rate / len(p_values)}
@@ -41,6 +42,7 @@ def test_e_bh_steps() -> None:
 
 
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(1.0, 1e9), max_size=12), RATES)
+@settings(deadline=None)
 def test_e_bh_is_bh_of_inverted_e_values(e_values: dict[str, float], rate: float) -> None:
     names = list(e_values)
     inverted = [1 / e_values[name] for name in names]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_arena.gate.intervals import newcombe, newcombe_paired, wilson
@@ -66,6 +66,7 @@ def test_a_correlation_makes_the_interval_shorter() -> None:
 
 
 @given(st.tuples(*[st.integers(0, 30)] * 4).filter(any))
+@settings(deadline=None)
 def test_an_interval_of_pairs_holds_the_difference_and_mirrors(cells: tuple[int, int, int, int]) -> None:
     both, only_before, only_after, neither = cells
     low, high = newcombe_paired(*cells)

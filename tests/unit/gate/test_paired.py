@@ -93,6 +93,7 @@ def test_a_large_table_is_judged_by_fisher() -> None:
 
 
 @given(DIFFERENCES, st.sampled_from([0.05, 0.1, 0.3]))
+@settings(deadline=None)
 def test_the_margin_test_is_that_of_the_reference(differences: Any, margin: float) -> None:
     lost, won = int((differences < 0).sum()), int((differences > 0).sum())
     found = holds_margin(differences, margin, 1.0, ALPHA)
@@ -103,6 +104,7 @@ def test_the_margin_test_is_that_of_the_reference(differences: Any, margin: floa
 
 
 @given(DIFFERENCES)
+@settings(deadline=None)
 def test_the_largest_e_value_on_the_way_decides(differences: Any) -> None:
     prefixes = [sign_test(differences[: n + 1], ALPHA) for n in range(len(differences))]
     found = prefixes[-1]
@@ -113,6 +115,7 @@ def test_the_largest_e_value_on_the_way_decides(differences: Any) -> None:
 
 
 @given(DIFFERENCES, st.floats(0.1, 1000.0), st.floats(0.01, 0.9))
+@settings(deadline=None)
 def test_units_do_not_matter(differences: Any, span: float, share: float) -> None:
     one = holds_margin(differences, share, 1.0, ALPHA)
     other = holds_margin(differences * span, share * span, span, ALPHA)
@@ -123,6 +126,7 @@ def test_units_do_not_matter(differences: Any, span: float, share: float) -> Non
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=200).map(np.array), st.floats(0.01, 0.99))
+@settings(deadline=None)
 def test_wealth_stays_positive_and_finite(values: Any, mean: float) -> None:
     found = betting_test(values, mean, ALPHA)
     assert 0 <= found.e_value < math.inf
