@@ -177,8 +177,9 @@ class VideoCodec(Model):
         description="libx264: on the CPU; h264_nvenc: on an NVIDIA GPU; auto: the latter where it works",
     )
     quality: int = Field(default=23, ge=0, le=51, description="crf, or cq of nvenc: less is better")
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
-        default="veryfast", description="of libx264: slower makes smaller files"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] | None = Field(
+        default=None,
+        description="of libx264: slower makes smaller files; default: a veryfast that is faster still",
     )
 
 
