@@ -33,6 +33,10 @@ ARENA_JOB: dict[str, Any] = {
 }
 
 
+FRAME_BYTES = 17 * 15 * 3
+"""An image of the scripted environment."""
+
+
 def arena_file(folder: Path, **changes: Any) -> Path:
     path = folder / "jobs.json"
     path.write_text(json.dumps({"jobs": [{**ARENA_JOB, **changes}]}))
@@ -59,7 +63,7 @@ def most_frames_held(folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as patched:
         patched.setattr(GymnasiumEnv, "frames", frames)
-        patched.setattr(encoder, "QUEUE_FRAMES", 4)
+        patched.setattr(encoder, "QUEUE_BYTES", 4 * FRAME_BYTES)
         environment = {
             "id": "tests.registered:arena/Endless-v0",
             "num_envs": 2,
@@ -84,7 +88,7 @@ def test_what_is_left_to_encode_at_the_end_is_little(tmp_path: Path, monkeypatch
     """R10: encoding began when the episode had ended, and nothing moved for minutes."""
     encoded, at_close = [0], []
     write, close = encoder.Mp4File.write, encoder.Encoder.close
-    monkeypatch.setattr(encoder, "QUEUE_FRAMES", 4)
+    monkeypatch.setattr(encoder, "QUEUE_BYTES", 4 * FRAME_BYTES)
 
     def counted(film: encoder.Mp4File, frame: Any) -> None:
         write(film, frame)
