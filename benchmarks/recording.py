@@ -44,6 +44,8 @@ PEERS = ("RecordVideo", "buffered clip", "streamed clip", "LeRobot")
 OURS, NOTHING = "pytest-arena", "no recording"
 BUFFERED = ("RecordVideo", "buffered clip", "LeRobot")
 WAIT = 0.025
+WAITING_RUNS = 3
+"""By turns; the fastest counts, since other work on the machine only makes a loop that sleeps oversleep."""
 
 Batch = dict[str, np.ndarray]
 """Camera -> (ENVS, H, W, 3)."""
@@ -412,8 +414,16 @@ def main() -> int:
                 compare(size, pictures[size], cameras, options.frames, verdicts)
         size = options.sizes[-1]
         names = (NOTHING, OURS, "streamed clip")
-        waiting = {name: measure(name, pictures[size], 1, options.frames, WAIT) for name in names}
-        table(f"a loop that waits {WAIT * 1000:.0f} ms a step, 1 camera, {size} x {size}", waiting)
+        waiting: dict[str, Measured] = {}
+        for _ in range(WAITING_RUNS):
+            for name in names:
+                run = measure(name, pictures[size], 1, options.frames, WAIT)
+                waiting[name] = min(waiting.get(name, run), run, key=lambda run: run.loop)
+        table(
+            f"a loop that waits {WAIT * 1000:.0f} ms a step, 1 camera, {size} x {size}, "
+            f"fastest of {WAITING_RUNS}",
+            waiting,
+        )
         print()
         slower = waiting[OURS].loop / waiting[NOTHING].loop
         verdicts.at_most("loop / loop without recording", slower, 1.02)
