@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -316,12 +317,15 @@ def resident(pid: int) -> int:
     """Return the resident bytes of a process and all below it."""
     total = 0
     try:
+        program = os.readlink(f"/proc/{pid}/exe")
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS"):
                 total = 1024 * int(line.split()[1])
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                total += resident(int(child))
+                # A child that has not become another program yet shares its parent's memory.
+                if os.readlink(f"/proc/{child}/exe") != program:
+                    total += resident(int(child))
     except (OSError, ValueError):  # it has just ended
         pass
     return total

@@ -58,7 +58,7 @@ class Evaluation:
     """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
     episodes: list[Episode] = field(init=False)
     environment_failed: bool = field(default=False, init=False)
-    """After the rollout, the environment raised something: it may be in any state."""
+    """A recorder that used the environment after the rollout found it failing: it may be in any state."""
 
     def __post_init__(self) -> None:
         self.episodes = list(self.earlier)
@@ -135,7 +135,7 @@ class Evaluation:
             self._identify(env)
 
     def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
-        """Let recorders use the environment, within the job's time. What was measured stands in any case."""
+        """Let recorders use the environment, within the job's time."""
 
         def tick(activity: str) -> None:
             loop.activity = activity
@@ -145,12 +145,7 @@ class Evaluation:
 
         began = time.monotonic()
         for recorder in self._observers.recorders:
-            try:
-                recorder.after_rollout(tick)
-            except Exception:
-                # The recorder's notes say what it cost.
-                self.environment_failed = True
-                break
+            recorder.after_rollout(tick)
         self._time("filming_seconds", began)
 
     def _loop(
@@ -260,9 +255,10 @@ class Evaluation:
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
                 record.live_films = sorted({*record.live_films, *left.live_films})
+                self.environment_failed |= left.environment_failed
                 revised = revised or left.revised
             if revised:
-                write_episodes(self.directory.episodes, self.episodes)
+                self._revise_episodes()
             if record.videos:
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
             self._time("recording_seconds", closing)
@@ -271,6 +267,12 @@ class Evaluation:
             record.finished_at = utc_now()
             record.timings["total_seconds"] = round(time.monotonic() - started, 6)
             write_json(self.directory.record, record.to_json())
+
+    def _revise_episodes(self) -> None:
+        try:
+            write_episodes(self.directory.episodes, self.episodes)
+        except OSError as error:  # the former lines stand, which lack nothing but films
+            self.record.notes.append(f"{self.directory.episodes.name} lacks the paths of films: {error}")
 
     def _time(self, name: str, since: float) -> None:
         timings = self.record.timings
