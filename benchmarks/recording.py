@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -44,6 +45,8 @@ PEERS = ("RecordVideo", "buffered clip", "streamed clip", "LeRobot")
 OURS, NOTHING = "pytest-arena", "no recording"
 BUFFERED = ("RecordVideo", "buffered clip", "LeRobot")
 WAIT = 0.025
+WAITING_RUNS = 3
+"""By turns; the fastest counts, since other work on the machine only makes a loop that sleeps oversleep."""
 
 Batch = dict[str, np.ndarray]
 """Camera -> (ENVS, H, W, 3)."""
@@ -314,12 +317,15 @@ def resident(pid: int) -> int:
     """Return the resident bytes of a process and all below it."""
     total = 0
     try:
+        program = os.readlink(f"/proc/{pid}/exe")
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS"):
                 total = 1024 * int(line.split()[1])
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                total += resident(int(child))
+                # A child that has not become another program yet shares its parent's memory.
+                if os.readlink(f"/proc/{child}/exe") != program:
+                    total += resident(int(child))
     except (OSError, ValueError):  # it has just ended
         pass
     return total
@@ -412,8 +418,16 @@ def main() -> int:
                 compare(size, pictures[size], cameras, options.frames, verdicts)
         size = options.sizes[-1]
         names = (NOTHING, OURS, "streamed clip")
-        waiting = {name: measure(name, pictures[size], 1, options.frames, WAIT) for name in names}
-        table(f"a loop that waits {WAIT * 1000:.0f} ms a step, 1 camera, {size} x {size}", waiting)
+        waiting: dict[str, Measured] = {}
+        for _ in range(WAITING_RUNS):
+            for name in names:
+                run = measure(name, pictures[size], 1, options.frames, WAIT)
+                waiting[name] = min(waiting.get(name, run), run, key=lambda run: run.loop)
+        table(
+            f"a loop that waits {WAIT * 1000:.0f} ms a step, 1 camera, {size} x {size}, "
+            f"fastest of {WAITING_RUNS}",
+            waiting,
+        )
         print()
         slower = waiting[OURS].loop / waiting[NOTHING].loop
         verdicts.at_most("loop / loop without recording", slower, 1.02)

@@ -65,7 +65,7 @@ class Evaluation:
     """A regression is judged together with those of all other jobs: alone it does not fail."""
     episodes: list[Episode] = field(init=False)
     environment_failed: bool = field(default=False, init=False)
-    """After the rollout, the environment raised something: it may be in any state."""
+    """A recorder that used the environment after the rollout found it failing: it may be in any state."""
 
     def __post_init__(self) -> None:
         self.episodes = list(self.earlier)
@@ -162,7 +162,7 @@ class Evaluation:
             self._identify(env)
 
     def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
-        """Let recorders use the environment, within the job's time. What was measured stands in any case."""
+        """Let recorders use the environment, within the job's time."""
 
         def tick(activity: str) -> None:
             loop.activity = activity
@@ -172,12 +172,7 @@ class Evaluation:
 
         began = time.monotonic()
         for recorder in self._observers.recorders:
-            try:
-                recorder.after_rollout(tick)
-            except Exception:
-                # The recorder's notes say what it cost.
-                self.environment_failed = True
-                break
+            recorder.after_rollout(tick)
         self._time("filming_seconds", began)
 
     def _loop(
@@ -261,9 +256,10 @@ class Evaluation:
                 record.hdf5_path = left.hdf5_path or record.hdf5_path
                 record.notes += left.notes
                 record.live_films = sorted({*record.live_films, *left.live_films})
+                self.environment_failed |= left.environment_failed
                 revised = revised or left.revised
             if revised:
-                write_episodes(self.directory.episodes, self.episodes)
+                self._revise_episodes()
             if record.videos:
                 record.notes += [] if self._frames_notice is None else [self._frames_notice]
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
@@ -281,6 +277,12 @@ class Evaluation:
             from pytest_arena.recorders.overview import add_overview
 
             add_overview(self.record, self.directory.path, self.run_dir, self.episodes)
+
+    def _revise_episodes(self) -> None:
+        try:
+            write_episodes(self.directory.episodes, self.episodes)
+        except OSError as error:  # the former lines stand, which lack nothing but films
+            self.record.notes.append(f"{self.directory.episodes.name} lacks the paths of films: {error}")
 
     def _time(self, name: str, since: float) -> None:
         timings = self.record.timings

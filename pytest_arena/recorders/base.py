@@ -63,6 +63,8 @@ class Recorded:
     """Episodes that a later run must film live: a replay did not give them again."""
     revised: bool = False
     """Episodes were changed after their end; their lines are to be written anew."""
+    environment_failed: bool = False
+    """`Recorder.after_rollout` met an error of the environment, which may be in any state."""
 
 
 class Recorder:
@@ -86,8 +88,8 @@ class Recorder:
     def after_rollout(self, tick: Tick) -> None:
         """The rollout in this environment is over, which is left to the recorder until this returns.
 
-        To be called between steps, *tick* may raise to end it. Not called where the rollout was interrupted
-        or the environment failed. What this raises costs the environment, not the job.
+        *tick* is to be called between steps. Not called where the rollout was interrupted or the environment
+        failed. What this raises, or lets *tick* raise, ends the job as an error.
         """
 
     def close(self) -> Recorded:

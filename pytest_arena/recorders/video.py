@@ -181,7 +181,10 @@ class VideoRecorder(Recorder):
         """Film by replay what is to be kept of this environment."""
         afterwards = self._afterwards
         if afterwards is not None and (title := afterwards.title):
-            afterwards.film(self._open_encoder(), self._filmed, partial(tick, f"filming {title}"))
+            try:
+                afterwards.film(self._open_encoder(), self._filmed, partial(tick, f"filming {title}"))
+            except Exception:  # costs the films: a note says why
+                self._found.environment_failed = True
 
     def _filmed(self, take: Take, shot: Shot, difference: str | None) -> None:
         self._keep(shot, take.episode)

@@ -188,8 +188,12 @@ def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write a whole ``episodes.jsonl`` at once, in place of the one that may be there."""
     lines = "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in episodes)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    draft.write_text(lines, encoding="utf-8")
-    os.replace(draft, path)
+    try:
+        draft.write_text(lines, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 def keep_measured(directory: JobDirectory) -> list[Episode]:

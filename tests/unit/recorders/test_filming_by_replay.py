@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pytest_arena.evaluation import evaluate
+from pytest_arena.evaluation import Evaluation, evaluate
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.untrained import RandomPolicy
 from pytest_arena.recorders import actions as actions_module
@@ -240,6 +240,31 @@ def test_an_environment_that_fails_in_the_replay_costs_films_alone(tmp_path: Pat
     assert str(found.failures[0].episode) in note
     assert found.films() == {}
     assert [e.videos for e in found.episodes] == [{}] * 10
+
+
+def test_an_environment_that_failed_in_the_replay_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Evaluation] = []
+    roll_out = Evaluation._roll_out
+    monkeypatch.setattr(
+        Evaluation, "_roll_out", lambda self, deadline: (kept.append(self), roll_out(self, deadline))[1]
+    )
+    run(tmp_path / "fails", job(make={"fail": "replay"}))
+    run(tmp_path / "works", job())
+    assert [evaluation.environment_failed for evaluation in kept] == [True, False]
+
+
+def test_paths_that_cannot_be_written_are_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pytest_arena.evaluation.write_episodes", full)
+    found = run(tmp_path, job())
+    assert (found.record.status, len(found.episodes)) == ("completed", 10)
+    (note,) = found.record.notes
+    assert "episodes.jsonl lacks the paths of films: [Errno 28]" in note
+    assert found.record.videos, "the record names them"
 
 
 def test_failures_are_filmed_where_the_policy_raises_later(tmp_path: Path) -> None:
