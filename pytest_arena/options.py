@@ -109,7 +109,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--arena-workers-per-gpu",
         metavar="N",
         type=int,
-        help="with -n auto: how many workers share a GPU (default: 1)",
+        help="how many workers share a GPU (default: 1)",
     )
     parser.addini("arena_jobs", "job files that are always evaluated", type="paths", default=[])
     parser.addini("arena_output", "where run directories go", default="arena-results")

@@ -194,7 +194,9 @@ class Record(Model):
     )
     trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
     video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        default=None, strict=False, description="only these environments, from 0; default: the first 64"
+        default=None,
+        strict=False,
+        description="only these environments, from 0; default: all, live at most 64",
     )
     video_every: int = Field(default=1, ge=1, description="film every k-th episode: 0, k, 2k …")
     video_fps: int | None = Field(
@@ -277,7 +279,7 @@ class Job(Model):
     @model_validator(mode="after")
     def _gate_counts_episodes(self) -> Job:
         if self.gate is not None and self.rollout.steps is not None:
-            raise ValueError("expected a gate to stand beside episodes, got rollout.steps")
+            raise ValueError("gate: expected rollout.episodes beside it, got rollout.steps")
         return self
 
     @property

@@ -10,6 +10,8 @@ from pytest_arena.jobs.raw import RawJob, Section, locator, merge
 from pytest_arena.jobs.words import KeyPath, fields_at, shown, unknown_key
 
 _KEYS = ("defaults", "groups", "jobs")
+_SWITCHES = ("gate", "regression")
+"""Keys that change how a job is judged by being there."""
 _PLACES: dict[KeyPath, KeyPath] = {("name",): ()}
 
 
@@ -29,6 +31,10 @@ def read_native(top: Section) -> list[RawJob]:
     for name, written in (jobs or {}).items():
         section = top.below("jobs", name)
         settings = _settings(section, written)
+        for key in _SWITCHES:
+            # Merging would drop it without a word, and the job would be judged without it.
+            if settings is not None and key in settings and settings[key] is None and key not in defaults:
+                section.below(key).wrong("expected a mapping, got null: {} stands for its defaults")
         if settings is not None:
             locate = locator(top.document, (section.key, ("defaults",)), _PLACES)
             raw.append(RawJob(name, merge(defaults, settings), locate))

@@ -72,7 +72,7 @@ def test_a_budget_is_enough_to_say_how_long() -> None:
         ({"look_evry": 5}, {}, "gate.look_evry: unknown key (did you mean 'look_every'?)"),
         ({"inconclusive": "skip"}, {}, "gate.inconclusive: expected 'fail', 'pass' or 'xfail', got 'skip'"),
         ({"method": "sprt"}, {}, "gate.method: expected 'spending' or 'e_process', got 'sprt'"),
-        ({"episodes_max": 50}, {"episodes": None, "steps": 9}, "expected a gate to stand beside episodes, got rollout.steps"),
+        ({"episodes_max": 50}, {"episodes": None, "steps": 9}, "gate: expected rollout.episodes beside it, got rollout.steps"),
         ({"episodes_max": 3}, {"shards": 4}, "expected at least one episode a shard, got 3 episodes for 4 shards"),
     ],
 )  # fmt: skip
@@ -111,3 +111,21 @@ def test_a_shard_is_judged_with_the_whole_job() -> None:
     part = made.shards()[1]
     assert part.wanted_episodes == part.as_run.wanted_episodes == range(20, 40)
     assert (part.as_run.gate, part.as_run.thresholds) == (None, {})
+
+
+@pytest.mark.parametrize("key", ["gate", "regression"])
+def test_a_bare_key_is_not_dropped_without_a_word(tmp_path: Path, key: str) -> None:
+    """``gate:`` with nothing behind it looks like a gate with its defaults."""
+    text = (
+        "jobs:\n  reach:\n    simulator: gymnasium\n    environment: {id: CartPole-v1}\n"
+        "    policy: {type: zero}\n    rollout: {episodes: 50}\n"
+        f"    thresholds: {{success_rate: '>= 0.8'}}\n    {key}:\n"
+    )
+    path = tmp_path / "jobs.yaml"
+    path.write_text(text)
+    with pytest.raises(
+        JobFileError, match=rf"jobs.yaml:8: jobs.reach.{key}: expected a mapping, got null: {{}}"
+    ):
+        load_jobs(path)
+    path.write_text(f"defaults: {{{key}: {{}}}}\n{text}")
+    assert getattr(load_jobs(path)[0], key) is None
