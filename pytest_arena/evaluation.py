@@ -59,6 +59,8 @@ class Evaluation:
     watch: Watch | None = None
     earlier: Sequence[Episode] = ()
     """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
+    earlier_notes: Sequence[str] = ()
+    """What the record of the interrupted run says, and nobody will find again."""
     baseline: Baseline | None = None
     """What a job with ``regression`` is compared with."""
     family: bool = False
@@ -173,6 +175,7 @@ class Evaluation:
         began = time.monotonic()
         for recorder in self._observers.recorders:
             recorder.after_rollout(tick)
+        deadline.extend(time.monotonic() - began)  # films of one rebuild cost the next none of its episodes
         self._time("filming_seconds", began)
 
     def _loop(
@@ -263,6 +266,7 @@ class Evaluation:
             if record.videos:
                 record.notes += [] if self._frames_notice is None else [self._frames_notice]
                 record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
+            record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
             self._time("recording_seconds", closing)
             self._add_overview()
         finally:
@@ -276,7 +280,7 @@ class Evaluation:
         if self.record.videos and self.job.shard is None and self.record.status != Status.INTERRUPTED:
             from pytest_arena.recorders.overview import add_overview
 
-            add_overview(self.record, self.directory.path, self.run_dir, self.episodes)
+            add_overview(self.record, self.directory.path, self.run_dir, self.counted)
 
     def _revise_episodes(self) -> None:
         try:

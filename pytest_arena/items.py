@@ -20,15 +20,16 @@ from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, keep_measured, utc_now, write_json
-from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.reports.junit import scalars
 from pytest_arena.reports.progress import progress
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
 from pytest_arena.simulators.registry import find_simulator, validate_simulation
+from pytest_arena.summary import counted, notes_of
 
 if TYPE_CHECKING:
-    from pytest_arena.jobs.model import Job
+    from pytest_arena.jobs.model import Job, VideoChoice
     from pytest_arena.policies.base import Policy
     from pytest_arena.recorders.base import Recorder
     from pytest_arena.simulators.base import SimEnv
@@ -46,6 +47,8 @@ class Attempt:
     """Episodes that the resumed run had measured."""
     complete: bool = False
     """Whether nothing is left to run."""
+    earlier_notes: list[str] = field(default_factory=list)
+    """What the record of the resumed run says, and nobody will find again."""
     results: list[Result] = field(default_factory=list)
 
 
@@ -98,8 +101,26 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     record = begin_record(job, directory, run.path, label, item.nodeid)
     record.started_at, record.identity = before.started_at, before.identity | record.identity
     record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
-    record.reported = before.reported
-    return Attempt(job, directory, record, earlier, _nothing_left(item, job, earlier))
+    record.reported, record.live_films = before.reported, before.live_films
+    complete = _nothing_left(item, job, earlier)
+    return Attempt(
+        job, directory, record, earlier, complete, _kept_notes(item, job, before, earlier, complete)
+    )
+
+
+def _kept_notes(
+    item: pytest.Item, job: Job, before: JobRecord, earlier: Sequence[Episode], complete: bool
+) -> list[str]:
+    """Return notes of the record *before* that no episode tells, and what films the interruption cost."""
+    found = set(notes_of(job, counted(before, earlier)))
+    kept = [
+        note for note in before.notes if note not in found and (complete or "film" in note or "video" in note)
+    ]
+    bare = [e for e in earlier if e.outcome == Outcome.FAILURE and not e.videos]
+    if bare and job.environment.cameras and _films(item.config, job)[0] != "off":
+        episodes = "1 failed episode" if len(bare) == 1 else f"{len(bare)} failed episodes"
+        kept.append(f"no video of {episodes}: the run was interrupted before they were filmed")
+    return kept
 
 
 def _nothing_left(item: pytest.Item, job: Job, earlier: Sequence[Episode]) -> bool:
@@ -195,14 +216,19 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
         raise error.with_traceback(None)  # noqa: B904
 
 
+def _films(config: pytest.Config, job: Job) -> tuple[VideoChoice, VideoChoice | None]:
+    """Return which films are kept, and what was asked for, if anything was."""
+    asked = settings(config).video or job.record.video or settings(config).video_default
+    return asked or "retain-on-failure", asked
+
+
 def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
     """Return the recorders of a job: command line over job over ini file over the default."""
     from pytest_arena.recorders.own_dataset import OwnDataset
     from pytest_arena.recorders.video import VideoRecorder
 
     recorders: list[Recorder] = []
-    asked = settings(config).video or job.record.video or settings(config).video_default
-    choice = asked or "retain-on-failure"
+    choice, asked = _films(config, job)
     if choice != "off":
         recorders.append(VideoRecorder(choice, job.record.cameras, required=asked is not None))
     if find_simulator(job).own_dataset(job):
@@ -245,6 +271,7 @@ def roll_out(
             metrics=metrics_of(item.config, job),
             watch=watch,
             earlier=attempt.earlier,
+            earlier_notes=attempt.earlier_notes,
             baseline=baseline_of(item.config) if job.as_run.regression is not None else None,
             family=settings(item.config).family_error is not None,
         )

@@ -59,7 +59,7 @@ def join_shards(
     if record.videos:
         from pytest_arena.recorders.overview import add_overview
 
-        add_overview(record, directory.path, run.path, episodes)
+        add_overview(record, directory.path, run.path, counted(record, episodes))
     record.verdict, record.finished_at = verdict_of(record), utc_now()
     write_json(directory.record, record.to_json())
     return record, counted(record, episodes)

@@ -53,7 +53,7 @@ def summarize(
         {"episode": e.episode, "env_idx": e.env_idx, "start_step": e.start_step, "end_step": e.end_step}
         for e in measured
     ]
-    record.notes = _notes(job, ordered)
+    record.notes = notes_of(job, ordered)
     if len(ordered) < len(finished) and any(values for _, values in reported):
         record.notes.append(
             f"what the simulator computes itself is over all {len(finished)} finished episodes"
@@ -131,7 +131,8 @@ def _nothing_finished(record: JobRecord) -> str:
     return f"no episode finished in {steps} steps: {lasts}; set rollout.episodes, or more rollout.steps"
 
 
-def _notes(job: Job, episodes: Sequence[Episode]) -> list[str]:
+def notes_of(job: Job, episodes: Sequence[Episode]) -> list[str]:
+    """Return what a reader of the numbers should know, as far as *episodes* tell."""
     notes = list(job.source.notes) if job.source is not None else []
     at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
     if at_reset:

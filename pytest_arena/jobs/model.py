@@ -196,7 +196,7 @@ class Record(Model):
     video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None,
         strict=False,
-        description="only these environments, from 0; default: all, live at most 64",
+        description="only these rows, from 0; default: all, live at most 64",
     )
     video_every: int = Field(default=1, ge=1, description="film every k-th episode: 0, k, 2k …")
     video_fps: int | None = Field(

@@ -201,12 +201,16 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
 
     What a killed process leaves beside them goes: a half line, episodes that an exception cut off, and the
     hidden working files of films and trajectories. A film that was still being encoded is lost, and so is its
-    path. Trajectories are put together.
+    path; one that was finished after its episode's line had been written is taken over. Trajectories are put
+    together.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
     for episode in kept:
         films = episode.videos.items()
         episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
+        for film in directory.path.glob(f"videos/episode-{episode.episode:04d}-env{episode.env_idx}-*.mp4"):
+            camera = film.stem.split("-", 3)[3]
+            episode.videos.setdefault(camera, film.relative_to(directory.path.parent).as_posix())
     if directory.episodes.exists():
         write_episodes(directory.episodes, kept)
     for folder in ("videos", TRAJECTORIES):

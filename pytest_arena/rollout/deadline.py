@@ -29,6 +29,13 @@ class Deadline:
         if time.monotonic() > self._end:
             raise RolloutTimeoutError(f"timed out after {self._seconds:g} s (rollout.timeout)")
 
+    def extend(self, seconds: float) -> None:
+        """Do not count the last *seconds*: what follows has as much time as if they had not passed."""
+        self._end += seconds
+        if self._armed:
+            left = max(self._end - time.monotonic(), 1e-3)  # 0 would disarm it
+            signal.setitimer(signal.ITIMER_REAL, left)
+
     def __enter__(self) -> Deadline:
         """Arm the alarm."""
         if (

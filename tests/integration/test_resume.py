@@ -56,6 +56,33 @@ def test_as_if_it_had_never_stopped(suite: Suite, kind: str, episode: int, at: i
     assert sorted(p.name for p in first.iterdir() if p.is_dir()) == ["after", "cut", "whole"]
 
 
+def test_notes_and_what_films_are_missing_survive(suite: Suite) -> None:
+    """The record is written anew; what it said of films, nobody finds out again."""
+    environment = {
+        "id": "tests.registered:arena/Endless-v0",
+        "max_episode_steps": 3,
+        "cameras": {"render": {}},
+    }
+    suite.jobs({"job": {"environment": environment, "rollout": {"episodes": 2}}})
+    suite.test()
+    play(suite)
+    path = suite.run_dir / "job" / "record.json"
+    record = json.loads(path.read_text())
+    assert len(record["videos"]) == 2
+    path.write_text(json.dumps({**record, "notes": ["no video of episode 7"], "live_films": [7]}))
+    lines = [{**line, "videos": {}} for line in suite.episodes("job")]
+    (path.parent / "episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sorted((path.parent / "videos").iterdir())[0].unlink()
+    suite.run("--arena-resume", str(suite.run_dir))
+    again = suite.record("job")
+    assert again["notes"] == [
+        "no video of episode 7",
+        "no video of 1 failed episode: the run was interrupted before they were filmed",
+    ]
+    assert again["live_films"] == [7]
+    assert len(again["videos"]) == 1
+
+
 def test_what_is_complete_is_not_run_again(suite: Suite) -> None:
     suite.jobs({"job": {"thresholds": {"success_rate": "> 1"}}})
     suite.test()

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from pytest_arena.records.attempt import begin_record, fail_record
-from pytest_arena.records.directory import RunDirectory, read_episodes, write_json
+from pytest_arena.records.directory import (
+    RunDirectory,
+    keep_measured,
+    read_episodes,
+    write_episodes,
+    write_json,
+)
 from pytest_arena.records.jsonl import JsonLinesWriter, read_json_lines
-from pytest_arena.records.schema import Episode, JobRecord, Status, ThresholdResult, Verdict
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, ThresholdResult, Verdict
 from tests.jobs import make_job
 
 
@@ -111,3 +117,25 @@ def test_episodes_are_read_in_episode_order(tmp_path: Path) -> None:
     assert [e.episode for e in episodes] == [0, 1, 2]
     assert episodes[0].return_ == 1.5
     assert Episode.from_json(episodes[0].to_json()) == episodes[0]
+
+
+def test_films_that_were_finished_when_the_process_died_are_taken_over(tmp_path: Path) -> None:
+    """A failure is filmed after the line of its episode was written."""
+    directory = RunDirectory(tmp_path).claim("reach")
+    numbers = dict.fromkeys(("rebuild", "env_idx", "start_step", "end_step"), 0)
+    lines = [
+        Episode(
+            job="reach", attempt=1, episode=k, seed=1, length=1, outcome=Outcome.FAILURE, success_once=False,
+            success_at_end=False, success_at_reset=None, return_=0.0, end_reason="", started_at="",
+            wall_time_seconds=0.0, **numbers,
+        )
+        for k in range(2)
+    ]  # fmt: skip
+    write_episodes(directory.episodes, lines)
+    (directory.path / "videos").mkdir()
+    for name in ("episode-0001-env0-top-left.mp4", ".episode-0000-env0-top-left.mp4"):
+        (directory.path / "videos" / name).write_bytes(b"film")
+    kept = keep_measured(directory)
+    assert [e.videos for e in kept] == [{}, {"top-left": "reach/videos/episode-0001-env0-top-left.mp4"}]
+    assert [path.name for path in (directory.path / "videos").iterdir()] == ["episode-0001-env0-top-left.mp4"]
+    assert read_episodes(directory.episodes)[1].videos == kept[1].videos
