@@ -194,9 +194,7 @@ class Record(Model):
     )
     trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
     video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        default=None,
-        strict=False,
-        description="only these rows, from 0; default: all, live at most 64",
+        default=None, strict=False, description="only these rows, from 0; default: all, live at most 64"
     )
     video_every: int = Field(default=1, ge=1, description="film every k-th episode: 0, k, 2k …")
     video_fps: int | None = Field(
