@@ -63,12 +63,9 @@ def undisturbed() -> Iterator[None]:
             faulthandler.enable(sys.__stderr__ or sys.stderr)
 
 
-def pinned(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy that a launcher may write into, with the one GPU that this worker was given.
-
-    Where no app can be started, the worker's mask hides all other GPUs: the first one is its own.
-    """
-    device = arguments.get("device") or (assigned_device() if kit_possible() else None)
+def pinned(arguments: Mapping[str, Any], worker: str | None) -> dict[str, Any]:
+    """Return a copy that a launcher may write into, with one GPU: the job's own, or that of the *worker*."""
+    device = arguments.get("device") or worker
     if device is None or not device.startswith("cuda"):
         return dict(arguments)
     return {"multi_gpu": False, **arguments, "device": device}
@@ -94,7 +91,7 @@ class App:
         from isaaclab.app import AppLauncher
 
         with undisturbed():
-            app = AppLauncher(pinned(arguments)).app
+            app = AppLauncher(pinned(arguments, assigned_device())).app
         self._close, self._started_with = _closer(app.close), _words(arguments)
         return None
 
@@ -102,7 +99,8 @@ class App:
         """Start what Isaac Lab 3 needs to simulate *configuration*: often nothing, Kit at most once."""
         from isaaclab.app.sim_launcher import launch_simulation, validate_launch
 
-        copied = pinned(arguments)
+        # Where no app can be started, a mask hides all GPUs but the worker's: it is the first.
+        copied = pinned(arguments, assigned_device() if kit_possible() else None)
         if self.running:
             self._require_same(arguments)
             validate_launch(configuration, copied)

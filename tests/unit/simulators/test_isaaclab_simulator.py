@@ -98,31 +98,23 @@ def test_a_missing_isaac_lab_names_the_command(monkeypatch: pytest.MonkeyPatch) 
     ("given", "worker", "expected"),
     [
         ({}, None, {}),
-        ({"device": "cpu"}, "1", {"device": "cpu"}),
-        ({}, "1", {"device": "cuda:1", "multi_gpu": False}),
-        ({"device": "cuda:2"}, "1", {"device": "cuda:2", "multi_gpu": False}),
+        ({"device": "cpu"}, "cuda:1", {"device": "cpu"}),
+        ({}, "cuda:1", {"device": "cuda:1", "multi_gpu": False}),
+        ({"device": "cuda:2"}, "cuda:1", {"device": "cuda:2", "multi_gpu": False}),
         ({"device": "cuda:2", "multi_gpu": True}, None, {"device": "cuda:2", "multi_gpu": True}),
     ],
 )
-def test_an_app_takes_one_gpu_and_leaves_the_others(
-    monkeypatch: pytest.MonkeyPatch, given: Any, worker: str | None, expected: Any
-) -> None:
-    monkeypatch.setattr(isaaclab_app, "kit_possible", lambda: True)
-    monkeypatch.delenv("PYTEST_ARENA_GPU", raising=False)
-    if worker is not None:
-        monkeypatch.setenv("PYTEST_ARENA_GPU", worker)
-    assert pinned(given) == expected
+def test_an_app_takes_one_gpu_and_leaves_the_others(given: Any, worker: str | None, expected: Any) -> None:
+    assert pinned(given, worker) == expected
 
 
 def test_without_an_app_the_workers_mask_hides_the_other_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker 1 sees its GPU as the first one."""
     monkeypatch.setenv("PYTEST_ARENA_GPU", "1")
-    for module in (isaaclab_app, isaaclab_config):
-        monkeypatch.setattr(module, "kit_possible", lambda: False)
+    monkeypatch.setattr(isaaclab_config, "kit_possible", lambda: False)
     monkeypatch.setitem(
         sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
     )
-    assert pinned({}) == {}
     assert isaaclab_config.device_of(job()) == "cuda:0"
 
 
