@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from pytest_arena.simulators.base import SimEnv
 
 
+_BEGUN_ANEW = (
+    "begun anew: attempt {} was interrupted, and of episodes that share one stream of random numbers "
+    "what had finished by then is no fair sample"
+)
+
+
 @dataclass
 class Attempt:
     """What an item has of its job; in the item's stash, anew for each rerun."""
@@ -98,11 +104,16 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
         return None
     directory, before = found
     earlier = keep_measured(directory)
+    complete = _nothing_left(item, job, earlier)
+    if not complete and not before.reproducible and before.status != Status.COMPLETED:
+        # Drawn anew, the episodes that were cut off would be others, and long ones are cut off more often.
+        attempt = _new_attempt(item, job)
+        attempt.earlier_notes = [_BEGUN_ANEW.format(before.attempt)]
+        return attempt
     record = begin_record(job, directory, run.path, label, item.nodeid)
     record.started_at, record.identity = before.started_at, before.identity | record.identity
     record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
     record.reported, record.live_films = before.reported, before.live_films
-    complete = _nothing_left(item, job, earlier)
     return Attempt(
         job, directory, record, earlier, complete, _kept_notes(item, job, before, earlier, complete)
     )

@@ -200,9 +200,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     if options.saw_jobs(session.config):
         from pytest_arena import run
 
-        run.finish(session)
-        yield
-        run.note_exit_status(session)
+        with run.noting_the_end(session):
+            run.finish(session)
+            yield
     else:
         yield
 

@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Hashable, Sequence
+import traceback
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import FrameType
@@ -62,8 +63,10 @@ class Run:
     pool: EnvironmentPool = field(default_factory=EnvironmentPool)
     previous_sigterm: Any = None
     exit_guard: ExitGuard | None = None
-    exit_status: int = 0
-    """pytest's, once it is known: the app is told of it when it is closed."""
+    exit_status: int = int(pytest.ExitCode.INTERNAL_ERROR)
+    """pytest's, once it is known: the app is told of it when it is closed, and may end the process."""
+    broken: BaseException | None = None
+    """What was raised while the session finished: an app that ends the process would swallow it."""
     guard: LossGuard | None = None
     """Not in a worker."""
     lost: list[str] = field(default_factory=list)
@@ -137,10 +140,18 @@ def finish(session: pytest.Session) -> None:
     )
 
 
-def note_exit_status(session: pytest.Session) -> None:
-    """Keep what other plugins have made of the status: the app, which may end the process, is told of it."""
-    if RUN in session.config.stash:
-        run_of(session.config).exit_status = int(session.exitstatus)
+@contextlib.contextmanager
+def noting_the_end(session: pytest.Session) -> Iterator[None]:
+    """Keep what other plugins make of the status, and what they raise: the app may end the process."""
+    run = session.config.stash.get(RUN, None)
+    try:
+        yield
+    except BaseException as error:
+        if run is not None:
+            run.broken = error
+        raise
+    if run is not None:
+        run.exit_status = int(session.exitstatus)
 
 
 def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:
@@ -185,6 +196,8 @@ def end(config: pytest.Config) -> None:
         run.exit_guard.lift()
     sys.stdout.flush()
     sys.stderr.flush()
+    if run.broken is not None and run.pool.has_app:
+        traceback.print_exception(run.broken, file=sys.__stderr__)
     run.pool.shutdown(run.exit_status)
 
 

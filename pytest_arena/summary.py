@@ -36,8 +36,15 @@ def summarize(
     measured = [episode for episode in ordered if episode.outcome != Outcome.ERROR]
     reduced = reduce_metrics([*standard_metrics(), *metrics], ordered)
     # What comes from the fixed episodes stands, also where a simulator has a metric of the same name.
-    record.metrics = {**_weighted_mean(reported), **reduced.values}
-    record.unmeasured = {name: _NO_VALUE for name, value in record.metrics.items() if value is None}
+    told = _weighted_mean(reported)
+    covered = sum(episodes for episodes, _ in reported)
+    reason = _NO_VALUE
+    if told and covered < len(measured):
+        # An interrupted rollout takes its numbers along: those of the rest are not those of all episodes.
+        reason = f"the simulator computed it over {covered} of {len(measured)} episodes"
+        told = dict.fromkeys(told, None)
+    record.metrics = {**told, **reduced.values}
+    record.unmeasured = {name: reason for name, value in record.metrics.items() if value is None}
     record.unmeasured |= reduced.unmeasured
     if gate is None:
         record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}

@@ -90,8 +90,16 @@ def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:
     if not tests:
         names = ", ".join(sorted(rates(metrics)))
         raise job.problem(("gate",), f'expected a threshold such as ">= 0.9" on one of the rates {names}')
+    own = {metric.name for metric in (*standard_metrics(), *metrics)}
+    for name in job.thresholds if gate.stop_early else ():
+        if name not in own:
+            raise job.problem(
+                ("thresholds", name),
+                "the simulator computes it over all episodes that finished, which beside a gate that stops "
+                "early favours short ones: set gate.stop_early: false",
+            )
     for name, plan in tests.items():
-        if not 0.0 < plan.bound < 1.0:
+        if not 1e-6 <= plan.bound <= 1.0 - 1e-6:
             raise job.problem(
                 ("thresholds", name),
                 f"expected a bound between 0 and 1 beside a gate, got {plan.bound:g}: no number of episodes "

@@ -21,8 +21,12 @@ from pytest_arena.rollout.metrics import Metric, standard_metrics
 
 
 def rates(metrics: Sequence[Metric]) -> dict[str, Metric]:
-    """Return the metrics that a gate can test, by name: the standard rates, and those among *metrics*."""
-    return {m.name: m for m in (*standard_metrics(), *metrics) if m.reduction == "rate"}
+    """Return the metrics that a gate can test, by name: rates, standard ones and those among *metrics*.
+
+    A rate over only some of the episodes has no look to be read at.
+    """
+    every = (*standard_metrics(), *metrics)
+    return {m.name: m for m in every if m.reduction == "rate" and not m.skips_missing}
 
 
 def plans(job: Job, metrics: Sequence[Metric]) -> dict[str, Plan]:

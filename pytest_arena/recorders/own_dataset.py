@@ -37,7 +37,7 @@ class OwnDataset(Recorder):
         while True:  # a resumed rollout leaves the earlier files alone
             name = "dataset.hdf5" if number == 0 else f"dataset-{number}.hdf5"
             self._path = context.directory / name
-            if not self._path.exists():
+            if not self._path.exists() and not self._draft.exists():
                 break
             number += 1
         context.env.open_dataset(self._draft)

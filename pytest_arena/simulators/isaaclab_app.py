@@ -75,6 +75,8 @@ class App:
     """The process's app, once it runs."""
 
     def __init__(self) -> None:
+        self._begun = False
+        """A launch has begun: from then on there may be an app, whatever became of the launch."""
         self._close: Callable[[int], None] | None = None
         self._started_with: str | None = None
         self._contexts: list[Any] = []
@@ -90,6 +92,7 @@ class App:
             return self._require_same(arguments)
         from isaaclab.app import AppLauncher
 
+        self._begun = True
         with undisturbed():
             app = AppLauncher(pinned(arguments, assigned_device())).app
         self._close, self._started_with = _closer(app.close), _words(arguments)
@@ -107,6 +110,7 @@ class App:
             return
         needs_kit = bool(validate_launch(configuration, copied)[1])
         context = launch_simulation(configuration, copied)
+        self._begun = self._begun or needs_kit
         with undisturbed():
             context.__enter__()
 
@@ -126,11 +130,12 @@ class App:
         only where it cannot make a success of a failure: a close that takes no status is left out after one.
         """
         close, self._close = self._close, None
-        if close is None:
+        if not self._begun:
             return
         with _ending(status, CLOSE_SECONDS):
             try:
-                close(status)
+                if close is not None:
+                    close(status)
             except BaseException as error:
                 print(f"arena: closing the app: {type(error).__name__}: {error}", file=sys.__stderr__)
 

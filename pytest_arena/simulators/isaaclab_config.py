@@ -122,7 +122,11 @@ def _set_cameras(configuration: Any, job: Job) -> None:
         found = getattr(configuration.scene, name, None)
         for key in camera.model_fields_set if found is not None else ():
             setattr(found, key, getattr(camera, key))
-    if job.environment.cameras and getattr(configuration, "num_rerenders_on_reset", None) == 0:
+    from pytest_arena.simulators.isaaclab import IsaacLabOptions, launch_arguments
+
+    given = IsaacLabOptions.model_validate(job.environment.options).launch
+    filmed = launch_arguments(job, given)["enable_cameras"]
+    if filmed and getattr(configuration, "num_rerenders_on_reset", None) == 0:
         # Isaac Sim's renderer shows the old episode after a reset until it has rendered once more.
         configuration.num_rerenders_on_reset = 1
 
@@ -139,8 +143,9 @@ def redirect_dataset(configuration: Any, *, wanted: bool) -> None:
         from isaaclab.envs.mdp.recorders.recorders_cfg import ActionStateRecorderManagerCfg
 
         recorders = configuration.recorders = ActionStateRecorderManagerCfg()
-    if not wanted:
-        recorders.dataset_export_mode = type(recorders.dataset_export_mode)(0)  # EXPORT_NONE
+    # EXPORT_ALL, when an episode ends, or EXPORT_NONE: the record says which episode is which.
+    recorders.dataset_export_mode = type(recorders.dataset_export_mode)(1 if wanted else 0)
+    recorders.export_in_record_pre_reset = True
     recorders.dataset_export_dir_path = tempfile.mkdtemp(prefix="pytest-arena-")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import sys
+import traceback
 from collections.abc import Hashable, Sequence
 
 from pytest_arena.errors import ArenaError, EvaluationError
@@ -19,6 +21,7 @@ class EnvironmentPool:
         self._env: SimEnv | None = None
         self._key: Hashable = None
         self._launched: tuple[Simulator, Hashable] | None = None
+        self._app: Simulator | None = None
         self.expected: Sequence[Job] = ()
         """Jobs that this process will run: its app is started so that it serves as many as one app can."""
 
@@ -51,11 +54,22 @@ class EnvironmentPool:
             env.close()
 
     def shutdown(self, exit_code: int) -> None:
-        """Close the environment, then the app. May end the process."""
-        self.clear()
-        if self._launched is not None:
-            simulator, self._launched = self._launched[0], None
-            simulator.shutdown(exit_code)
+        """Close the environment, then the app. May end the process: with a failure if the former fails."""
+        simulator, self._app, self._launched = self._app, None, None
+        if simulator is None:
+            self.clear()
+            return
+        try:
+            self.clear()
+        except Exception:
+            traceback.print_exc(file=sys.__stderr__)
+            exit_code = exit_code or 1
+        simulator.shutdown(exit_code)
+
+    @property
+    def has_app(self) -> bool:
+        """Whether there is an app to end, be it one that failed to start."""
+        return self._app is not None
 
     def _launch(self, simulator: Simulator, job: Job) -> None:
         __tracebackhide__ = True  # what it raises says all
@@ -66,6 +80,8 @@ class EnvironmentPool:
         if self._launched is None or (self._launched[0] is not simulator and key is None):
             if not simulator.device_mask:
                 lift_device_mask()
+            if self._app is None and key is not None:
+                self._app = simulator  # a launch that fails may leave an app, too
             simulator.launch(job)
             if self._launched is None and key is not None:
                 self._launched = (simulator, key)
