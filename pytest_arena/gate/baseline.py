@@ -144,6 +144,9 @@ def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
         if label not in shards:
             known = {"simulator": record.simulator, "environment": {"id": record.environment}}
             yield label, _job_of_record(run, record, configs.get(label, known))
+    for label in configs:
+        if label not in records and label not in shards and (path / label / "record.json").exists():
+            yield label, BaselineJob(problem=f"its {label}/record.json cannot be read")
 
 
 def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
@@ -152,6 +155,8 @@ def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, An
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
         return BaselineJob(problem="the job's episodes.jsonl is missing")
     path = run.path / record.episodes_path
+    if config.get("rollout", {}).get("steps") is not None:
+        return BaselineJob(problem="it was limited by steps, which favours short episodes")
     return BaselineJob(
         episodes=path,
         config=config,

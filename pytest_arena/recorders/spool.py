@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
+from pytest_arena.recorders.room import require_room
 
 BLOCK_BYTES = 8 << 20
 """Size of a block in memory; at least one step, whatever its size."""
@@ -69,6 +70,12 @@ class Spool:
         block.used += 1
         self.steps += 1
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row's step: what an episode of n steps takes is about n of it."""
+        sizes = (np.dtype(d).itemsize * int(np.prod(s[1:])) for s, d in self._layout.values() if s)
+        return sum(max(1, size) for size in sizes)
+
     def pieces(self, name: str, row: int, since: int, where: str) -> Iterator[NDArray[Any]]:
         """Yield (k, …): what *row* has under *name*, from step *since* on, in steps where *where* is true."""
         for block in self._blocks:
@@ -103,6 +110,7 @@ class Spool:
     def _store(self, block: _Block) -> None:
         """Move a block to disk; what is read of it later is what the episode needs."""
         self._directory.mkdir(parents=True, exist_ok=True)
+        require_room(self._directory, sum(array.nbytes for array in block.arrays.values()))
         block.file = self._directory / f".steps-{block.first:09d}.part"
         offsets = {}
         with block.file.open("xb") as file:

@@ -136,7 +136,8 @@ class RunDirectory:
         """Yield the records of all attempts, in order of their start."""
         found = []
         for path in self.path.glob("*/record.json"):
-            with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            # What is no record counts as none: of a killed run, or of somebody's editor.
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
                 found.append(JobRecord.from_json(json.loads(path.read_text(encoding="utf-8"))))
         yield from sorted(found, key=lambda record: (record.started_at or "", record.job))
 

@@ -155,3 +155,70 @@ def test_a_camera_without_a_word_in_the_job_is_an_error_of_that_job(kit: Suite) 
     result = kit.run("-p", "no:hypothesispytest")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*enable_cameras*"])
+
+
+def test_a_report_that_cannot_be_written_is_no_success(kit: Suite) -> None:
+    """What is raised while the session finishes must reach the terminal and the status."""
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    (kit.path / "file").write_text("")
+    result = kit.run("--junitxml", "file/junit.xml", "-p", "no:hypothesispytest")
+    assert result.ret == 3
+    result.stderr.fnmatch_lines(["*Error*file*"])
+
+
+def test_an_environment_that_cannot_be_closed_is_no_success(
+    kit: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIT_STAND_IN", "late-zero")
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    kit.pytester.makeconftest(
+        """
+        from pytest_arena.simulators.isaaclab import IsaacLabEnv
+
+        def close(self):
+            raise RuntimeError("the stage is gone")
+
+        IsaacLabEnv.close = close
+        """
+    )
+    result = kit.run("-p", "no:hypothesispytest")
+    assert result.ret == 1
+    result.stderr.fnmatch_lines(["*the stage is gone*"])
+
+
+def test_a_launch_that_fails_half_way_is_no_success(kit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_STAND_IN", "late-zero,half-way")
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    result = kit.run("-p", "no:hypothesispytest")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*the renderer is missing*"])
+
+
+def test_the_contract_holds_on_the_stand_in(kit: Suite) -> None:
+    kit.pytester.makepyfile(
+        test_contract="""
+        import pytest
+
+        from pytest_arena.simulators.isaaclab import IsaacLabSimulator
+        from tests.exact import ExactContract
+        from tests.jobs import make_job
+
+
+        class TestKit(ExactContract):
+            reasons = ("success", "fallen", "time_out", "success")
+
+            @pytest.fixture
+            def env(self):
+                environment = {"id": "Isaac-Count-v0", "num_envs": 4, "device": "cpu", "cameras": {"wrist": {}}}
+                job = make_job(simulator="isaaclab", environment=environment)
+                simulator = IsaacLabSimulator()
+                simulator.launch(job)
+                made = simulator.make(job)
+                yield made
+                made.close()
+        """
+    )
+    (kit.path / "test_it.py").unlink()
+    result = kit.run("-p", "no:hypothesispytest")
+    assert result.parseoutcomes()["passed"] >= 8
+    assert "failed" not in result.parseoutcomes()

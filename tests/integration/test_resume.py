@@ -56,6 +56,22 @@ def test_as_if_it_had_never_stopped(suite: Suite, kind: str, episode: int, at: i
     assert sorted(p.name for p in first.iterdir() if p.is_dir()) == ["after", "cut", "whole"]
 
 
+def test_episodes_that_share_a_stream_are_begun_anew(suite: Suite) -> None:
+    """Long ones are cut off more often: what had finished by then is no fair sample."""
+    job = trapped(suite, "SIGKILL", 3, rollout={"episodes": 5})
+    job["environment"]["options"]["autoreset"] = "next_step"
+    suite.jobs({"cut": job})
+    suite.test()
+    play(suite)
+    before = suite.episodes("cut")
+    assert len(before) == 3
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    assert suite.episodes("cut") == before
+    assert [e["episode"] for e in suite.episodes("cut.2")] == list(range(5))
+    assert "begun anew: attempt 1 was interrupted" in suite.record("cut.2")["notes"][0]
+    assert suite.arena("cut")["attempt"] == 2
+
+
 def test_notes_and_what_films_are_missing_survive(suite: Suite) -> None:
     """The record is written anew; what it said of films, nobody finds out again."""
     environment = {

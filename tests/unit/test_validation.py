@@ -53,6 +53,29 @@ def test_accepted() -> None:
     check({"success_rate": "> 0.8"}, episodes_max=20, method="e_process")
 
 
+def test_what_a_simulator_reports_is_not_judged_beside_an_early_stop() -> None:
+    """It is over all episodes that finished, also those beyond the verdict: the first ones, so the short ones."""
+    job = make_job(
+        simulator="isaaclab_arena",
+        environment={"id": "counting"},
+        thresholds={"success_rate": ">= 0.5", "moved": ">= 0.5"},
+        gate={"episodes_max": 50},
+    )
+    with pytest.raises(
+        JobFileError, match=r"thresholds.moved: the simulator computes it.*gate.stop_early: false"
+    ):
+        validate(job)
+    whole = job.model_copy(update={"gate": job.gate.model_copy(update={"stop_early": False})})  # type: ignore[union-attr]
+    validate(whole)
+
+
+def test_a_rate_over_some_of_the_episodes_cannot_be_gated() -> None:
+    some = RecordedMetric("grasped", {"reduction": "rate", "skips_missing": True})
+    job = make_job(thresholds={"grasped": ">= 0.5"}, gate={"episodes_max": 50})
+    with pytest.raises(JobFileError, match="gate: expected a threshold"):
+        validate(job, [some])
+
+
 def test_films_of_environments_that_there_are_not() -> None:
     environment = {"id": "CartPole-v1", "num_envs": 4}
     validate(make_job(environment=environment, record={"video_environments": [0, 3]}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import signal
 import sys
@@ -220,3 +221,39 @@ def test_a_second_app_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert arguments == {"headless": True}
     with pytest.raises(EvaluationError, match="run such jobs with -n"):
         app.start_launcher({"headless": False})
+
+
+def test_isaac_lab_3_starts_kit_once_and_hands_the_status_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`launch_simulation` closes Kit with the status of the SystemExit that leaves it."""
+    log: list[Any] = []
+
+    @contextlib.contextmanager
+    def launch_simulation(configuration: Any, arguments: Any) -> Any:
+        arguments["written"] = "by the launcher"
+        log.append(("launch", configuration))
+        try:
+            yield
+        except SystemExit as error:
+            log.append(("close", error.code))
+            raise
+
+    def validate_launch(configuration: Any, arguments: Any) -> Any:
+        log.append(("validate", configuration))
+        return None, ("PhysX",) if configuration == "kit" else ()
+
+    launcher = SimpleNamespace(launch_simulation=launch_simulation, validate_launch=validate_launch)
+    monkeypatch.setitem(sys.modules, "isaaclab", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "isaaclab.app", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "isaaclab.app.sim_launcher", launcher)
+    app, arguments = App(), {"headless": True}
+    app.start_for("newton", arguments)
+    assert not app.running
+    app.start_for("kit", arguments)
+    app.start_for("another", arguments)
+    assert arguments == {"headless": True}
+    assert [entry for entry in log if entry[0] == "launch"] == [("launch", "newton"), ("launch", "kit")]
+    with pytest.raises(EvaluationError, match="only once a process"):
+        app.start_for("another", {"headless": False})
+    monkeypatch.setattr(isaaclab_app, "_ending", lambda status, seconds: contextlib.nullcontext())
+    app.end(5)
+    assert log[-1] == ("close", 5)
