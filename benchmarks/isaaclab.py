@@ -33,7 +33,7 @@ from pytest_arena.records.directory import RunDirectory
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.isaaclab import IsaacLabSimulator
 
-STEPS = 60
+STEPS = 120
 """Steps of every episode: a driver who goes nowhere neither parks nor leaves the rail."""
 TARGETS = {False: 0.97, True: 0.90}
 """With a camera or without -> least ratio."""

@@ -13,6 +13,8 @@ from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, Rollou
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
 
+_NO_DATASET = "no dataset: the environment has no recorder of its own that records anything"
+
 
 class OwnDataset(Recorder):
     """Has the simulator write ``dataset.hdf5`` into the job's folder, ``dataset-1.hdf5`` after a rebuild.
@@ -61,7 +63,8 @@ class OwnDataset(Recorder):
     def close(self) -> Recorded:
         """Close the file and give it its name."""
         self._publish()
-        return Recorded(hdf5_path=self._published[0] if self._published else None)
+        notes = [] if self._published or self._context is None else [_NO_DATASET]
+        return Recorded(hdf5_path=self._published[0] if self._published else None, notes=notes)
 
     @property
     def _draft(self) -> Path:

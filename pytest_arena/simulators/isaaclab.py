@@ -27,7 +27,7 @@ from pytest_arena.simulators.base import (
 )
 from pytest_arena.simulators.isaaclab_app import APP, installed, kit_possible
 from pytest_arena.simulators.isaaclab_dataset import Dataset
-from pytest_arena.simulators.tensor_env import RawStep, TensorEnv
+from pytest_arena.simulators.tensor_env import SUCCESS_TERM, RawStep, TensorEnv
 
 
 class IsaacLabOptions(Model):
@@ -65,7 +65,7 @@ class IsaacLabEnv(TensorEnv):
         """Adapt *env*; *scratch* is the folder of the dataset that it opened when it was made."""
         super().__init__(env, success, cameras)
         self.task_description = getattr(self._base.cfg, "task_description", None)
-        self._dataset = Dataset(self._base, scratch)
+        self._dataset = Dataset(self._base, scratch, self._success_to_record)
 
     def _capabilities(self) -> Capabilities:
         return Capabilities(
@@ -99,6 +99,15 @@ class IsaacLabEnv(TensorEnv):
 
     def _final(self, extras: Mapping[str, Any]) -> Observation:
         return extras["final_obs"]
+
+    def _success_to_record(self) -> Any | None:
+        """Return success where the recorder, which knows the term ``success`` alone, would have it wrong."""
+        if self._success_of is not None:
+            self._seen_success = self._called_success()
+            return self._seen_success
+        if self._success_term not in (None, SUCCESS_TERM):
+            return self._base.termination_manager.get_term(self._success_term)
+        return None
 
     def open_dataset(self, path: Path) -> None:
         """Have Isaac Lab's recorder write to *path*."""

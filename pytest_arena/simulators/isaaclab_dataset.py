@@ -7,6 +7,7 @@ when the garbage collector finds it.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +19,15 @@ from pytest_arena.simulators.base import IndexArray
 class Dataset:
     """The recorder of one environment."""
 
-    def __init__(self, base: Any, scratch: Path | None) -> None:
-        """Take over the recorder of *base*; *scratch* is the folder of the file that it made at its start."""
+    def __init__(
+        self, base: Any, scratch: Path | None, success: Callable[[], Any | None] = lambda: None
+    ) -> None:
+        """Take over the recorder of *base*; *scratch* is the folder of the file that it made at its start.
+
+        *success* gives (N,) success of the rows before they are reset, or None where the recorder's own way,
+        the term ``success``, is right.
+        """
+        self._success = success
         self._manager = cast("Any", getattr(base, "recorder_manager", None))  # direct environments have none
         self._scratch = scratch
         self._configurations: list[Any] = [base.cfg.recorders, self._manager.cfg] if self.records else []
@@ -87,7 +95,12 @@ class Dataset:
         ids = [int(row) for row in (env_ids.tolist() if hasattr(env_ids, "tolist") else env_ids)]
         kept = [row for row in ids if self._open and self.in_step and self._rows[row]]
         dropped = [row for row in ids if row not in set(kept)]
-        if kept:
+        held = self._success() if kept else None
+        if held is not None:
+            self._original(self._indices(kept), False)
+            self._manager.set_success_to_episodes(kept, held[self._indices(kept)])
+            self._manager.export_episodes(kept)
+        elif kept:
             self._original(self._indices(kept), force_export_or_skip)
         if dropped:
             # Terms are told of every reset, some of them count; without an export nothing of it is written.

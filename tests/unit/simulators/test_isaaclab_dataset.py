@@ -59,6 +59,15 @@ class Manager:
         for row in env_ids:
             self.episodes[row] = ""
 
+    def set_success_to_episodes(self, env_ids: Any, values: Any) -> None:
+        for row, value in zip(env_ids, values, strict=True):
+            self.episodes[row] += "+" if value else "-"
+
+    def export_episodes(self, env_ids: Any) -> None:
+        for row in env_ids:
+            self._dataset_file_handler.write(f"{row}:{self.episodes[row]} ")
+            self.episodes[row] = ""
+
 
 @pytest.fixture
 def base(tmp_path: Path) -> Any:
@@ -94,6 +103,16 @@ def test_only_counted_episodes_are_in_the_file(base: Any, tmp_path: Path) -> Non
         str(tmp_path),
         "a",
     )
+
+
+def test_success_in_the_file_is_that_of_the_record(base: Any, tmp_path: Path) -> None:
+    """By itself the recorder knows of a term named ``success`` alone."""
+    dataset = Dataset(base, tmp_path / "scratch", lambda: torch.tensor([True, False, True]))
+    dataset.open(tmp_path / "a.hdf5")
+    dataset.keep(np.array([0, 1]), True)
+    step(base, dataset, [0, 1, 2])
+    dataset.close()
+    assert (tmp_path / "a.hdf5").read_text() == "0:s+ 1:s- "
 
 
 def test_closing_lets_go_of_everything(base: Any, tmp_path: Path) -> None:
@@ -183,3 +202,6 @@ def test_a_simulator_without_a_recorder_leaves_no_path(tmp_path: Path) -> None:
     recorder = OwnDataset()
     recorder.start(context(env, tmp_path))
     assert recorder.close().hdf5_path is None
+    assert recorder.close().notes == [
+        "no dataset: the environment has no recorder of its own that records anything"
+    ]
