@@ -3,6 +3,7 @@ from __future__ import annotations
 from pytest_arena.records.schema import JobRecord
 from pytest_arena.summary import summarize
 from tests.jobs import make_job
+from tests.unit.gate.samples import episode
 
 
 def record() -> JobRecord:
@@ -27,3 +28,10 @@ def test_a_number_that_a_simulator_could_not_compute_once_has_no_mean() -> None:
     assert (made.metrics["a"], made.metrics["b"]) == (None, None)
     assert made.unmeasured["a"] == "the simulator reported no finite value"
     assert (made.thresholds[0].passed, made.thresholds[0].reason) == (False, made.unmeasured["a"])
+
+
+def test_a_number_over_some_of_the_episodes_is_none_of_the_job() -> None:
+    made, episodes = record(), [episode(index, index % 2) for index in range(3)]
+    summarize(made, make_job(), episodes, reported=[(2, {"a": 1.0})])
+    assert made.metrics["a"] is None
+    assert made.unmeasured["a"] == "the simulator computed it over 2 of 3 episodes"

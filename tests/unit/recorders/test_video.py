@@ -41,6 +41,7 @@ JOB = Job(
 def colour(row: int, step: int, size: tuple[int, int] = (32, 32)) -> np.ndarray:
     """A flat image that names its row (blue) and its step (red, green)."""
     image = np.empty((*size, 3), np.uint8)
+    step %= 130  # as many as there are colours for
     image[:] = (20 + 8 * (step % 26), 20 + 40 * (step // 26), 20 + 25 * row)
     return image
 
