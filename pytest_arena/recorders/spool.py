@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
+from pytest_arena.records.room import require_room
 
 BLOCK_BYTES = 8 << 20
 """Size of a block in memory; at least one step, whatever its size."""
@@ -56,7 +57,10 @@ class Spool:
         return list(self._layout)
 
     def append(self, arrays: Arrays) -> None:
-        """Copy one step: name → (N, …). Raises `RecordingError` where shapes or types are not the first's."""
+        """Copy one step: name → (N, …). Raises `RecordingError` where shapes or types are not the first's.
+
+        Raises OSError where the disk is full, but for what is left to the results.
+        """
         layout = {name: (array.shape, array.dtype) for name, array in arrays.items()}
         self._layout = self._layout or layout
         if layout != self._layout:
@@ -103,6 +107,7 @@ class Spool:
     def _store(self, block: _Block) -> None:
         """Move a block to disk; what is read of it later is what the episode needs."""
         self._directory.mkdir(parents=True, exist_ok=True)
+        require_room(self._directory, sum(array.nbytes for array in block.arrays.values()))
         block.file = self._directory / f".steps-{block.first:09d}.part"
         offsets = {}
         with block.file.open("xb") as file:
