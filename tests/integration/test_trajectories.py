@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from pytest_arena.evaluation import evaluate
 from pytest_arena.recorders.trajectory import TrajectoryRecorder
 from pytest_arena.records.directory import RunDirectory, read_episodes
+from pytest_arena.records.room import LEFT_TO_RESULTS
 from pytest_arena.records.schema import Status
 from tests.fakes import ScriptedEnv
 from tests.integration.conftest import Suite
@@ -117,3 +119,5 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert 0 < len(parts) < 60
     assert all(part.name.startswith("episode-") for part in parts)
     assert len(read_episodes(run / "job/episodes.jsonl")) == 60
+    results = sum(path.stat().st_size + 4096 for path in run.rglob("*.json*"))
+    assert shutil.disk_usage(small_disk).free + results >= LEFT_TO_RESULTS
