@@ -4,7 +4,8 @@
 
 Isaac Lab 3.0 without Isaac Sim, on the cart of ``evals/cart.py`` (docs/isaaclab.md: installation). The bare
 loop acts, steps and sums rewards; with a camera it also brings each row's image to the host at each step, as
-whoever films must. The evaluation keeps its records on disk and, with a camera, films every episode.
+whoever films must. The evaluation keeps its records on disk and, with a camera, films every episode until its
+film is closed; the overview film, made of the films when no step is left, is not part of the time.
 Contestants run by turns over one environment object; ratios are of the fastest runs.
 """
 
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 # This file has the name of the package that it measures: its folder must not be searched for it.
 sys.path[0] = str(Path(__file__).parents[1])
@@ -77,13 +79,14 @@ def bare(env: SimEnv, policy: Driver, rounds: int, *, camera: bool) -> None:
 
 
 def evaluated(job: Job, env: SimEnv, output: Path, *, camera: bool) -> None:
-    """The same rollout as a job."""
+    """The same rollout as a job, without the overview of its films."""
     run = RunDirectory.create(output)
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)
     policy = CustomPolicy(Driver, {"stiffness": 0.0}, env)
     recorders = [VideoRecorder("on")] if camera else []
-    Evaluation(job, record, directory, run.path, lambda _: env, policy, recorders).run()
+    with mock.patch("pytest_arena.recorders.overview.add_overview"):
+        Evaluation(job, record, directory, run.path, lambda _: env, policy, recorders).run()
     assert record.episodes["measured"] == job.rollout.episodes
     assert len(record.videos) == (job.rollout.episodes if camera else 0)
 

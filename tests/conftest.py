@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 
 pytest_plugins = ["pytester"]
 
@@ -12,3 +17,17 @@ if find_spec("hypothesis") is not None:  # the environments of real simulators h
     # On a busy machine any example may take its time: speed belongs to benchmarks.
     settings.register_profile("no deadline", deadline=None)
     settings.load_profile("no deadline")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2500 KiB: 1.4 MiB beside what is left to the results."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

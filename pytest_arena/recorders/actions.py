@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.recorders.room import require_room
+from pytest_arena.records.room import require_room
 from pytest_arena.simulators.base import FloatArray, IndexArray
 
 CHUNK_STEPS = 128

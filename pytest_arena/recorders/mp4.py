@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
 from pytest_arena.jobs.model import VideoCodec
-from pytest_arena.recorders.room import ModestFile, require_room
+from pytest_arena.records.room import ModestFile, require_room
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

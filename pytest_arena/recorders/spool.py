@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
-from pytest_arena.recorders.room import require_room
+from pytest_arena.records.room import require_room
 
 BLOCK_BYTES = 8 << 20
 """Size of a block in memory; at least one step, whatever its size."""
@@ -57,7 +57,10 @@ class Spool:
         return list(self._layout)
 
     def append(self, arrays: Arrays) -> None:
-        """Copy one step: name → (N, …). Raises `RecordingError` where shapes or types are not the first's."""
+        """Copy one step: name → (N, …). Raises `RecordingError` where shapes or types are not the first's.
+
+        Raises OSError where the disk is full, but for what is left to the results.
+        """
         layout = {name: (array.shape, array.dtype) for name, array in arrays.items()}
         self._layout = self._layout or layout
         if layout != self._layout:
@@ -69,12 +72,6 @@ class Spool:
             block.arrays[name][block.used] = array
         block.used += 1
         self.steps += 1
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row's step: what an episode of n steps takes is about n of it."""
-        sizes = (np.dtype(d).itemsize * int(np.prod(s[1:])) for s, d in self._layout.values() if s)
-        return sum(max(1, size) for size in sizes)
 
     def pieces(self, name: str, row: int, since: int, where: str) -> Iterator[NDArray[Any]]:
         """Yield (k, …): what *row* has under *name*, from step *since* on, in steps where *where* is true."""

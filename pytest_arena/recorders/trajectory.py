@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
-from pytest_arena.recorders.room import require_room
 from pytest_arena.recorders.spool import Spool
 from pytest_arena.records.dataset import (
     GYM_TYPE,
@@ -35,8 +34,6 @@ from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 OBSERVATION = "policy"
 """Key of an observation that is one array, as in Isaac Lab; robomimic expects keys."""
 
-HDF5_BYTES = 2**16
-"""What a file takes beside its arrays; HDF5 cannot be trusted to end well on a disk that is full."""
 _COUNTED = "counted"
 
 
@@ -121,7 +118,6 @@ class TrajectoryRecorder(Recorder):
         if running is None or spool is None or context is None or self._problem is not None:
             return
         try:
-            require_room(context.directory, HDF5_BYTES + spool.row_bytes * episode.length)
             with episode_file(context.directory, episode.episode, self._header) as group:
                 group.attrs.update(_attributes(running.start, episode))
                 self._write(group, row, running, episode.length)
@@ -144,8 +140,6 @@ class TrajectoryRecorder(Recorder):
                 self._recorded.notes.append(self._problem)
             directory = self._context.directory
             try:
-                parts = [*directory.glob(f"{TRAJECTORIES}/*.hdf5"), *directory.glob(DATASET)]
-                require_room(directory, HDF5_BYTES + sum(part.stat().st_size for part in parts))
                 collect(directory)
             except (OSError, RuntimeError) as error:
                 self._recorded.notes.append(

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.records.directory import DATASET, TRAJECTORIES
+from pytest_arena.records.room import require_room
 
 GYM_TYPE = 2
 """robomimic's number for an environment with Gymnasium's interface; Isaac Lab writes the same."""
@@ -52,29 +54,65 @@ def episode_file(directory: Path, episode: int, header: Mapping[str, Any]) -> It
     """
     path = directory / TRAJECTORIES / f"episode-{episode:04d}.hdf5"
     path.parent.mkdir(exist_ok=True)
+    with _drafted(path) as file:
+        data = file.create_group("data")
+        data.attrs.update(header)
+        group = data.create_group(demo_name(episode))
+        yield group
+        data.attrs["total"] = int(group.attrs["num_samples"])
+
+
+@contextmanager
+def _drafted(path: Path) -> Iterator[Any]:
+    """Give a new HDF5 file to fill, which gets the name *path* when it is whole; else none is left."""
     working = path.with_name(f".{path.name}.part")
     try:
-        with _open(working, "w") as file:
-            data = file.create_group("data")
-            data.attrs.update(header)
-            group = data.create_group(demo_name(episode))
-            yield group
-            data.attrs["total"] = int(group.attrs["num_samples"])
+        file = _open(working, "w")
+        descriptor = file.id.get_vfd_handle()
+        try:
+            yield file
+            file.flush()  # so that closing it has nothing left to write
+        except BaseException:
+            _abandon(file, descriptor)
+            raise
+        file.close()
         os.replace(working, path)
     finally:
         working.unlink(missing_ok=True)
 
 
+def _abandon(file: Any, descriptor: int) -> None:
+    """Close a draft that nobody wants, whatever the disk is like.
+
+    HDF5 that cannot write what it holds when it closes something crashes at the end of the process. So the
+    draft's *descriptor* becomes that of a file in memory.
+    """
+    if sys.platform == "linux":
+        sink = os.memfd_create("abandoned")
+        try:
+            os.dup2(sink, descriptor, inheritable=False)
+        finally:
+            os.close(sink)
+    for _ in range(2):  # after a flush that failed, closing succeeds at the second attempt
+        with contextlib.suppress(OSError, RuntimeError):
+            file.close()
+
+
 def write_rows(group: Any, name: str, length: int, pieces: Iterable[NDArray[Any]]) -> None:
-    """Write the dataset *name* of *length* rows as its *pieces* (k, …) come."""
+    """Write the dataset *name* of *length* rows as its *pieces* (k, …) come.
+
+    Raises OSError where that would leave too little room to the results.
+    """
     dataset, at = None, 0
     for rows in _larger(pieces):
+        require_room(Path(group.file.filename).parent, rows.nbytes)
         if dataset is None:
             dataset = _create(group, name, length, rows)
         dataset[at : at + len(rows)] = rows
         at += len(rows)
     if at != length:
         raise ValueError(f"{name}: expected {length} rows, got {at}")
+    group.file.flush()  # while the dataset is open: one that cannot be written when it is closed is lost
 
 
 def _larger(pieces: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -128,17 +166,14 @@ def link(target: Path, sources: Iterable[Path]) -> None:
 
 
 def _write_whole(target: Path, sources: Iterable[Path], *, linked: bool) -> None:
-    working = target.with_name(f".{target.name}.part")
-    try:
-        with _open(working, "w") as file:
-            data = file.create_group("data")
-            for path in sources:
-                with _open(path, "r") as source:
-                    _take_over(data, source["data"], os.path.relpath(path, target.parent) if linked else None)
-            data.attrs["total"] = sum(int(demo.attrs["num_samples"]) for demo in data.values())
-        os.replace(working, target)
-    finally:
-        working.unlink(missing_ok=True)
+    sources = list(sources)
+    require_room(target.parent, 0 if linked else sum(path.stat().st_size for path in sources))
+    with _drafted(target) as file:
+        data = file.create_group("data")
+        for path in sources:
+            with _open(path, "r") as source:
+                _take_over(data, source["data"], os.path.relpath(path, target.parent) if linked else None)
+        data.attrs["total"] = sum(int(demo.attrs["num_samples"]) for demo in data.values())
 
 
 def _take_over(data: Any, source: Any, linked_path: str | None) -> None:
@@ -208,7 +243,8 @@ class Dataset:
 
 def plain_reason(error: Exception) -> str:
     """Return in one line why a dataset could not be written; HDF5 itself tells it in many."""
-    number = getattr(error, "errno", None)
+    told = re.search(r"errno = (\d+)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
     return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0]
 
 

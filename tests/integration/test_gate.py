@@ -98,9 +98,7 @@ def test_verdicts_however_the_run_is_cut_up(suite: Suite) -> None:
 
 def test_what_an_undecided_gate_is_to_pytest_does_not_depend_on_runxfail(suite: Suite) -> None:
     """With ``--runxfail`` pytest.xfail does nothing, and an undecided gate would be a pass."""
-    suite.jobs(
-        {"excused": {"thresholds": HALF, "gate": {"episodes_max": 60, "inconclusive": "xfail"}}}
-    )
+    suite.jobs({"excused": {"thresholds": HALF, "gate": {"episodes_max": 60, "inconclusive": "xfail"}}})
     suite.test()
     suite.run("--runxfail")
     assert suite.outcomes() == {"excused": "xfailed"}

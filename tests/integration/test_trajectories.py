@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import h5py
+import numpy as np
 
+from pytest_arena.evaluation import evaluate
+from pytest_arena.recorders.trajectory import TrajectoryRecorder
+from pytest_arena.records.directory import RunDirectory, read_episodes
+from pytest_arena.records.room import LEFT_TO_RESULTS
+from pytest_arena.records.schema import Status
+from tests.fakes import ScriptedEnv
 from tests.integration.conftest import Suite
+from tests.jobs import make_job
+
+
+class Wide(ScriptedEnv):
+    """Observations of 32 KiB: a disk is soon full."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4096,), np.float64)
+
+    def _obs(self) -> Any:
+        return np.full(4096, self.t, np.float64)
+
+
+gymnasium.register("arena/Wide-v0", Wide, max_episode_steps=500, disable_env_checker=True)
 
 
 def held(path: Path) -> dict[int, int]:
@@ -78,3 +103,21 @@ def test_a_rerun_has_a_dataset_of_its_own_and_a_replay_reproduces_it(suite: Suit
     result.stderr.fnmatch_lines(
         ["ERROR: jobs.yaml:*: jobs.job.policy.dataset: expected all 5 episodes *demo_4"]
     )
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    """Some episodes fit, a dataset of them beside them does not; the results are whole."""
+    environment = {"id": "arena/Wide-v0", "num_envs": 3}
+    job = make_job(environment=environment, rollout={"episodes": 60}, record={"trajectory": True})
+    record = evaluate(job, output=small_disk, recorders=[TrajectoryRecorder()])
+    (run,) = small_disk.iterdir()
+    assert [found.notes for found in RunDirectory(run).records()] == [record.notes]
+    parts = sorted((run / "job/trajectories").iterdir())
+    assert (record.status, record.episodes["measured"]) == (Status.COMPLETED, 60)
+    assert [note.rpartition(": ")[2] for note in record.notes] == [os.strerror(errno.ENOSPC)] * 2
+    assert record.hdf5_path is None
+    assert 0 < len(parts) < 60
+    assert all(part.name.startswith("episode-") for part in parts)
+    assert len(read_episodes(run / "job/episodes.jsonl")) == 60
+    results = sum(path.stat().st_size + 4096 for path in run.rglob("*.json*"))
+    assert shutil.disk_usage(small_disk).free + results >= LEFT_TO_RESULTS

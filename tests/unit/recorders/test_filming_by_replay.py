@@ -308,6 +308,7 @@ def test_filming_has_the_jobs_time_and_no_more(tmp_path: Path, monkeypatch: pyte
             return self
 
         def __exit__(self, *args: Any) -> None: ...
+        def extend(self, seconds: float) -> None: ...
         def check(self) -> None:
             if Painted.played and max(Painted.played.values()) > 1:
                 raise RolloutTimeoutError("timed out after 5 s (rollout.timeout)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,22 @@ def test_closing_leaves_nothing(tmp_path: Path) -> None:
     spool.close()
     spool.close()
     assert list((tmp_path / "below").iterdir()) == []
+
+
+def test_blocks_leave_room_to_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def require_room(directory: Path, size: int) -> None:
+        asked.append((directory, size))
+        if len(asked) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pytest_arena.recorders.spool.require_room", require_room)
+    spool = Spool(tmp_path, block_bytes=1)
+    spool.append(step(0))
+    spool.append(step(1))
+    with pytest.raises(OSError, match="No space left on device"):
+        spool.append(step(2))
+    assert asked == [(tmp_path, STEP_BYTES)] * 2
+    spool.close()
+    assert list(tmp_path.iterdir()) == []

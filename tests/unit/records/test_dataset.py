@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -109,3 +113,39 @@ def test_a_dataset_without_actions(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a dataset data/demo_0/actions"):
         dataset.length(0)
     dataset.close()
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+import numpy as np
+from pytest_arena.records import dataset
+dataset.require_room = lambda *args: None  # others fill the disk between the question and the writing
+disk = Path(sys.argv[1])
+for spare, size in ((0, 10), (100_000, 10), (300_000, 10_000)):
+    with (disk / "others").open("wb", 0) as others:
+        try:
+            while True:
+                others.write(bytes(4096))
+        except OSError:
+            others.truncate(others.tell() - spare)
+    try:
+        with dataset.episode_file(disk, 0, {}) as group:
+            for i in range(400):
+                dataset.write_rows(group, f"obs/x{i}", size, [np.ones((size, 2))])
+            group.attrs["num_samples"] = size
+    except (OSError, RuntimeError) as error:
+        print("refused:", dataset.plain_reason(error))
+"""
+
+
+def test_a_full_disk_does_not_crash_the_process_at_its_end(small_disk: Path) -> None:
+    (small_disk / "trajectories").mkdir()
+    command = [sys.executable, "-c", FULL_DISK, str(small_disk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"refused: {os.strerror(errno.ENOSPC)}\n" * 3,
+        "",
+    )
+    assert list((small_disk / "trajectories").iterdir()) == []
