@@ -87,7 +87,7 @@ def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimE
 
 @pytest.fixture
 def arena_recorders(pytestconfig: pytest.Config, arena_job: Job) -> list[Recorder]:
-    """What watches the rollout, to extend: the video recorder, unless videos are off."""
+    """What watches the rollout, to extend: the recorders of films and datasets that the job asks for."""
     from pytest_arena.items import standard_recorders
 
     return standard_recorders(pytestconfig, arena_job)
