@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.collection import LABEL, job_of
-from pytest_arena.errors import BaselineError
+from pytest_arena.errors import BaselineError, first_few
 from pytest_arena.options import settings
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
             f"regression, got {len(labels)}"
         ]
     if not any(baseline.find(label) for label in labels):
-        shown = ", ".join([*list(baseline.jobs)[:5], *(["…"] if len(baseline.jobs) > 5 else [])])
         return [
             f"--arena-baseline {baseline.path}: expected some of the jobs {', '.join(sorted(labels)[:5])}, "
-            f"it has {shown or 'none'}"
+            f"it has {first_few(baseline.jobs) or 'none'}"
         ]
     return []
 

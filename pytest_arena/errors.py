@@ -42,3 +42,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for a near miss among *known*, else an empty string."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def first_few(words: Iterable[object], at_most: int = 5) -> str:
+    """Return e.g. ``a, b, c, d, e, …``: *words* joined by commas, of more than *at_most* the first ones."""
+    every = [str(word) for word in words]
+    return ", ".join(every[:at_most]) + (", …" if len(every) > at_most else "")

@@ -42,24 +42,12 @@ class Result:
         """
         __tracebackhide__ = True
         self.asserted = True
-        choice = self._choice()
-        if choice == "xfail":
+        found = choice(self.record)
+        if found == "xfail":
             # Not `pytest.xfail`, which --runxfail makes do nothing: that would be a pass.
             raise pytest.xfail.Exception("\n".join(self._undecided()))
-        if choice == "fail":
+        if found == "fail":
             raise AssertionError("\n".join(self._explain()))
-
-    def _choice(self) -> str:
-        """Return what becomes of the test: ``pass``, ``fail`` or ``xfail``."""
-        choices = {"pass"}
-        if not all(threshold.passed for threshold in self.record.thresholds):
-            gate = self.record.gate
-            open_end = self.verdict is Verdict.INCONCLUSIVE and gate is not None
-            choices.add(gate.inconclusive if open_end and gate is not None else "fail")
-        compared = self.record.comparison
-        if compared is not None and (compared.failed or compared.xfailed):
-            choices.add("fail" if compared.failed else "xfail")
-        return next(choice for choice in ("fail", "xfail", "pass") if choice in choices)
 
     def _explain(self) -> Iterator[str]:
         record = self.record
@@ -84,9 +72,8 @@ class Result:
 
     def _undecided(self) -> Iterator[str]:
         gate = self.record.gate
-        for test in gate.tests if gate is not None else ():
-            if gate is not None and test.verdict is Verdict.INCONCLUSIVE:
-                yield told(gate, test)
+        if gate is not None:
+            yield from (told(gate, test) for test in gate.tests if test.verdict is Verdict.INCONCLUSIVE)
         compared = self.record.comparison
         if compared is not None and compared.xfailed:
             yield describe_comparison(compared)
@@ -108,6 +95,17 @@ class Result:
                 yield f"      {self.run_dir / path}"
         if len(missed) > at_most:
             yield f"    … and {len(missed) - at_most} more in {self.run_dir / str(self.record.episodes_path)}"
+
+
+def choice(record: JobRecord) -> str:
+    """Return what becomes of the test of a completed job: ``pass``, ``fail`` or ``xfail``."""
+    choices, gate, compared = {"pass"}, record.gate, record.comparison
+    if not all(threshold.passed for threshold in record.thresholds):
+        undecided = record.verdict is Verdict.INCONCLUSIVE
+        choices.add(gate.inconclusive if undecided and gate is not None else "fail")
+    if compared is not None and (compared.failed or compared.xfailed):
+        choices.add("fail" if compared.failed else "xfail")
+    return next(found for found in ("fail", "xfail", "pass") if found in choices)
 
 
 def describe(threshold: ThresholdResult) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.collection import LABEL, groups_of, job_of
+from pytest_arena.errors import first_few
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory
@@ -74,8 +75,7 @@ def _extends(begun: Mapping[str, Any], job: Job) -> bool:
 
 
 def _parts(begun: Mapping[str, Any]) -> str:
-    shown = ", ".join(list(begun)[:5]) + (", …" if len(begun) > 5 else "")
-    return f"which has {shown or 'no jobs'}"
+    return f"which has {first_few(begun) or 'no jobs'}"
 
 
 def _differing(before: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -10,8 +10,7 @@ import pytest
 
 from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.records.plain import to_plain
-from pytest_arena.verdicts import report_verdict, select_again
+from pytest_arena.verdicts import report_verdict
 
 _PLUGIN = "arena-shards"
 
@@ -124,14 +123,13 @@ class ShardWatch:
             except (AssertionError, pytest.xfail.Exception) as error:
                 message, xfailed = str(error), isinstance(error, pytest.xfail.Exception)
         place = (location[0], location[1], job.nodeid.rpartition("::")[2])
-        extra = {"metadata": to_plain({"arena": arena_metadata(record)})}
         report_verdict(
             self._config,
             job.nodeid,
             place,
             message,
+            tests=job.parts,
+            metadata={"arena": arena_metadata(record)},
             xfailed=xfailed,
             properties=scalars(record),
-            extra=extra,
         )
-        select_again(self._config, job.nodeid, job.parts, failed=message is not None and not xfailed)

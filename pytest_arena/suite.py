@@ -13,8 +13,7 @@ import pytest
 
 from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.records.plain import to_plain
-from pytest_arena.verdicts import report_verdict, select_again
+from pytest_arena.verdicts import report_verdict
 
 if TYPE_CHECKING:
     from pytest_arena.gate.family import GroupVerdict
@@ -87,9 +86,14 @@ def _judge_family(
         f"{len(held)} of {len(claimed)} regressions in {len(family['comparisons'])} comparisons hold at a "
         f"family error of {asked.rate:.2g} ({how}){': ' if held else ''}{', '.join(held)}"
     )
-    extra = {"metadata": to_plain({"arena_family": family})}
-    report_verdict(config, FAMILY, ("arena", None, "family"), text if held else None, extra=extra)
-    select_again(config, FAMILY, _tests(manifest, held), failed=bool(held))
+    report_verdict(
+        config,
+        FAMILY,
+        ("arena", None, "family"),
+        text if held else None,
+        tests=_tests(manifest, held),
+        metadata={"arena_family": family},
+    )
     return family, (text, not held)
 
 
@@ -113,10 +117,14 @@ def _judge_group(
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
         message = "\n".join([f"{what}:", *(f"  {describe(r)}" for r in verdict.results), *jobs])
     file, _, item = group["nodeid"].partition("::")
-    extra = {"metadata": to_plain({"arena_group": {"tag": group["tag"], **_told(verdict)}})}
-    report_verdict(config, group["nodeid"], (file, None, item), message, extra=extra)
-    tests = _tests(manifest, verdict.jobs)
-    select_again(config, group["nodeid"], tests, failed=message is not None)
+    report_verdict(
+        config,
+        group["nodeid"],
+        (file, None, item),
+        message,
+        tests=_tests(manifest, verdict.jobs),
+        metadata={"arena_group": {"tag": group["tag"], **_told(verdict)}},
+    )
     return _told(verdict), (text, verdict.passed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import EvaluationError, first_few
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.thresholds import judge
@@ -32,7 +32,8 @@ def summarize(
     """
     finished = sorted(episodes, key=lambda episode: episode.episode)
     gate = JobGate.of(job, metrics, finished)
-    ordered = finished if gate is None else gate.counted(finished)
+    record.gate = gate.record if gate is not None else None
+    ordered = counted(record, finished)
     measured = [episode for episode in ordered if episode.outcome != Outcome.ERROR]
     reduced = reduce_metrics([*standard_metrics(), *metrics], ordered)
     # What comes from the fixed episodes stands, also where a simulator has a metric of the same name.
@@ -49,7 +50,7 @@ def summarize(
     if gate is None:
         record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
     else:
-        record.intervals, record.gate = gate.intervals(reduced.counts), gate.record
+        record.intervals = gate.intervals(reduced.counts)
     tested = {test.metric: test.verdict for test in gate.record.tests} if gate is not None else {}
     record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured, tested)
     record.episodes["measured"] = len(measured)
@@ -143,9 +144,8 @@ def notes_of(job: Job, episodes: Sequence[Episode]) -> list[str]:
     notes = list(job.source.notes) if job.source is not None else []
     at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
     if at_reset:
-        shown = ", ".join(map(str, at_reset[:5])) + (", …" if len(at_reset) > 5 else "")
         count = "1 episode" if len(at_reset) == 1 else f"{len(at_reset)} episodes"
-        notes.append(f"success already held at reset in {count} ({shown})")
+        notes.append(f"success already held at reset in {count} ({first_few(at_reset)})")
     if job.rollout.steps is not None:
         notes.append(
             "limited by steps: only episodes that ended in time are counted, which favours short ones; "

@@ -40,9 +40,10 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
 
 def validate_group(group: Group, jobs: Sequence[Job], metrics: Mapping[str, Sequence[Metric]]) -> None:
     """Check the thresholds of a *group* of *jobs*; *metrics* are those beside the standard ones, by job."""
+    known_of = {job.name: known_metrics(job, metrics[job.name]) for job in jobs}
     for name, text in group.thresholds.items():
         for job in jobs:
-            known, complete = known_metrics(job, metrics[job.name])
+            known, complete = known_of[job.name]
             if name not in known and complete:
                 words = f"job {job.name!r}: {_unknown_metric(name, known)}"
                 raise group.problem(name, words)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
+from pytest_arena.records.plain import to_plain
+
 Location = tuple[str, int | None, str]
 """File, line and name, as pytest has it."""
 
@@ -16,16 +18,17 @@ def report_verdict(
     location: Location,
     message: str | None,
     *,
+    tests: Iterable[str],
+    metadata: Mapping[str, object],
     xfailed: bool = False,
     properties: Sequence[tuple[str, object]] = (),
-    extra: Mapping[str, object] | None = None,
 ) -> None:
     """Report a test that pytest has not run: its three stages, to every plugin that listens.
 
-    *message* says why it failed, or, *xfailed*, why that was expected; None: it passed. *extra* is for the
-    JSON report.
+    *message* says why it failed, or, *xfailed*, why that was expected; None: it passed. After one that
+    failed, ``--lf`` selects *tests*, for it cannot select the verdict. *metadata* is for the JSON report.
     """
-    hook = config.hook
+    hook, plain = config.hook, to_plain(metadata)
     hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
     for when in ("setup", "call", "teardown"):
         outcome, text = "passed", None
@@ -42,15 +45,10 @@ def report_verdict(
         )
         if outcome == "skipped":
             report.wasxfail = message or ""
-        report._json_report_extra = {**(extra or {}), when: {}}  # type: ignore[attr-defined]
+        report._json_report_extra = {"metadata": plain, when: {}}  # type: ignore[attr-defined]
         hook.pytest_runtest_logreport(report=report)
     hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
-
-
-def select_again(config: pytest.Config, nodeid: str, tests: Iterable[str], *, failed: bool) -> None:
-    """``--lf`` after a verdict that failed: it cannot select the verdict, so it selects these *tests*."""
-    cache = config.pluginmanager.get_plugin("lfplugin")
-    remembered: dict[str, bool] = getattr(cache, "lastfailed", {})
+    remembered: dict[str, bool] = getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
     remembered.pop(nodeid, None)
-    if failed:
+    if message is not None and not xfailed:
         remembered.update(dict.fromkeys(tests, True))

@@ -51,14 +51,12 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         threshold = Threshold.parse(text if text.strip()[:1] in "<>" else f">= {text}")
     except ValueError as error:
         raise ArenaError(f"--threshold: {error}") from None
-    at_least = threshold.high == float("inf")
-    bound = threshold.low if at_least else threshold.high
-    if not (threshold.one_sided and 0.0 < bound < 1.0):
-        raise ArenaError(f"--threshold: expected a bound between 0 and 1, got {text!r}")
-    alpha = round(1.0 - arguments.confidence, 12)
-    beta = alpha if arguments.beta is None else arguments.beta
     looks = looks_of(arguments.episodes_max, arguments.look_every)
-    return Plan(bound, at_least, alpha, beta, looks, arguments.method)
+    alpha = round(1.0 - arguments.confidence, 12)
+    plan = Plan.of(threshold, alpha, arguments.beta, looks, arguments.method)
+    if not (threshold.one_sided and 0.0 < plan.bound < 1.0):
+        raise ArenaError(f"--threshold: expected a bound between 0 and 1, got {text!r}")
+    return plan
 
 
 def _describe(plan: Plan, text: str, needed: dict[str, int]) -> Iterator[str]:

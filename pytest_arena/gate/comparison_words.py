@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_arena.errors import first_few
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
 
 _GOOD = (ComparisonVerdict.NON_INFERIOR, ComparisonVerdict.IMPROVED)
@@ -59,12 +60,9 @@ def how_paired(comparison: Comparison) -> str:
     return f"unpaired, {numbers}: {comparison.reason}"
 
 
-def _listed(episodes: list[int], at_most: int = 5) -> str:
+def _listed(episodes: list[int]) -> str:
     """Return how many episodes, and which."""
-    if not episodes:
-        return "none"
-    shown = ", ".join(map(str, episodes[:at_most])) + (", …" if len(episodes) > at_most else "")
-    return f"{len(episodes)} ({shown})"
+    return f"{len(episodes)} ({first_few(episodes)})" if episodes else "none"
 
 
 def decision(comparison: Comparison) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pytest_arena.gate.intervals import anytime, wilson
 from pytest_arena.gate.plan import Method, Plan
 from pytest_arena.gate.sequential import looks_of
 from pytest_arena.gate.thresholds import Threshold
-from pytest_arena.jobs.model import Gate, Job
+from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, GateRecord, Look, Outcome, RateTest, Verdict
 from pytest_arena.rollout.metrics import Metric, standard_metrics
 
@@ -37,16 +37,9 @@ def plans(job: Job, metrics: Sequence[Metric]) -> dict[str, Plan]:
     found = {}
     for name in rates(metrics):
         if name in job.thresholds and (threshold := Threshold.parse(job.thresholds[name])).one_sided:
-            found[name] = _plan(gate, threshold)
+            looks = looks_of(gate.episodes_max, gate.look_every)
+            found[name] = Plan.of(threshold, gate.alpha, gate.beta, looks, gate.method)
     return found
-
-
-def _plan(gate: Gate, threshold: Threshold) -> Plan:
-    at_least = threshold.high == math.inf
-    beta = gate.alpha if gate.beta is None else gate.beta
-    looks = looks_of(gate.episodes_max, gate.look_every)
-    bound = threshold.low if at_least else threshold.high
-    return Plan(bound, at_least, gate.alpha, beta, looks, gate.method)
 
 
 class JobGate:
@@ -95,11 +88,6 @@ class JobGate:
         self._known[episode.episode] = None if episode.outcome == Outcome.ERROR else values
         while not self.done and self._episodes in self._known:
             self._count(self._known.pop(self._episodes))
-
-    def counted(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """Return those of *episodes* that the job's numbers are made of."""
-        limit = self.record.counted
-        return [e for e in episodes if limit is None or e.episode < limit]
 
     def intervals(self, counts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:
         """Return the interval of each rate from its ``(successes, episodes)``.

@@ -8,6 +8,7 @@ ever reaches 1/α is at most α (J. Ville, 1939): over all looks together, in th
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 """A tail below this has lost digits of its double, or all of them."""
@@ -26,6 +27,7 @@ def e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: float =
     return math.exp(log) if log < 709.0 else math.inf
 
 
+@lru_cache(maxsize=1 << 16)  # tests of the same differences, repeated, begin alike
 def log_e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: float = 1.0) -> float:
     """Return the natural logarithm of `e_value`, which is finite for any counts."""
     if successes < 0 or failures < 0 or not 0.0 < p0 < 1.0:

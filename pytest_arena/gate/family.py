@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_arena.errors import first_few
 from pytest_arena.gate.thresholds import judge
 from pytest_arena.records.schema import JobRecord, Status, ThresholdResult
 
@@ -110,10 +111,7 @@ def judge_group(
 
 
 def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    return [f"{len(names)} of {size} jobs {what} ({shown})"]
+    return [f"{len(names)} of {size} jobs {what} ({first_few(names)})"] if names else []
 
 
 def _mean_interval(metric: str, records: Sequence[JobRecord]) -> tuple[float, float] | None:

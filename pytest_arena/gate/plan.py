@@ -18,6 +18,7 @@ from pytest_arena.gate.sequential import (
     spending_boundary,
     upper_limit,
 )
+from pytest_arena.gate.thresholds import Threshold
 
 Method = Literal["spending", "e_process"]
 
@@ -39,6 +40,13 @@ class Plan:
     beta: float
     looks: Looks
     method: Method = "spending"
+
+    @classmethod
+    def of(cls, threshold: Threshold, alpha: float, beta: float | None, looks: Looks, method: Method) -> Plan:
+        """Return the test of a *threshold* with a single bound; *beta* is *alpha* where it is not given."""
+        at_least = threshold.high == math.inf
+        bound = threshold.low if at_least else threshold.high
+        return cls(bound, at_least, alpha, alpha if beta is None else beta, looks, method)
 
     @property
     def p0(self) -> float:

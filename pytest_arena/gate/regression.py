@@ -81,8 +81,9 @@ def _compare(
     if metric is None:
         raise NotComparableError(f"{regression.metric} has no value for each episode")
     rule = Rule.of(regression, metric, record.identity.get("horizon"))
-    notes = found.differences(job.config())
-    candidate = sample_of(episodes, metric, fixed=not stops_early(job.config()), whose="this run")
+    config = job.config()
+    notes = found.differences(config)
+    candidate = sample_of(episodes, metric, fixed=not stops_early(config), whose="this run")
     comparison = compare(found.sample(metric), candidate, rule)
     comparison.notes = notes
     return comparison

@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from pytest_arena.errors import first_few
 from pytest_arena.recorders.actions import ActionLog, KeptActions, Played
 from pytest_arena.recorders.base import EpisodeStart
 from pytest_arena.recorders.encoder import Encoder
@@ -167,11 +168,9 @@ class Afterwards:
         self._why_lost = self._why_lost or f"{type(error).__name__}: {error}"
 
 
-def _listed(episodes: Sequence[int], at_most: int = 5) -> str:
+def _listed(episodes: Sequence[int]) -> str:
     """Return e.g. ``episodes 1, 4``."""
-    numbers = sorted(episodes)
-    shown = ", ".join(map(str, numbers[:at_most])) + (", …" if len(numbers) > at_most else "")
-    return f"episode{'s' * (len(numbers) > 1)} {shown}"
+    return f"episode{'s' * (len(episodes) > 1)} {first_few(sorted(episodes))}"
 
 
 class Replay:

@@ -37,7 +37,10 @@ def utc_now() -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write *data* as indented JSON so that readers see the old file or the new one, never a half."""
-    text = json.dumps(to_plain(data), indent=2, allow_nan=False) + "\n"
+    _write_whole(path, json.dumps(to_plain(data), indent=2, allow_nan=False) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         draft.write_text(text, encoding="utf-8")
@@ -187,14 +190,7 @@ def configs_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write a whole ``episodes.jsonl`` at once, in place of the one that may be there."""
-    lines = "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in episodes)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        draft.write_text(lines, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
+    _write_whole(path, "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in episodes))
 
 
 def keep_measured(directory: JobDirectory) -> list[Episode]:
@@ -206,12 +202,15 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
     together.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
+    finished: dict[str, dict[str, str]] = {}
+    for film in directory.path.glob("videos/episode-*-env*-*.mp4"):
+        *start, camera = film.stem.split("-", 3)
+        finished.setdefault("-".join(start), {})[camera] = film.relative_to(directory.path.parent).as_posix()
     for episode in kept:
         films = episode.videos.items()
         episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
-        for film in directory.path.glob(f"videos/episode-{episode.episode:04d}-env{episode.env_idx}-*.mp4"):
-            camera = film.stem.split("-", 3)[3]
-            episode.videos.setdefault(camera, film.relative_to(directory.path.parent).as_posix())
+        for camera, path in finished.get(f"episode-{episode.episode:04d}-env{episode.env_idx}", {}).items():
+            episode.videos.setdefault(camera, path)
     if directory.episodes.exists():
         write_episodes(directory.episodes, kept)
     for folder in ("videos", TRAJECTORIES):

@@ -15,6 +15,7 @@ from pytest_arena.gate.comparison_words import describe_comparison
 from pytest_arena.gate.words import told
 from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, Verdict
+from pytest_arena.result import choice
 from pytest_arena.run import RUN, run_of
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ def _colour(record: JobRecord) -> str:
     if record.status != Status.COMPLETED or record.verdict in (Verdict.FAIL, Verdict.ERROR):
         return "red"
     if record.verdict is Verdict.INCONCLUSIVE:
-        gated = any(threshold.verdict is Verdict.INCONCLUSIVE for threshold in record.thresholds)
-        fails = gated and (record.gate is None or record.gate.inconclusive == "fail")
-        compared = record.comparison is not None and record.comparison.failed
-        return "red" if fails or compared else "yellow"
+        return "red" if choice(record) == "fail" else "yellow"
     return "green"
 
 
