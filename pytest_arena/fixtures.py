@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from pytest_arena.recorders.base import Recorder
     from pytest_arena.result import Result
     from pytest_arena.simulators.base import SimEnv
-
-
-def _a_users_mistake(raised: pytest.ExceptionInfo[BaseException]) -> bool:
-    return raised.errisinstance(ArenaError)
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def arena_env(
     arena_dir: Path,
 ) -> SimEnv:
     """The job's environment, from a pool of one: jobs that can share an environment do."""
-    __tracebackhide__ = _a_users_mistake
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     from pytest_arena.items import environment
 
     return environment(request.node, arena_job, arena_env_options)

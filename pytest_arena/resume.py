@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
     path = settings(config).resume
     if path is None:
         return []
-    manifest = json.loads(RunDirectory(path).manifest_path.read_text(encoding="utf-8"))
+    manifest, hashes = RunDirectory(path).manifest(), dict[Path, str]()
     begun = manifest.get("jobs", {})
     problems = _other_groups(path, manifest, groups_of(config, items))
     for item in items:
@@ -36,7 +35,7 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
             continue
         before = begun[label].get("config", {})
         keys = [] if _extends(before, job) else list(_differing(before, job.config()))
-        files = _differing(begun[label].get("policy_files", {}), policy_files(job), "policy")
+        files = _differing(begun[label].get("policy_files", {}), policy_files(job, hashes), "policy")
         keys += [f"the content of {key}" for key in files]
         if keys:
             hint = ""

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -203,7 +204,9 @@ def end(config: pytest.Config) -> None:
 
 def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
     """The first process that gets here writes ``run.json``; the others find it."""
-    config = session.config
+    if directory.manifest_path.exists():
+        return  # another worker, or the run that is resumed, was first
+    config, hashes = session.config, dict[Path, str]()
     jobs = {item.stash[LABEL]: (item, job) for item in session.items if (job := job_of(item)) is not None}
     directory.publish_manifest(
         {
@@ -225,7 +228,7 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                     "launch_group": fingerprint(launch) if (launch := environment_key(job)[0]) else None,
                     "steps_at_most": steps_at_most(job),
                     **_whole(item, job),
-                    "policy_files": policy_files(job),
+                    "policy_files": policy_files(job, hashes),
                     "config": job.config(),
                 }
                 for label, (item, job) in jobs.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -45,8 +44,7 @@ def join_rest(session: pytest.Session) -> None:
 
 def _sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
     jobs: dict[str, ShardedJob] = {}
-    manifest = json.loads(directory.manifest_path.read_text(encoding="utf-8"))
-    for label, entry in manifest["jobs"].items():
+    for label, entry in directory.manifest()["jobs"].items():
         if shard := entry.get("shard"):
             job = jobs.setdefault(
                 shard["label"],

@@ -91,9 +91,8 @@ def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:
     if not tests:
         names = ", ".join(sorted(rates(metrics)))
         raise job.problem(("gate",), f'expected a threshold such as ">= 0.9" on one of the rates {names}')
-    own = {metric.name for metric in (*standard_metrics(), *metrics)}
     for name in job.thresholds if gate.stop_early else ():
-        if name not in own:
+        if metric_named(name, metrics) is None:
             raise job.problem(
                 ("thresholds", name),
                 "the simulator computes it over all episodes that finished, which beside a gate that stops "

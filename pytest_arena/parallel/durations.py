@@ -7,11 +7,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_arena.records.directory import RunDirectory
+from pytest_arena.records.directory import RUNS_READ, RunDirectory
 from pytest_arena.records.schema import Status
-
-RUNS_READ = 10
-"""Earlier runs looked at: a run of a few selected jobs must not hide the one before it."""
 
 
 def read_manifest(run: RunDirectory) -> dict[str, Any]:

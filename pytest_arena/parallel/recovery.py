@@ -7,7 +7,6 @@ in the only process of a run without workers.
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_arena.jobs.model import Job
+from pytest_arena.parallel.durations import read_manifest
 from pytest_arena.records.attempt import begin_record
 from pytest_arena.records.directory import (
     JobDirectory,
@@ -116,7 +116,7 @@ class CrashReports:
             latest.status == Status.RUNNING or latest.attempt > self._attempts[nodeid]
         ):
             return latest
-        for label, entry in _manifest(self._run).get("jobs", {}).items():
+        for label, entry in read_manifest(self._run).get("jobs", {}).items():
             job = _job(self._run, label) if entry.get("nodeid") == nodeid else None
             if job is not None:
                 return begin_record(job, self._run.claim(label), self._run.path, label, nodeid)
@@ -188,18 +188,10 @@ def _refuse_thresholds(record: JobRecord) -> None:
         threshold.reason = record.unmeasured.get(threshold.metric, "the evaluation did not complete")
 
 
-def _manifest(run: RunDirectory) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(run.manifest_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return manifest
-
-
 def _job(run: RunDirectory, label: str) -> Job | None:
     """Return the job, or shard of one, as the manifest describes it; None where it does not."""
     try:
-        entry = _manifest(run)["jobs"][label]
+        entry = read_manifest(run)["jobs"][label]
         job = Job.model_validate(entry["config"])
         return job if "shard" not in entry else job.shards()[int(entry["shard"]["index"])].as_run
     except (KeyError, ValueError, IndexError):

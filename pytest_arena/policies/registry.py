@@ -19,6 +19,7 @@ from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_ar
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import CustomPolicy, check_signature
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.functions import is_missing, split_name
 from pytest_arena.simulators.registry import find_simulator
 
 ENTRY_POINT_GROUP = "pytest_arena.policies"
@@ -83,13 +84,20 @@ def make_policy(job: Job, env: SimEnv) -> Policy:
     return CustomPolicy(cls, job.policy.settings, env)
 
 
-def policy_files(job: Job) -> dict[str, str]:
-    """Return the SHA-256 of each file that the job's policy is loaded from, by setting."""
+def policy_files(job: Job, hashes: dict[Path, str] | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file that the job's policy is loaded from, by setting.
+
+    *hashes* holds those that are known already, for jobs share files, and gets the others.
+    """
+    hashes = {} if hashes is None else hashes
     own = job.policy.type in find_simulator(job).policy_names
     target = None if own else _targets().get(job.policy.type)
     names = _import(target, job).file_settings if target is not None else ()
-    given = {name: job.policy.settings[name] for name in names if name in job.policy.settings}
-    return {name: _sha256(job.path(text)) for name, text in given.items()}
+    files = {name: job.path(job.policy.settings[name]) for name in names if name in job.policy.settings}
+    for path in files.values():
+        if path not in hashes:
+            hashes[path] = _sha256(path)
+    return {name: hashes[path] for name, path in files.items()}
 
 
 def _sha256(path: Path) -> str:
@@ -98,30 +106,22 @@ def _sha256(path: Path) -> str:
 
 
 def _is_path(kind: str) -> bool:
-    module, _, name = _split(kind)
+    module, _, name = split_name(kind)
     return bool(module) and all(part.isidentifier() for part in [*module.split("."), name])
 
 
-def _split(kind: str) -> tuple[str, str, str]:
-    return kind.partition(":") if ":" in kind else kind.rpartition(".")
-
-
 def _import(kind: str, job: Job) -> type[Any]:
-    module, _, name = _split(kind)
+    module, _, name = split_name(kind)
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         # Only a missing module is the user's mistake; what fails inside a module deserves its traceback.
-        if isinstance(error, ModuleNotFoundError) and _is_parent(error.name, module):
+        if is_missing(error, module):
             raise job.problem(("policy", "type"), f"cannot import {module!r}: {error}") from None
         raise
     if not isinstance(found, type):
         raise job.problem(("policy", "type"), f"expected a class, {module!r} has no class {name!r}")
     return found
-
-
-def _is_parent(missing: str | None, module: str) -> bool:
-    return missing is not None and (module == missing or module.startswith(missing + "."))
 
 
 def _settings(job: Job, cls: type[Any]) -> BaseModel:

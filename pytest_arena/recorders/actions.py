@@ -68,11 +68,6 @@ class ActionLog:
         self._step = 0
         self._chunks: deque[_Chunk] = deque()
 
-    @property
-    def empty(self) -> bool:
-        """Whether no row is being logged."""
-        return bool((self._began < 0).all())
-
     def begin(self, rows: IndexArray) -> None:
         """These rows begin an episode."""
         self._began[rows] = self._step

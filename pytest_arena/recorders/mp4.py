@@ -140,9 +140,8 @@ class Mp4File:
             raise RecordingError("no frame was given")
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        found = self._remux()
-        if found != frames:
-            raise RecordingError(f"expected {frames} frames in the file, found {found}")
+        self._remux()
+        require_frames(self._indexed, frames)
         _name_exclusively(self._indexed, self.path)
 
     def drop(self) -> None:
@@ -172,8 +171,8 @@ class Mp4File:
         _set_up(stream.codec_context, look.fps)
         return container, stream
 
-    def _remux(self) -> int:
-        """Copy the packets into an ordinary mp4 with its index first; returns the frames in it."""
+    def _remux(self) -> None:
+        """Copy the packets into an ordinary mp4 with its index first."""
         import av
 
         require_room(self.path.parent, self._working.stat().st_size)
@@ -192,8 +191,16 @@ class Mp4File:
                 packet.dts -= start
                 packet.stream = stream
                 target.mux(packet)
-        with av.open(str(self._indexed), format="mp4") as film:
-            return film.streams.video[0].frames
+
+
+def require_frames(path: Path, frames: int) -> None:
+    """Raise `RecordingError` where the film at *path* does not have that many *frames*."""
+    import av
+
+    with av.open(str(path), format="mp4") as film:
+        found = film.streams.video[0].frames
+    if found != frames:
+        raise RecordingError(f"expected {frames} frames in the file, found {found}")
 
 
 def _even(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

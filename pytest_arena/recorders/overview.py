@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.errors import RecordingError
+from pytest_arena.recorders.mp4 import require_frames
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
 
@@ -181,7 +181,7 @@ class _Sheet:
             for frame in range(frames):
                 self._paint(frame)
                 writer.write_frame(self._picture)
-        _check(paths[FILM], frames)
+        require_frames(paths[FILM], frames)
         Image.fromarray(self._picture).save(paths[POSTER], quality=85)
         first, *rest = [self._preview[k] for k in sorted(self._preview)]
         first.save(
@@ -212,15 +212,6 @@ def _film_writer() -> Any:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     return FFMPEG_VideoWriter
-
-
-def _check(path: Path, frames: int) -> None:
-    import av
-
-    with av.open(str(path)) as film:
-        found = film.streams.video[0].frames
-    if found != frames:
-        raise RecordingError(f"expected {frames} frames in the file, found {found}")
 
 
 def _fit(size: tuple[int, int], left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:

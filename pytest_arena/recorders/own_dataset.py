@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -21,8 +20,6 @@ class OwnDataset(Recorder):
 
     The file has a hidden name until it is closed: a file with its own name is whole.
     """
-
-    watches_steps: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._env: SimEnv | None = None

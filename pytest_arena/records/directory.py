@@ -129,7 +129,7 @@ class RunDirectory:
 
     def reopen(self, label: str) -> tuple[JobDirectory, JobRecord] | None:
         """Return the last attempt at *label* that an earlier session left here, to go on with it."""
-        record = self.latest().get(label)
+        record = _latest(self._records(label, f"{label}.*")).get(label)
         if record is None or record.record_path is None:
             return None
         folder = (self.path / record.record_path).parent
@@ -137,20 +137,27 @@ class RunDirectory:
 
     def records(self) -> Iterator[JobRecord]:
         """Yield the records of all attempts, in order of their start."""
-        found = []
-        for path in self.path.glob("*/record.json"):
-            # What is no record counts as none: of a killed run, or of somebody's editor.
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
-                found.append(JobRecord.from_json(json.loads(path.read_text(encoding="utf-8"))))
-        yield from sorted(found, key=lambda record: (record.started_at or "", record.job))
+        yield from self._records("*")
 
     def latest(self) -> dict[str, JobRecord]:
         """Return the last attempt's record of every job."""
-        latest: dict[str, JobRecord] = {}
-        for record in self.records():
-            if record.job not in latest or record.attempt > latest[record.job].attempt:
-                latest[record.job] = record
-        return latest
+        return _latest(self.records())
+
+    def _records(self, *folders: str) -> list[JobRecord]:
+        found = []
+        for path in (path for folder in folders for path in self.path.glob(f"{folder}/record.json")):
+            # What is no record counts as none: of a killed run, or of somebody's editor.
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
+                found.append(JobRecord.from_json(json.loads(path.read_text(encoding="utf-8"))))
+        return sorted(found, key=lambda record: (record.started_at or "", record.job))
+
+
+def _latest(records: Iterable[JobRecord]) -> dict[str, JobRecord]:
+    latest: dict[str, JobRecord] = {}
+    for record in records:
+        if record.job not in latest or record.attempt > latest[record.job].attempt:
+            latest[record.job] = record
+    return latest
 
 
 def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.simulators.functions import is_missing
 
 
 def import_named(module: str, key: str) -> Any:
@@ -15,9 +18,15 @@ def import_named(module: str, key: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+        if not is_missing(error, module):
             raise
         raise EvaluationError(f"{key}: cannot import {module!r}: {error}") from None
+
+
+def set_given(target: Any, given: BaseModel) -> None:
+    """Set in *target* the fields that *given* was given, and no others."""
+    for key in given.model_fields_set:
+        setattr(target, key, getattr(given, key))
 
 
 def override(target: Any, values: Mapping[str, Any], where: str) -> None:

@@ -31,7 +31,7 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.functions import import_function
+from pytest_arena.simulators.functions import import_function, is_missing
 from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
 
@@ -312,7 +312,7 @@ def _import_module(job: Job, key: KeyPath, module: str) -> None:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+        if not is_missing(error, module):
             raise
         raise job.problem(key, f"cannot import {module!r}: {error}") from None
 

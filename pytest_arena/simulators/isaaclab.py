@@ -211,9 +211,16 @@ class IsaacLabSimulator(Simulator):
 
         options = IsaacLabOptions.model_validate(job.environment.options)
         configuration, gym_id, cls = load_configuration(job, options.task_package, options.entry_point)
-        configure(configuration, job, options.overrides, final_observation=options.final_observation)
+        arguments = self._launch_arguments(job)
+        configure(
+            configuration,
+            job,
+            options.overrides,
+            final_observation=options.final_observation,
+            cameras=bool(arguments["enable_cameras"]),
+        )
         if int(str(installed("isaaclab")).split(".")[0]) >= 3:
-            APP.start_for(configuration, self._launch_arguments(job))
+            APP.start_for(configuration, arguments)
         if gym_id is not None:
             env = gymnasium.make(gym_id, cfg=configuration, disable_env_checker=True)
         else:

@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode
 from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.configuration import set_given
 from pytest_arena.simulators.isaaclab_arena_arguments import (
     argument_list,
     command_line,
@@ -29,12 +30,13 @@ from pytest_arena.simulators.isaaclab_arena_arguments import (
 from pytest_arena.simulators.isaaclab_arena_env import ArenaEnv, tear_down
 from pytest_arena.simulators.isaaclab_arena_registry import environment_types
 from pytest_arena.simulators.isaaclab_config import (
-    SEEDS,
     device_of,
     redirect_dataset,
+    rerender_on_reset,
     scratch_of,
     set_horizon,
 )
+from pytest_arena.simulators.tensor_env import SEEDS
 
 APP_ARGUMENTS = ("disable_pinocchio",)
 """Arguments that say how the app starts: an environment does not know them."""
@@ -161,9 +163,8 @@ def _configure(configuration: Any, job: Job, *, cameras: bool) -> None:
     configuration.seed = job.environment.seed % SEEDS  # builders of old leave it out
     set_horizon(configuration, job.environment.max_episode_steps)
     _set_sizes(configuration, job)
-    if cameras and getattr(configuration, "num_rerenders_on_reset", None) == 0:
-        # Isaac Sim's renderer shows the old episode after a reset until it has rendered once more.
-        configuration.num_rerenders_on_reset = 1
+    if cameras:
+        rerender_on_reset(configuration)
     if job.rollout.episodes is not None and _counts_episodes(configuration):
         configuration.autoreset_mode = AutoresetMode.DISABLED
     elif hasattr(configuration, "compute_final_obs"):
@@ -185,9 +186,7 @@ def _set_sizes(configuration: Any, job: Job) -> None:
         term = getattr(images, name, None)
         if term is None or not camera.model_fields_set:
             continue  # one that is not there is refused when the environment is adapted
-        sensor = getattr(configuration.scene, term.params["sensor_cfg"].name)
-        for key in camera.model_fields_set:
-            setattr(sensor, key, getattr(camera, key))
+        set_given(getattr(configuration.scene, term.params["sensor_cfg"].name), camera)
 
 
 @contextlib.contextmanager

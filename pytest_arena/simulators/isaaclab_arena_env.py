@@ -18,16 +18,13 @@ from gymnasium.vector import AutoresetMode
 
 from pytest_arena.jobs.model import Success
 from pytest_arena.simulators.base import (
-    Action,
     BoolArray,
     Capabilities,
     EpisodeEnd,
     Frames,
     IndexArray,
     Observation,
-    Parking,
     Reset,
-    Step,
 )
 from pytest_arena.simulators.isaaclab import IsaacLabEnv
 from pytest_arena.simulators.sensors import gather
@@ -63,7 +60,6 @@ class ArenaEnv(IsaacLabEnv):
         instruction = getattr(self._base, "get_language_instruction", None)
         if instruction is not None:
             self.task_description = instruction()
-        self._parking = Parking.all_of(self.num_envs)
         self._begun = False
         self._last_images: Mapping[str, Any] | None = None
 
@@ -95,21 +91,7 @@ class ArenaEnv(IsaacLabEnv):
     def _reset_rows(self, rows: Any) -> Observation:
         return self._base.reset(env_ids=rows)[0]  # gymnasium's wrappers know no rows
 
-    def step(self, actions: Action) -> Step:
-        """Step all rows; those that wait for their reset are idle."""
-        step = super().step(actions)
-        if self._manual and step.ends:
-            ended = np.zeros(self.num_envs, np.bool_)
-            ended[[end.env_idx for end in step.ends]] = True
-            self._parking.park(ended)
-        return step
-
-    def _valid(self) -> BoolArray:
-        return ~self._parking.parked if self._manual else super()._valid()
-
     def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
-        if self._manual:
-            return observation
         self._last_images = (
             self._final(extras).get(IMAGES) if self.capabilities.terminal_observation else None
         )

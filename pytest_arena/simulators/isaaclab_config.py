@@ -13,12 +13,10 @@ from typing import Any
 
 from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
-from pytest_arena.simulators.configuration import import_named, override
+from pytest_arena.simulators.configuration import import_named, override, set_given
 from pytest_arena.simulators.devices import assigned_device
 from pytest_arena.simulators.isaaclab_app import kit_possible
-
-SEEDS = 2**31
-"""Isaac Lab's random generators take seeds below this."""
+from pytest_arena.simulators.tensor_env import SEEDS
 
 
 def load_configuration(
@@ -87,8 +85,13 @@ def _environment_class(configuration: type, entry_point: str | None) -> Any:
     )
 
 
-def configure(configuration: Any, job: Job, overrides: Mapping[str, Any], *, final_observation: bool) -> None:
-    """Set in *configuration* what the job says; the user's own overrides come last."""
+def configure(
+    configuration: Any, job: Job, overrides: Mapping[str, Any], *, final_observation: bool, cameras: bool
+) -> None:
+    """Set in *configuration* what the job says; the user's own overrides come last.
+
+    *cameras*: whether any are on.
+    """
     environment = job.environment
     configuration.seed = environment.seed % SEEDS
     configuration.scene.num_envs = environment.num_envs
@@ -96,7 +99,11 @@ def configure(configuration: Any, job: Job, overrides: Mapping[str, Any], *, fin
     set_horizon(configuration, environment.max_episode_steps)
     if final_observation and hasattr(configuration, "compute_final_obs"):
         configuration.compute_final_obs = True
-    _set_cameras(configuration, job)
+    for name, camera in environment.cameras.items():
+        if (sensor := getattr(configuration.scene, name, None)) is not None:
+            set_given(sensor, camera)
+    if cameras:
+        rerender_on_reset(configuration)
     override(configuration, environment.variations, "environment.variations")
     override(configuration, overrides, "environment.options.overrides")
     redirect_dataset(configuration, wanted=job.record.trajectory)
@@ -117,17 +124,9 @@ def device_of(job: Job) -> str:
     return chosen or ("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
-def _set_cameras(configuration: Any, job: Job) -> None:
-    for name, camera in job.environment.cameras.items():
-        found = getattr(configuration.scene, name, None)
-        for key in camera.model_fields_set if found is not None else ():
-            setattr(found, key, getattr(camera, key))
-    from pytest_arena.simulators.isaaclab import IsaacLabOptions, launch_arguments
-
-    given = IsaacLabOptions.model_validate(job.environment.options).launch
-    filmed = launch_arguments(job, given)["enable_cameras"]
-    if filmed and getattr(configuration, "num_rerenders_on_reset", None) == 0:
-        # Isaac Sim's renderer shows the old episode after a reset until it has rendered once more.
+def rerender_on_reset(configuration: Any) -> None:
+    """Isaac Sim's renderer shows the old episode after a reset until it has rendered once more."""
+    if getattr(configuration, "num_rerenders_on_reset", None) == 0:
         configuration.num_rerenders_on_reset = 1
 
 

@@ -93,8 +93,9 @@ class Dataset:
         if isinstance(env_ids, slice) or env_ids is None:
             env_ids = range(len(self._rows))[env_ids or slice(None)]
         ids = [int(row) for row in (env_ids.tolist() if hasattr(env_ids, "tolist") else env_ids)]
-        kept = [row for row in ids if self._open and self.in_step and self._rows[row]]
-        dropped = [row for row in ids if row not in set(kept)]
+        recording = self._open and self.in_step
+        kept = [row for row in ids if recording and self._rows[row]]
+        dropped = [row for row in ids if not (recording and self._rows[row])]
         held = self._success() if kept else None
         if held is not None:
             self._original(self._indices(kept), False)

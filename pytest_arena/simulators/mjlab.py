@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -18,7 +18,6 @@ from pytest_arena.jobs.model import Job, Model, Success
 from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
     Action,
-    BoolArray,
     Capabilities,
     IndexArray,
     Observation,
@@ -29,14 +28,12 @@ from pytest_arena.simulators.base import (
     Step,
     reseeded,
 )
-from pytest_arena.simulators.configuration import import_named, override
+from pytest_arena.simulators.configuration import import_named, override, set_given
 from pytest_arena.simulators.mujoco_rendering import choose_platform
-from pytest_arena.simulators.tensor_env import RawStep, TensorEnv
+from pytest_arena.simulators.tensor_env import SEEDS, RawStep, TensorEnv
 
 PACKAGES = ("mjlab", "mujoco-warp", "warp-lang")
 """Those whose versions decide an episode."""
-SEEDS = 2**31
-"""Warp's random generator takes seeds below this."""
 ENDLESS_SECONDS = 1e6
 """mjlab's configurations for play let an episode last 1e9 s or more: it would never end."""
 
@@ -72,7 +69,6 @@ class MjlabEnv(TensorEnv):
         manager = self._base.termination_manager
         if not any(manager.get_term_cfg(name).time_out for name in self._terms):
             self.max_episode_steps = None  # mjlab's own number, but nothing ends an episode there
-        self._parking = Parking.all_of(self.num_envs)
         self._ended = np.zeros(self.num_envs, np.bool_)  # mjlab refuses to step these
         self._beginning = True
         self._latest: Observation = None
@@ -125,7 +121,6 @@ class MjlabEnv(TensorEnv):
             self._ended[:] = False
         step = super().step(actions)
         self._ended = step.terminated | step.truncated
-        self._parking.park(self._ended & step.valid)
         return step
 
     def _reset_all(self, seed: int | None) -> Observation:
@@ -146,12 +141,6 @@ class MjlabEnv(TensorEnv):
         result: RawStep = self._env.step(tensor)
         self._latest = result[0]
         return result
-
-    def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
-        return observation if self._manual else None
-
-    def _valid(self) -> BoolArray:
-        return ~self._parking.parked if self._manual else super()._valid()
 
     def _image(self, camera: str) -> Any:
         return getattr(self._base.scene.sensors[camera].data, self._films[camera])
@@ -255,8 +244,8 @@ def configure(configuration: Any, job: Job) -> None:
     configuration.auto_reset = options.auto_reset
     for sensor in configuration.scene.sensors:
         camera = environment.cameras.get(sensor.name)
-        for key in camera.model_fields_set if camera is not None else ():
-            setattr(sensor, key, getattr(camera, key))
+        if camera is not None:
+            set_given(sensor, camera)
     if environment.max_episode_steps is not None:
         _limit(configuration, environment.max_episode_steps)
     elif job.rollout.episodes is not None and configuration.episode_length_s >= ENDLESS_SECONDS:

@@ -27,6 +27,7 @@ from pytest_arena.simulators.base import (
     Frames,
     IndexArray,
     Observation,
+    Parking,
     Reset,
     SimEnv,
     Step,
@@ -35,6 +36,8 @@ from pytest_arena.simulators.base import (
 from pytest_arena.simulators.functions import import_function
 from pytest_arena.simulators.sensors import choose_cameras, find_cameras, gather
 
+SEEDS = 2**31
+"""How many seeds there are: simulators of this family keep them in 32 bits with a sign."""
 SUCCESS_TERM = "success"
 """The termination term that says so, unless the job names another."""
 
@@ -48,6 +51,9 @@ class TensorEnv(SimEnv):
     Rows share one stream of random numbers, so an episode's seed cannot be chosen: a reset of all rows
     seeds the stream, with the first row's seed.
     """
+
+    _manual: bool = False
+    """Rows that ended wait for `reset`; a subclass sets it before it calls our constructor."""
 
     def __init__(
         self, env: Any, success: Success | None = None, cameras: Sequence[str] | None = None
@@ -81,7 +87,7 @@ class TensorEnv(SimEnv):
         self._stepping = self._filming = self._closed = False
         self._seen_success: Any = None
         self._seen_frames: dict[int, dict[str, Any]] = {}
-        self._all_valid = np.ones(self.num_envs, np.bool_)
+        self._parking = Parking.all_of(self.num_envs)
         self._watch_resets()
 
     @property
@@ -138,14 +144,13 @@ class TensorEnv(SimEnv):
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset all rows, or, where rows can be reset one by one, those named."""
         if env_ids is None:
-            # Simulators of this family keep seeds in 32 bits with a sign.
-            observation = self._reset_all(None if seeds is None else int(seeds[0]) % 2**31)
+            observation = self._reset_all(None if seeds is None else int(seeds[0]) % SEEDS)
         else:
             observation = self._reset_rows(self._torch.as_tensor(env_ids, device=self.device))
         return Reset(copy_rows(observation), self._success_at_reset())
 
     def step(self, actions: Action) -> Step:
-        """Step all rows; those that ended are in their next episode when this returns."""
+        """Step all rows; those that ended are in their next episode when this returns, or parked."""
         self._seen_success, self._seen_frames = None, {}
         self._forget_info()
         self._stepping = True
@@ -160,14 +165,17 @@ class TensorEnv(SimEnv):
         success = (
             np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else (host[3] != 0).astype(np.int8)
         )
-        observation, valid = copy_rows(observation), self._valid()
+        observation = copy_rows(observation)
+        valid = ~self._parking.parked if self._manual else np.ones(self.num_envs, np.bool_)
         done = (terminated | truncated) & valid
         ends: tuple[EpisodeEnd, ...] = ()
         terminal, frames = None, None
         if done.any():
             ends = self._ends(done, terminated, success)
-            terminal = self._terminal(observation, extras, done)
+            terminal = observation if self._manual else self._terminal(observation, extras, done)
             frames = self._terminal_frames(ends)
+            if self._manual:
+                self._parking.park(done)
         return Step(
             observation=observation,
             reward=host[0].copy(),
@@ -229,9 +237,6 @@ class TensorEnv(SimEnv):
 
     def _gather(self, camera: str, rows: Any) -> Any:
         return gather(self._image(camera), rows)
-
-    def _valid(self) -> BoolArray:
-        return self._all_valid.copy()
 
     def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
         fired = (
