@@ -2,12 +2,17 @@
 
 An `Encoder` owns the threads and hands out one `Film` for each episode and camera. Their queues are bounded:
 who gives frames faster than they can be encoded waits, and no frame is dropped.
+
+Threads slow down a loop that is bound by Python: whenever they want the interpreter's lock, both sides wait.
+So a step's frames are held until the next ones are rendered (`Encoder.release`): then the loop is in a
+renderer, or waits for a device, and the lock is free.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,7 +41,7 @@ _Work = Callable[[], None]
 
 
 class Film:
-    """One film, as who shoots it sees it: calls return at once unless the thread's queue is full.
+    """One film, as who shoots it sees it: calls return at once unless its thread has too much to do.
 
     `published` and `error` are final after `Encoder.close`.
     """
@@ -90,6 +95,7 @@ class Film:
             self._ended = True
             self._thread.films -= 1
             self._thread.put(work)
+            self._thread.release()
 
     def _problem_with(self, frame: object) -> str | None:
         if not isinstance(frame, np.ndarray):
@@ -139,6 +145,14 @@ class Encoder:
         thread.films += 1
         return Film(path, look, thread)
 
+    def release(self) -> None:
+        """Let the threads have the frames that were added since the last call; waits for room.
+
+        To be called when the loop will be busy outside Python for a while.
+        """
+        for thread in self._threads:
+            thread.release()
+
     def close(self) -> None:
         """Wait until every film that was finished is published, and end the threads."""
         for thread in self._threads:
@@ -174,18 +188,31 @@ class _EncodingThread:
         self.films = 0
         """Open films; kept by the side that shoots."""
         self._queue = _WorkQueue(QUEUE_BYTES)
+        self._held: deque[tuple[int, _Work]] = deque()
+        self._held_bytes = 0
         # A daemon, so that a process that is told twice to end can do so.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, work: _Work, size: int = 1) -> None:
-        """Add *work*, which holds *size* bytes; waits while the queue is full."""
+        """Add *work*, which holds *size* bytes; it is held unless that would be too much."""
         if size > 1:
             self._queue.maxsize = max(QUEUE_BYTES, QUEUE_STEPS * self.films * size)
-        self._queue.put((size, work))
+        self._held.append((size, work))
+        self._held_bytes += size
+        if 2 * self._held_bytes > QUEUE_BYTES:  # so much takes so long to encode that it should begin
+            self.release()
+
+    def release(self) -> None:
+        """Queue what is held; waits while the queue is full."""
+        while self._held:
+            self._queue.put(self._held[0])
+            size, _ = self._held.popleft()  # not before: an interrupt that ends the wait would lose it
+            self._held_bytes -= size
 
     def stop(self) -> None:
         if self._thread.is_alive():
+            self.release()
             self._queue.put((1, None))
 
     def join(self) -> None:

@@ -40,7 +40,10 @@ def header(job: str, episodes: Sequence[Episode], shown: int, speed: float, widt
 
 
 def label(episode: Episode, width: int) -> Picture:
-    """Return (LABEL_HEIGHT, width, 3): a mark and two lines about an episode."""
+    """Return (LABEL_HEIGHT, width, 3): a mark and two lines about an episode.
+
+    A film that shows something else than what was counted says so (`Episode.videos_note`).
+    """
     image, draw = _canvas(width, LABEL_HEIGHT)
     colour = _COLOURS.get(episode.outcome, _OTHER)
     draw.rectangle((8, 9, 26, 27), colour)
@@ -53,7 +56,10 @@ def label(episode: Episode, width: int) -> Picture:
         draw.line((12, 18, 22, 18), (255, 255, 255), 2)
     _write(draw, (34, 3), f"episode {episode.episode}: {episode.outcome}", _TEXT, _SIZES)
     steps = f"{episode.length} step{'' if episode.length == 1 else 's'}"
-    _write(draw, (34, 20), f"{steps}, seed {episode.seed}", _FAINT, _SMALL)
+    if episode.videos_note:
+        _write(draw, (34, 20), f"not faithful, {steps}", _OTHER, _SMALL)
+    else:
+        _write(draw, (34, 20), f"{steps}, seed {episode.seed}", _FAINT, _SMALL)
     return np.asarray(image)
 
 

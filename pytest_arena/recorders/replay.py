@@ -214,7 +214,7 @@ class Replay:
             for row, take in begun.items():
                 shot = self._stage.begin(self._encoder, take.start, row)
                 self._running[row] = _Running(take, self._kept.read(take.place), shot)
-            self._stage.shoot([self._running[row].shot for row in begun])
+            self._stage.shoot(self._encoder, [self._running[row].shot for row in begun])
         return left
 
     def _step(self) -> None:
@@ -224,7 +224,7 @@ class Replay:
             running.difference = running.difference or _difference(row, running, step, ends.get(row))
             running.step += 1
         gone = ends if self._stage.ended_rows_show_next else {}
-        self._stage.shoot([r.shot for row, r in self._running.items() if row not in gone])
+        self._stage.shoot(self._encoder, [r.shot for row, r in self._running.items() if row not in gone])
         for row in list(self._over(ends)):
             running = self._running.pop(row)
             for film in running.shot.films.values():

@@ -86,6 +86,8 @@ class VideoRecorder(Recorder):
         self._stage, self._afterwards = None, None
         cameras = self._filmable(env, choose_cameras(self._wanted, env.cameras))
         if not cameras:
+            if self._required and not env.cameras:
+                self._note("no videos: the environment has no cameras")
             return
         env.choose_cameras(cameras)
         self._stage = stage = Stage.of(context, cameras)
@@ -134,7 +136,8 @@ class VideoRecorder(Recorder):
             shots.append(self._shots[row])
         if self._afterwards is not None:
             self._afterwards.begin(later)
-        stage.shoot(shots)
+        if shots:
+            stage.shoot(self._open_encoder(), shots)
 
     def _wants(self, row: int, episode: int) -> bool:
         assert self._stage is not None, "asked between start and close"
@@ -154,9 +157,8 @@ class VideoRecorder(Recorder):
             if step.terminal_frames is not None:
                 self._shoot_terminal(step, step.terminal_frames)
             gone = {end.env_idx for end in step.ends} if self._stage.ended_rows_show_next else ()
-            self._stage.shoot(
-                [self._shots[row] for row in rows.tolist() if row in self._shots and row not in gone]
-            )
+            filmed = [self._shots[row] for row in rows.tolist() if row in self._shots and row not in gone]
+            self._stage.shoot(self._open_encoder(), filmed)
 
     def _shoot_terminal(self, step: Step, frames: Frames) -> None:
         """Add the last images of rows that the simulator has reset already."""
@@ -211,15 +213,19 @@ class VideoRecorder(Recorder):
         return self._recorded
 
     def _collect(self) -> None:
+        lost: dict[tuple[str, str], list[str]] = {}
         for ended in self._ended:
             film, episode = ended.film, ended.episode
             if film.published and episode is not None:
                 self._found.videos.append(episode.videos[ended.camera])
             elif film.error is not None:
-                self._note(f"no video of {ended.title}: {film.error}")
+                lost.setdefault((ended.camera, film.error), []).append(ended.title)
                 if episode is not None and ended.camera in episode.videos:
                     del episode.videos[ended.camera]
                     self._found.revised = True
+        for (_, reason), (title, *more) in lost.items():
+            others = f", and of {len(more)} more by this camera" if more else ""
+            self._note(f"no video of {title}{others}: {reason}")
         self._found.videos.sort()
 
     def _keep(self, shot: Shot, episode: Episode) -> None:

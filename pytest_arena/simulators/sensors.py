@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pytest_arena.errors import RecordingError, did_you_mean
 
 COLOURS = ("rgb", "rgba")
@@ -51,11 +53,16 @@ def gather(images: Any, rows: Any) -> Any:
     """
     import torch
 
-    batch = getattr(images, "torch", images)[rows]  # Isaac Lab 3 wraps its arrays
-    if batch.shape[-1] >= 3:
-        batch = batch[..., :3]
+    batch = getattr(images, "torch", images)  # Isaac Lab 3 wraps its arrays
+    colours = batch.shape[-1] >= 3
+    batch = batch[..., :3] if colours else batch[..., :1]
+    if batch.device.type == "cpu":
+        # torch would wake every core for the copy, and they spin for a while beside the next step's physics.
+        batch = torch.from_numpy(np.ascontiguousarray(batch.numpy()[rows.cpu().numpy()]))
+    else:
+        batch = batch[rows]
+    if colours:
         if batch.is_floating_point():
             batch = (batch * 255.0).clamp(0.0, 255.0)
         return batch.to(torch.uint8).contiguous()
-    batch = batch[..., :1]
     return (batch.float() if batch.is_floating_point() else batch.to(torch.int32)).contiguous()

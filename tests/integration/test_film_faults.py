@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,12 +74,18 @@ def check(record: JobRecord, path: Path) -> None:
         assert frames(path / film) == 41
 
 
+def films_lost(note: str) -> int:
+    """How many films a note tells of: all that one camera lost for one reason."""
+    more = re.search(r", and of (\d+) more by this camera: ", note)
+    return 1 + (int(more[1]) if more else 0)
+
+
 @pytest.mark.parametrize("video", ["on", "retain-on-failure"])
 def test_a_full_disk(small_disk: Path, video: str) -> None:
     record, path = run(small_disk, video)
     check(record, path)
     assert 0 < len(record.videos) < 9
-    assert len(record.notes) == 9 - len(record.videos)
+    assert sum(films_lost(note) for note in record.notes) == 9 - len(record.videos)
     for note in record.notes:
         assert "no video of episode" in note
         assert os.strerror(errno.ENOSPC) in note
@@ -124,10 +131,10 @@ def test_a_camera_that_goes_wrong(
     record, path = run(tmp_path, video)
     check(record, path)
     assert record.videos == []
-    assert len(record.notes) == 9
-    for number, note in enumerate(sorted(record.notes)):
-        assert note.startswith(f"no video of episode {number}, environment ")
-        assert message in note
+    (note,) = record.notes
+    assert note.startswith("no video of episode 0, environment ")
+    assert films_lost(note) == 9
+    assert message in note
 
 
 KILLED = """

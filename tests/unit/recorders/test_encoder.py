@@ -407,6 +407,7 @@ def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: p
 
     def produce() -> None:
         film.add(frame(0))
+        encoder.release()
         assert stuck.entered.wait(HANG)
         for step in range(1, 300):
             film.add(frame(step))
@@ -415,15 +416,15 @@ def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: p
     producer = threading.Thread(target=produce)
     producer.start()
     assert stuck.blocked.wait(HANG)
-    # One frame on the thread, the queue full, and one in the hand of who waits.
-    assert film.frames == QUEUE_FRAMES + 1
-    assert len(alive) == QUEUE_FRAMES + 2
+    # One frame on the thread, the queue full, what did not fit of those held, and one in the hand of who waits.
+    assert film.frames == 1 + 2 * (QUEUE_FRAMES // 2 + 1) - 1
+    assert len(alive) == film.frames + 1
     stuck.gate.set()
     producer.join(HANG)
     assert not producer.is_alive()
     encoder.close()
     assert stuck.longest == QUEUE_FRAMES * FRAME_BYTES
-    assert most <= QUEUE_FRAMES + 3, "memory does not grow with the film"
+    assert most <= 3 * QUEUE_FRAMES // 2 + 3, "memory does not grow with the film"
     assert alive == set()
     assert film.error is None
     assert len(decode(film.path)[1]) == 300, "nothing was dropped"
@@ -435,6 +436,7 @@ def test_a_thread_that_waits_holds_no_frame(tmp_path: Path, encoder: Encoder) ->
     weakref.finalize(image, released.set)
     film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(image)
+    encoder.release()
     del image
     assert released.wait(HANG)
     film.discard()
@@ -555,6 +557,7 @@ def test_what_waits_of_a_discarded_film_is_not_encoded(
     encoder = Encoder()
     film = encoder.film(tmp_path / "a.mp4", Look(30))
     film.add(grey(0))
+    encoder.release()
     assert stuck.entered.wait(HANG)
     for step in range(1, 30):
         film.add(grey(step))
@@ -563,6 +566,54 @@ def test_what_waits_of_a_discarded_film_is_not_encoded(
     encoder.close()
     assert len(written) == 1
     assert names_in(tmp_path) == []
+
+
+def test_frames_are_held_until_they_are_released(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[int] = []
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def counted(self: Any, item: Any, *args: Any) -> None:
+        queued.append(item[0])
+        put(self, item, *args)
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", counted)
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(4)]
+    for film in films:
+        film.add(grey(0))
+    assert queued == []
+    encoder.release()
+    assert queued == [FRAME_BYTES] * 4
+    encoder.release()
+    assert len(queued) == 4
+    for film in films:
+        film.add(grey(1))
+        film.finish()  # who has all frames waits for nobody
+    assert len(queued) == 4 + 2 * 4
+    encoder.close()
+    assert [(film.published, film.frames) for film in films] == [(True, 2)] * 4
+
+
+def test_an_interrupt_while_held_frames_are_released_loses_none(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    for step in range(5):
+        film.add(grey(level_of(step)))
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def interrupted(self: Any, item: Any, *args: Any) -> None:
+        monkeypatch.setattr(encoder_module._WorkQueue, "put", put)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.release()
+    film.finish()
+    encoder.close()
+    assert (film.error, film.published) == (None, True)
+    assert len(decode(film.path)[1]) == 5
 
 
 def test_importing_the_encoder_imports_no_av() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,8 @@ def test_a_failure_is_a_note_and_leaves_what_was_there(
 
 def test_labels_tell_outcomes_apart_and_fit(tmp_path: Path) -> None:
     labels = [label(episode(7, outcome, 500), 160) for outcome in (S, F, U, E)]
-    assert len({made.tobytes() for made in labels}) == 4
+    labels.append(label(replace(episode(7, F, 500), videos_note="not repeated"), 160))
+    assert len({made.tobytes() for made in labels}) == 5
     for made in labels:
         assert made.shape == (LABEL_HEIGHT, 160, 3)
         assert (made[:, -2:] == made[0, 0]).all(), "the text ends before the edge"

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_arena.errors import RecordingError, RolloutTimeoutError
 from pytest_arena.jobs.model import Camera, Environment, Job, PolicyConfig, Record, Rollout
+from pytest_arena.recorders import encoder as encoder_module
 from pytest_arena.recorders.base import EpisodeStart, Recorded, RolloutContext
 from pytest_arena.recorders.encoder import QUEUE_BYTES, THREADS
 from pytest_arena.recorders.mp4 import Mp4File
@@ -233,6 +234,34 @@ def test_without_a_terminal_image_the_film_ends_one_step_before(
         assert shown(film) == [(made.env_idx, step) for step in range(made.length)]
 
 
+def test_images_are_encoded_while_the_next_ones_are_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while the simulator steps: beside a loop that is bound by Python, encoding slows it down."""
+    env, happened = FakeEnv([[3], [4]]), []
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+    for name in ("step", "frames"):
+        called = getattr(env, name)
+        monkeypatch.setattr(
+            env, name, lambda arg, name=name, called=called: happened.append(name) or called(arg)
+        )
+
+    def queue(self: Any, item: Any, *args: Any) -> None:
+        happened.append("queued" if item[0] > 1 else "ended")
+        put(self, item, *args)
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", queue)
+    Loop(VideoRecorder("on"), env, tmp_path).run()
+    assert happened == [
+        *("frames", "step", "queued", "queued"),
+        *("frames", "step", "queued", "queued"),
+        *("frames", "step", "queued", "queued"),
+        *("frames", "queued", "ended"),  # row 0 ends with its third step: its film waits for nothing
+        *("step", "queued", "frames", "queued", "ended"),
+        *("ended", "ended"),  # the threads
+    ]
+
+
 def test_the_environment_is_asked_once_a_step_with_all_rows(tmp_path: Path) -> None:
     env = FakeEnv([[3], [5], [4]], cameras=("front", "wrist"))
     Loop(VideoRecorder("on"), env, tmp_path).run()
@@ -388,7 +417,8 @@ def test_without_cameras_nothing_happens(
 ) -> None:
     lines: list[str] = []
     env = FakeEnv([[3, 3]], cameras=cameras)
-    loop = Loop(VideoRecorder("on", cameras=chosen, log=lines.append), env, tmp_path)
+    recorder = VideoRecorder("on", cameras=chosen, log=lines.append, required=False)
+    loop = Loop(recorder, env, tmp_path)
     assert loop.run() == Recorded()
     assert (env.asked, lines, names_in(tmp_path / "reach")) == ([], [], [])
     assert [made.videos for made in loop.episodes] == [{}, {}]
@@ -466,12 +496,12 @@ def test_a_camera_that_goes_wrong_costs_its_films_alone(
     while loop.running:
         loop.step()
     recorded = loop.recorder.close()
-    assert len(recorded.notes) == 2
-    for note, (number, row) in zip(recorded.notes, [(0, 0), (1, 1)], strict=True):
-        assert f"episode {number}, environment {row}, camera 'front'" in note
-        assert "frame 2: " in note
-        assert f"expected {expected}" in note
-        assert got in note
+    (note,) = recorded.notes
+    assert note.startswith(
+        "no video of episode 0, environment 0, camera 'front', and of 1 more by this camera: frame 2: "
+    )
+    assert f"expected {expected}" in note
+    assert got in note
     assert [list(made.videos) for made in loop.episodes] == [["wrist"], ["wrist"], ["front", "wrist"]]
     for made in loop.episodes:
         for path in made.videos.values():
@@ -492,8 +522,9 @@ def test_an_error_while_rendering_costs_the_films_not_the_rollout(tmp_path: Path
         loop.step()
     recorded = loop.recorder.close()
     assert recorded.videos == []
-    assert len(recorded.notes) == 2
-    assert all("EGL context lost" in note for note in recorded.notes)
+    (note,) = recorded.notes
+    assert "and of 1 more by this camera: frame 2: " in note
+    assert "EGL context lost" in note
     assert len(loop.episodes) == 2
     assert len(env.asked) == 3, "rows without a film are not rendered"
     assert names_in(tmp_path / "reach") == []
@@ -524,9 +555,18 @@ def test_a_failing_encoder_is_a_note_and_does_not_hang(
     recorded = loop.run()
     assert [made.length for made in loop.episodes] == [length, length]
     assert recorded.videos == []
-    assert len(recorded.notes) == 2
-    assert "episode 1, environment 1, camera 'front'" in recorded.notes[1]
-    assert "No space left on device" in recorded.notes[1]
+    (note,) = recorded.notes
+    assert "and of 1 more by this camera: " in note
+    assert "No space left on device" in note
+
+
+def test_films_asked_for_where_nothing_can_film_are_a_note(tmp_path: Path) -> None:
+    env = FakeEnv([[3]], cameras=())
+    assert Loop(VideoRecorder("on"), env, tmp_path).run().notes == [
+        "no videos: the environment has no cameras"
+    ]
+    env = FakeEnv([[3]], cameras=())
+    assert Loop(VideoRecorder("on", required=False), env, tmp_path).run().notes == []
 
 
 def test_a_film_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
