@@ -173,11 +173,13 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
     if begun is not None and begun.record.status != Status.RUNNING:
         return
     if not raised.errisinstance(pytest.skip.Exception):
-        attempt = attempt_of(item, job)
-        fail_record(attempt.record, raised.value)
-        attempt.record.finished_at = utc_now()
-        write_json(attempt.directory.record, attempt.record.to_json())
-        item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
+        with run_of(item.config).writing(f"{item.stash[LABEL]}/record.json"):
+            attempt = attempt_of(item, job)
+            fail_record(attempt.record, raised.value)
+            attempt.record.finished_at = utc_now()
+            write_json(attempt.directory.record, attempt.record.to_json())
+        if ATTEMPT in item.stash:
+            item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
     elif begun is not None and not begun.directory.resumed:
         begun.directory.record.unlink()
         with contextlib.suppress(OSError):  # a test may have put files of its own there

@@ -74,6 +74,16 @@ class Run:
     """Tests that never ran, though nobody stopped the session."""
     suite: list[suite.Line] = field(default_factory=list)
     """Verdicts over several jobs, in words."""
+    unwritten: list[str] = field(default_factory=list)
+    """Results that could not be written, a line each; with any, the session does not succeed."""
+
+    @contextlib.contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Write a result at the end: one that cannot be written keeps no other from being written."""
+        try:
+            yield
+        except OSError as error:
+            self.unwritten.append(f"{what} could not be written: {error.strerror or error}")
 
 
 RUN = pytest.StashKey[Run]()
@@ -125,20 +135,23 @@ def finish(session: pytest.Session) -> None:
     config = session.config
     if is_worker(config) or RUN not in config.stash:
         return
-    directory = run_of(config).directory
+    run = run_of(config)
+    directory = run.directory
     end_workers(config)
     alone = not config.pluginmanager.hasplugin("dsession")
     stopped = alone or session.exitstatus == pytest.ExitCode.INTERRUPTED
-    settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED)
+    run.unwritten += settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED)
     _refuse_losses(session)
-    shards.join_rest(session)
-    run_of(config).suite = suite.judge(config, directory)
+    with run.writing("the records of sharded jobs"):
+        shards.join_rest(session)
+    with run.writing("the verdicts over several jobs"):
+        run.suite = suite.judge(config, directory)
     if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    write_json(directory.path / "metrics.json", _metrics(directory))
-    directory.finish_manifest(
-        finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run_of(config).lost
-    )
+    with run.writing("metrics.json"):
+        write_json(directory.path / "metrics.json", _metrics(directory))
+    _refuse_unwritten(session)
+    directory.finish_manifest(finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run.lost)
 
 
 @contextlib.contextmanager
@@ -152,6 +165,7 @@ def noting_the_end(session: pytest.Session) -> Iterator[None]:
             run.broken = error
         raise
     if run is not None:
+        _refuse_unwritten(session)  # report.json has been written since
         run.exit_status = int(session.exitstatus)
 
 
@@ -183,6 +197,12 @@ def _refuse_losses(session: pytest.Session) -> None:
     run.lost = run.guard.lost(session)
     mild = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
     if (run.lost or run.guard.broken) and session.exitstatus in mild:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def _refuse_unwritten(session: pytest.Session) -> None:
+    """A session whose results are not on disk does not succeed."""
+    if run_of(session.config).unwritten and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 

@@ -54,11 +54,19 @@ def rebuild(run: RunDirectory, record: JobRecord, status: Status, reason: str) -
     write_json(directory.record, record.to_json())
 
 
-def settle(run: RunDirectory, status: Status) -> None:
-    """Give *status* to every record that still says ``running``; call it when no process writes any more."""
+def settle(run: RunDirectory, status: Status) -> list[str]:
+    """Give *status* to every record that still says ``running``; call it when no process writes any more.
+
+    Returns, a line each, the records that could not be written.
+    """
+    unwritten = []
     for record in run.records():
         if record.status == Status.RUNNING:
-            rebuild(run, record, status, "the session ended while the job ran")
+            try:
+                rebuild(run, record, status, "the session ended while the job ran")
+            except OSError as error:
+                unwritten.append(f"{record.record_path} could not be written: {error.strerror or error}")
+    return unwritten
 
 
 class CrashReports:

@@ -124,7 +124,9 @@ class ReportRepair:
         plain = to_plain(json_report)
         json_report.update(plain)
         if not is_worker(self._config):
-            write_json(run_of(self._config).directory.path / "report.json", plain)
+            run = run_of(self._config)
+            with run.writing("report.json"):
+                write_json(run.directory.path / "report.json", plain)
 
     def _refresh(self, tests: list[dict[str, Any]]) -> None:
         """Some records know more than their tests did.

@@ -38,8 +38,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     if RUN not in config.stash:
         return
     directory = run_of(config).directory
-    records, lost = list(directory.records()), run_of(config).lost
-    if not records and not lost:
+    records, lost, unwritten = list(directory.records()), run_of(config).lost, run_of(config).unwritten
+    if not records and not lost and not unwritten:
         return
     reporter.write_sep("=", "arena")
     rows = [_row(record) for record in records]
@@ -70,6 +70,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
         reporter.write_line(f"{tests} never ran to the end:", red=True, bold=True)
         for nodeid in lost:
             reporter.write_line(f"  {nodeid}", red=True)
+    for text in unwritten:
+        reporter.write_line(text, red=True, bold=True)
     reporter.write_line(f"results: {_shown(directory.path)}")
 
 

@@ -336,3 +336,36 @@ def test_a_time_to_success_without_successes_is_a_failed_threshold_beside_the_ot
     result.stdout.fnmatch_lines(
         ["*2 of 2 thresholds failed*", "*success_rate = 0*", "*time_to_success: not measured*"]
     )
+
+
+FULL_DISK = """
+import pytest
+
+@pytest.mark.arena("jobs.yaml")
+def test_it(arena_rollout, arena_job, arena_run_dir):
+    if arena_job.name != "later":
+        arena_rollout()
+    with (arena_run_dir / "others").open("wb", 0) as others, pytest.raises(OSError):
+        while True:
+            others.write(bytes(4096))
+    if arena_job.name == "later":
+        arena_rollout()
+"""
+
+
+@pytest.mark.parametrize("job", ["passed", "later"])
+def test_results_that_cannot_be_written_fail_the_session_in_a_line_each(
+    suite: Suite, small_disk: Path, job: str
+) -> None:
+    suite.jobs({job: {}, "next": {}})
+    suite.test(FULL_DISK)
+    chosen = ("-k", "passed") if job == "passed" else ()
+    result = suite.run("--arena-output", str(small_disk), *chosen)
+    assert result.ret == (3 if job == "passed" else 1)
+    lines = [line for line in result.outlines if "could not be written" in line]
+    named = ["metrics.json", "report.json"]
+    if job == "later":
+        named = ["next/record.json", "later/record.json", *named]
+    assert lines == [f"{name} could not be written: No space left on device" for name in named]
+    assert "INTERNALERROR" not in result.stdout.str()
+    assert result.stderr.str() == ""
