@@ -126,6 +126,7 @@ class Evaluation:
         return self.record
 
     def _roll_out(self, deadline: Deadline) -> None:
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         counter, taken = itertools.count(), self._steps_taken()
         done = {episode.episode for episode in self.earlier}
         wanted = set(self.job.wanted_episodes) - done
@@ -186,6 +187,7 @@ class Evaluation:
         counter: itertools.count[int],
         taken: np.ndarray | None,
     ) -> Loop:
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         caps, seed = env.capabilities, self.job.environment.seed
         schedule = (
             fixed_schedule(
@@ -229,6 +231,7 @@ class Evaluation:
         )
 
     def _max_steps(self) -> int | None:
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         steps = self.job.rollout.steps
         if steps != "policy":
             return steps

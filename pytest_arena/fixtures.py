@@ -103,4 +103,9 @@ def arena_rollout(
     from pytest_arena.items import roll_out, with_options
 
     job = with_options(arena_job, arena_env_options)
-    return lambda: roll_out(request.node, job, arena_env, arena_policy, arena_recorders)
+
+    def rollout() -> Result:
+        __tracebackhide__ = _a_users_mistake
+        return roll_out(request.node, job, arena_env, arena_policy, arena_recorders)
+
+    return rollout

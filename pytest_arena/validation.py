@@ -13,6 +13,7 @@ from pytest_arena.jobs.groups import Group
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.registry import validate_policy
 from pytest_arena.rollout.metrics import Metric, standard_metrics
+from pytest_arena.simulators.base import Simulator
 from pytest_arena.simulators.registry import find_simulator, validate_simulation
 
 
@@ -20,12 +21,7 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
     simulator = validate_simulation(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
-    rows, num_envs = job.record.video_environments or (), job.environment.num_envs
-    if rows and max(rows) >= num_envs:
-        raise job.problem(
-            ("record", "video_environments"),
-            f"expected numbers from 0 to {num_envs - 1}, got {max(rows)} (environment.num_envs: {num_envs})",
-        )
+    _validate_record(job, simulator)
     known, complete = known_metrics(job, extra_metrics)
     for name, text in job.thresholds.items():
         if name not in known and complete:
@@ -36,6 +32,30 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
             raise job.problem(("thresholds", name), str(error)) from None
     _validate_gate(job, extra_metrics)
     _validate_regression(job, extra_metrics, known, complete)
+
+
+def _validate_record(job: Job, simulator: Simulator) -> None:
+    """Check what is to be filmed, and how."""
+    rows, num_envs = job.record.video_environments or (), job.environment.num_envs
+    if rows and max(rows) >= num_envs:
+        raise job.problem(
+            ("record", "video_environments"),
+            f"expected numbers from 0 to {num_envs - 1}, got {max(rows)} (environment.num_envs: {num_envs})",
+        )
+    for camera in job.record.cameras or ():
+        if simulator.named_cameras_only and camera not in job.environment.cameras:
+            has = ", ".join(job.environment.cameras) or "none"
+            raise job.problem(
+                ("record", "cameras"),
+                f"expected cameras of environment.cameras, which has {has}, got {camera!r}"
+                f"{did_you_mean(camera, job.environment.cameras)}",
+            )
+    codec = job.record.video_codec
+    if codec.name == "h264_nvenc" and codec.preset is not None:
+        raise job.problem(
+            ("record", "video_codec", "preset"),
+            f"expected none beside h264_nvenc, got {codec.preset}, which is a preset of libx264",
+        )
 
 
 def validate_group(group: Group, jobs: Sequence[Job], metrics: Mapping[str, Sequence[Metric]]) -> None:

@@ -179,7 +179,7 @@ class VideoCodec(Model):
     quality: int = Field(default=23, ge=0, le=51, description="crf, or cq of nvenc: less is better")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] | None = Field(
         default=None,
-        description="of libx264: slower makes smaller files; default: a veryfast that is faster still",
+        description="of libx264 alone: slower makes smaller files; default: a veryfast that is faster still",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Stage:
 
         Raises `RecordingError` for an encoder that this machine lacks.
         """
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         env, record = context.env, context.job.record
         names = file_names(env.cameras)
         size = record.video_size
@@ -124,18 +126,20 @@ def add_frames(shots: Sequence[Shot], frames: Frames) -> None:
             film.fail(f"frame {film.frames}: expected {expected}, the environment gave {got}")
 
 
-def choose_cameras(wanted: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the cameras to film with: all that are *known*, or those *wanted*.
+def choose_cameras(wanted: Sequence[str] | None, known: Sequence[str], job: str) -> tuple[str, ...]:
+    """Return the cameras to film *job* with: all that are *known*, or those *wanted*.
 
     Raises `RecordingError` for one that the environment does not have.
     """
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     if wanted is None:
         return tuple(known)
     for camera in wanted:
         if camera not in known:
             has = f"it has {', '.join(known)}" if known else "it has no cameras"
             raise RecordingError(
-                f"the environment has no camera {camera!r}{did_you_mean(camera, known)}; {has}"
+                f"job {job!r}: record.cameras: the environment has no camera {camera!r}"
+                f"{did_you_mean(camera, known)}; {has}"
             )
     return tuple(dict.fromkeys(wanted))
 

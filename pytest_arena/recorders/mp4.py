@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.errors import RecordingError
+from pytest_arena.errors import ArenaError, RecordingError
 from pytest_arena.jobs.model import VideoCodec
 from pytest_arena.records.room import ModestFile, require_room
 
@@ -49,6 +50,7 @@ def choose_codec(codec: VideoCodec) -> VideoCodec:
 
     Raises `RecordingError` where the one that is named cannot be used.
     """
+    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
     if codec.name == "libx264":
         return codec
     problem = _problem_with("h264_nvenc", codec)
@@ -80,7 +82,9 @@ def _problem_with(name: str, codec: VideoCodec) -> str | None:
         context.options = _options(codec.model_copy(update={"name": name}))
         _set_up(context, fps=30)
         context.open()
-    except (av.FFmpegError, ValueError) as error:
+    except av.FFmpegError as error:
+        return error.strerror or "FFmpeg cannot open it"
+    except ValueError as error:
         return str(error)
     return None
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import operator
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pytest_arena.errors import RecordingError
+from pytest_arena.errors import ArenaError, RecordingError
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.films import Shot, Stage, add_frames, choose_cameras
@@ -81,10 +82,11 @@ class VideoRecorder(Recorder):
 
     def start(self, context: RolloutContext) -> None:
         """Choose the cameras. Raises `RecordingError` for one that the environment does not have."""
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         self._drop_running()
         env = context.env
         self._stage, self._afterwards = None, None
-        cameras = self._filmable(env, choose_cameras(self._wanted, env.cameras))
+        cameras = self._filmable(env, choose_cameras(self._wanted, env.cameras, context.label))
         if not cameras:
             if self._required and not env.cameras:
                 self._note("no videos: the environment has no cameras")
@@ -107,6 +109,7 @@ class VideoRecorder(Recorder):
             self._log = None
 
     def _filmable(self, env: SimEnv, cameras: Sequence[str]) -> Sequence[str]:
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         if not cameras:
             return cameras
         try:

@@ -201,6 +201,8 @@ class Simulator(ABC):
     before `launch`."""
     policy_names: ClassVar[frozenset[str]] = frozenset()
     """Policies that the simulator's own registry has."""
+    named_cameras_only: ClassVar[bool] = False
+    """Whether an environment has the cameras of ``environment.cameras``, and never others."""
 
     def validate(self, job: Job) -> None:
         """Raise `JobFileError` for what only this simulator can judge. Imports nothing heavy."""

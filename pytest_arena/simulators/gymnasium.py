@@ -254,6 +254,7 @@ class GymnasiumSimulator(Simulator):
 
     name = "gymnasium"
     Options = GymnasiumOptions
+    named_cameras_only = True
 
     def validate(self, job: Job) -> None:
         """Check cameras and variations, and that the id is registered where its modules say so."""

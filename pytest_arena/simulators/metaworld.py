@@ -73,6 +73,7 @@ class MetaworldSimulator(Simulator):
 
     name: ClassVar[str] = "metaworld"
     Options: ClassVar[type[Model]] = Options
+    named_cameras_only: ClassVar[bool] = True
 
     def validate(self, job: Job) -> None:
         """Raise `JobFileError` for an unknown task or camera, and for what Meta-World cannot do."""

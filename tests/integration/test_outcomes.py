@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Suite
+from tests.integration.conftest import TEST_BODY, Suite
 
 TRAP = "tests.registered:arena/Trap-v0"
 
@@ -369,3 +370,34 @@ def test_results_that_cannot_be_written_fail_the_session_in_a_line_each(
     assert lines == [f"{name} could not be written: No space left on device" for name in named]
     assert "INTERNALERROR" not in result.stdout.str()
     assert result.stderr.str() == ""
+
+
+ANOTHER_CAMERA = """
+class TestCamera:
+    @pytest.fixture
+    def arena_recorders(self):
+        from pytest_arena.recorders.video import VideoRecorder
+        return [VideoRecorder("on", ["front"])]
+
+    @pytest.mark.arena("jobs.yaml")
+    def test_it(self, arena_rollout):
+        arena_rollout()
+"""
+
+
+def test_a_users_mistake_shows_no_source_of_the_package(suite: Suite) -> None:
+    suite.jobs(
+        {
+            "length": {"rollout": {"episodes": None, "steps": "policy"}},
+            "codec": {
+                "environment": {"cameras": {"render": {}}},
+                "record": {"video": "on", "video_codec": {"name": "h264_nvenc"}},
+            },
+        }
+    )
+    suite.test(TEST_BODY + ANOTHER_CAMERA)
+    result = suite.run()
+    printed = result.stdout.str()
+    assert "policy 'zero' has no length of its own" in printed
+    assert "record.cameras: the environment has no camera 'front'; it has no cameras" in printed
+    assert not re.search(r"\w+/pytest_arena/\w+", printed)

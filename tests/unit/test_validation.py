@@ -81,3 +81,30 @@ def test_films_of_environments_that_there_are_not() -> None:
     validate(make_job(environment=environment, record={"video_environments": [0, 3]}))
     with pytest.raises(JobFileError, match=r"record.video_environments: expected numbers from 0 to 3, got 4"):
         validate(make_job(environment=environment, record={"video_environments": [0, 4]}))
+
+
+@pytest.mark.parametrize(
+    ("simulator", "id_", "camera", "other"),
+    [("gymnasium", "CartPole-v1", "render", "rendr"), ("metaworld", "reach-v3", "corner", "corner2")],
+)
+def test_cameras_that_the_environment_will_not_have(
+    simulator: str, id_: str, camera: str, other: str
+) -> None:
+    job = {"simulator": simulator, "environment": {"id": id_, "cameras": {camera: {}}}}
+    validate(make_job(**job, record={"cameras": [camera]}))
+    with pytest.raises(
+        JobFileError,
+        match=rf"record\.cameras: expected cameras of environment\.cameras, which has {camera}, got '{other}' "
+        rf"\(did you mean '{camera}'\?\)",
+    ):
+        validate(make_job(**job, record={"cameras": [camera, other]}))
+    # Other simulators tell their cameras when they are built.
+    validate(make_job(simulator="isaaclab", environment={"id": "Isaac-Reach"}, record={"cameras": ["front"]}))
+
+
+def test_a_preset_of_libx264_beside_another_encoder() -> None:
+    with pytest.raises(
+        JobFileError, match=r"record\.video_codec\.preset: expected none beside h264_nvenc, got slow"
+    ):
+        validate(make_job(record={"video_codec": {"name": "h264_nvenc", "preset": "slow"}}))
+    validate(make_job(record={"video_codec": {"name": "auto", "preset": "slow"}}))
