@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Job, Model
+from pytest_arena.jobs.model import Job, Model, Shard
 from pytest_arena.policies.base import Policy
 from pytest_arena.records.dataset import Dataset, demo_name
 from pytest_arena.records.schema import Episode, Outcome
@@ -77,7 +77,7 @@ class ReplayPolicy(Policy):
 
     @classmethod
     def check(cls, settings: ReplaySettings, job: Job) -> None:
-        """Check that the dataset has every episode of the job, and was recorded with the job's seed."""
+        """Check that the dataset has every episode of the job, recorded in its environment from its seed."""
         key = "dataset" if settings.dataset is not None else "replay_file_path"
         try:
             dataset = Dataset(settings.file)
@@ -102,6 +102,13 @@ class ReplayPolicy(Policy):
                 f"expected all {job.rollout.episodes} episodes of the job, {settings.file} lacks "
                 f"{_listed(map(demo_name, missing))}",
             )
+        for key, asked in (("simulator", job.simulator), ("environment", job.environment.id)):
+            recorded = dataset.about.get(key, asked)
+            if recorded != asked:
+                raise job.problem(
+                    ("environment", "id") if key == "environment" else (key,),
+                    f"expected {recorded}, in which {settings.file} was recorded, got {asked}",
+                )
         seed = dataset.about.get("seed", job.environment.seed)
         if seed != job.environment.seed:
             raise job.problem(
@@ -109,12 +116,29 @@ class ReplayPolicy(Policy):
                 f"expected {seed}, with which {settings.file} was recorded, got {job.environment.seed}: "
                 "other seeds are other episodes",
             )
+        cls._check_rebuilds(settings, dataset, job)
         if job.rollout.steps == "policy" and job.environment.num_envs > 1:
             raise job.problem(
                 ("rollout", "steps"),
                 "how long a replay takes is known for a single row only: set rollout.episodes, or "
                 "environment.num_envs: 1, or policy.episode_name",
             )
+
+    @classmethod
+    def _check_rebuilds(cls, settings: ReplaySettings, dataset: Dataset, job: Job) -> None:
+        """The seeds of an episode depend on the rebuild that it belongs to."""
+        total, wanted = job.rollout.rebuilds, {*job.wanted_episodes}
+        for rebuild in range(total):
+            for episode in Shard(rebuild, total).episodes(job.rollout.episodes or 0):
+                if episode not in wanted:
+                    continue
+                recorded = dataset.attribute(episode, "rebuild")
+                if recorded not in (None, rebuild):
+                    raise job.problem(
+                        ("rollout", "rebuilds"),
+                        f"expected the episodes and rebuilds of the recording: demo_{episode} of "
+                        f"{settings.file} belongs to rebuild {recorded}, here it would to rebuild {rebuild}",
+                    )
 
     def __init__(self, settings: ReplaySettings, env: SimEnv) -> None:
         """Open the dataset; raises `EvaluationError` where its actions are none of this environment."""

@@ -70,5 +70,7 @@ def test_a_camera_that_the_environment_lacks(suite: Suite) -> None:
     suite.jobs({"job": {**CAMERA, "record": {"cameras": ["rendr"]}}})
     suite.test()
     result = suite.run()
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*rendr*did you mean 'render'*"])
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        ["ERROR: jobs.yaml:*: jobs.job.record.cameras: *rendr*did you mean 'render'*"]
+    )

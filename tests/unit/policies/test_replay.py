@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +129,37 @@ def test_a_shard_needs_its_own_episodes_only(recording: Any) -> None:
 
 
 def test_other_rebuilds_are_other_episodes(tmp_path: Path, recording: Any) -> None:
-    path, _ = recording
+    path = Path(shutil.copy(recording[0], tmp_path))
     other = job(policy=replay(path), rollout={"episodes": 7, "rebuilds": 2})
+    assert problem(other) == (
+        "jobs.job.rollout.rebuilds: expected the episodes and rebuilds of the recording: "
+        f"demo_4 of {path} belongs to rebuild 0, here it would to rebuild 1"
+    )
+    with h5py.File(path, "r+") as file:  # one that does not tell
+        for demo in file["data"].values():
+            del demo.attrs["rebuild"]
     with pytest.raises(EvaluationError, match=r"episode 4 .* was recorded with another seed: .*rebuilds"):
         run(tmp_path, other)
 
 
+def test_recorded_rebuilds_are_replayed(tmp_path: Path) -> None:
+    rollout = {"episodes": 7, "rebuilds": 3}
+    _, recorded = run(tmp_path, job("rec", policy={"type": "random"}, rollout=rollout), TrajectoryRecorder())
+    path = next(tmp_path.glob("*/rec/dataset.hdf5"))
+    _, episodes = run(tmp_path, job("again", 2, policy=replay(path), rollout=rollout))
+    assert told(episodes) == told(recorded)
+    assert "demo_3" in problem(job(policy=replay(path)))
+
+
 def test_actions_of_another_environment_are_refused(tmp_path: Path, recording: Any) -> None:
     path, _ = recording
+    other = {"id": "CartPole-v1"}
+    assert problem(job(policy=replay(path), environment=other)) == (
+        "jobs.job.environment.id: expected tests.registered:arena/Scripted-v0, in which "
+        f"{path} was recorded, got CartPole-v1"
+    )
     with pytest.raises(EvaluationError, match=r"actions of shape \(2,\), the environment expects \(\)"):
-        run(tmp_path, job(policy=replay(path), environment={"id": "CartPole-v1"}))
+        run(tmp_path, job(policy=replay(path, episode_name="demo_3"), environment=other))
 
 
 @pytest.mark.parametrize("autoreset", ["manual", "next_step"])
