@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena.collection import LABEL, job_of
+from pytest_arena.collection import LABEL, job_of, metrics_of
 from pytest_arena.errors import BaselineError, first_few
 from pytest_arena.options import settings
 
@@ -55,6 +55,28 @@ def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
             f"it has {first_few(baseline.jobs) or 'none'}"
         ]
     return []
+
+
+def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Return a line for each job among *items*, the selected ones, whose files in the baseline are broken."""
+    from pytest_arena.gate.rule import metric_named
+
+    problems: dict[str, str | None] = {}
+    for item in items:
+        job = job_of(item)
+        if job is None or job.regression is None or LABEL not in item.stash:
+            continue
+        label, baseline = _whole_label(item), baseline_of(config)
+        found = baseline.find(label) if baseline is not None else None
+        metric = metric_named(job.regression.metric, metrics_of(config, job))
+        if found is None or metric is None or label in problems:
+            continue
+        try:
+            problems[label] = None
+            found.checked(metric)
+        except BaselineError as error:
+            problems[label] = f"--arena-baseline: job {label!r}: {error}"
+    return [problem for problem in problems.values() if problem is not None]
 
 
 def _whole_label(item: pytest.Item) -> str:

@@ -132,10 +132,11 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def refuse_other_jobs(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of what is selected, all must be a part of the run that is resumed."""
+    """Of what is selected, all must be a part of the run that is resumed, and the baseline must be whole."""
+    from pytest_arena import baselines
     from pytest_arena.resume import differences
 
-    _refuse(config, items, differences(config, items))
+    _refuse(config, items, [*differences(config, items), *baselines.broken(config, items)])
 
 
 def _refuse(config: pytest.Config, items: list[pytest.Item], problems: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
 from pytest_arena.gate.samples import Sample, sample_of
-from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, read_episodes
+from pytest_arena.gate.stored_episodes import stored_episodes
+from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.metrics import Metric
 
@@ -44,8 +45,14 @@ class BaselineJob:
     fixed: bool = True
     counted: int | None = None
     """The baseline's numbers are those of episodes 0 … counted-1, at which a gate stopped; None: of all."""
+    measured: int | None = None
+    """How many episodes its record says were measured."""
     problem: str | None = None
     """Why nothing of it can be compared."""
+    fault: str | None = None
+    """What is wrong with its files, so that nothing of it can be compared."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> what is wrong with its value, if it is a rate."""
     hint: str = "the baseline has no values of it"
     """Why a metric that is not in ``samples`` cannot be compared."""
 
@@ -53,19 +60,27 @@ class BaselineJob:
         """Return the values of *metric*; raises `NotComparableError` where there are none, of *whose* run."""
         if self.problem is not None:
             raise NotComparableError(f"{whose}: {self.problem}")
-        if self.episodes is not None:
-            return sample_of(self._read(whose), metric, fixed=self.fixed, whose=whose)
+        try:
+            episodes = self.checked(metric)
+        except BaselineError as error:
+            raise NotComparableError(f"{whose}: {error}") from None
+        if episodes is not None:
+            return sample_of(episodes, metric, fixed=self.fixed, whose=whose)
         if metric.name not in self.samples:
             raise NotComparableError(f"{metric.name}: {self.hint}")
         return self.samples[metric.name]
 
-    def _read(self, whose: str) -> list[Episode]:
-        assert self.episodes is not None
-        try:
-            episodes = read_episodes(self.episodes)
-            return [e for e in episodes if self.counted is None or e.episode < self.counted]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise NotComparableError(f"{whose}: the episodes cannot be read: {error}") from None
+    def checked(self, metric: Metric) -> list[Episode] | None:
+        """Return its episodes, None where it has but samples.
+
+        Raises `BaselineError`, which names the file, where what *metric* needs is broken.
+        """
+        fault = self.fault or (self.faults.get(metric.name) if metric.reduction == "rate" else None)
+        if fault is not None:
+            raise BaselineError(fault)
+        if self.episodes is None:
+            return None
+        return stored_episodes(self.episodes, counted=self.counted, measured=self.measured)
 
     def differences(self, config: Mapping[str, Any]) -> list[str]:
         """Return a note for each key in which the job with *config* is another one than the baseline's.
@@ -109,10 +124,10 @@ def load_baseline(path: Path) -> Baseline:
     try:
         if path.is_dir():
             return Baseline(path, dict(_jobs_of_run(path)))
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise BaselineError(f"{path}: {EXPECTED}, there is nothing") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BaselineError(f"{path}: {EXPECTED}; it cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise BaselineError(f"{path}: {EXPECTED}, got JSON of another shape")
@@ -140,30 +155,71 @@ def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
         raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
     configs = configs_of(manifest)
     shards = {label for label, entry in manifest.get("jobs", {}).items() if "shard" in entry}
-    for label, record in records.items():
-        if label not in shards:
-            known = {"simulator": record.simulator, "environment": {"id": record.environment}}
-            yield label, _job_of_record(run, record, configs.get(label, known))
-    for label in configs:
-        if label not in records and label not in shards and (path / label / "record.json").exists():
-            yield label, BaselineJob(problem=f"its {label}/record.json cannot be read")
+    broken = _broken_records(run, {*configs, *records})
+    for label in dict.fromkeys([*records, *broken]):
+        if label in shards:
+            continue
+        if label in broken:
+            yield label, BaselineJob(fault=broken[label])
+            continue
+        record = records[label]
+        known = {"simulator": record.simulator, "environment": {"id": record.environment}}
+        yield label, _job_of_record(run, record, configs.get(label, known))
+
+
+def _broken_records(run: RunDirectory, labels: Set[str]) -> dict[str, str]:
+    """Return label -> why the record of its last attempt cannot be read, of those for which that is so.
+
+    *labels*: the jobs that the manifest lists, or of which there is a record; in a run without a manifest a
+    folder is named like its job.
+    """
+    owners = {
+        Path(record.record_path).parent.name: record.job for record in run.records() if record.record_path
+    }
+    folders = {path.parent.name for path in run.path.glob("*/record.json")}
+    attempts = {name for name in folders if name.rpartition(".")[0] in {*folders, *labels}}
+    broken = {}
+    for label in sorted({*labels, *(folders - attempts)}):
+        # The folder of a job named "reach.2" is none of the attempts at "reach".
+        own = [
+            p
+            for p in run.attempts(label)
+            if owners.get(p.name, p.name if p.name in labels else label) == label
+        ]
+        path = (own[-1] if own else run.path / label) / "record.json"
+        try:
+            JobRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            broken[label] = f"{path}: the job's record is missing: it was not run, or the file is lost"
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            broken[label] = f"{path}: the job's record cannot be read: {error}"
+    return broken
 
 
 def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
     if record.status != Status.COMPLETED:
         return BaselineJob(problem=f"the job did not complete ({record.status})")
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
-        return BaselineJob(problem="the job's episodes.jsonl is missing")
+        lost = run.path / (record.episodes_path or f"{record.job}/episodes.jsonl")
+        return BaselineJob(fault=f"{lost}: the job's episodes.jsonl is missing")
     path = run.path / record.episodes_path
     if config.get("rollout", {}).get("steps") is not None:
         return BaselineJob(problem="it was limited by steps, which favours short episodes")
+    counted = record.gate.counted if record.gate is not None else None
+    measured = record.episodes.get("measured")
+    if not all(number is None or isinstance(number, int) for number in (counted, measured)):
+        words = (
+            f"expected numbers of episodes, got {_as_json(measured)} measured, {_as_json(counted)} counted"
+        )
+        return BaselineJob(fault=f"{run.path / str(record.record_path)}: {words}")
     return BaselineJob(
         episodes=path,
         config=config,
         definitions=record.definitions,
         horizon=record.identity.get("horizon"),
         fixed=record.gate is None or not stops_early({"gate": asdict(record.gate)}),
-        counted=record.gate.counted if record.gate is not None else None,
+        counted=counted,
+        measured=measured,
     )
 
 
@@ -173,20 +229,36 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         if not isinstance(metrics, dict):
             raise BaselineError(f"{path}: {EXPECTED}, got JSON of another shape")
         episodes = metrics.get(METRICS_EPISODES)
-        hint = "a metrics.json allows only rates to be compared; use the run directory"
-        if not isinstance(episodes, int) or episodes < 1:
+        where = f"{path}: job {label!r}"
+        hint = "a metrics.json allows only rates to be compared, those that are in it; use the run directory"
+        if METRICS_EPISODES not in metrics:
             missing = f"its metrics.json has no fixed number of episodes ({METRICS_EPISODES})"
             yield label, BaselineJob(hint=f"{missing}; use the run directory")
             continue
+        if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 1:
+            wrong = f"{METRICS_EPISODES}: expected a positive integer, got {_as_json(episodes)}"
+            yield label, BaselineJob(fault=f"{where}: {wrong}")
+            continue
         rates = {name: rate for name, rate in metrics.items() if _is_rate(rate, episodes)}
         samples = {name: Sample(counts=(round(rate * episodes), episodes)) for name, rate in rates.items()}
-        yield label, BaselineJob(samples=samples, hint=hint)
+        faults = {
+            name: f"{where}: {name}: expected a share of {episodes} episodes, got {_as_json(value)}"
+            for name, value in metrics.items()
+            if name not in rates
+        }
+        yield label, BaselineJob(samples=samples, faults=faults, hint=hint)
+
+
+def _as_json(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _is_rate(value: Any, episodes: int) -> bool:
     """Whether *value* can be a share of *episodes*; of what is also a mean, the metric knows."""
     return (
         isinstance(value, (int, float))
+        and not isinstance(value, bool)
         and 0 <= value <= 1
         and abs(value * episodes - round(value * episodes)) < 1e-6
     )

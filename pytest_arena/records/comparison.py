@@ -88,7 +88,9 @@ class Comparison:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Comparison:
-        """Read a comparison; unknown keys are dropped."""
+        """Read a comparison; unknown keys are dropped. ValueError where *data* is no mapping."""
+        if not isinstance(data, dict):
+            raise ValueError(f"expected the keys of a comparison, got {type(data).__name__}")
         known = {f.name for f in dataclasses.fields(cls)}
         fields = {key: value for key, value in data.items() if key in known}
         fields["verdict"] = ComparisonVerdict(fields["verdict"])

@@ -135,6 +135,13 @@ class RunDirectory:
         folder = (self.path / record.record_path).parent
         return JobDirectory(folder, record.attempt, resumed=True), record
 
+    def attempts(self, label: str) -> Iterator[Path]:
+        """Yield the folders that are named like attempts at *label*, in their order."""
+        attempt = 1
+        while (folder := _attempt_folder(self.path, label, attempt)).exists():
+            yield folder
+            attempt += 1
+
     def records(self) -> Iterator[JobRecord]:
         """Yield the records of all attempts, in order of their start."""
         yield from self._records("*")

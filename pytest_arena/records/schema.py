@@ -6,8 +6,10 @@ Written as plain JSON. Readers accept unknown keys (they are dropped) and missin
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from pytest_arena.records.comparison import Comparison
@@ -92,9 +94,11 @@ class Episode:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Episode:
-        """Read a line; unknown keys are dropped. Raises TypeError where a required key is missing."""
-        renamed = {("return_" if key == "return" else key): value for key, value in data.items()}
-        fields = _known(cls, renamed)
+        """Read a line; unknown keys are dropped.
+
+        Raises TypeError where a required key is missing, ValueError where *data* is no mapping.
+        """
+        fields = _known(cls, data, {"return": "return_"})
         fields["outcome"] = Outcome(fields["outcome"])
         return cls(**fields)
 
@@ -179,10 +183,13 @@ def _rate_test(data: dict[str, Any]) -> RateTest:
     return RateTest(**fields)
 
 
-def _known(kind: type[Any], data: dict[str, Any]) -> dict[str, Any]:
-    """Return what *kind*, a dataclass, has a field for."""
+def _known(kind: type[Any], data: Any, renamed: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """Return what *kind*, a dataclass, has a field for; ValueError where *data* is not a mapping."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"expected the keys of {kind.__name__}, got {type(data).__name__}")
     names = {f.name for f in dataclasses.fields(kind)}
-    return {key: value for key, value in data.items() if key in names}
+    keys = ((renamed.get(key, key), value) for key, value in data.items())
+    return {key: value for key, value in keys if key in names}
 
 
 @dataclass(slots=True)
@@ -242,7 +249,10 @@ class JobRecord:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobRecord:
-        """Read a record; unknown keys are dropped, missing optional ones get their defaults."""
+        """Read a record; unknown keys are dropped, missing optional ones get their defaults.
+
+        Raises TypeError where a required key is missing, ValueError where *data* is no mapping.
+        """
         fields = _known(cls, data)
         fields["status"] = Status(fields.get("status", "running"))
         fields["verdict"] = Verdict(fields.get("verdict", "none"))

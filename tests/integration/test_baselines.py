@@ -121,6 +121,15 @@ def test_baselines_that_are_none(suite: Suite) -> None:
         result = suite.pytester.runpytest_inprocess("--co", "--arena-baseline", path)
         assert result.ret == 4
         result.stderr.fnmatch_lines([words])
+    (suite.path / "metrics.json").write_text('{"reach": {"success_rate": 1.7, "episodes_measured": 2}}')
+    words = (
+        "ERROR: --arena-baseline: job 'reach': *metrics.json: job 'reach': success_rate: expected a share *"
+    )
+    result = suite.pytester.runpytest_inprocess("--co", "--arena-baseline", "metrics.json")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([words])
+    alone = suite.pytester.runpytest_inprocess("--co", "--arena-baseline", "metrics.json", "-k", "push")
+    assert alone.ret == 0  # what is not selected is not compared
     result = suite.pytester.runpytest_inprocess("--co", "--arena-family-error=5%")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["ERROR: --arena-family-error 5%: expected a rate between 0 and 0.5*"])

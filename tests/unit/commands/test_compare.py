@@ -100,6 +100,17 @@ def test_a_job_that_was_lost_is_undecided_a_new_one_is_not(
     assert "push: only in B" in capsys.readouterr().out
 
 
+def test_a_job_whose_record_is_broken_is_undecided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = make_run(tmp_path / "one", {"reach": BAD, "push": BAD})
+    two = make_run(tmp_path / "two", {"reach": GOOD, "push": GOOD})
+    for content in ("[]", "{"):
+        (tmp_path / "one" / "push" / "record.json").write_text(content)
+        assert main(["compare", one, two]) == 2
+        assert "push: not comparable: A: " in capsys.readouterr().out
+
+
 def test_files_of_lerobot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = {
         name: {

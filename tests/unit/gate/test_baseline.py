@@ -77,13 +77,122 @@ def test_lost_and_broken_episodes_are_named(tmp_path: Path) -> None:
         found(load_baseline(tmp_path / "run"), "reach").sample(metric())
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["with-a-manifest", "without"])
+@pytest.mark.parametrize("content", ["{", "", "[]", '{"job": "reach"}', None])
+def test_a_record_that_cannot_be_read_is_no_job_less(
+    tmp_path: Path, content: str | None, listed: bool
+) -> None:
+    run = make_run(tmp_path / "run")
+    attempt = RunDirectory(run).claim("reach")  # the record of the first one is whole, and out of date
+    if not listed:
+        (run / "run.json").unlink()
+    if content is not None:
+        attempt.record.write_text(content)
+    job = found(load_baseline(run), "reach")
+    with pytest.raises(BaselineError, match=r"reach.2/record.json: the job's record") as raised:
+        job.checked(metric())
+    assert ("is missing" if content is None else "cannot be read") in str(raised.value)
+    with pytest.raises(NotComparableError, match=r"the baseline: .*record.json: the job's record"):
+        job.sample(metric())
+
+
+def test_a_job_named_like_an_attempt_is_another_job(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    configs = {label: {"config": make_job(label).config()} for label in ("reach", "reach.2")}
+    write_json(run / "run.json", {"jobs": configs})
+    RunDirectory(run).claim("reach.2").record.write_text("{")
+    baseline = load_baseline(run)
+    assert len(found(baseline, "reach").sample(metric())) == 3
+    with pytest.raises(NotComparableError, match=r"reach.2/record.json: the job's record cannot be read"):
+        found(baseline, "reach.2").sample(metric())
+
+
+def test_a_job_that_never_ran_is_no_job_less(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    configs = {label: {"config": make_job(label).config()} for label in ("reach", "push")}
+    write_json(run / "run.json", {"jobs": configs})
+    with pytest.raises(NotComparableError, match="record is missing: it was not run, or the file is lost"):
+        found(load_baseline(run), "push").sample(metric())
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (slice(0), "expected the 3 that its record says were measured, 0 different episodes are there"),
+        (slice(2), "expected the 3 that its record says were measured, 2 different"),
+        ([0, 1, 1], "expected the 3 that its record says were measured, 2 different"),
+    ],
+)
+def test_episodes_that_are_lost_are_missed(tmp_path: Path, lines: Any, words: str) -> None:
+    run = make_run(tmp_path / "run")
+    record = json.loads((run / "reach" / "record.json").read_text())
+    write_json(run / "reach" / "record.json", {**record, "episodes": {"requested": 3, "measured": 3}})
+    assert len(found(load_baseline(run), "reach").sample(metric())) == 3
+    path = run / "reach" / "episodes.jsonl"
+    all_lines = path.read_text().splitlines(keepends=True)
+    kept = all_lines[lines] if isinstance(lines, slice) else [all_lines[i] for i in lines]
+    path.write_text("".join(kept))
+    with pytest.raises(NotComparableError, match=words):
+        found(load_baseline(run), "reach").sample(metric())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("success_at_end", "yes", "success_at_end: expected true, false or null, got 'yes'"),
+        ("success_once", 1, "success_once: expected true, false or null, got 1"),
+        ("outcome", "yes", "'yes' is not a valid Outcome"),
+        ("length", "10", "length: expected a number of steps, got '10'"),
+        ("length", True, "length: expected a number of steps, got True"),
+        ("return", "high", "return: expected a number, got 'high'"),
+        ("time_to_success", "soon", "time_to_success: expected a number of steps or null"),
+        ("metrics", {"speed": "high"}, "metrics: expected numbers"),
+    ],
+)
+def test_episodes_of_wrong_types_do_not_count(tmp_path: Path, key: str, value: Any, words: str) -> None:
+    path = make_run(tmp_path / "run") / "reach" / "episodes.jsonl"
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), key: value}), *others, ""]))
+    for name in ("success_rate", "success_at_end_rate"):
+        with pytest.raises(NotComparableError, match=words):
+            found(load_baseline(tmp_path / "run"), "reach").sample(metric(name))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ('{"success_rate": "high", "episodes_measured": 20}', 'a share of 20 episodes, got "high"'),
+        ('{"success_rate": 1.7, "episodes_measured": 20}', "a share of 20 episodes, got 1.7"),
+        ('{"success_rate": null, "episodes_measured": 20}', "a share of 20 episodes, got null"),
+        ('{"success_rate": NaN, "episodes_measured": 20}', "a share of 20 episodes, got NaN"),
+        ('{"success_rate": true, "episodes_measured": 20}', "a share of 20 episodes, got true"),
+        ('{"success_rate": 0.85, "episodes_measured": 7}', "a share of 7 episodes, got 0.85"),
+        ('{"success_rate": 0.85, "episodes_measured": "20"}', 'expected a positive integer, got "20"'),
+        ('{"success_rate": 0.85, "episodes_measured": 0}', "expected a positive integer, got 0"),
+    ],
+)
+def test_metrics_that_are_no_rates_of_their_episodes(tmp_path: Path, values: str, words: str) -> None:
+    file = tmp_path / "metrics.json"
+    file.write_text(f'{{"reach": {values}}}')
+    with pytest.raises(BaselineError, match="job 'reach'") as raised:
+        found(load_baseline(file), "reach").checked(metric())
+    assert words in str(raised.value)
+    assert "a metrics.json allows only rates" not in str(raised.value)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    file.write_text('{"reach": {"success_rate": 0.5, "episodes_measured": 4}}', encoding="utf-8-sig")
+    assert found(load_baseline(file), "reach").sample(metric()) == Sample(counts=(2, 4))
+
+
 def test_metrics_alone_allow_only_rates_with_a_number_of_episodes(tmp_path: Path) -> None:
     file = tmp_path / "metrics.json"
-    values = {"success_rate": 0.85, "return": 12.5, "success_at_end_rate": None, "episodes_measured": 20}
+    values = {"success_rate": 0.85, "return": 12.5, "episodes_measured": 20}
     file.write_text(json.dumps({"reach": values, "old": {"success_rate": 0.85}}))
     baseline = load_baseline(file)
     assert found(baseline, "reach").sample(metric()) == Sample(counts=(17, 20))
-    for name in ("return", "success_at_end_rate"):
+    for name in ("return", "success_at_end_rate"):  # one is no rate, the other one is not in it
         with pytest.raises(NotComparableError, match=f"{name}: a metrics.json allows only rates"):
             found(baseline, "reach").sample(metric(name))
     with pytest.raises(NotComparableError, match="no fixed number of episodes"):

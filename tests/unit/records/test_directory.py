@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,13 @@ def test_records_survive_the_round_trip_and_unknown_keys(tmp_path: Path) -> None
         key: data[key] for key in ("job", "attempt", "config_sha256", "simulator", "environment", "policy")
     }
     assert JobRecord.from_json(minimal).status is Status.RUNNING
+
+
+@pytest.mark.parametrize("kind", [JobRecord, Episode])
+@pytest.mark.parametrize("data", [[], 3, "text", None])
+def test_what_is_no_object_is_no_record(kind: type[JobRecord | Episode], data: Any) -> None:
+    with pytest.raises(ValueError, match=f"expected the keys of {kind.__name__}, got"):
+        kind.from_json(data)
 
 
 def test_a_killed_job_is_left_as_running(tmp_path: Path) -> None:
