@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pytest_arena.errors import BaselineError, NotComparableError
+from pytest_arena.errors import BaselineError, NotComparableError, did_you_mean
 from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline
 from pytest_arena.gate.comparison import compare
 from pytest_arena.gate.comparison_words import amount, decision, difference, how_paired
-from pytest_arena.gate.rule import Rule, metric_named
+from pytest_arena.gate.rule import Rule, bounds_of, metric_named, why_not_given
 from pytest_arena.jobs.regression import Regression
 from pytest_arena.jobs.words import plain_error
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict
-from pytest_arena.rollout.metrics import Metric, RecordedMetric
+from pytest_arena.rollout.metrics import Metric, RecordedMetric, standard_metrics
 
 CELLS = {"both": "both", "only A": "only_baseline", "only B": "only_candidate", "neither": "neither"}
 """Heading -> pairs of a rate."""
@@ -51,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     before, after = load_baseline(arguments.RUN_A), load_baseline(arguments.RUN_B)
     asked = {name: getattr(arguments, name) for name in ("metric", "margin", "confidence", "bounds")}
     asked = {name: value for name, value in asked.items() if value is not None}
-    found = {label: _compared(*sides, asked) for label, sides in _shared(before, after).items()}
+    shared = _shared(before, after)
+    if arguments.metric is not None:
+        _require_metric(arguments.metric, [job for sides in shared.values() for job in sides])
+    found = {label: _compared(label, *sides, asked) for label, sides in shared.items()}
     print(f"A: {before.path}\nB: {after.path}\n")
     _print_table([_row(label, comparison) for label, comparison in found.items()])
     print()
@@ -98,10 +101,23 @@ def _alone(one: Baseline, other: Baseline) -> list[str]:
     return [label for label, job in one.jobs.items() if other.find(label) is None and id(job) not in met]
 
 
-def _compared(before: BaselineJob, after: BaselineJob, asked: dict[str, object]) -> Comparison:
+def _require_metric(name: str, jobs: Sequence[BaselineJob]) -> None:
+    """Raise `BaselineError` where no job has a metric of this *name*."""
+    known = {m.name for m in standard_metrics()}.union(*(job.definitions for job in jobs))
+    if name not in known:
+        raise BaselineError(
+            f"--metric: no job has values of {name!r} for each episode{did_you_mean(name, known)}; "
+            f"known: {', '.join(sorted(known))}"
+        )
+
+
+def _compared(label: str, before: BaselineJob, after: BaselineJob, asked: Mapping[str, object]) -> Comparison:
     """Compare one job, as its own ``regression`` says unless the command line was *asked* otherwise."""
     config = dict(after.config or {})
-    written = config.get("regression") or {}
+    written = dict(config.get("regression") or {})
+    usual = Regression.model_fields["metric"].default
+    if "metric" in asked and asked["metric"] != written.get("metric", usual):
+        written = {key: value for key, value in written.items() if key not in ("margin", "bounds")}
     try:
         regression = Regression.model_validate({**written, **asked})
     except ValidationError as error:
@@ -109,6 +125,9 @@ def _compared(before: BaselineJob, after: BaselineJob, asked: dict[str, object])
         raise BaselineError(f"{'.'.join(map(str, key)) or 'bounds'}: {text}") from None
     try:
         metric = _metric(regression.metric, before, after)
+        bounds = bounds_of(regression, metric, after.horizon)
+        if asked and bounds is not None and (problem := why_not_given(regression, metric, bounds)):
+            raise BaselineError(f"job {label!r}: {problem}")
         notes = before.differences(config) if after.config is not None else []
         rule = Rule.of(regression, metric, after.horizon)
         comparison = compare(before.sample(metric, "A"), after.sample(metric, "B"), rule)

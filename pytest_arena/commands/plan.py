@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
+from pydantic import ValidationError
+
 from pytest_arena.errors import ArenaError
 from pytest_arena.gate.plan import Plan
 from pytest_arena.gate.sequential import Characteristics, looks_of
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.gate.words import percent
+from pytest_arena.jobs.model import Gate
+from pytest_arena.jobs.words import plain_error
 
 ROWS = 20
 """Looks of the boundary that are shown; with more of them, evenly chosen ones."""
@@ -20,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--threshold", required=True, help='such as 0.8, ">= 80%%" or "<= 0.05"')
     add("--episodes-max", type=_episodes, required=True, metavar="N", help="the budget")
-    add("--confidence", type=_probability, default=0.95, metavar="C", help="1 - P(false PASS) (0.95)")
-    add("--beta", type=_probability, metavar="B", help="P(false FAIL) (1 - confidence)")
+    add("--confidence", type=float, default=0.95, metavar="C", help="1 - P(false PASS) (0.95)")
+    add("--beta", type=float, metavar="B", help="P(false FAIL) (1 - confidence)")
     add("--look-every", type=_episodes, default=10, metavar="N", help="episodes between looks (10)")
     add("--method", choices=("spending", "e_process"), default="spending", help="(spending)")
 
@@ -51,12 +55,22 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         threshold = Threshold.parse(text if text.strip()[:1] in "<>" else f">= {text}")
     except ValueError as error:
         raise ArenaError(f"--threshold: {error}") from None
-    looks = looks_of(arguments.episodes_max, arguments.look_every)
-    alpha = round(1.0 - arguments.confidence, 12)
-    plan = Plan.of(threshold, alpha, arguments.beta, looks, arguments.method)
+    gate = _gate(arguments)
+    looks = looks_of(gate.episodes_max, gate.look_every)
+    plan = Plan.of(threshold, gate.alpha, gate.beta, looks, gate.method)
     if not (threshold.one_sided and 0.0 < plan.bound < 1.0):
         raise ArenaError(f"--threshold: expected a bound between 0 and 1, got {text!r}")
     return plan
+
+
+def _gate(arguments: argparse.Namespace) -> Gate:
+    """Return the gate that a job would have: what that refuses is refused here."""
+    keys = ("confidence", "beta", "episodes_max", "look_every", "method")
+    try:
+        return Gate.model_validate({key: getattr(arguments, key) for key in keys})
+    except ValidationError as error:
+        (key, *_), text = plain_error(error, Gate)
+        raise ArenaError(f"--{str(key).replace('_', '-')}: {text}") from None
 
 
 def _describe(plan: Plan, text: str, needed: dict[str, int]) -> Iterator[str]:
@@ -103,13 +117,3 @@ def _episodes(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"expected an integer from 1 to 100000, got {text!r}")
     return int(text)
-
-
-def _probability(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0.0 < number < 1.0:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
-    return number

@@ -60,6 +60,8 @@ def why_no_rule(regression: Regression, metric: Metric, bounds: tuple[float, flo
     """Return why *metric* cannot be compared, whatever the episodes say; None where it can."""
     if metric.reduction not in ("rate", "mean"):
         return f"{metric.name} is a {metric.reduction} over the episodes: only rates and means are compared"
+    if metric.skips_missing:
+        return f"{metric.name} skips episodes that have no value: only what every episode has is compared"
     if metric.direction is None:
         return f"nothing says whether higher or lower values of {metric.name} are better (Metric.direction)"
     if bounds is None:
@@ -67,6 +69,13 @@ def why_no_rule(regression: Regression, metric: Metric, bounds: tuple[float, flo
             f"the lowest and highest value of {metric.name} in an episode must be known: "
             "give bounds: [lowest, highest]"
         )
+    return why_not_given(regression, metric, bounds)
+
+
+def why_not_given(regression: Regression, metric: Metric, bounds: tuple[float, float]) -> str | None:
+    """Return what of the numbers that were given does not suit *metric*, whose *bounds* are these."""
+    if regression.bounds is not None and metric.reduction == "rate":
+        return f"expected no bounds: {metric.name} is a rate, which lies between 0 and 1"
     if margin_of(regression, metric) >= bounds[1] - bounds[0]:
         return f"expected a margin below {bounds[1] - bounds[0]:g}, the range of {metric.name}"
     return None
@@ -81,8 +90,8 @@ def margin_of(regression: Regression, metric: Metric) -> float:
 
 def bounds_of(regression: Regression, metric: Metric, horizon: int | None) -> tuple[float, float] | None:
     """Return the lowest and highest value of an episode; *horizon*: the most steps it can have, if known."""
-    if metric.bounds is not None and metric.reduction == "rate":
-        return metric.bounds
+    if metric.reduction == "rate":
+        return metric.bounds or (0.0, 1.0)
     declared = regression.bounds or metric.bounds
     if declared is None and horizon is not None and metric.unit == "steps":
         return 0.0, float(horizon)

@@ -17,6 +17,8 @@ METRICS = [
     RecordedMetric("speed", {"direction": "lower", "bounds": [0, 3]}),
     RecordedMetric("peak", {"direction": "lower", "reduction": "max"}),
     RecordedMetric("odd", {}),
+    RecordedMetric("fast", {"direction": "lower", "skips_missing": True}),
+    RecordedMetric("fell", {"direction": "lower", "reduction": "rate"}),
 ]
 
 
@@ -32,6 +34,13 @@ METRICS = [
         ({"metric": "odd"}, {}, "nothing says whether higher or lower values of odd are better"),
         ({"metric": "return"}, {}, "the lowest and highest value of return in an episode must be known"),
         ({"metric": "speed", "margin": 3.0}, {}, "expected a margin below 3, the range of speed"),
+        (
+            {"metric": "time_to_success"},
+            {},
+            "regression: time_to_success skips episodes that have no value: only what every episode has",
+        ),
+        ({"metric": "fast", "bounds": [0, 9]}, {}, "regression: fast skips episodes that have no value"),
+        ({"bounds": [0, 1]}, {}, "regression: expected no bounds: success_rate is a rate"),
         ({"margin": 1.5}, {}, "expected a margin below 1, the range of success_rate"),
         ({}, {"rollout": {"steps": 50}}, "regression: expected rollout.episodes"),
     ],
@@ -49,6 +58,7 @@ def test_refused(regression: dict[str, Any], changes: dict[str, Any], words: str
         {"metric": "speed", "margin": 0.5},
         {"metric": "return", "bounds": [0, 500], "margin": 10},
         {"metric": "episode_length", "margin": 5},  # the environment will tell its horizon
+        {"metric": "fell"},
         {"metric": "success_at_end_rate", "confidence": 0.99, "inconclusive": "xfail"},
     ],
 )

@@ -64,7 +64,6 @@ def test_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (BAD, GOOD, ["--metric", "return"], 2),
         (BAD, GOOD, ["--metric", "return", "--bounds", "0", "12"], 0),
         (GOOD, BAD, ["--metric", "return", "--bounds", "0", "12"], 1),
-        (GOOD, BAD, ["--metric", "peak_speed"], 2),
         ([1] * 100, [1] * 100, ["--metric", "episode_length", "--margin", "50"], 0),
     ],
 )
@@ -84,6 +83,8 @@ def test_what_the_job_says_holds_unless_asked_otherwise(
     assert main(["compare", one, two]) == 1
     assert "reach: return, regression" in capsys.readouterr().out
     assert main(["compare", one, two, "--metric", "success_rate", "--margin", "0.1"]) == 1
+    assert "reach: success_rate, regression" in capsys.readouterr().out
+    assert main(["compare", one, two, "--metric", "success_rate"]) == 1  # a margin of 3.0 is one of returns
     assert "reach: success_rate, regression" in capsys.readouterr().out
 
 
@@ -143,6 +144,13 @@ def test_files_of_lerobot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["{one}", "{nowhere}"], "there is nothing"),
         (["{one}", "{other}"], "have no job in common"),
         (["{one}", "{one}", "--margin", "-1"], "margin: expected at least 0"),
+        (["{one}", "{one}", "--margin", "2"], "job 'reach': expected a margin below 1, the range of success"),
+        (["{one}", "{one}", "--bounds", "0", "1"], "job 'reach': expected no bounds: success_rate is a rate"),
+        (
+            ["{one}", "{one}", "--metric", "foo"],
+            "--metric: no job has values of 'foo' for each episode; known",
+        ),
+        (["{one}", "{one}", "--metric", "sucess_rate"], "(did you mean 'success_rate'?)"),
         (["{one}", "{one}", "--confidence", "95"], "confidence: expected less than 1"),
         (["{one}", "{one}", "--bounds", "3", "1"], "expected bounds as [lowest, highest]"),
         (["{nameless}", "{two}"], "does not name its job: expected one job in the other run"),

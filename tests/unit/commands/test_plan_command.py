@@ -66,7 +66,10 @@ def test_a_long_boundary_is_shown_in_part(
         (["--threshold", "1", "--episodes-max", "50"], "expected a bound between 0 and 1"),
         (["--threshold", "much", "--episodes-max", "50"], "expected a threshold such as"),
         (["--threshold", "0.8", "--episodes-max", "none"], "expected an integer from 1 to 100000, got 'none'"),
-        (["--threshold", "0.8", "--episodes-max", "9", "--beta", "2"], "expected a number between 0 and 1"),
+        (["--threshold", "0.8", "--episodes-max", "9", "--beta", "2"], "--beta: expected at most 0.5, got 2.0"),
+        (["--threshold", "0.8", "--episodes-max", "50", "--beta", "0.6"], "--beta: expected at most 0.5, got 0.6"),
+        (["--threshold", "0.8", "--episodes-max", "50", "--beta", "nan"], "--beta: expected a finite number, got nan"),
+        (["--threshold", "0.8", "--episodes-max", "50", "--confidence", "0.4"], "--confidence: expected at least 0.5, got 0.4"),
         (["--threshold", "0.8"], "required: --episodes-max"),
     ],
 )  # fmt: skip

@@ -310,15 +310,6 @@ def test_whose_number_of_episodes_is_fixed(gate: Any, stops: bool) -> None:
     assert stops_early({}) is False
 
 
-@pytest.mark.parametrize("text", ["{", "", "[]"])
-def test_a_record_that_cannot_be_read_is_no_missing_job(tmp_path: Path, text: str) -> None:
-    """Else the comparison would be left out, and pass."""
-    run = make_run(tmp_path / "run")
-    (run / "reach" / "record.json").write_text(text)
-    with pytest.raises(NotComparableError, match=r"its reach/record\.json cannot be read"):
-        found(load_baseline(run), "reach").sample(metric())
-
-
 def test_a_run_that_was_limited_by_steps_is_not_comparable(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     config = make_job("reach", rollout={"steps": 100}).config()
