@@ -9,7 +9,7 @@ import pytest
 
 from pytest_arena.collection import LABEL, job_of, metrics_of
 from pytest_arena.errors import BaselineError, first_few
-from pytest_arena.options import settings
+from pytest_arena.options import asked_by, settings
 
 if TYPE_CHECKING:
     from pytest_arena.gate.baseline import Baseline
@@ -28,7 +28,7 @@ def baseline_of(config: pytest.Config) -> Baseline | None:
         try:
             config.stash[_BASELINE] = load_baseline(path)
         except BaselineError as error:
-            raise pytest.UsageError(f"--arena-baseline {error}") from None
+            raise pytest.UsageError(f"{asked_by(config, 'arena_baseline')} {error}") from None
     return config.stash[_BASELINE]
 
 
@@ -41,17 +41,18 @@ def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
         baseline = baseline_of(config)
     except pytest.UsageError as error:
         return [str(error)]
+    asked = asked_by(config, "arena_baseline")
     labels = {_whole_label(item) for item in compared if LABEL in item.stash}
     if baseline is None or (baseline.only is not None and len(labels) == 1):
         return []
     if baseline.only is not None:
         return [
-            f"--arena-baseline {baseline.path}: it does not name its job, so a single job can have the key "
+            f"{asked} {baseline.path}: it does not name its job, so a single job can have the key "
             f"regression, got {len(labels)}"
         ]
     if not any(baseline.find(label) for label in labels):
         return [
-            f"--arena-baseline {baseline.path}: expected some of the jobs {', '.join(sorted(labels)[:5])}, "
+            f"{asked} {baseline.path}: expected some of the jobs {', '.join(sorted(labels)[:5])}, "
             f"it has {first_few(baseline.jobs) or 'none'}"
         ]
     return []
@@ -75,7 +76,7 @@ def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
             problems[label] = None
             found.checked(metric)
         except BaselineError as error:
-            problems[label] = f"--arena-baseline: job {label!r}: {error}"
+            problems[label] = f"{asked_by(config, 'arena_baseline')}: job {label!r}: {error}"
     return [problem for problem in problems.values() if problem is not None]
 
 

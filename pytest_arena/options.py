@@ -130,7 +130,8 @@ def configure(config: pytest.Config) -> None:
     video_default = config.getini("arena_video") or None
     if video_default not in (None, *VIDEO_CHOICES):
         raise pytest.UsageError(f"arena_video: expected one of {VIDEO_CHOICES}, got {video_default!r}")
-    files = [_existing(path) for path in (*given, *config.getini("arena_jobs"))]
+    files = [_existing("--arena-jobs", path) for path in given]
+    files += [_existing("arena_jobs", path) for path in config.getini("arena_jobs")]
     config.stash[_SETTINGS] = Settings(
         job_files=tuple(dict.fromkeys(files)),
         output=Path(config.invocation_params.dir, output)
@@ -182,6 +183,11 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def asked_by(config: pytest.Config, key: str) -> str:
+    """Return where the user gave *key*: as the option if it was on the command line, else as the ini key."""
+    return f"--{key.replace('_', '-')}" if config.getoption(key) else key
+
+
 def _run_directory(config: pytest.Config) -> Path | None:
     given = config.getoption("arena_resume") or config.getini("arena_resume")
     if not given:
@@ -193,7 +199,8 @@ def _run_directory(config: pytest.Config) -> Path | None:
         manifest = None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("jobs"), dict):
         raise pytest.UsageError(
-            f"--arena-resume {given}: expected a run directory, with a whole run.json in it"
+            f"{asked_by(config, 'arena_resume')} {given}: expected a run directory, with a whole run.json "
+            "in it"
         )
     return path
 
@@ -218,7 +225,8 @@ def _family_error(config: pytest.Config) -> FamilyError | None:
     except ValueError:
         pass
     raise pytest.UsageError(
-        f"--arena-family-error {given}: expected a rate between 0 and 0.5, and perhaps holm or e-bh after it"
+        f"{asked_by(config, 'arena_family_error')} {given}: expected a rate between 0 and 0.5, and perhaps "
+        "holm or e-bh after it"
     )
 
 
@@ -234,11 +242,11 @@ def _refuse_bad_overrides(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from None
 
 
-def _existing(path: Path) -> Path:
+def _existing(asked_by: str, path: Path) -> Path:
     resolved = path.resolve()
     if not resolved.is_file():
         kind = "a directory" if resolved.is_dir() else "missing"
-        raise pytest.UsageError(f"--arena-jobs {path}: expected a job file, this is {kind}")
+        raise pytest.UsageError(f"{asked_by} {path}: expected a job file, this is {kind}")
     return resolved
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_arena.gate.comparison_words import describe_comparison
+from pytest_arena.gate.comparison_words import describe_comparison, failed_comparison
 from pytest_arena.gate.words import told
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, Verdict
 
@@ -58,7 +58,7 @@ class Result:
         found = f"{len(missed)} of {len(record.thresholds)} thresholds {kinds}"
         compared = record.comparison
         if compared is not None and compared.failed:
-            found = f"{compared.verdict} of {compared.metric}" + (f", {found}" if missed else "")
+            found = failed_comparison(compared) + (f", {found}" if missed else "")
         yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
         tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
@@ -106,6 +106,12 @@ def choice(record: JobRecord) -> str:
     if compared is not None and (compared.failed or compared.xfailed):
         choices.add("fail" if compared.failed else "xfail")
     return next(found for found in ("fail", "xfail", "pass") if found in choices)
+
+
+def describe_shortly(threshold: ThresholdResult) -> str:
+    """Return metric, value and threshold."""
+    value = "not measured" if threshold.value is None else f"= {threshold.value:.4g}"
+    return f"{threshold.metric} {value}, expected {threshold.expression}"
 
 
 def describe(threshold: ThresholdResult) -> str:

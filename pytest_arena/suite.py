@@ -104,7 +104,7 @@ def _judge_group(
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     from pytest_arena.gate.family import judge_group
-    from pytest_arena.result import describe
+    from pytest_arena.result import describe, describe_shortly
 
     verdict = judge_group(group["thresholds"], group["jobs"], records)
     name = f"group {group['tag']}"
@@ -115,7 +115,9 @@ def _judge_group(
     message = None
     if not verdict.passed:
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
-        message = "\n".join([f"{what}:", *(f"  {describe(r)}" for r in verdict.results), *jobs])
+        # pytest's short summary shows the first line only, and of that what fits into the terminal.
+        first = "; ".join(describe_shortly(result) for result in verdict.results if not result.passed)
+        message = "\n".join([f"{first} ({what})", *(f"  {describe(r)}" for r in verdict.results), *jobs])
     file, _, item = group["nodeid"].partition("::")
     report_verdict(
         config,

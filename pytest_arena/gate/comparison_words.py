@@ -21,6 +21,15 @@ def describe_comparison(comparison: Comparison) -> str:
     return f"{head}; {values}\n    {'; '.join(_parts(comparison))}"
 
 
+def failed_comparison(comparison: Comparison) -> str:
+    """Return in a few words why it fails its test."""
+    if comparison.verdict == ComparisonVerdict.NOT_COMPARABLE:
+        return f"{comparison.metric} not comparable with the baseline"
+    if comparison.verdict == ComparisonVerdict.INCONCLUSIVE:
+        return f"{comparison.metric} inconclusive against the baseline"
+    return f"{comparison.verdict} of {comparison.metric}"
+
+
 def _parts(comparison: Comparison) -> Iterator[str]:
     yield from decision(comparison)
     yield how_paired(comparison)
@@ -87,7 +96,7 @@ def decision(comparison: Comparison) -> Iterator[str]:
             else ("no number of episodes like these within reach would decide")
         )
     if comparison.mcnemar_p is not None:
-        yield f"McNemar's p {comparison.mcnemar_p:.2g}"
+        yield f"McNemar's one-sided p {comparison.mcnemar_p:.2g}"
 
 
 def _told(evidence: Evidence) -> str:

@@ -63,7 +63,7 @@ def holds_margin(differences: Values, margin: float, span: float, alpha: float) 
 
 
 def mcnemar(only_before: int, only_after: int) -> float:
-    """Return the exact p-value of "not worse" over a fixed number of pairs (Q. McNemar, 1947)."""
+    """Return the exact one-sided p-value of "not worse" over a fixed number of pairs (Q. McNemar, 1947)."""
     if not only_before:
         return 1.0
     return float(special.bdtrc(only_before - 1, only_before + only_after, 0.5))

@@ -75,7 +75,7 @@ class Comparison:
     better: Evidence | None = None
     within_margin: Evidence | None = None
     mcnemar_p: float | None = None
-    """Exact test of "not worse", beside the sequential one, where the number of pairs was fixed."""
+    """Exact one-sided test of "not worse", beside the sequential one, where the number of pairs was fixed."""
     times_more: int | None = None
     """Inconclusive: so many times as many episodes, like these, would decide."""
     notes: list[str] = field(default_factory=list)

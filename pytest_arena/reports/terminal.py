@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from pytest_arena.run import RUN, run_of
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-HEADINGS = ("job", "episodes", "success [95% interval]", "verdict", "time", "folder")
+HEADINGS = ("job", "episodes", "success [interval]", "verdict", "time", "folder")
 
 
 def announcement(config: pytest.Config) -> str | None:
@@ -61,10 +61,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
         reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
-    if any(_may_stop(record) for record in records):
-        reporter.write_line(
-            "intervals of gated jobs hold wherever the run stopped; each end with the confidence of its gate"
-        )
+    for line in _footnotes([record for record in records if _has_interval(record)]):
+        reporter.write_line(line)
     if lost:
         tests = "1 test" if len(lost) == 1 else f"{len(lost)} tests"
         reporter.write_line(f"{tests} never ran to the end:", red=True, bold=True)
@@ -73,6 +71,16 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     for text in unwritten:
         reporter.write_line(text, red=True, bold=True)
     reporter.write_line(f"results: {_shown(directory.path)}")
+
+
+def _footnotes(records: Sequence[JobRecord]) -> Iterable[str]:
+    """Return what the intervals in the table of these *records* are."""
+    gated = [record for record in records if _may_stop(record)]
+    if len(gated) < len(records):
+        yield f"intervals{' of the other jobs' if gated else ''}: 95%, Wilson's"
+    if gated:
+        what = "hold wherever the run stopped; each end with the confidence of its gate"
+        yield f"intervals of gated jobs {what}"
 
 
 def _row(record: JobRecord) -> tuple[str, ...]:
@@ -118,6 +126,10 @@ def _verdict(record: JobRecord) -> str:
 
 def _undecided(record: JobRecord) -> bool:
     return any(threshold.undecided for threshold in record.thresholds)
+
+
+def _has_interval(record: JobRecord) -> bool:
+    return record.metrics.get("success_rate") is not None and "success_rate" in record.intervals
 
 
 def _success(record: JobRecord) -> str:

@@ -39,6 +39,7 @@ def test_from_a_run_to_its_regression(suite: Suite) -> None:
     assert first.ret == 0, first.stdout.str()
     note = "in 3 jobs: regression of success_rate is not judged: no baseline was given (--arena-baseline)"
     assert note in first.stdout.str()
+    assert "intervals: 95%, Wilson's" in first.stdout.str()
     assert suite.record("reach")["comparison"]["verdict"] == "not judged"
     assert suite.record("reach")["verdict"] == "none"
     states = [e["initial_state"] for e in suite.episodes("reach")]
@@ -55,7 +56,7 @@ def test_from_a_run_to_its_regression(suite: Suite) -> None:
     same.stdout.fnmatch_lines(
         [
             "*✓ success_rate against the baseline: non-inferior; *",
-            "*not worse by 20 points* paired, 40 episodes*",
+            "*not worse by 20 points*; McNemar's one-sided p *; paired, 40 episodes*",
         ]
     )
 
@@ -101,6 +102,7 @@ def test_from_a_run_to_its_regression(suite: Suite) -> None:
     assert suite.outcomes() | {"whole": "passed"} == suite.outcomes()
     kept.stdout.fnmatch_lines(
         [
+            "*job 'push': success_rate not comparable with the baseline over 40 episodes",
             "*✗ success_rate against the baseline: not comparable: success_rate: its metrics.json has no*",
             "*regression of success_rate is not judged: the baseline has no job 'whole'",
         ]
@@ -133,6 +135,18 @@ def test_baselines_that_are_none(suite: Suite) -> None:
     result = suite.pytester.runpytest_inprocess("--co", "--arena-family-error=5%")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["ERROR: --arena-family-error 5%: expected a rate between 0 and 0.5*"])
+    for line, words in (
+        ("arena_family_error = 5%", "arena_family_error 5%: expected a rate between 0 and 0.5*"),
+        ("arena_baseline = nowhere", "arena_baseline *nowhere: expected a run directory, * there is nothing"),
+        ("arena_baseline = metrics.json", "arena_baseline: job 'reach': *: expected a share of 2 episodes*"),
+        ("arena_baseline = eval_info.json", "arena_baseline *it does not name its job, * got 2"),
+        ("arena_jobs = nothing.yaml", "arena_jobs *nothing.yaml: expected a job file, this is missing"),
+        ("arena_resume = nowhere", "arena_resume nowhere: expected a run directory*"),
+    ):
+        (suite.path / "pytest.ini").write_text(f"[pytest]\n{line}\n")
+        result = suite.pytester.runpytest_inprocess("--co")
+        assert result.ret == 4
+        result.stderr.fnmatch_lines([f"ERROR: {words}"])
 
 
 def test_what_becomes_of_an_inconclusive_comparison(suite: Suite) -> None:
@@ -190,6 +204,9 @@ def test_a_group_fails_once(suite: Suite, args: list[str]) -> None:
         old = suite.pytester.runpytest_inprocess("--co", "--arena-resume", str(suite.run_dir))
         assert old.ret == 4
         old.stderr.fnmatch_lines(["*jobs.yaml::group[[]easy[]] was begun with other thresholds*"])
+        result.stdout.fnmatch_lines(
+            ["FAILED jobs.yaml::group[[]easy[]] - success_rate = 0.5, expected >= 60%*"]  # in 80 columns
+        )
         part = suite.run("-k", "good or other", "-p", "no:cacheprovider")
         assert part.ret == 0
         assert "group easy is not judged: 1 of 2 jobs not selected (parts)" in part.stdout.str()

@@ -107,10 +107,18 @@ def test_an_undecided_gate_is_no_pass_under_runxfail(suite: Suite) -> None:
 def test_going_on_until_decided(suite: Suite) -> None:
     """Killed before the decision, the run goes on to the same one; decided, it is not simulated again."""
     gated = {"thresholds": LOW, "gate": {"episodes_max": 60}}
-    suite.jobs({"whole": gated, "cut": trapped(suite, "SIGKILL", 13, **gated)})
+    suite.jobs({"whole": gated, "plain": {}, "cut": trapped(suite, "SIGKILL", 13, **gated)})
     suite.test()
     assert play(suite) != 0
-    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    result = suite.run("--arena-resume", str(suite.run_dir))
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "job *  success [[]interval[]] *",
+            "intervals of the other jobs: 95%, Wilson's",
+            "intervals of gated jobs hold wherever the run stopped; each end with the confidence of its gate",
+        ]
+    )
     assert decided(suite, "cut") == decided(suite, "whole")
     check_again(suite)
     before = suite.episodes("cut")
