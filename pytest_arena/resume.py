@@ -10,7 +10,7 @@ import pytest
 
 from pytest_arena.collection import LABEL, groups_of, job_of
 from pytest_arena.errors import first_few
-from pytest_arena.options import settings
+from pytest_arena.options import asked_by, settings
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory
 
@@ -23,15 +23,16 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
     path = settings(config).resume
     if path is None:
         return []
+    asked = f"{asked_by(config, 'arena_resume')} {path}"
     manifest, hashes = RunDirectory(path).manifest(), dict[Path, str]()
     begun = manifest.get("jobs", {})
-    problems = _other_groups(path, manifest, groups_of(config, items))
+    problems = _other_groups(asked, manifest, groups_of(config, items))
     for item in items:
         job, label = job_of(item), item.stash.get(LABEL, None)
         if job is None or label is None:
             continue
         if label not in begun:
-            problems.append(f"--arena-resume {path}: {label!r} is no part of that run, {_parts(begun)}")
+            problems.append(f"{asked}: {label!r} is no part of that run, {_parts(begun)}")
             continue
         before = begun[label].get("config", {})
         keys = [] if _extends(before, job) else list(_differing(before, job.config()))
@@ -45,16 +46,16 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
                     "begin a new run"
                 )
             problems.append(
-                f"--arena-resume {path}: job {label!r} was begun with another configuration, "
+                f"{asked}: job {label!r} was begun with another configuration, "
                 f"these keys differ: {', '.join(keys)}{hint}"
             )
     return problems
 
 
-def _other_groups(path: Path, manifest: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+def _other_groups(asked: str, manifest: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> list[str]:
     before = {group["nodeid"]: group["thresholds"] for group in manifest.get("groups", [])}
     return [
-        f"--arena-resume {path}: {group['nodeid']} was begun with other thresholds, or without any"
+        f"{asked}: {group['nodeid']} was begun with other thresholds, or without any"
         for group in groups
         if before.get(group["nodeid"]) != group["thresholds"]
     ]

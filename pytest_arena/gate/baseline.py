@@ -155,45 +155,47 @@ def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
         raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
     configs = configs_of(manifest)
     shards = {label for label, entry in manifest.get("jobs", {}).items() if "shard" in entry}
-    broken = _broken_records(run, {*configs, *records})
-    for label in dict.fromkeys([*records, *broken]):
+    without = _jobs_without_record(run, {*configs, *records})
+    for label in dict.fromkeys([*records, *without]):
         if label in shards:
             continue
-        if label in broken:
-            yield label, BaselineJob(fault=broken[label])
+        if label in without:
+            yield label, without[label]
             continue
         record = records[label]
         known = {"simulator": record.simulator, "environment": {"id": record.environment}}
         yield label, _job_of_record(run, record, configs.get(label, known))
 
 
-def _broken_records(run: RunDirectory, labels: Set[str]) -> dict[str, str]:
-    """Return label -> why the record of its last attempt cannot be read, of those for which that is so.
+def _jobs_without_record(run: RunDirectory, labels: Set[str]) -> dict[str, BaselineJob]:
+    """Return the jobs that did not run, and those of whose last attempt the record cannot be read.
 
     *labels*: the jobs that the manifest lists, or of which there is a record; in a run without a manifest a
     folder is named like its job.
     """
-    owners = {
-        Path(record.record_path).parent.name: record.job for record in run.records() if record.record_path
-    }
+    owners = {Path(r.record_path).parent.name: r.job for r in run.records() if r.record_path}
     folders = {path.parent.name for path in run.path.glob("*/record.json")}
     attempts = {name for name in folders if name.rpartition(".")[0] in {*folders, *labels}}
-    broken = {}
+    without = {}
     for label in sorted({*labels, *(folders - attempts)}):
+        names = [path.name for path in run.attempts(label)]
         # The folder of a job named "reach.2" is none of the attempts at "reach".
-        own = [
-            p
-            for p in run.attempts(label)
-            if owners.get(p.name, p.name if p.name in labels else label) == label
-        ]
-        path = (own[-1] if own else run.path / label) / "record.json"
-        try:
-            JobRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            broken[label] = f"{path}: the job's record is missing: it was not run, or the file is lost"
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            broken[label] = f"{path}: the job's record cannot be read: {error}"
-    return broken
+        own = [name for name in names if owners.get(name, name if name in labels else label) == label]
+        if not own:
+            without[label] = BaselineJob(problem="the job did not run, or its folder is lost")
+        elif own[-1] not in owners:
+            without[label] = BaselineJob(fault=_why_no_record(run.path / own[-1] / "record.json"))
+    return without
+
+
+def _why_no_record(path: Path) -> str:
+    if not path.exists():
+        return f"{path}: the job's record is missing"
+    try:
+        JobRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return f"{path}: the job's record cannot be read: {error}"
+    return f"{path}: the job's record does not say where it is (record_path)"
 
 
 def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:

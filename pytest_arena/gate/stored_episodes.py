@@ -26,8 +26,8 @@ def stored_episodes(path: Path, *, counted: int | None, measured: int | None) ->
     episodes = [e for e in episodes if counted is None or e.episode < counted]
     found = len({e.episode for e in episodes if e.outcome != Outcome.ERROR})
     if found < max(1, measured or 0):
-        wanted = "at least one" if measured is None else f"the {measured} that its record says were measured"
-        raise BaselineError(f"{path}: expected {wanted}, {found} different episodes are there")
+        wanted = f"{measured} measured episodes, as the job's record says" if measured else "episodes"
+        raise BaselineError(f"{path}: expected {wanted}, got {found}")
     return episodes
 
 

@@ -111,16 +111,16 @@ def test_a_job_that_never_ran_is_no_job_less(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     configs = {label: {"config": make_job(label).config()} for label in ("reach", "push")}
     write_json(run / "run.json", {"jobs": configs})
-    with pytest.raises(NotComparableError, match="record is missing: it was not run, or the file is lost"):
+    with pytest.raises(NotComparableError, match="the baseline: the job did not run, or its folder is lost"):
         found(load_baseline(run), "push").sample(metric())
 
 
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (slice(0), "expected the 3 that its record says were measured, 0 different episodes are there"),
-        (slice(2), "expected the 3 that its record says were measured, 2 different"),
-        ([0, 1, 1], "expected the 3 that its record says were measured, 2 different"),
+        (slice(0), "expected 3 measured episodes, as the job's record says, got 0"),
+        (slice(2), "expected 3 measured episodes, as the job's record says, got 2"),
+        ([0, 1, 1], "expected 3 measured episodes, as the job's record says, got 2"),
     ],
 )
 def test_episodes_that_are_lost_are_missed(tmp_path: Path, lines: Any, words: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_arena.errors import NotComparableError
 from pytest_arena.gate.comparison import compare
-from pytest_arena.gate.comparison_words import describe_comparison
+from pytest_arena.gate.comparison_words import describe_comparison, failed_comparison
 from pytest_arena.gate.regression import fails
 from pytest_arena.gate.rule import Rule, bounds_of, metric_named, why_no_rule
 from pytest_arena.gate.samples import Sample
@@ -270,3 +270,15 @@ def test_which_verdicts_fail(verdict: str, choice: Any, failing: bool) -> None:
 
 def test_a_deferred_regression_does_not_fail_alone() -> None:
     assert not fails(ComparisonVerdict.REGRESSION, Regression(), deferred=True)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("regression", "regression of return"),
+        ("inconclusive", "return inconclusive against the baseline"),
+        ("not comparable", "return not comparable with the baseline"),
+    ],
+)
+def test_why_a_test_failed_in_a_few_words(verdict: str, words: str) -> None:
+    assert failed_comparison(Comparison("return", ComparisonVerdict(verdict))) == words
