@@ -105,7 +105,7 @@ def arena_rollout(
     job = with_options(arena_job, arena_env_options)
 
     def rollout() -> Result:
-        __tracebackhide__ = _a_users_mistake
+        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
         return roll_out(request.node, job, arena_env, arena_policy, arena_recorders)
 
     return rollout

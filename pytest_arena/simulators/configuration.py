@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
@@ -10,17 +9,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from pytest_arena.errors import EvaluationError, did_you_mean
-from pytest_arena.simulators.functions import is_missing
-
-
-def import_named(module: str, key: str) -> Any:
-    """Import and return the *module* that the job names under *key*; `EvaluationError` if there is none."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if not is_missing(error, module):
-            raise
-        raise EvaluationError(f"{key}: cannot import {module!r}: {error}") from None
 
 
 def set_given(target: Any, given: BaseModel) -> None:
@@ -46,12 +34,19 @@ def override(target: Any, values: Mapping[str, Any], where: str) -> None:
         if isinstance(value, Mapping) and _is_entered(member, value):
             override(member, value, f"{where}.{dotted}")
             continue
+        if isinstance(member, int | float) and isinstance(value, str):
+            raise EvaluationError(f"{where}.{dotted}: expected {_kind(member)}, got {value!r}")
         if isinstance(member, tuple) and isinstance(value, list):  # neither YAML nor JSON has tuples
             value = tuple(value)
         if isinstance(holder, dict):
             holder[last] = value
         else:
             setattr(holder, last, value)
+
+
+def _kind(member: float) -> str:
+    # YAML reads 1e-3 as a text.
+    return "true or false" if isinstance(member, bool) else "a number, such as 1.0e-3"
 
 
 def _is_entered(member: Any, value: Mapping[str, Any]) -> bool:

@@ -1,8 +1,10 @@
-"""The GPU that a worker was given, for simulators that a mask does not pin."""
+"""Devices: the GPU that a worker was given, for simulators that a mask does not pin, and the job's own."""
 
 from __future__ import annotations
 
 import os
+
+from pytest_arena.errors import EvaluationError
 
 MASK = "CUDA_VISIBLE_DEVICES"
 UNMASKED = "PYTEST_ARENA_UNMASKED"
@@ -24,3 +26,23 @@ def assigned_device() -> str | None:
     """Return ``cuda:N`` for the GPU that this worker was given, as unmasked processes count; else None."""
     position = os.environ.get(POSITION)
     return None if position is None else f"cuda:{position}"
+
+
+def torch_device(wanted: str | None) -> str:
+    """Return the device that a job *wanted*; None: the first GPU, or the CPU where there is none.
+
+    Raises `EvaluationError` for a device that torch cannot use here.
+    """
+    import torch
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted is None:
+        return "cuda:0" if found else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise EvaluationError(f"environment.device: expected cpu or cuda:N, got {wanted!r}") from None
+    if device.type == "cuda" and (device.index or 0) >= found:
+        has = f"it has {found}" if found else "it has none, or a torch without CUDA"
+        raise EvaluationError(f"environment.device: {wanted!r} needs a GPU that this machine lacks: {has}")
+    return wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -219,13 +220,19 @@ class IsaacLabSimulator(Simulator):
             final_observation=options.final_observation,
             cameras=bool(arguments["enable_cameras"]),
         )
-        if int(str(installed("isaaclab")).split(".")[0]) >= 3:
-            APP.start_for(configuration, arguments)
-        if gym_id is not None:
-            env = gymnasium.make(gym_id, cfg=configuration, disable_env_checker=True)
-        else:
-            env = cls(cfg=configuration)
-        return self.adapt(env, job, scratch_of(configuration))
+        scratch = scratch_of(configuration)
+        try:
+            if int(str(installed("isaaclab")).split(".")[0]) >= 3:
+                APP.start_for(configuration, arguments)
+            if gym_id is not None:
+                env = gymnasium.make(gym_id, cfg=configuration, disable_env_checker=True)
+            else:
+                env = cls(cfg=configuration)
+            return self.adapt(env, job, scratch)
+        except BaseException:
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
+            raise
 
     def adapt(self, env: Any, job: Job, scratch: Path | None) -> SimEnv:
         """Return the adapter of *env*; an environment that cannot be adapted is closed."""

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
-from pytest_arena.simulators.configuration import import_named, override, set_given
-from pytest_arena.simulators.devices import assigned_device
+from pytest_arena.simulators.configuration import override, set_given
+from pytest_arena.simulators.devices import assigned_device, torch_device
+from pytest_arena.simulators.functions import import_named
 from pytest_arena.simulators.isaaclab_app import kit_possible
 from pytest_arena.simulators.tensor_env import SEEDS
 
@@ -31,14 +32,15 @@ def load_configuration(
         import_named(package, "environment.options.task_package")
     text = job.environment.id
     module, _, name = text.rpartition(":")
-    if module:
-        found = getattr(import_named(module, "environment.id"), name, None)
-        if isinstance(found, type):
-            return found(), None, _environment_class(found, entry_point)
-    return _registered(name), name, None
+    held = vars(import_named(module, "environment.id")) if module else {}
+    found = held.get(name)
+    if isinstance(found, type):
+        return found(), None, _environment_class(found, entry_point)
+    return _registered(name, [key for key, value in held.items() if isinstance(value, type)]), name, None
 
 
-def _registered(name: str) -> Any:
+def _registered(name: str, classes: Sequence[str]) -> Any:
+    """Return the configuration of a registered environment; *classes* might have been meant instead."""
     import gymnasium
 
     if name not in gymnasium.registry:
@@ -46,8 +48,8 @@ def _registered(name: str) -> Any:
     if name not in gymnasium.registry:
         raise EvaluationError(
             f"environment.id: no environment {name!r} is registered"
-            f"{did_you_mean(name, gymnasium.registry)}; environment.options.task_package names the modules "
-            "that register environments"
+            f"{did_you_mean(name, [*gymnasium.registry, *classes])}; environment.options.task_package names "
+            "the modules that register environments"
         )
     entry = gymnasium.registry[name].kwargs.get("env_cfg_entry_point")
     if entry is None:
@@ -71,9 +73,10 @@ def _import_shipped_tasks() -> None:
 def _environment_class(configuration: type, entry_point: str | None) -> Any:
     if entry_point is not None:
         module, _, name = entry_point.partition(":")
-        found = getattr(importlib.import_module(module), name, None)
+        key = "environment.options.entry_point"
+        found = getattr(import_named(module, key), name, None) if name else None
         if not isinstance(found, type):
-            raise EvaluationError(f"environment.options.entry_point: {entry_point!r} is not a class")
+            raise EvaluationError(f"{key}: expected module:Class of an environment, got {entry_point!r}")
         return found
     from isaaclab.envs import ManagerBasedRLEnv, ManagerBasedRLEnvCfg
 
@@ -88,11 +91,13 @@ def _environment_class(configuration: type, entry_point: str | None) -> Any:
 def configure(
     configuration: Any, job: Job, overrides: Mapping[str, Any], *, final_observation: bool, cameras: bool
 ) -> None:
-    """Set in *configuration* what the job says; the user's own overrides come last.
+    """Set in *configuration* what the job says: first values, then what the job has keys of its own for.
 
     *cameras*: whether any are on.
     """
     environment = job.environment
+    override(configuration, environment.variations, "environment.variations")
+    override(configuration, overrides, "environment.options.overrides")
     configuration.seed = environment.seed % SEEDS
     configuration.scene.num_envs = environment.num_envs
     configuration.sim.device = device_of(job)
@@ -104,8 +109,6 @@ def configure(
             set_given(sensor, camera)
     if cameras:
         rerender_on_reset(configuration)
-    override(configuration, environment.variations, "environment.variations")
-    override(configuration, overrides, "environment.options.overrides")
     redirect_dataset(configuration, wanted=job.record.trajectory)
 
 
@@ -118,10 +121,9 @@ def set_horizon(configuration: Any, steps: int | None) -> None:
 
 def device_of(job: Job) -> str:
     """Return the job's device: its own, the worker's GPU if no mask hides the others, the first, the CPU."""
-    import torch
-
-    chosen = job.environment.device or (assigned_device() if kit_possible() else None)
-    return chosen or ("cuda:0" if torch.cuda.is_available() else "cpu")
+    if job.environment.device is None and kit_possible() and (assigned := assigned_device()) is not None:
+        return assigned
+    return torch_device(job.environment.device)
 
 
 def rerender_on_reset(configuration: Any) -> None:

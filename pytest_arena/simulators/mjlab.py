@@ -28,7 +28,9 @@ from pytest_arena.simulators.base import (
     Step,
     reseeded,
 )
-from pytest_arena.simulators.configuration import import_named, override, set_given
+from pytest_arena.simulators.configuration import override, set_given
+from pytest_arena.simulators.devices import torch_device
+from pytest_arena.simulators.functions import import_named
 from pytest_arena.simulators.mujoco_rendering import choose_platform
 from pytest_arena.simulators.tensor_env import SEEDS, RawStep, TensorEnv
 
@@ -175,7 +177,7 @@ class MjlabSimulator(Simulator):
 
         configuration = load_configuration(job)
         configure(configuration, job)
-        env = ManagerBasedRlEnv(configuration, device=job.environment.device or _device())
+        env = ManagerBasedRlEnv(configuration, device=torch_device(job.environment.device))
         try:
             adapted = MjlabEnv(env, job.success, tuple(job.environment.cameras) or None)
         except BaseException:
@@ -265,12 +267,6 @@ def _limit(configuration: Any, steps: int) -> None:
         from mjlab.managers.termination_manager import TerminationTermCfg
 
         terms["time_out"] = TerminationTermCfg(func=time_out, time_out=True)
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
 def _gymnasium_space(space: Any) -> gymnasium.Space[Any]:

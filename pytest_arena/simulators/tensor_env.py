@@ -278,19 +278,28 @@ class TensorEnv(SimEnv):
             return self._base.termination_manager.get_term(self._success_term)
         if self._success_of is not None:
             return self._called_success() if self._seen_success is None else self._seen_success
-        if self._success.info_key is not None and self._success.info_key in extras:
-            return self._torch.as_tensor(extras[self._success.info_key], device=self.device) > 0.5
+        key = self._success.info_key
+        if key is not None and key in extras:
+            return self._by_row(extras[key], f"success.info_key: extras[{key!r}] is") > 0.5
         return None
 
     def _called_success(self) -> Any:
         assert self._success_of is not None
-        held = self._torch.as_tensor(self._success_of(self._base), device=self.device)
-        if tuple(held.shape) != (self.num_envs,):
+        name = self._success.callable
+        return self._by_row(self._success_of(self._base), f"success.callable: {name!r} gave").bool().clone()
+
+    def _by_row(self, held: Any, what: str) -> Any:
+        """Return *held* as an (N,) tensor; `EvaluationError` where it is none, beginning with *what*."""
+        try:
+            found = self._torch.as_tensor(held, device=self.device)
+        except (TypeError, ValueError, RuntimeError):
             raise EvaluationError(
-                f"success.callable: {self._success.callable!r} gave a value of shape {tuple(held.shape)}, "
-                f"expected ({self.num_envs},)"
-            )
-        return held.bool().clone()
+                f"{what} {type(held).__name__}, expected ({self.num_envs},) numbers"
+            ) from None
+        if tuple(found.shape) != (self.num_envs,):
+            shape = tuple(found.shape)
+            raise EvaluationError(f"{what} a value of shape {shape}, expected ({self.num_envs},)")
+        return found
 
     def _forget_info(self) -> None:
         """The key counts only where the step writes it: the dict is the same object for ever."""

@@ -151,6 +151,21 @@ def test_an_unknown_key_names_its_neighbour(key: str) -> None:
         override(configuration(), {key: 1}, "overrides")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("sim.dt", "fast", "a number, such as 1.0e-3, got 'fast'"),
+        ("sim.dt", "1e-3", "a number, such as 1.0e-3, got '1e-3'"),
+        ("events.start.params.on", "yes", "true or false, got 'yes'"),
+    ],
+)
+def test_a_text_is_no_number(key: str, value: str, expected: str) -> None:
+    found = configuration()
+    found.events.start.params["on"] = True
+    with pytest.raises(EvaluationError, match=f"^overrides.{key}: expected {expected}"):
+        override(found, {key: value}, "overrides")
+
+
 def test_the_shared_file_of_all_processes_is_never_written() -> None:
     class Mode(int):
         pass

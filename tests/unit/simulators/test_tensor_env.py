@@ -74,6 +74,23 @@ def test_success_by_an_info_key_counts_in_its_own_step_only() -> None:
     assert by_step == [[-1, -1, -1, -1], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"lifted": 1}, r"extras\['solved'\] is dict, expected \(4,\) numbers"),
+        (torch.zeros(4, 1), r"extras\['solved'\] is a value of shape \(4, 1\), expected \(4,\)"),
+    ],
+)
+def test_an_info_key_needs_a_number_for_each_row(held: Any, expected: str) -> None:
+    fake = FakeLabEnv()
+    env = IsaacLabEnv(fake, Success(info_key="solved"))
+    env.reset(None, [0] * 4)
+    step = fake.step
+    fake.step = lambda actions: (*step(actions)[:4], {"solved": held})  # type: ignore[method-assign]
+    with pytest.raises(EvaluationError, match=f"^success.info_key: {expected}$"):
+        env.step(np.zeros((4, 2)))
+
+
 def test_an_unknown_term_names_those_there_are() -> None:
     with pytest.raises(EvaluationError, match=r"no termination term 'sucess' \(did you mean 'success'\?\)"):
         IsaacLabEnv(FakeLabEnv(), Success(term="sucess"))
