@@ -4,7 +4,8 @@
 
 The ten tasks of Meta-World's MT10 with their experts, episodes that all succeed, one camera of 192 x 192. The
 same jobs run by turns: without films, with `retain-on-failure`, which renders only what has failed, after the
-rollout, and with `on`. Exit status 1 where the target is missed.
+rollout, and with `on`. Times are of whole evaluations, from the making of the environment to the record on disk;
+the imports and the first OpenGL of the process come before. Exit status 1 where the target is missed.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ def job(task: str, seed: int, episodes: int) -> Job:
 
 
 def run(made: Job, video: Choice) -> tuple[float, float, float | None]:
-    """Return wall and CPU seconds of a job, without the making of its environment, and its success rate."""
+    """Return wall and CPU seconds of a job, and its success rate."""
     with tempfile.TemporaryDirectory() as folder:
-        cpu = time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time()
         recorders = [] if video == "off" else [VideoRecorder(video)]
         record = evaluate(made, output=Path(folder), recorders=recorders)
-        return record.timings["total_seconds"], time.process_time() - cpu, record.metrics["success_rate"]
+        return time.perf_counter() - wall, time.process_time() - cpu, record.metrics["success_rate"]
 
 
 def successful(task: str, episodes: int) -> Job:
@@ -84,21 +85,21 @@ def main() -> int:
     run(job("reach", 0, 1), "on")  # imports, and the first OpenGL of the process
     print(f"{episodes} episodes a task, seconds of wall time\n")
     print(f"{'task':24}{'seed':>5}" + "".join(f"{choice:>20}" for choice in choices))
-    for task in MT10:
+    for turn, task in enumerate(MT10):
         made = successful(task, episodes)
-        line = f"{task:24}{made.environment.seed:5}"
-        for choice in choices:
-            seconds, used, _ = run(made, choice)
-            wall[choice] += seconds
+        took = {}
+        for choice in choices[:: -1 if turn % 2 else 1]:
+            took[choice], used, _ = run(made, choice)
+            wall[choice] += took[choice]
             cpu[choice] += used
-            line += f"{seconds:20.2f}"
-        print(line, flush=True)
+        times = "".join(f"{took[choice]:20.2f}" for choice in choices)
+        print(f"{task:24}{made.environment.seed:5}{times}", flush=True)
     for name, spent in (("wall time", wall), ("CPU time", cpu)):
         print(f"{name:29}" + "".join(f"{spent[choice]:20.2f}" for choice in choices))
     ratio = wall["on"] / wall["retain-on-failure"]
     met = ratio >= RATIO
     print(f"\n{'PASS' if met else 'MISS'}  on / retain-on-failure: {ratio:.1f}, target >= {RATIO:g}")
-    print(f"of CPU time, with the making of the environments: {cpu['on'] / cpu['retain-on-failure']:.1f}")
+    print(f"of CPU time: {cpu['on'] / cpu['retain-on-failure']:.1f}")
     return 0 if met else 1
 
 

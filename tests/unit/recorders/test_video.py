@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -588,6 +589,50 @@ def test_live_films_are_limited_and_that_is_said(tmp_path: Path, monkeypatch: py
     assert {made.env_idx for made in loop.episodes if made.videos} == {0, 1}
     (note,) = recorded.notes
     assert note == "filmed the first 2 of 4 environments; record.video_environments names others"
+
+
+@pytest.mark.parametrize("rows", [2, 12])
+def test_what_is_held_grows_neither_with_episodes_nor_with_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Encoders and images that are alive at once: they are what films cost in memory."""
+    monkeypatch.setattr("pytest_arena.recorders.video.LIVE_ROWS", 2)
+    encoders: set[Mp4File] = set()
+    images: set[int] = set()
+    most = {"encoders": 0, "images": 0}
+    made = iter(range(10**6))
+    open_file, drop = Mp4File._open, Mp4File.drop
+
+    def opened(self: Mp4File, *size: int) -> Any:
+        encoders.add(self)
+        most["encoders"] = max(most["encoders"], len(encoders))
+        return open_file(self, *size)
+
+    def dropped(self: Mp4File) -> None:
+        drop(self)
+        encoders.discard(self)
+
+    def counted(frames: dict[str, Any], asked: list[int]) -> Any:
+        number = next(made)
+        images.add(number)
+        weakref.finalize(frames["front"], images.discard, number)
+        most["images"] = max(most["images"], len(images))
+        return frames
+
+    monkeypatch.setattr(Mp4File, "_open", opened)
+    monkeypatch.setattr(Mp4File, "drop", dropped)
+    monkeypatch.setattr(encoder_module, "QUEUE_BYTES", 8 * 32 * 32 * 3)
+    env = FakeEnv([[3] * 60 for _ in range(rows)])
+    env.spoil = counted
+    loop = Loop(VideoRecorder("on"), env, tmp_path)
+    recorded = loop.run()
+    assert (len(loop.episodes), len(recorded.videos)) == (60 * rows, 60 * 2)
+    assert encoders == set()
+    assert most["encoders"] <= 2 * THREADS, (
+        "a film is closed before its row's next one is opened on its thread"
+    )
+    # In each queue, held for it, and in the hands of a thread and of who waits.
+    assert most["images"] <= THREADS * (8 + 4 + 2) + 2
 
 
 def test_frame_rate_and_size_are_the_jobs_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
