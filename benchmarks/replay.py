@@ -4,8 +4,8 @@
 
 The ten tasks of Meta-World's MT10 with their experts, episodes that all succeed, one camera of 192 x 192. The
 same jobs run by turns: without films, with `retain-on-failure`, which renders only what has failed, after the
-rollout, and with `on`. Times are of whole evaluations, from the making of the environment to the record on disk;
-the imports and the first OpenGL of the process come before. Exit status 1 where the target is missed.
+rollout, and with `on`. Times are of whole evaluations, from the making of the environment to the record on
+disk; the imports and the first OpenGL of the process come before. Exit status 1 where the target is missed.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ from pytest_arena.recorders.colours import as_rgb, kind_of
 from pytest_arena.recorders.mp4 import Look, Mp4File
 
 THREADS = max(2, min(8, len(os.sched_getaffinity(0)) // 4))
-"""Two keep up with most simulators; more than a quarter of the cores would be missed by the physics."""
+"""Two keep up with most simulators; with more cores, more than a quarter would be missed by the physics."""
 QUEUE_BYTES = 8 * 2**20
-"""Frames that may wait for one thread: 42 of 256 x 256, 10 of 512 x 512 …"""
+"""Frames that may wait for one thread, and half as many that are held: 42 of 256 x 256, 10 of 512 x 512 …"""
 QUEUE_STEPS = 2
 """… and at least so many of each of its films: encoding overlaps with the next step, whatever their size."""
 
@@ -74,19 +74,20 @@ class Film:
             self.fail(f"frame {self.frames}: {problem}")
             return
         self._first = self._first or (frame.shape, frame.dtype)
-        self._thread.put(partial(self._encode, frame), frame.nbytes)
-        self.frames += 1  # after the wait, which an interrupt may end
+        self.frames += 1
+        self._thread.hold(partial(self._encode, frame, self.frames), frame.nbytes)
+        self._thread.relieve()  # last: an interrupt may end the wait
 
     def fail(self, reason: str) -> None:
         """There will be no film, because of *reason*; the first reason stays."""
         self.error = self.error or reason
 
     def finish(self) -> None:
-        """All frames were given: publish the film, later."""
+        """All frames were given: publish the film, after the next `Encoder.release`; waits for nothing."""
         self._end(partial(self._publish, self.frames))
 
     def discard(self) -> None:
-        """Delete the film, and do not encode what still waits."""
+        """Delete the film, and do not encode what still waits; waits for nothing."""
         self._dropped = True
         self._end(self._mp4.drop)
 
@@ -94,8 +95,7 @@ class Film:
         if not self._ended:
             self._ended = True
             self._thread.films -= 1
-            self._thread.put(work)
-            self._thread.release()
+            self._thread.hold(work)
 
     def _problem_with(self, frame: object) -> str | None:
         if not isinstance(frame, np.ndarray):
@@ -107,10 +107,11 @@ class Film:
             return f"expected {shape} {dtype} as in the frames before, got {frame.shape} {frame.dtype}"
         return None
 
-    # What follows runs on the thread. Whatever goes wrong ends this film alone.
+    # What follows runs on the thread. Whatever goes wrong ends this film alone. Work may come twice: after an
+    # interrupt of who shoots.
 
-    def _encode(self, frame: NDArray[Any]) -> None:
-        if self._dropped or self.error is not None:
+    def _encode(self, frame: NDArray[Any], number: int) -> None:
+        if self._dropped or self.error is not None or number <= self._mp4.frames:
             return
         try:
             self._mp4.write(as_rgb(frame))
@@ -123,7 +124,7 @@ class Film:
 
     def _publish(self, frames: int) -> None:
         try:
-            if self.error is None:
+            if self.error is None and not self.published:
                 self._mp4.publish(frames)
                 self.published = True
         except Exception as error:
@@ -146,9 +147,9 @@ class Encoder:
         return Film(path, look, thread)
 
     def release(self) -> None:
-        """Let the threads have the frames that were added since the last call; waits for room.
+        """Let the threads have what was added since the last call; waits for room.
 
-        To be called when the loop will be busy outside Python for a while.
+        To be called when the loop will be busy outside Python for a while. An interrupt loses nothing.
         """
         for thread in self._threads:
             thread.release()
@@ -194,20 +195,23 @@ class _EncodingThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, work: _Work, size: int = 1) -> None:
-        """Add *work*, which holds *size* bytes; it is held unless that would be too much."""
+    def hold(self, work: _Work, size: int = 1) -> None:
+        """Add *work*, which holds *size* bytes."""
         if size > 1:
             self._queue.maxsize = max(QUEUE_BYTES, QUEUE_STEPS * self.films * size)
         self._held.append((size, work))
         self._held_bytes += size
-        if 2 * self._held_bytes > QUEUE_BYTES:  # so much takes so long to encode that it should begin
+
+    def relieve(self) -> None:
+        """Release what is held if it is so much that its encoding should begin."""
+        if 2 * self._held_bytes > QUEUE_BYTES:
             self.release()
 
     def release(self) -> None:
         """Queue what is held; waits while the queue is full."""
         while self._held:
             self._queue.put(self._held[0])
-            size, _ = self._held.popleft()  # not before: an interrupt that ends the wait would lose it
+            size, _ = self._held.popleft()  # not before: an interrupt would lose it
             self._held_bytes -= size
 
     def stop(self) -> None:

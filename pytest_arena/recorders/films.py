@@ -92,12 +92,12 @@ class Stage:
     def shoot(self, encoder: Encoder, shots: Sequence[Shot]) -> None:
         """Add the current image of each row to its films, with one call of the environment.
 
-        Meanwhile *encoder* has the images before.
+        Meanwhile *encoder* has the images before, and the films that ended.
         """
+        encoder.release()
         shots = [shot for shot in shots if shot.running()]
         if not shots:
             return
-        encoder.release()
         try:
             frames: Frames = self.env.frames(np.array([shot.row for shot in shots], np.int64))
         except ArenaError:  # the job's time limit rings wherever the loop is

@@ -132,7 +132,9 @@ class VideoRecorder(Recorder):
                 self._drop(self._shots.pop(row))
             if not self._wants(row, start.episode):
                 continue
-            if self._afterwards is not None and not (start.episode in self._live and row < LIVE_ROWS):
+            if self._afterwards is not None and not (
+                start.episode in self._live and len(self._shots) < LIVE_ROWS
+            ):
                 later[row] = start
                 continue
             self._shots[row] = stage.begin(self._open_encoder(), start, row)
@@ -156,12 +158,14 @@ class VideoRecorder(Recorder):
             return
         if self._afterwards is not None:
             self._afterwards.step(actions, step.reward)
-        if self._shots:
-            if step.terminal_frames is not None:
-                self._shoot_terminal(step, step.terminal_frames)
-            gone = {end.env_idx for end in step.ends} if self._stage.ended_rows_show_next else ()
-            filmed = [self._shots[row] for row in rows.tolist() if row in self._shots and row not in gone]
-            self._stage.shoot(self._open_encoder(), filmed)
+        if self._encoder is not None:
+            filmed = []
+            if self._shots:
+                if step.terminal_frames is not None:
+                    self._shoot_terminal(step, step.terminal_frames)
+                gone = {end.env_idx for end in step.ends} if self._stage.ended_rows_show_next else ()
+                filmed = [self._shots[r] for r in rows.tolist() if r in self._shots and r not in gone]
+            self._stage.shoot(self._encoder, filmed)
 
     def _shoot_terminal(self, step: Step, frames: Frames) -> None:
         """Add the last images of rows that the simulator has reset already."""

@@ -345,7 +345,7 @@ def test_large_frames_wait_in_small_numbers(tmp_path: Path, monkeypatch: pytest.
     producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(4)])
     producer.start()
     assert stuck.blocked.wait(HANG)
-    assert film.frames == 3, "one on the thread and two that wait: each is larger than the queue"
+    assert film.frames == 4, "one on the thread, two that wait, one in hand: each is larger than the queue"
     stuck.gate.set()
     producer.join(HANG)
     film.discard()
@@ -419,8 +419,8 @@ def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: p
     producer.start()
     assert stuck.blocked.wait(HANG)
     # One frame on the thread, the queue full, what did not fit of those held, and one in the hand of who waits.
-    assert film.frames == 1 + 2 * (QUEUE_FRAMES // 2 + 1) - 1
-    assert len(alive) == film.frames + 1
+    assert film.frames == 1 + 2 * (QUEUE_FRAMES // 2 + 1)
+    assert len(alive) == film.frames
     stuck.gate.set()
     producer.join(HANG)
     assert not producer.is_alive()
@@ -536,6 +536,7 @@ def test_closing_waits_for_what_was_finished(tmp_path: Path, monkeypatch: pytest
     encoder = Encoder()
     film = encoder.film(tmp_path / "a.mp4", Look(30))
     shoot(film, 20)
+    encoder.release()
     assert stuck.entered.wait(HANG)
     closing = threading.Thread(target=encoder.close)
     closing.start()
@@ -591,18 +592,47 @@ def test_frames_are_held_until_they_are_released(
     assert len(queued) == 4
     for film in films:
         film.add(grey(1))
-        film.finish()  # who has all frames waits for nobody
+        film.finish()
+    assert len(queued) == 4
+    encoder.release()
     assert len(queued) == 4 + 2 * 4
     encoder.close()
     assert [(film.published, film.frames) for film in films] == [(True, 2)] * 4
 
 
+@pytest.mark.parametrize("queued", [False, True], ids=["before", "after"])
 def test_an_interrupt_while_held_frames_are_released_loses_none(
-    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, queued: bool
 ) -> None:
+    """Also one that comes when the work is queued, and not yet taken off what is held."""
     film = encoder.film(tmp_path / "a.mp4", Look(30))
     for step in range(5):
         film.add(grey(level_of(step)))
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def interrupted(self: Any, item: Any, *args: Any) -> None:
+        monkeypatch.setattr(encoder_module._WorkQueue, "put", put)
+        if queued:
+            put(self, item, *args)
+        raise KeyboardInterrupt
+
+    for again in range(2):
+        monkeypatch.setattr(encoder_module._WorkQueue, "put", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            encoder.release()
+        if not again:
+            film.finish()
+    encoder.close()
+    assert (film.error, film.published) == (None, True)
+    assert len(decode(film.path)[1]) == 5
+
+
+def test_an_interrupt_while_a_frame_waits_for_room_loses_none(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_module, "QUEUE_BYTES", 3 * FRAME_BYTES)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(grey(level_of(0)))
     put: Callable[..., None] = encoder_module._WorkQueue.put
 
     def interrupted(self: Any, item: Any, *args: Any) -> None:
@@ -611,11 +641,30 @@ def test_an_interrupt_while_held_frames_are_released_loses_none(
 
     monkeypatch.setattr(encoder_module._WorkQueue, "put", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        encoder.release()
+        film.add(grey(level_of(1)))
+    film.add(grey(level_of(2)))
     film.finish()
     encoder.close()
-    assert (film.error, film.published) == (None, True)
-    assert len(decode(film.path)[1]) == 5
+    assert (film.error, film.published, film.frames) == (None, True, 3)
+    assert len(decode(film.path)[1]) == 3
+
+
+def test_who_ends_a_film_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt that ends a wait there would find the film neither open nor its episode's."""
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder(1)
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(2)]
+    films[0].add(grey(0))
+    encoder.release()
+    assert stuck.entered.wait(HANG)
+    for step in range(QUEUE_FRAMES + 1):  # the last of these would have to wait
+        films[step % 2].add(grey(level_of(step)))
+    films[0].finish()
+    films[1].discard()
+    assert not stuck.blocked.is_set()
+    stuck.gate.set()
+    encoder.close()
+    assert names_in(tmp_path) == ["0.mp4"]
 
 
 def test_importing_the_encoder_imports_no_av() -> None:

@@ -235,6 +235,10 @@ def test_without_a_terminal_image_the_film_ends_one_step_before(
         assert shown(film) == [(made.env_idx, step) for step in range(made.length)]
 
 
+AFTER_THREE = ("queued", "ended", "queued")
+"""Row 0's last image, its end, and row 1's image: on two threads."""
+
+
 def test_images_are_encoded_while_the_next_ones_are_rendered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,9 +261,10 @@ def test_images_are_encoded_while_the_next_ones_are_rendered(
         *("frames", "step", "queued", "queued"),
         *("frames", "step", "queued", "queued"),
         *("frames", "step", "queued", "queued"),
-        *("frames", "queued", "ended"),  # row 0 ends with its third step: its film waits for nothing
-        *("step", "queued", "frames", "queued", "ended"),
-        *("ended", "ended"),  # the threads
+        # Row 0 ended with its third step: its film is published with what came before.
+        *("frames", "step", *AFTER_THREE, "frames"),
+        "ended",  # row 0's thread
+        *("queued", "ended", "ended"),  # row 1's film, and its thread
     ]
 
 
@@ -331,6 +336,56 @@ def test_an_interrupt_while_waiting_for_room_can_be_closed_after(
         loop.step()
     assert loop.recorder.close() == Recorded()
     assert names_in(tmp_path / "reach") == []
+
+
+def test_a_film_that_ended_is_published_though_no_other_is_shot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "JOB", JOB.model_copy(update={"record": Record(video_every=2)}))
+    published = threading.Event()
+    publish: Callable[[Mp4File, int], None] = Mp4File.publish
+
+    def watched(self: Mp4File, frames: int) -> None:
+        publish(self, frames)
+        published.set()
+
+    monkeypatch.setattr(Mp4File, "publish", watched)
+    loop = Loop(VideoRecorder("on"), FakeEnv([[3, 40]]), tmp_path)
+    loop.start()
+    for _ in range(4):
+        loop.step()
+    assert published.wait(60)
+    while loop.running:
+        loop.step()
+    assert loop.recorder.close().videos == ["reach/videos/episode-0000-env0-front.mp4"]
+
+
+def test_an_interrupt_leaves_films_of_ended_episodes_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the loop waits for room: the next picture is due, and two films are to be published."""
+    env = FakeEnv([[3, 9], [9]], cameras=("front", "wrist"))
+    loop = Loop(VideoRecorder("on"), env, tmp_path)
+    loop.start()
+    for _ in range(3):
+        loop.step()
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+    before_the_second = iter(range(2))
+
+    def interrupted(self: Any, item: Any, *args: Any) -> None:
+        if next(before_the_second, None) == 1:
+            raise KeyboardInterrupt
+        put(self, item, *args)
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.step()
+    recorded = loop.recorder.close()
+    assert recorded.notes == []
+    films = [f"reach/videos/episode-0000-env0-{camera}.mp4" for camera in env.cameras]
+    assert recorded.videos == films == list(loop.episodes[0].videos.values())
+    assert names_in(tmp_path / "reach" / "videos") == [Path(film).name for film in films]
+    assert [len(shown(tmp_path / film)) for film in films] == [4, 4]
 
 
 def test_closing_twice_gives_the_same(tmp_path: Path) -> None:
