@@ -29,6 +29,7 @@ from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Model
 from pytest_arena.policies.base import Policy
 from pytest_arena.simulators.base import Action, Observation, SimEnv
+from pytest_arena.simulators.devices import own_device
 
 BatchMode: TypeAlias = Literal["all", "single"]
 
@@ -69,7 +70,7 @@ class TorchModule(Policy):
             raise MissingDependencyError("the policy torch needs torch: pip install 'pytest-arena[torch]'")
         self._torch: Any = importlib.import_module("torch")
         self._checkpoint = Path(settings.checkpoint)
-        self._device = settings.device
+        self._device = own_device(settings.device)
         self._keys = settings.observation_keys
         self._space = env.single_action_space
         self._clip = settings.clip and isinstance(self._space, gymnasium.spaces.Box)
@@ -78,7 +79,7 @@ class TorchModule(Policy):
         self.reproducible = self._batch == "single"
         content = _read(self._checkpoint)
         self._sha256 = hashlib.sha256(content).hexdigest()
-        self._module, self._dtype = _load(content, self._checkpoint, settings.device)
+        self._module, self._dtype = _load(content, self._checkpoint, self._device)
 
     def act(self, observation: Observation) -> Action:
         """Return actions (N, A): a tensor on the observation's device, or an array for an array."""

@@ -93,7 +93,8 @@ class Step:
     """All rows: what this step reached, before any reset; None unless a row ended and this is known."""
     terminal_frames: Frames | None = None
     """Under same-step autoreset: the last images of the rows in ``ends``, in their order, for a simulator
-    that can still give them; else None. Elsewhere `SimEnv.frames` gives them."""
+    that can still give them; else None. A row that `SimEnv.frames` was not asked for may be black. Elsewhere
+    `SimEnv.frames` gives them."""
 
 
 class SimEnv(ABC):

@@ -11,11 +11,17 @@ UNMASKED = "PYTEST_ARENA_UNMASKED"
 """What the mask was before a worker was given one device; empty where there was none."""
 POSITION = "PYTEST_ARENA_GPU"
 """The place of the worker's device among the caller's, from 0."""
+FIRST = (None, "cuda", "cuda:0")
+"""What a job says that means the first GPU. Under a mask, that is the worker's own."""
+
+_lifted = False
 
 
 def lift_device_mask() -> None:
     """Let this process see all of the caller's devices again; before CUDA is first used."""
+    global _lifted
     before = os.environ.pop(UNMASKED, None)
+    _lifted = _lifted or before is not None
     if before:
         os.environ[MASK] = before
     elif before is not None:
@@ -26,6 +32,11 @@ def assigned_device() -> str | None:
     """Return ``cuda:N`` for the GPU that this worker was given, as unmasked processes count; else None."""
     position = os.environ.get(POSITION)
     return None if position is None else f"cuda:{position}"
+
+
+def own_device(wanted: str) -> str:
+    """Return the device *wanted*, as this process counts: with its mask lifted, the first is the worker's."""
+    return (assigned_device() or wanted) if _lifted and wanted in FIRST else wanted
 
 
 def torch_device(wanted: str | None) -> str:

@@ -41,6 +41,11 @@ class IsaacLabOptions(Model):
         default=None,
         description="module:Class of an environment that is not manager-based",
     )
+    presets: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="alternatives that the configuration offers, by name, e.g. newton_mjwarp (3.0)",
+    )
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="values of the configuration, nested or with dotted keys"
     )
@@ -211,7 +216,9 @@ class IsaacLabSimulator(Simulator):
         from pytest_arena.simulators.isaaclab_config import configure, load_configuration, scratch_of
 
         options = IsaacLabOptions.model_validate(job.environment.options)
-        configuration, gym_id, cls = load_configuration(job, options.task_package, options.entry_point)
+        configuration, gym_id, cls = load_configuration(
+            job, options.task_package, options.entry_point, options.presets
+        )
         arguments = self._launch_arguments(job)
         configure(
             configuration,

@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.simulators.devices import assigned_device
+from pytest_arena.simulators.devices import FIRST, assigned_device
 
 CLOSE_SECONDS = 30.0
 """How long closing the app may take before the process is ended without it."""
@@ -55,17 +55,25 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         sys.argv, sys.stdout, sys.stderr = argv, stdout, stderr
-        for number, handler in handlers.items():
-            if handler is not None:  # None: not Python's, e.g. faulthandler's
-                with contextlib.suppress(ValueError):  # not the main thread
-                    signal.signal(number, handler)
-        if faults:
+        changed = [number for number, handler in handlers.items() if signal.getsignal(number) != handler]
+        for number in changed:
+            with contextlib.suppress(ValueError, TypeError):  # not the main thread, or not Python's
+                signal.signal(number, handlers[number])
+        # Its handlers stand behind the default ones, and are gone where those were set. It must be off to be
+        # set up again; where nothing was changed it goes on with the file that pytest gave it.
+        if faults and changed:
+            faulthandler.disable()
             faulthandler.enable(sys.__stderr__ or sys.stderr)
 
 
 def pinned(arguments: Mapping[str, Any], worker: str | None) -> dict[str, Any]:
-    """Return a copy that a launcher may write into, with one GPU: the job's own, or that of the *worker*."""
-    device = arguments.get("device") or worker
+    """Return a copy that a launcher may write into, with one GPU: the job's own, or that of the *worker*.
+
+    The app sees all GPUs: a job that wants the first one means that of the worker, as under a mask.
+    """
+    device = arguments.get("device")
+    if worker is not None and device in FIRST:
+        device = worker
     if device is None or not device.startswith("cuda"):
         return dict(arguments)
     return {"multi_gpu": False, **arguments, "device": device}

@@ -113,7 +113,7 @@ class ArenaEnv(IsaacLabEnv):
     def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
         """Return the last observations: what was an observation before the reset is of the step before."""
         images, self._last_images = self._last_images, None
-        if images is None or not self._filming:
+        if images is None or not self._filmed.any():
             return None
         rows = self._torch.as_tensor([end.env_idx for end in ends], device=self.device)
         return {camera: gather(images[camera], rows).cpu().numpy() for camera in self._chosen}

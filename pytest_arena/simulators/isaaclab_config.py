@@ -6,6 +6,7 @@ Imports Isaac Lab, so it is used only once an app runs, or where none is needed.
 from __future__ import annotations
 
 import importlib
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,19 +15,20 @@ from typing import Any
 from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.configuration import override, set_given
-from pytest_arena.simulators.devices import assigned_device, torch_device
+from pytest_arena.simulators.devices import FIRST, assigned_device, torch_device
 from pytest_arena.simulators.functions import import_named
 from pytest_arena.simulators.isaaclab_app import kit_possible
 from pytest_arena.simulators.tensor_env import SEEDS
 
 
 def load_configuration(
-    job: Job, packages: Iterable[str], entry_point: str | None
+    job: Job, packages: Iterable[str], entry_point: str | None, presets: Sequence[str] = ()
 ) -> tuple[Any, str | None, Any]:
     """Return (configuration, gymnasium id, environment class): one of the last two is None.
 
     ``environment.id`` is a gymnasium id, with or without the module that registers it, or ``module:Class`` of
-    a configuration.
+    a configuration. Where the configuration has *presets* to choose from, as those of Isaac Lab 3 have, each
+    place takes the one of these names that it knows, or else its default.
     """
     for package in packages:
         import_named(package, "environment.options.task_package")
@@ -35,11 +37,29 @@ def load_configuration(
     held = vars(import_named(module, "environment.id")) if module else {}
     found = held.get(name)
     if isinstance(found, type):
-        return found(), None, _environment_class(found, entry_point)
-    return _registered(name, [key for key, value in held.items() if isinstance(value, type)]), name, None
+        configuration = _resolved(found(), presets)
+        return configuration, None, _environment_class(type(configuration), entry_point)
+    classes = [key for key, value in held.items() if isinstance(value, type)]
+    return _registered(name, classes, presets), name, None
 
 
-def _registered(name: str, classes: Sequence[str]) -> Any:
+def _resolved(configuration: Any, presets: Sequence[str]) -> Any:
+    hydra = sys.modules.get("isaaclab_tasks.utils.hydra")  # whoever has presets in a configuration imports it
+    known: set[str] = set()
+    if hydra is not None:
+        held = hydra.collect_presets(configuration)
+        known = {name for choices in held.values() for name in choices}
+    for name in presets:
+        if name not in known:
+            has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise EvaluationError(
+                f"environment.options.presets: the configuration has no preset {name!r}"
+                f"{did_you_mean(name, known)}; {has}"
+            )
+    return configuration if hydra is None else hydra.resolve_presets(configuration, tuple(presets))
+
+
+def _registered(name: str, classes: Sequence[str], presets: Sequence[str]) -> Any:
     """Return the configuration of a registered environment; *classes* might have been meant instead."""
     import gymnasium
 
@@ -55,14 +75,18 @@ def _registered(name: str, classes: Sequence[str]) -> Any:
     if entry is None:
         raise EvaluationError(f"environment.id: {name!r} is registered without env_cfg_entry_point")
     if isinstance(entry, str) and entry.startswith("isaaclab_tasks."):
-        # Tasks that ship with Isaac Lab have presets in their configuration, which its own parser resolves.
+        # Isaac Lab's own parser does more to the tasks that ship with it.
         from isaaclab_tasks.utils import parse_env_cfg
 
-        return parse_env_cfg(name)
+        return (
+            parse_env_cfg(name, overrides=[f"presets={','.join(presets)}"])
+            if presets
+            else parse_env_cfg(name)
+        )
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
         entry = getattr(import_named(module, "env_cfg_entry_point"), attribute)
-    return entry() if isinstance(entry, type) else entry
+    return _resolved(entry() if isinstance(entry, type) else entry, presets)
 
 
 def _import_shipped_tasks() -> None:
@@ -121,9 +145,9 @@ def set_horizon(configuration: Any, steps: int | None) -> None:
 
 def device_of(job: Job) -> str:
     """Return the job's device: its own, the worker's GPU if no mask hides the others, the first, the CPU."""
-    if job.environment.device is None and kit_possible() and (assigned := assigned_device()) is not None:
-        return assigned
-    return torch_device(job.environment.device)
+    wanted = job.environment.device
+    assigned = assigned_device() if kit_possible() and wanted in FIRST else None
+    return assigned or torch_device(wanted)
 
 
 def rerender_on_reset(configuration: Any) -> None:

@@ -84,7 +84,9 @@ class TensorEnv(SimEnv):
         self.cameras = self._chosen = choose_cameras(cameras, self._films)
         self.identity = {"environment": f"{type(base).__module__}:{type(base).__qualname__}"}
         self.capabilities = self._capabilities()
-        self._stepping = self._filming = self._closed = False
+        self._stepping = self._closed = False
+        self._filmed: BoolArray = np.zeros(self.num_envs, np.bool_)
+        """Rows whose images were asked for since `begin`: only of these the last ones are kept."""
         self._seen_success: Any = None
         self._seen_frames: dict[int, dict[str, Any]] = {}
         self._parking = Parking.all_of(self.num_envs)
@@ -138,8 +140,8 @@ class TensorEnv(SimEnv):
     # -- the seam
 
     def begin(self, episodes: int | None) -> None:
-        """Nobody films yet: images of rows that end are kept only for who asks for images."""
-        self._filming = False
+        """Nobody films yet."""
+        self._filmed[:] = False
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset all rows, or, where rows can be reset one by one, those named."""
@@ -194,7 +196,7 @@ class TensorEnv(SimEnv):
 
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the images of the rows asked for: gathered on the device, copied once a camera."""
-        self._filming = True
+        self._filmed[env_ids] = True
         rows = self._torch.as_tensor(env_ids, device=self.device)
         return {camera: self._gather(camera, rows).cpu().numpy() for camera in self._chosen}
 
@@ -221,16 +223,21 @@ class TensorEnv(SimEnv):
     def _before_reset(self, env_ids: Any) -> None:
         if self._success_of is not None and self._seen_success is None:
             self._seen_success = self._called_success()
-        if self._filming and self.capabilities.terminal_frame:
-            rows = self._torch.as_tensor(env_ids, device=self.device).long()
-            images = {camera: self._gather(camera, rows) for camera in self._chosen}
-            for index, row in enumerate(rows.tolist()):
-                self._seen_frames[row] = {camera: batch[index] for camera, batch in images.items()}
+        if not (self._filmed.any() and self.capabilities.terminal_frame):
+            return
+        ended = self._torch.as_tensor(env_ids, device=self.device).tolist()
+        if rows := [row for row in ended if self._filmed[row]]:
+            index = self._torch.as_tensor(rows, device=self.device)
+            images = {camera: self._gather(camera, index) for camera in self._chosen}
+            for place, row in enumerate(rows):
+                self._seen_frames[row] = {camera: batch[place] for camera, batch in images.items()}
 
     def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
-        if any(end.env_idx not in self._seen_frames for end in ends):
+        seen = self._seen_frames
+        if not seen or any(self._filmed[end.env_idx] and end.env_idx not in seen for end in ends):
             return None
-        rows = [self._seen_frames[end.env_idx] for end in ends]
+        black = {camera: self._torch.zeros_like(image) for camera, image in next(iter(seen.values())).items()}
+        rows = [seen.get(end.env_idx, black) for end in ends]
         return {
             camera: self._torch.stack([row[camera] for row in rows]).cpu().numpy() for camera in self._chosen
         }

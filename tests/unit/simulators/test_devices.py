@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.simulators.devices import torch_device
+from pytest_arena.simulators import devices
+from pytest_arena.simulators.devices import (
+    MASK,
+    POSITION,
+    UNMASKED,
+    lift_device_mask,
+    own_device,
+    torch_device,
+)
 
 
 @pytest.fixture(params=[0, 2])
@@ -34,3 +42,22 @@ def test_a_gpu_that_is_not_there_is_a_line(gpus: int, wanted: str) -> None:
 def test_a_word_that_is_no_device_is_a_line() -> None:
     with pytest.raises(EvaluationError, match=r"^environment.device: expected cpu or cuda:N, got 'gpu'$"):
         torch_device("gpu")
+
+
+def test_the_first_gpu_is_the_workers_own_with_and_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_lifted", False)
+    monkeypatch.setenv(MASK, "5")
+    monkeypatch.setenv(UNMASKED, "4,5")
+    monkeypatch.setenv(POSITION, "1")
+    assert [own_device(wanted) for wanted in ("cpu", "cuda", "cuda:0")] == ["cpu", "cuda", "cuda:0"]
+    lift_device_mask()
+    assert [own_device(wanted) for wanted in ("cpu", "cuda", "cuda:0")] == ["cpu", "cuda:1", "cuda:1"]
+    assert own_device("cuda:0") == "cuda:1"
+
+
+def test_where_nobody_has_a_mask_devices_are_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_lifted", False)
+    monkeypatch.delenv(UNMASKED, raising=False)
+    monkeypatch.setenv(POSITION, "1")
+    lift_device_mask()
+    assert own_device("cuda:0") == "cuda:0"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import signal
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,6 +103,7 @@ def test_a_missing_isaac_lab_names_the_command(monkeypatch: pytest.MonkeyPatch) 
         ({}, None, {}),
         ({"device": "cpu"}, "cuda:1", {"device": "cpu"}),
         ({}, "cuda:1", {"device": "cuda:1", "multi_gpu": False}),
+        ({"device": "cuda:0"}, "cuda:1", {"device": "cuda:1", "multi_gpu": False}),
         ({"device": "cuda:2"}, "cuda:1", {"device": "cuda:2", "multi_gpu": False}),
         ({"device": "cuda:2", "multi_gpu": True}, None, {"device": "cuda:2", "multi_gpu": True}),
     ],
@@ -114,9 +117,14 @@ def test_without_an_app_the_workers_mask_hides_the_other_gpus(monkeypatch: pytes
     monkeypatch.setenv("PYTEST_ARENA_GPU", "1")
     monkeypatch.setattr(isaaclab_config, "kit_possible", lambda: False)
     monkeypatch.setitem(
-        sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
+        sys.modules,
+        "torch",
+        SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True, device_count=lambda: 1)),
     )
     assert isaaclab_config.device_of(job()) == "cuda:0"
+    monkeypatch.setattr(isaaclab_config, "kit_possible", lambda: True)  # an app sees them all
+    assert isaaclab_config.device_of(job()) == "cuda:1"
+    assert isaaclab_config.device_of(job(device="cuda:0")) == "cuda:1"
 
 
 # -- configurations
@@ -197,6 +205,29 @@ def test_a_launch_leaves_the_process_as_it_was() -> None:
     assert sys.stdout is stdout
     assert signal.getsignal(signal.SIGTERM) is handler
     assert faulthandler.is_enabled() is was_enabled
+
+
+CRASH = """
+import faulthandler, signal, sys
+from pytest_arena.simulators.isaaclab_app import undisturbed
+
+_, log, launch = sys.argv
+faulthandler.enable(open(log, "w"))
+with undisturbed():
+    if launch == "changes":
+        signal.signal(signal.SIGSEGV, lambda *_: None)
+faulthandler._sigsegv()
+"""
+
+
+@pytest.mark.parametrize("launch", ["changes", "leaves"])
+def test_a_crash_after_a_launch_still_shows_where(tmp_path: Path, launch: str) -> None:
+    log = tmp_path / "faults"
+    command = [sys.executable, "-c", CRASH, str(log), launch]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGSEGV
+    shown = ended.stderr if launch == "changes" else log.read_text()
+    assert "Fatal Python error: Segmentation fault" in shown
 
 
 def test_a_launch_that_fails_does_too() -> None:

@@ -185,6 +185,43 @@ def test_nothing_is_rendered_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None
         assert env.step(np.zeros((4, 2))).terminal_frames is None
 
 
+def test_images_are_gathered_once_a_camera_and_step_and_of_filmed_rows_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env = IsaacLabEnv(FakeLabEnv())
+    gather, asked = env._gather, []
+
+    def watched(camera: str, rows: Any) -> Any:
+        asked.append(rows.tolist())
+        return gather(camera, rows)
+
+    monkeypatch.setattr(env, "_gather", watched)
+    env.begin(4)
+    env.reset(None, [0] * 4)
+    filmed = np.array([1, 3])
+    env.frames(filmed)
+    step = env.step(np.zeros((4, 2)))
+    env.frames(filmed)
+    assert step.ends == ()
+    assert asked == [[1, 3], [1, 3]]
+    seen = {}
+    while len(seen) < 4:
+        asked.clear()
+        step = env.step(np.zeros((4, 2)))
+        ended = [end.env_idx for end in step.ends]
+        assert asked == ([[row for row in ended if row in filmed]] if {1, 3} & {*ended} else [])
+        for index, row in enumerate(ended):
+            frames = step.terminal_frames
+            seen.setdefault(row, frames is not None and bool(frames["wrist"][index].any()))
+    assert seen == {0: False, 1: True, 2: False, 3: True}
+    env.begin(4)
+    env.reset(None, [0] * 4)
+    asked.clear()
+    for _ in range(6):
+        env.step(np.zeros((4, 2)))
+    assert asked == [], "nobody films in this rollout"
+
+
 def test_actions_reach_the_simulator_as_floats_on_its_device() -> None:
     fake = FakeLabEnv()
     seen = []
