@@ -78,11 +78,12 @@ def _registered(name: str, classes: Sequence[str], presets: Sequence[str]) -> An
         # Isaac Lab's own parser does more to the tasks that ship with it.
         from isaaclab_tasks.utils import parse_env_cfg
 
-        return (
-            parse_env_cfg(name, overrides=[f"presets={','.join(presets)}"])
-            if presets
-            else parse_env_cfg(name)
-        )
+        if not presets:
+            return parse_env_cfg(name)
+        try:
+            return parse_env_cfg(name, overrides=[f"presets={','.join(presets)}"])
+        except ValueError as error:  # it lists those that there are
+            raise EvaluationError(f"environment.options.presets: {' '.join(str(error).split())}") from None
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
         entry = getattr(import_named(module, "env_cfg_entry_point"), attribute)
