@@ -32,12 +32,12 @@ def test_arenas_example_jobs_run_as_they_are(
     evals(arena)
     result = arena.run("--arena-video=on")
     assert result.ret == 0
-    result.assert_outcomes(passed=2)
-    assert set(arena.outcomes().values()) == {"passed"}
-    microwave, maple = arena.arena("gr1_open_microwave_cracker_box"), arena.arena("variations_demo")
+    result.assert_outcomes(passed=7, skipped=2)  # GR00T's package has no stand-in
+    microwave = arena.arena("gr1_open_microwave_cracker_box-test_isaaclab_arena")
+    maple = arena.arena("variations_demo-test_typed")
     assert microwave["episodes"] == {"requested": 4, "measured": 4, "errors": 0}
     assert microwave["metrics"]["object_moved_rate"] == 0.0
-    assert microwave["hdf5_path"] == "gr1_open_microwave_cracker_box/dataset.hdf5"
+    assert microwave["hdf5_path"] == "gr1_open_microwave_cracker_box-test_isaaclab_arena/dataset.hdf5"
     # One row of ten steps: three episodes of three steps, filmed by two cameras.
     assert maple["episodes"] == {"requested": 0, "measured": 3, "errors": 0}
     assert [(b["start_step"], b["end_step"]) for b in maple["boundaries"]] == [(0, 2), (3, 5), (6, 8)]
