@@ -293,6 +293,15 @@ def test_an_encoder_of_hardware_that_is_missing() -> None:
         choose_codec(nvenc)
 
 
+def test_hardware_is_taken_where_it_works_and_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mp4, "_problem_with", lambda name, codec: None)
+    for asked in (VideoCodec(name="auto", quality=30), VideoCodec(name="h264_nvenc", quality=30)):
+        chosen = choose_codec(asked)
+        assert (chosen.name, chosen.quality) == ("h264_nvenc", 30)
+        assert mp4._options(chosen) == {"preset": "p4", "rc": "vbr", "cq": "30"}
+    assert choose_codec(VideoCodec()).name == "libx264"
+
+
 def test_a_film_by_hardware(tmp_path: Path, encoder: Encoder) -> None:
     if (problem := mp4._problem_with("h264_nvenc", VideoCodec(name="h264_nvenc"))) is not None:
         pytest.skip(f"no NVENC: {problem}")
