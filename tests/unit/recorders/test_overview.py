@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from pytest_arena.recorders.mp4 import Look, Mp4File
 from pytest_arena.recorders.overview import FILM, POSTER, PREVIEW, SECONDS_AT_END, add_overview
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
 from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena.records.room import LEFT_TO_RESULTS
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from tests.jobs import make_job
 
@@ -170,6 +174,80 @@ def test_a_failure_is_a_note_and_leaves_what_was_there(
     assert record.notes == ["no overview film: ZeroDivisionError: division by zero"]
     assert record.overview == {}
     assert {p.name: p.read_bytes() for p in (tmp_path / "job").iterdir() if p.is_file()} == before
+
+
+@pytest.fixture
+def least_room(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes that were free on the small disk while an overview was written: after each picture and the last."""
+    free: list[int] = []
+    writer = overview._film_writer()
+
+    class Watched(writer):  # type: ignore[misc,valid-type]
+        def write_frame(self, picture: Any) -> None:
+            super().write_frame(picture)
+            free.append(shutil.disk_usage(small_disk).free)
+
+        def close(self) -> None:
+            super().close()
+            free.append(shutil.disk_usage(small_disk).free)
+
+    monkeypatch.setattr(overview, "_film_writer", lambda: Watched)
+    return free
+
+
+def noise(run_dir: Path, length: int = 60) -> Episode:
+    """An episode whose film cannot be compressed."""
+    mp4, rng = Mp4File(run_dir / "noise.mp4", Look(15)), np.random.default_rng(0)
+    for _ in range(length + 1):
+        mp4.write(rng.integers(0, 255, (160, 160, 3), np.uint8))
+    mp4.publish(length + 1)
+    mp4.drop()
+    return episode(0, F, length, {"front": str(run_dir / "noise.mp4")})
+
+
+@pytest.mark.parametrize("room", [0, 20, 40, 100, 200, 400, 700])
+def test_it_leaves_the_last_of_a_disk_to_the_results(
+    tmp_path: Path, small_disk: Path, least_room: list[int], room: int
+) -> None:
+    """In KiB, *room* is what there is beside that; the overview takes more."""
+    episodes = [noise(tmp_path)]
+    filler = shutil.disk_usage(small_disk).free - LEFT_TO_RESULTS - room * 1024
+    (small_disk / "filler").write_bytes(bytes(filler))
+    record = make(small_disk, episodes)
+    (note,) = record.notes
+    assert note.startswith("no overview film: OSError: ")
+    assert f"{os.strerror(errno.ENOSPC)}, but for 1 MiB that is left to the results" in note
+    assert record.overview == {}
+    assert list((small_disk / "job").iterdir()) == []
+    assert (room >= 40) == bool(least_room), "with some room it is begun"
+    assert all(free >= LEFT_TO_RESULTS for free in least_room)
+
+
+@pytest.mark.parametrize("kind", [POSTER, PREVIEW])
+def test_its_pictures_leave_the_last_of_a_disk_to_the_results(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The film has come to its end, and somebody else fills the disk."""
+    save = overview._save
+
+    def filled(path: Path, *args: Any, **how: Any) -> None:
+        if path.name.endswith(kind):
+            free = shutil.disk_usage(small_disk).free
+            (small_disk / "filler").write_bytes(bytes(free - LEFT_TO_RESULTS - 4096))
+        save(path, *args, **how)
+        assert shutil.disk_usage(small_disk).free >= LEFT_TO_RESULTS
+
+    monkeypatch.setattr(overview, "_save", filled)
+    record = make(small_disk, [noise(tmp_path, 2)])
+    (note,) = record.notes
+    assert os.strerror(errno.ENOSPC) in note
+    assert list((small_disk / "job").iterdir()) == []
+
+
+def test_with_room_enough_a_small_disk_has_one(tmp_path: Path, small_disk: Path) -> None:
+    record = make(small_disk, [noise(tmp_path, 2)])
+    assert record.notes == []
+    assert len(pictures(small_disk / record.overview["film"])) == 3 + 15
 
 
 def test_labels_tell_outcomes_apart_and_fit(tmp_path: Path) -> None:
