@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pytest_arena.evaluation import evaluate
-from pytest_arena.recorders import overview
+from pytest_arena.recorders import overview, overview_labels
 from pytest_arena.recorders.mp4 import Look, Mp4File
 from pytest_arena.recorders.overview import FILM, POSTER, PREVIEW, SECONDS_AT_END, add_overview
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
@@ -250,14 +250,55 @@ def test_with_room_enough_a_small_disk_has_one(tmp_path: Path, small_disk: Path)
     assert len(pictures(small_disk / record.overview["film"])) == 3 + 15
 
 
+def unfaithful(number: int, length: int) -> Episode:
+    return replace(episode(number, F, length), videos_note="not repeated")
+
+
 def test_labels_tell_outcomes_apart_and_fit(tmp_path: Path) -> None:
     labels = [label(episode(7, outcome, 500), 160) for outcome in (S, F, U, E)]
-    labels.append(label(replace(episode(7, F, 500), videos_note="not repeated"), 160))
+    labels.append(label(unfaithful(7, 500), 160))
     assert len({made.tobytes() for made in labels}) == 5
     for made in labels:
         assert made.shape == (LABEL_HEIGHT, 160, 3)
         assert (made[:, -2:] == made[0, 0]).all(), "the text ends before the edge"
         assert (made[:, 34:] != made[0, 0]).any()
+
+
+@pytest.mark.parametrize("made", [episode(7, F, 500), unfaithful(7, 500), unfaithful(7, 5)])
+def test_labels_hold_the_seed(made: Episode) -> None:
+    """The longest seeds have ten digits; they fit into the narrowest tile."""
+    first, second = (label(replace(made, seed=seed), 160) for seed in (2**32 - 1, 2**32 - 2))
+    changed = np.argwhere((first != second).any(axis=2))
+    assert len(changed) > 0, "that is all they differ in"
+    assert changed[:, 0].min() > LABEL_HEIGHT // 2, "it stands in the second line"
+    assert (first[:, -2:] == first[0, 0]).all(), "the text ends before the edge"
+
+
+def test_labels_hold_the_length_wherever_it_fits() -> None:
+    for made in (episode(7, F, 500), unfaithful(7, 500)):
+        assert (label(made, 320) != label(replace(made, length=501), 320)).any()
+    made = replace(unfaithful(7, 5), seed=42)
+    assert (label(made, 160)[:, -2:] == label(made, 160)[0, 0]).all()
+    assert (label(made, 160) != label(replace(made, length=6), 160)).any()
+
+
+def test_an_episode_without_a_seed_has_none_on_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(overview_labels, "_write", lambda draw, at, text, *how: written.append(text))
+    label(replace(episode(7, S, 1), seed=None), 160)
+    assert written == ["episode 7: success", "1 step"]
+
+
+def test_the_colour_of_a_mark_is_that_of_its_outcome() -> None:
+    """Right at its edge, where no sign is drawn on it."""
+    green, vermilion = (0, 158, 115), (213, 94, 0)
+    colours = [tuple(label(episode(7, outcome), 160)[10, 9].tolist()) for outcome in (S, F, U, E)]
+    assert colours[:2] == [green, vermilion]
+    assert green not in colours[2:]
+    assert vermilion not in colours[2:]
+    signs = [label(episode(7, outcome), 160)[9:28, 8:27].min(axis=2) > 200 for outcome in (S, F, U)]
+    assert len({sign.tobytes() for sign in signs}) == 3, "who sees no colours sees a tick, a cross and a dash"
+    assert all(sign.any() for sign in signs)
 
 
 def job(video: str = "on") -> Any:
