@@ -25,9 +25,7 @@ from pytest_arena.recorders.mp4 import Look
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT
 from pytest_arena.recorders.video import VideoRecorder
 from tests.jobs import make_job
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium")
+from tests.lacking import lacking
 
 FLAGS = [
     "--headless",
@@ -107,10 +105,20 @@ class Seat(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
+@pytest.fixture
+def browser_path() -> str:
+    """Chromium."""
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or lacking("no browser: apt-get install chromium")
+    )
+
+
 @contextlib.contextmanager
-def browser(url: str, profile: Path) -> Iterator[None]:
+def browser(path: str, url: str, profile: Path) -> Iterator[None]:
     process = subprocess.Popen(
-        [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", url],
+        [path, *FLAGS, f"--user-data-dir={profile}", url],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -173,14 +181,14 @@ def shoot(folder: Path) -> None:
         evaluate(job, output=folder / video, recorders=[VideoRecorder(video)])  # type: ignore[arg-type]
 
 
-def test_a_browser_plays_every_frame(tmp_path: Path) -> None:
+def test_a_browser_plays_every_frame(tmp_path: Path, browser_path: str) -> None:
     films = tmp_path / "films"
     shoot(films)
     theatre = Theatre(films)
     serving = threading.Thread(target=theatre.serve_forever)
     serving.start()
     try:
-        with browser(f"http://127.0.0.1:{theatre.server_port}/", tmp_path / "profile"):
+        with browser(browser_path, f"http://127.0.0.1:{theatre.server_port}/", tmp_path / "profile"):
             assert theatre.heard.wait(HANG), "the browser told nothing"
     finally:
         theatre.shutdown()
