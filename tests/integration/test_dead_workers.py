@@ -83,13 +83,14 @@ class Long(ScriptedEnv):
 
     def reset(self, **kwargs):
         found = super().reset(**kwargs)
-        self.length, self.played = (40, 1000)[self.played > 0], self.played + 1
+        self.length, self.played = (40, 200)[self.played > 0], self.played + 1
         return found
 
     def step(self, action):
-        if self.t == 150:  # of the second episode: its film has three fragments on disk before long
+        if self.t == 150 and not Path("killed").exists():  # of the second episode: its film has three fragments on disk before long
             while sum(map(fragments, Path("arena-results").glob("*/cut/videos/.episode-0001*.part"))) < 3:
                 threading.Event().wait(0.01)
+            Path("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().step(action)
 
@@ -120,6 +121,15 @@ def test_the_film_of_the_episode_that_crashed_can_be_seen(suite: Suite) -> None:
         shown = [round(frame.to_ndarray(format="rgb24").mean() - 10) for frame in film.decode(video=0)]
     assert 60 <= len(shown) <= 150
     assert all(abs(seen - k) <= 2 for k, seen in enumerate(shown)), "frame k is the image after k steps"
+
+    # A session that goes on with the run films the episode anew, and leaves what there was of it.
+    partial = (films / name).read_bytes()
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    resumed = suite.record("cut")
+    assert (resumed["status"], resumed["notes"]) == ("completed", record["notes"])
+    whole = [episode["videos"]["render"] for episode in suite.episodes("cut")]
+    assert whole == resumed["videos"] == [f"cut/videos/episode-000{k}-env0-render.mp4" for k in range(4)]
+    assert (films / name).read_bytes() == partial
 
 
 def test_a_simulator_that_ends_its_process_is_named(suite: Suite) -> None:
