@@ -17,8 +17,10 @@ import pytest
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.parallel.durations import read_manifest
+from pytest_arena.recorders.salvage import salvage_films
 from pytest_arena.records.attempt import begin_record
 from pytest_arena.records.directory import (
+    PARTIAL_FILM,
     JobDirectory,
     RunDirectory,
     keep_measured,
@@ -172,14 +174,26 @@ def end_workers(config: pytest.Config) -> None:
 
 
 def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
-    """Return the episodes and, in words, what is missing of them; leaves only whole films and lines."""
+    """Return the episodes and, in words, what is missing of them; leaves films that play and whole lines."""
+    notes = _unfinished(directory)
     try:
         named = sum(len(episode.videos) for episode in read_episodes(directory.episodes))
         episodes = keep_measured(directory)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        return [], [f"the episodes cannot be read: {error}"]
+        return [], [f"the episodes cannot be read: {error}", *notes]
     lost = named - sum(len(episode.videos) for episode in episodes)
-    return episodes, [f"{_count(lost, 'video')} lost: still being encoded"] if lost else []
+    return episodes, [f"{_count(lost, 'video')} lost: still being encoded"] * bool(lost) + notes
+
+
+def _unfinished(directory: JobDirectory) -> list[str]:
+    """Make what there is of unfinished films playable; returns a note on them, if there are any."""
+    films = salvage_films(directory.path / "videos")
+    if not films:
+        return []
+    folder = f"{directory.path.name}/videos"
+    if len(films) == 1:
+        return [f"1 unfinished film, which plays as far as it goes: {folder}/{films[0].name}"]
+    return [f"{len(films)} unfinished films, which play as far as they go: {folder}/*{PARTIAL_FILM}"]
 
 
 def _count(number: int, what: str) -> str:

@@ -7,8 +7,11 @@ tile, whatever the films' length.
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
+import resource
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 from pytest_arena.recorders.mp4 import require_frames
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
+from pytest_arena.records.room import require_room, room
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
 
 if TYPE_CHECKING:
@@ -37,6 +41,9 @@ SECONDS_MAX = 20
 SECONDS_AT_END = 1
 WIDTH_MAX, TILE_WIDTH_MIN = 960, 160
 PREVIEW_WIDTH, PREVIEW_FRAMES, PREVIEW_MILLISECONDS = 400, 20, 150
+
+ROOM_AT_LIMIT = 16 * 2**10
+"""Bytes more than what is left to the results that the film leaves. Less than twice that: it was stopped."""
 
 Picture = NDArray[np.uint8]
 
@@ -166,33 +173,42 @@ class _Sheet:
         self._previewed = {*range(0, self._last, every), self._last}
 
     def write(self, paths: dict[str, Path]) -> None:
-        """Write the film, the poster, which is its last picture, and the preview."""
+        """Write the film, the poster, which is its last picture, and the preview.
+
+        Raises OSError where that would take what is left to the results.
+        """
         from PIL import Image
 
+        self._write_film(paths[FILM])
+        _save(paths[POSTER], "JPEG", Image.fromarray(self._picture), quality=85)
+        first, *rest = [self._preview[k] for k in sorted(self._preview)]
+        how = {"save_all": True, "append_images": rest, "duration": PREVIEW_MILLISECONDS, "loop": 0}
+        _save(paths[PREVIEW], "WEBP", first, **how, quality=60, method=2)
+
+    def _write_film(self, path: Path) -> None:
         frames = self._last + 1 + SECONDS_AT_END * self._fps
         height, width, _ = self._picture.shape
-        with _film_writer()(
-            str(paths[FILM]),
-            (width, height),
-            self._fps,
-            preset="veryfast",
-            ffmpeg_params=["-movflags", "+faststart"],
-        ) as writer:
-            for frame in range(frames):
-                self._paint(frame)
-                writer.write_frame(self._picture)
-        require_frames(paths[FILM], frames)
-        Image.fromarray(self._picture).save(paths[POSTER], quality=85)
-        first, *rest = [self._preview[k] for k in sorted(self._preview)]
-        first.save(
-            paths[PREVIEW],
-            save_all=True,
-            append_images=rest,
-            duration=PREVIEW_MILLISECONDS,
-            loop=0,
-            quality=60,
-            method=2,
-        )
+        require_room(path.parent, 2 * ROOM_AT_LIMIT)
+        try:
+            with (
+                _film_writer()(
+                    str(path),
+                    (width, height),
+                    self._fps,
+                    preset="veryfast",
+                    ffmpeg_params=["-movflags", "+faststart"],
+                ) as writer,
+                _limited(writer.proc, path.parent),
+            ):
+                for frame in range(frames):
+                    self._paint(frame)
+                    require_room(path.parent, 2 * ROOM_AT_LIMIT)
+                    writer.write_frame(self._picture)
+        except OSError:
+            require_room(path.parent, 2 * ROOM_AT_LIMIT)  # says it better than a pipe that is closed
+            raise
+        require_room(path.parent, 2 * ROOM_AT_LIMIT)
+        require_frames(path, frames)
 
     def _paint(self, frame: int) -> None:
         """Make the grid that of a frame of the film; frames must come in order."""
@@ -202,6 +218,34 @@ class _Sheet:
                 self._picture[top : top + height, left : left + width] = picture
         if frame in self._previewed:
             self._preview[frame] = _small(self._picture)
+
+
+@contextlib.contextmanager
+def _limited(process: subprocess.Popen[bytes], directory: Path) -> Iterator[None]:
+    """Keep FFmpeg from taking what is left to the results; what goes wrong meanwhile ends it.
+
+    It writes when it likes, and at its end dozens of pictures at once: checks between them cannot help that.
+    """
+    free = room(directory)
+    if free is not None:
+        with contextlib.suppress(OSError):  # where that is not allowed, the checks between pictures must do
+            most = free - ROOM_AT_LIMIT
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+    try:
+        yield
+    except BaseException:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        raise
+
+
+def _save(path: Path, kind: str, image: Image, **how: Any) -> None:
+    """Write an image once it is known that there is room for it."""
+    made = io.BytesIO()
+    image.save(made, kind, **how)
+    require_room(path.parent, made.tell())
+    path.write_bytes(made.getbuffer())
 
 
 def _film_writer() -> Any:

@@ -20,6 +20,8 @@ _BACKGROUND, _TEXT, _FAINT = (24, 24, 24), (240, 240, 240), (170, 170, 170)
 _COLOURS = {Outcome.SUCCESS: (0, 158, 115), Outcome.FAILURE: (213, 94, 0)}
 """Told apart by colour-blind people too; the marks differ in shape as well."""
 _OTHER = (230, 159, 0)
+_EDGE = 2
+"""Pixels at the right that stay free."""
 _SIZES, _SMALL = (13, 12, 11, 10, 9), (11, 10, 9)
 
 Picture = NDArray[np.uint8]
@@ -56,10 +58,13 @@ def label(episode: Episode, width: int) -> Picture:
         draw.line((12, 18, 22, 18), (255, 255, 255), 2)
     _write(draw, (34, 3), f"episode {episode.episode}: {episode.outcome}", _TEXT, _SIZES)
     steps = f"{episode.length} step{'' if episode.length == 1 else 's'}"
-    if episode.videos_note:
-        _write(draw, (34, 20), f"not faithful, {steps}", _OTHER, _SMALL)
-    else:
-        _write(draw, (34, 20), f"{steps}, seed {episode.seed}", _FAINT, _SMALL)
+    seed = [] if episode.seed is None else [f"seed {episode.seed}"]
+    if not episode.videos_note:
+        _write(draw, (34, 20), ", ".join([steps, *seed]), _FAINT, _SMALL)
+    elif _fits(draw, 34, whole := ", ".join(["not faithful", steps, *seed]), _SMALL[-1]):
+        _write(draw, (34, 20), whole, _OTHER, _SMALL)
+    else:  # the seed is what the episode is found by
+        _write(draw, (34, 20), ", ".join(["not faithful", *(seed or [steps])]), _OTHER, _SMALL)
     return np.asarray(image)
 
 
@@ -71,11 +76,13 @@ def _write(
     sizes: Sequence[int],
 ) -> None:
     """Write a line in the first of *sizes* in which it fits, else in the last."""
-    for size in sizes:
-        font = ImageFont.load_default(size)
-        if at[0] + draw.textlength(text, font) <= draw.im.size[0]:
-            break
-    draw.text(at, text, colour, font)
+    size = next((size for size in sizes if _fits(draw, at[0], text, size)), sizes[-1])
+    draw.text(at, text, colour, ImageFont.load_default(size))
+
+
+def _fits(draw: ImageDraw.ImageDraw, left: int, text: str, size: int) -> bool:
+    width: int = draw.im.size[0]
+    return left + draw.textlength(text, ImageFont.load_default(size)) <= width - _EDGE
 
 
 def _canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:

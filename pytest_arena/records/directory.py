@@ -25,6 +25,8 @@ DATASET = "dataset.hdf5"
 """Name of a job's trajectories, in its folder."""
 TRAJECTORIES = "trajectories"
 """Folder, in a job's, of the episodes that are not in its dataset yet."""
+PARTIAL_FILM = ".partial.mp4"
+"""How the name of a film ends that breaks off where its process died: no episode's film."""
 RUNS_READ = 10
 """Earlier runs that are looked at."""
 
@@ -211,13 +213,15 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
     """Return the measured episodes of an attempt, and leave just these on disk.
 
     What a killed process leaves beside them goes: a half line, episodes that an exception cut off, and the
-    hidden working files of films and trajectories. A film that was still being encoded is lost, and so is its
-    path; one that was finished after its episode's line had been written is taken over. Trajectories are put
-    together.
+    hidden working files of films and trajectories. A film that was still being encoded is no episode's film,
+    whether or not a part of it was saved; one that was finished after its episode's line had been written is
+    taken over. Trajectories are put together.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
     finished: dict[str, dict[str, str]] = {}
     for film in directory.path.glob("videos/episode-*-env*-*.mp4"):
+        if film.name.endswith(PARTIAL_FILM):
+            continue
         *start, camera = film.stem.split("-", 3)
         finished.setdefault("-".join(start), {})[camera] = film.relative_to(directory.path.parent).as_posix()
     for episode in kept:

@@ -12,10 +12,16 @@ LEFT_TO_RESULTS = 2**20
 """Bytes: a thousand episodes and the record of their job."""
 
 
+def room(directory: Path) -> int | None:
+    """Return how many bytes the disk of *directory* has beside what is left; None where it does not say."""
+    disk = os.statvfs(directory)
+    return disk.f_bavail * disk.f_frsize - LEFT_TO_RESULTS if disk.f_blocks else None
+
+
 def require_room(directory: Path, size: int) -> None:
     """Raise OSError (ENOSPC) where *size* more bytes would leave too little on the disk of *directory*."""
-    disk = os.statvfs(directory)
-    if disk.f_blocks and disk.f_bavail * disk.f_frsize - size < LEFT_TO_RESULTS:
+    free = room(directory)
+    if free is not None and free < size:
         reason = (
             f"{os.strerror(errno.ENOSPC)}, but for {LEFT_TO_RESULTS >> 20} MiB that is left to the results"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from tests.integration.conftest import Suite
@@ -68,6 +69,67 @@ def test_the_record_of_a_crashed_job(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         ["*worker 'gw0' was killed by SIGKILL*2 finished episodes", "cut *2/5*crashed*"]
     )
+
+
+KILLED_MID_FILM = """
+import os, signal, threading
+from pathlib import Path
+import gymnasium
+import numpy as np
+from tests.fakes import ScriptedEnv
+
+class Long(ScriptedEnv):
+    played = 0
+
+    def reset(self, **kwargs):
+        found = super().reset(**kwargs)
+        self.length, self.played = (40, 200)[self.played > 0], self.played + 1
+        return found
+
+    def step(self, action):
+        if self.t == 150 and not Path("killed").exists():  # of the second episode: its film has three fragments on disk before long
+            while sum(map(fragments, Path("arena-results").glob("*/cut/videos/.episode-0001*.part"))) < 3:
+                threading.Event().wait(0.01)
+            Path("killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+    def render(self):
+        return np.full((64, 64, 3), 10 + self.t, np.uint8)
+
+def fragments(film):
+    return film.read_bytes().count(b"moof")
+
+gymnasium.register("arena/Long-v0", Long, max_episode_steps=1000, disable_env_checker=True)
+"""
+
+
+def test_the_film_of_the_episode_that_crashed_can_be_seen(suite: Suite) -> None:
+    suite.pytester.makeconftest(KILLED_MID_FILM)
+    environment = {"id": "arena/Long-v0", "cameras": {"render": {}}}
+    suite.jobs({"cut": {"environment": environment, "record": {"video": "on"}}})
+    suite.test()
+    result = suite.run("-n", "1")
+    assert result.ret == 1
+    record, films = suite.arena("cut"), suite.run_dir / "cut/videos"
+    name = "episode-0001-env0-render.partial.mp4"
+    assert record["notes"] == [f"1 unfinished film, which plays as far as it goes: cut/videos/{name}"]
+    result.stdout.fnmatch_lines([f"*1 unfinished film, which plays as far as it goes: cut/videos/{name}"])
+    assert record["videos"] == ["cut/videos/episode-0000-env0-render.mp4"]
+    assert sorted(p.name for p in films.iterdir()) == ["episode-0000-env0-render.mp4", name]
+    with av.open(str(films / name)) as film:
+        shown = [round(frame.to_ndarray(format="rgb24").mean() - 10) for frame in film.decode(video=0)]
+    assert 60 <= len(shown) <= 150
+    assert all(abs(seen - k) <= 2 for k, seen in enumerate(shown)), "frame k is the image after k steps"
+
+    # A session that goes on with the run films the episode anew, and leaves what there was of it.
+    partial = (films / name).read_bytes()
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    resumed = suite.record("cut")
+    assert (resumed["status"], resumed["notes"]) == ("completed", record["notes"])
+    whole = [episode["videos"]["render"] for episode in suite.episodes("cut")]
+    assert whole == resumed["videos"] == [f"cut/videos/episode-000{k}-env0-render.mp4" for k in range(4)]
+    assert (films / name).read_bytes() == partial
 
 
 def test_a_simulator_that_ends_its_process_is_named(suite: Suite) -> None:

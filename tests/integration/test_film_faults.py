@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pytest_arena.evaluation import evaluate
 from pytest_arena.jobs.model import Job
 from pytest_arena.recorders.video import VideoRecorder
 from pytest_arena.records.directory import RunDirectory, read_episodes
+from pytest_arena.records.room import LEFT_TO_RESULTS
 from pytest_arena.records.schema import JobRecord, Status
 from tests.fakes import ScriptedEnv
 from tests.integration.conftest import ROOT
@@ -42,16 +44,29 @@ class Noisy(ScriptedEnv):
         return image if Noisy.spoil is None or self.t < 5 else Noisy.spoil(image)
 
 
+class Deep(Noisy):
+    """What is seen is a depth in metres, of which `unknown` says how much is no number from frame 5 on."""
+
+    unknown: float = 0.0
+
+    def render(self) -> Any:
+        image = super().render()[..., 0].astype(np.float32)
+        if self.t >= 5:
+            image[: round(Deep.unknown * len(image))] = np.nan
+        return image
+
+
 gymnasium.register("arena/Noisy-v0", Noisy, max_episode_steps=500, disable_env_checker=True)
+gymnasium.register("arena/Deep-v0", Deep, max_episode_steps=500, disable_env_checker=True)
 
 
-def job(**changes: Any) -> Job:
-    environment = {"id": "arena/Noisy-v0", "num_envs": 3, "cameras": {"render": {}}}
+def job(env_id: str = "arena/Noisy-v0", **changes: Any) -> Job:
+    environment = {"id": env_id, "num_envs": 3, "cameras": {"render": {}}}
     return make_job(**{"environment": environment, "rollout": {"episodes": 9}, **changes})
 
 
-def run(output: Path, video: str) -> tuple[JobRecord, Path]:
-    evaluate(job(), output=output, recorders=[VideoRecorder(video)])  # type: ignore[arg-type]
+def run(output: Path, video: str, env_id: str = "arena/Noisy-v0") -> tuple[JobRecord, Path]:
+    evaluate(job(env_id), output=output, recorders=[VideoRecorder(video)])  # type: ignore[arg-type]
     (path,) = output.iterdir()
     (record,) = RunDirectory(path).records()
     return record, path
@@ -85,10 +100,13 @@ def test_a_full_disk(small_disk: Path, video: str) -> None:
     record, path = run(small_disk, video)
     check(record, path)
     assert 0 < len(record.videos) < 9
-    assert sum(films_lost(note) for note in record.notes) == 9 - len(record.videos)
-    for note in record.notes:
-        assert "no video of episode" in note
-        assert os.strerror(errno.ENOSPC) in note
+    notes = [note for note in record.notes if not note.startswith("no overview film: ")]
+    assert sum(films_lost(note) for note in notes) == 9 - len(record.videos)
+    assert all("no video of episode" in note for note in notes)
+    assert bool(record.overview) == (notes == record.notes), "what the films left may do for an overview"
+    assert all(os.strerror(errno.ENOSPC) in note for note in record.notes)
+    results = sum(file.stat().st_size + 4096 for file in path.rglob("*.json*"))
+    assert shutil.disk_usage(small_disk).free + results >= LEFT_TO_RESULTS
 
 
 def smaller(image: np.ndarray) -> Any:
@@ -135,6 +153,33 @@ def test_a_camera_that_goes_wrong(
     assert note.startswith("no video of episode 0, environment ")
     assert films_lost(note) == 9
     assert message in note
+
+
+@pytest.mark.parametrize("video", ["on", "retain-on-failure"])
+def test_a_depth_camera_that_sees_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video: str
+) -> None:
+    """Each film breaks at its own frame; the numbers stand, and one note says what was wrong."""
+    monkeypatch.setattr(Deep, "unknown", 1.0)
+    record, path = run(tmp_path, video, "arena/Deep-v0")
+    check(record, path)
+    assert record.videos == []
+    (note,) = record.notes
+    assert films_lost(note) == 9
+    assert note.startswith("no video of episode 0, environment 0, camera 'render'")
+    assert note.endswith(": frame 5: a depth image without a number in it")
+
+
+def test_a_depth_camera_that_sees_a_part_is_filmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no number is black, as where a sensor gets no echo."""
+    monkeypatch.setattr(Deep, "unknown", 0.5)
+    record, path = run(tmp_path, "on", "arena/Deep-v0")
+    check(record, path)
+    assert (len(record.videos), record.notes) == (9, [])
+    with av.open(str(path / record.videos[0])) as film:
+        images = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert [image[8:56].mean() < 10 for image in images] == [k >= 5 for k in range(41)]
+    assert all(image[72:120].mean() > 20 for image in images), "far away is dark blue"
 
 
 KILLED = """

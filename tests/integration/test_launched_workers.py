@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
 
 from tests.integration.conftest import Suite
+from tests.lacking import lacking
 
 LAUNCHED = """
 import json
@@ -168,15 +170,15 @@ def test_a_replacement_that_does_not_start(launched: Suite) -> None:
     assert launched.report()["summary"]["failed"] == 1
 
 
-def can_unshare() -> bool:
+@pytest.fixture
+def hidden_folders() -> None:
+    """For tests that hide folders from a worker."""
     command = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
+    if shutil.which("unshare") is None or subprocess.run(command, capture_output=True).returncode:
+        lacking("hiding a folder needs root and unshare")
 
 
-@pytest.mark.skipif(not can_unshare(), reason="hiding a folder needs root and unshare")
+@pytest.mark.usefixtures("hidden_folders")
 def test_a_worker_that_cannot_see_the_run_directory(launched: Suite) -> None:
     results = launched.path / "arena-results"
     results.mkdir()
@@ -188,7 +190,7 @@ def test_a_worker_that_cannot_see_the_run_directory(launched: Suite) -> None:
     assert not list(results.glob("*"))
 
 
-@pytest.mark.skipif(not can_unshare(), reason="hiding a folder needs root and unshare")
+@pytest.mark.usefixtures("hidden_folders")
 def test_a_worker_without_the_working_directory(launched: Suite) -> None:
     hide = script(launched, f'cd / && mount -t tmpfs none {launched.path.parent} && exec "$@"', "hide")
     result = launched.run("-n", "1", "--arena-launcher", f"unshare -m {hide}")
@@ -196,7 +198,7 @@ def test_a_worker_without_the_working_directory(launched: Suite) -> None:
     assert f"cannot enter the working directory {launched.path}" in said(result)
 
 
-@pytest.mark.skipif(not can_unshare(), reason="hiding a folder needs root and unshare")
+@pytest.mark.usefixtures("hidden_folders")
 def test_temporary_files_on_another_machine(launched: Suite) -> None:
     """``tmp_path`` lies in the controller's temporary folder, which other machines do not have."""
     launched.test(LAUNCHED.replace("arena_rollout()", "arena_rollout(); assert tmp_path.is_dir()"))

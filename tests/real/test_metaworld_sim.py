@@ -29,6 +29,7 @@ from pytest_arena.simulators.metaworld import (
 from pytest_arena.simulators.mujoco_rendering import Renderer, import_mujoco
 from pytest_arena.testing import SimEnvContract
 from tests.jobs import make_job
+from tests.lacking import lacking
 
 MakeEnv = Callable[..., MetaworldEnv]
 
@@ -56,7 +57,7 @@ def opengl() -> None:
     renderer.check()
     renderer.close()
     if renderer.notice is not None:
-        pytest.skip(renderer.notice)
+        lacking(renderer.notice)
 
 
 class TestContract(SimEnvContract):

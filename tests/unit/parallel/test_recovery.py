@@ -10,12 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import execnet
+import numpy as np
 import pytest
 
 from pytest_arena.parallel.recovery import CrashReports, LossGuard, rebuild, settle
 from pytest_arena.parallel.transport import PlainReports, sendable
+from pytest_arena.recorders.mp4 import Look, Mp4File
 from pytest_arena.records.attempt import begin_record
-from pytest_arena.records.directory import JobDirectory, RunDirectory, write_json
+from pytest_arena.records.directory import JobDirectory, RunDirectory, keep_measured, write_json
 from pytest_arena.records.jsonl import JsonLinesWriter
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
 from tests.jobs import make_job
@@ -86,7 +88,7 @@ def test_a_rebuilt_record_says_what_the_episodes_say(tmp_path: Path) -> None:
     assert all(t["reason"] for t in written["thresholds"])
 
 
-def test_only_whole_films_and_lines_stay(tmp_path: Path) -> None:
+def test_only_films_that_play_and_whole_lines_stay(tmp_path: Path) -> None:
     films = {i: {"camera": f"reach/videos/episode-{i}.mp4"} for i in range(2)}
     run, directory, record = begun(tmp_path, [episode(i, videos=films[i]) for i in range(2)])
     (directory.path / "videos").mkdir()
@@ -99,6 +101,30 @@ def test_only_whole_films_and_lines_stay(tmp_path: Path) -> None:
     assert record.notes == ["1 video lost: still being encoded"]
     assert [p.name for p in (directory.path / "videos").iterdir()] == ["episode-0.mp4"]
     assert len(directory.episodes.read_text().splitlines()) == record.episodes["measured"] == 2
+
+
+@pytest.mark.parametrize("cut_off", [1, 2])
+def test_films_that_were_cut_off_are_noted_and_are_no_episodes_films(tmp_path: Path, cut_off: int) -> None:
+    """One of them is of an episode whose line was on disk already: its film was still being encoded."""
+    names = [f"episode-000{i}-env0-front" for i in range(2)][:cut_off]
+    promised = {"front": f"reach/videos/{names[0]}.mp4"}
+    run, directory, record = begun(tmp_path, [episode(0, videos=promised)])
+    for name in names:
+        film = Mp4File(directory.path / "videos" / f"{name}.mp4", Look(10))
+        for _ in range(80):
+            film.write(np.zeros((32, 32, 3), np.uint8))
+    rebuild(run, record, Status.CRASHED, "it died")
+    on_disk = sorted(path.name for path in (directory.path / "videos").iterdir())
+    assert on_disk == [f"{name}.partial.mp4" for name in names]
+    note = {
+        1: f"1 unfinished film, which plays as far as it goes: reach/videos/{names[0]}.partial.mp4",
+        2: "2 unfinished films, which play as far as they go: reach/videos/*.partial.mp4",
+    }
+    assert read(directory)["notes"] == ["1 video lost: still being encoded", note[cut_off]]
+    assert read(directory)["videos"] == []
+    (kept,) = keep_measured(directory)  # as a resumed session does
+    assert kept.videos == {}
+    assert len(list((directory.path / "videos").iterdir())) == cut_off
 
 
 @pytest.mark.parametrize("damage", ["episodes", "manifest"])

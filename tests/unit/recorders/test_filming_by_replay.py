@@ -231,6 +231,25 @@ def test_an_end_that_differs_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all("ended after" in str(e.videos_note) for e in found.failures)
 
 
+def test_another_end_at_the_same_step_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that ended by itself, and in the replay at a time limit; the rewards are the same."""
+    step = ScriptedEnv.step
+
+    def otherwise(self: ScriptedEnv, action: Any) -> Any:
+        observation, reward, terminated, truncated, info = step(self, action)
+        if Painted.played.get(self.seed, 0) == 1:
+            terminated, truncated = terminated or truncated, False
+        return observation, reward, terminated, truncated, info
+
+    monkeypatch.setattr(ScriptedEnv, "step", otherwise)
+    found = run(tmp_path, job())
+    assert found.failures
+    assert {e.end_reason for e in found.failures} == {"terminated"}
+    for episode in found.failures:
+        assert "it ended with terminated, and in the replay with time_out" in str(episode.videos_note)
+        assert (found.path / episode.videos["render"]).exists()
+
+
 def test_an_environment_that_fails_in_the_replay_costs_films_alone(tmp_path: Path) -> None:
     found = run(tmp_path, job(make={"fail": "replay"}))
     assert found.record.status == "completed"
@@ -377,7 +396,13 @@ class Can:
 
 def test_what_can_be_played_again() -> None:
     assert can_replay(Can())  # type: ignore[arg-type]
-    for lack in ({"autoreset": "same_step"}, {"episode_seeds": False}, {"deterministic": False}):
+    lacks: tuple[dict[str, Any], ...] = (
+        {"autoreset": "same_step"},
+        {"partial_reset": False},
+        {"episode_seeds": False},
+        {"deterministic": False},
+    )
+    for lack in lacks:
         assert not can_replay(Can(**lack))  # type: ignore[arg-type]
     for spaces in (
         {"single_action_space": gymnasium.spaces.Dict({"arm": gymnasium.spaces.Discrete(2)})},

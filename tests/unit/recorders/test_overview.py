@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,12 @@ import pytest
 from PIL import Image
 
 from pytest_arena.evaluation import evaluate
-from pytest_arena.recorders import overview
+from pytest_arena.recorders import overview, overview_labels
 from pytest_arena.recorders.mp4 import Look, Mp4File
 from pytest_arena.recorders.overview import FILM, POSTER, PREVIEW, SECONDS_AT_END, add_overview
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
 from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena.records.room import LEFT_TO_RESULTS
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from tests.jobs import make_job
 
@@ -172,14 +176,129 @@ def test_a_failure_is_a_note_and_leaves_what_was_there(
     assert {p.name: p.read_bytes() for p in (tmp_path / "job").iterdir() if p.is_file()} == before
 
 
+@pytest.fixture
+def least_room(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes that were free on the small disk while an overview was written: after each picture and the last."""
+    free: list[int] = []
+    writer = overview._film_writer()
+
+    class Watched(writer):  # type: ignore[misc,valid-type]
+        def write_frame(self, picture: Any) -> None:
+            super().write_frame(picture)
+            free.append(shutil.disk_usage(small_disk).free)
+
+        def close(self) -> None:
+            super().close()
+            free.append(shutil.disk_usage(small_disk).free)
+
+    monkeypatch.setattr(overview, "_film_writer", lambda: Watched)
+    return free
+
+
+def noise(run_dir: Path, length: int = 60) -> Episode:
+    """An episode whose film cannot be compressed."""
+    mp4, rng = Mp4File(run_dir / "noise.mp4", Look(15)), np.random.default_rng(0)
+    for _ in range(length + 1):
+        mp4.write(rng.integers(0, 255, (160, 160, 3), np.uint8))
+    mp4.publish(length + 1)
+    mp4.drop()
+    return episode(0, F, length, {"front": str(run_dir / "noise.mp4")})
+
+
+@pytest.mark.parametrize("room", [0, 20, 40, 100, 200, 400, 700])
+def test_it_leaves_the_last_of_a_disk_to_the_results(
+    tmp_path: Path, small_disk: Path, least_room: list[int], room: int
+) -> None:
+    """In KiB, *room* is what there is beside that; the overview takes more."""
+    episodes = [noise(tmp_path)]
+    filler = shutil.disk_usage(small_disk).free - LEFT_TO_RESULTS - room * 1024
+    (small_disk / "filler").write_bytes(bytes(filler))
+    record = make(small_disk, episodes)
+    (note,) = record.notes
+    assert note.startswith("no overview film: OSError: ")
+    assert f"{os.strerror(errno.ENOSPC)}, but for 1 MiB that is left to the results" in note
+    assert record.overview == {}
+    assert list((small_disk / "job").iterdir()) == []
+    assert (room >= 40) == bool(least_room), "with some room it is begun"
+    assert all(free >= LEFT_TO_RESULTS for free in least_room)
+
+
+@pytest.mark.parametrize("kind", [POSTER, PREVIEW])
+def test_its_pictures_leave_the_last_of_a_disk_to_the_results(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The film has come to its end, and somebody else fills the disk."""
+    save = overview._save
+
+    def filled(path: Path, *args: Any, **how: Any) -> None:
+        if path.name.endswith(kind):
+            free = shutil.disk_usage(small_disk).free
+            (small_disk / "filler").write_bytes(bytes(free - LEFT_TO_RESULTS - 4096))
+        save(path, *args, **how)
+        assert shutil.disk_usage(small_disk).free >= LEFT_TO_RESULTS
+
+    monkeypatch.setattr(overview, "_save", filled)
+    record = make(small_disk, [noise(tmp_path, 2)])
+    (note,) = record.notes
+    assert os.strerror(errno.ENOSPC) in note
+    assert list((small_disk / "job").iterdir()) == []
+
+
+def test_with_room_enough_a_small_disk_has_one(tmp_path: Path, small_disk: Path) -> None:
+    record = make(small_disk, [noise(tmp_path, 2)])
+    assert record.notes == []
+    assert len(pictures(small_disk / record.overview["film"])) == 3 + 15
+
+
+def unfaithful(number: int, length: int) -> Episode:
+    return replace(episode(number, F, length), videos_note="not repeated")
+
+
 def test_labels_tell_outcomes_apart_and_fit(tmp_path: Path) -> None:
     labels = [label(episode(7, outcome, 500), 160) for outcome in (S, F, U, E)]
-    labels.append(label(replace(episode(7, F, 500), videos_note="not repeated"), 160))
+    labels.append(label(unfaithful(7, 500), 160))
     assert len({made.tobytes() for made in labels}) == 5
     for made in labels:
         assert made.shape == (LABEL_HEIGHT, 160, 3)
         assert (made[:, -2:] == made[0, 0]).all(), "the text ends before the edge"
         assert (made[:, 34:] != made[0, 0]).any()
+
+
+@pytest.mark.parametrize("made", [episode(7, F, 500), unfaithful(7, 500), unfaithful(7, 5)])
+def test_labels_hold_the_seed(made: Episode) -> None:
+    """The longest seeds have ten digits; they fit into the narrowest tile."""
+    first, second = (label(replace(made, seed=seed), 160) for seed in (2**32 - 1, 2**32 - 2))
+    changed = np.argwhere((first != second).any(axis=2))
+    assert len(changed) > 0, "that is all they differ in"
+    assert changed[:, 0].min() > LABEL_HEIGHT // 2, "it stands in the second line"
+    assert (first[:, -2:] == first[0, 0]).all(), "the text ends before the edge"
+
+
+def test_labels_hold_the_length_wherever_it_fits() -> None:
+    for made in (episode(7, F, 500), unfaithful(7, 500)):
+        assert (label(made, 320) != label(replace(made, length=501), 320)).any()
+    made = replace(unfaithful(7, 5), seed=42)
+    assert (label(made, 160)[:, -2:] == label(made, 160)[0, 0]).all()
+    assert (label(made, 160) != label(replace(made, length=6), 160)).any()
+
+
+def test_an_episode_without_a_seed_has_none_on_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(overview_labels, "_write", lambda draw, at, text, *how: written.append(text))
+    label(replace(episode(7, S, 1), seed=None), 160)
+    assert written == ["episode 7: success", "1 step"]
+
+
+def test_the_colour_of_a_mark_is_that_of_its_outcome() -> None:
+    """Right at its edge, where no sign is drawn on it."""
+    green, vermilion = (0, 158, 115), (213, 94, 0)
+    colours = [tuple(label(episode(7, outcome), 160)[10, 9].tolist()) for outcome in (S, F, U, E)]
+    assert colours[:2] == [green, vermilion]
+    assert green not in colours[2:]
+    assert vermilion not in colours[2:]
+    signs = [label(episode(7, outcome), 160)[9:28, 8:27].min(axis=2) > 200 for outcome in (S, F, U)]
+    assert len({sign.tobytes() for sign in signs}) == 3, "who sees no colours sees a tick, a cross and a dash"
+    assert all(sign.any() for sign in signs)
 
 
 def job(video: str = "on") -> Any:
