@@ -114,7 +114,9 @@ def test_without_an_app_the_workers_mask_hides_the_other_gpus(monkeypatch: pytes
     monkeypatch.setenv("PYTEST_ARENA_GPU", "1")
     monkeypatch.setattr(isaaclab_config, "kit_possible", lambda: False)
     monkeypatch.setitem(
-        sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
+        sys.modules,
+        "torch",
+        SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True, device_count=lambda: 1)),
     )
     assert isaaclab_config.device_of(job()) == "cuda:0"
 
