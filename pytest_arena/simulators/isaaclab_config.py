@@ -5,6 +5,7 @@ Imports Isaac Lab, so it is used only once an app runs, or where none is needed.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +63,7 @@ def _registered(name: str, classes: Sequence[str]) -> Any:
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
         entry = getattr(import_named(module, "env_cfg_entry_point"), attribute)
-    return entry() if isinstance(entry, type) else entry
+    return entry() if callable(entry) else copy.deepcopy(entry)  # what is registered is other jobs', too
 
 
 def _import_shipped_tasks() -> None:

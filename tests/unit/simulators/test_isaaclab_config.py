@@ -67,6 +67,14 @@ class SlowCfg(ManagerBasedRLEnvCfg):
         self.decimation = 50
 
 
+def slow() -> Any:
+    """Return a configuration, as a factory does."""
+    return SlowCfg()
+
+
+READY = slow()
+
+
 @pytest.fixture(autouse=True)
 def isaac_lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Isaac Lab 2.3 with its app running, and gymnasium's registry as it was before."""
@@ -263,6 +271,23 @@ def test_an_environment_without_a_configuration_is_refused() -> None:
     register("Isaac-Bare", None)
     with pytest.raises(EvaluationError, match="'Isaac-Bare' is registered without env_cfg_entry_point"):
         make(id="Isaac-Bare")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [slow, f"{HERE}:slow", READY, f"{HERE}:READY"],
+    ids=["function", "name of a function", "instance", "name of an instance"],
+)
+def test_a_registered_configuration_may_be_anything_that_isaac_lab_takes(entry: Any) -> None:
+    """A class, a function that returns one's instance, an instance, or the name of any of them."""
+    register("Isaac-Slow", entry)
+    assert configured(id="Isaac-Slow").decimation == 50
+
+
+def test_a_job_leaves_the_registered_configuration_alone() -> None:
+    register("Isaac-Ready", READY)
+    assert configured({"overrides": {"sim.dt": 0.5}}, id="Isaac-Ready", num_envs=3).sim.dt == 0.5
+    assert (READY.sim.dt, READY.scene.num_envs) == (0.01, 1)
 
 
 # -- the environment's class
