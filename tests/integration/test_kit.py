@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -119,6 +120,18 @@ def test_what_pytest_needs_survives_the_launch(kit: Suite) -> None:
     result = kit.run("-p", "no:hypothesispytest")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
+
+
+def test_a_crash_after_the_launch_has_a_traceback(kit: Suite) -> None:
+    """Where pytest would write it: its own standard error, not the one that it captures."""
+    (kit.path / "crash.py").write_text(
+        "import os, signal\n\n\nclass Policy:\n    def act(self, observation):\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    kit.jobs({"good": JOBS["good"]}, **{**DEFAULTS, "policy": {"type": "crash:Policy"}})
+    result = kit.run()
+    assert result.ret == -signal.SIGSEGV
+    result.stderr.fnmatch_lines(["Fatal Python error: Segmentation fault", '*crash.py", line 6 in act'])
 
 
 def test_another_way_to_start_the_app_is_refused_with_advice(kit: Suite) -> None:
