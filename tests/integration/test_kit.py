@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
 
 from tests.exact import ExactContract
-from tests.integration.conftest import ROOT, Suite
+from tests.integration.conftest import ROOT, Suite, parse
 
 KIT = ROOT / "tests" / "stand_ins" / "kit"
 JOBS: dict[str, Any] = {
@@ -132,6 +134,80 @@ def test_a_crash_after_the_launch_has_a_traceback(kit: Suite) -> None:
     result = kit.run()
     assert result.ret == -signal.SIGSEGV
     result.stderr.fnmatch_lines(["Fatal Python error: Segmentation fault", '*crash.py", line 6 in act'])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "n1"])
+def test_sys_exit_after_the_launch_is_a_failure_with_all_reports(
+    kit: Suite, workers: tuple[str, ...]
+) -> None:
+    """pytest catches SystemExit, but the app is on its way out: what comes later in the process has none."""
+    (kit.path / "leaver.py").write_text(
+        """
+import sys
+import numpy as np
+
+class Policy:
+    steps = 0
+
+    def act(self, observation):
+        self.steps += 1
+        if self.steps == 4:
+            sys.exit(0)
+        return np.zeros((4, 2))
+"""
+    )
+    jobs = {"good": JOBS["good"], "leaves": {"policy": {"type": "leaver:Policy"}}, "later": JOBS["good"]}
+    kit.jobs(jobs, **DEFAULTS)
+    result = kit.run(*workers, "--junitxml", "junit.xml")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    assert kit.outcomes() == {"good": "passed", "leaves": "failed", "later": "error"}
+    leaves, later = kit.record("leaves"), kit.record("later")
+    assert (leaves["status"], leaves["verdict"], leaves["error"]["type"]) == ("error", "error", "SystemExit")
+    assert (leaves["episodes"]["measured"], later["episodes"]["measured"]) == (2, 0)
+    assert (later["status"], later["error"]["message"]) == ("error", "the app has been stopped")
+    assert set(parse((kit.run_dir / "metrics.json").read_text())) == set(jobs)
+    suites = ElementTree.parse(kit.path / "junit.xml").getroot().find("testsuite")
+    assert (suites.attrib["tests"], suites.attrib["failures"], suites.attrib["errors"]) == ("3", "1", "1")
+
+
+def start(kit: Suite, *args: str) -> subprocess.Popen[str]:
+    """Start pytest, with an app that writes to a standard error that nobody captures."""
+    command = [sys.executable, "-m", "pytest", "-s", *args]
+    return subprocess.Popen(
+        command,
+        cwd=kit.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_the_marks_of_a_start_reach_the_real_standard_error(kit: Suite) -> None:
+    """Who watches a start from outside waits for them."""
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    with start(kit) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert errors.splitlines() == ["[kit] starting", "[kit] ready"]
+
+
+def test_a_start_that_hangs_is_cancelled_in_order(kit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a CI does that has waited long enough: by SIGTERM, before Kit has taken the signal for its own."""
+    monkeypatch.setenv("KIT_STAND_IN", "never-ready")
+    kit.jobs(JOBS, **DEFAULTS)
+    with start(kit, "--junitxml", "junit.xml") as process:
+        assert [process.stderr.readline() for _ in range(2)] == ["[kit] starting\n", "[kit] waits\n"]
+        process.terminate()
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output + errors
+    assert "ready" not in errors
+    assert (kit.record("good")["status"], kit.record("good")["verdict"]) == ("interrupted", "error")
+    assert not (kit.run_dir / "bad").exists()
+    assert parse((kit.run_dir / "metrics.json").read_text())["good"]["success_rate"] is None
+    assert kit.report()["exitcode"] == pytest.ExitCode.INTERRUPTED
+    assert (kit.path / "junit.xml").exists()
 
 
 def test_another_way_to_start_the_app_is_refused_with_advice(kit: Suite) -> None:
