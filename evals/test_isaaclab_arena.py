@@ -4,7 +4,6 @@ from importlib.util import find_spec
 
 import pytest
 
-
 pytestmark = pytest.mark.skipif(
     find_spec("isaaclab_arena") is None,
     reason="needs IsaacLab-Arena: pip install 'pytest-arena[isaaclab]', then its own package",

@@ -109,7 +109,7 @@ class Evaluation:
                 self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
             )
             self.record.status = Status.COMPLETED
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # pytest goes on after either
             fail_record(self.record, error)
             self._summarize()
             error.add_note(
@@ -148,7 +148,7 @@ class Evaluation:
             env.begin(len(share) or None)
             try:
                 loop.run(deadline, self._max_steps())
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._keep_abandoned(loop, error)
                 if loop.acting and not isinstance(error, RolloutTimeoutError):
                     self._after_rollout(loop, deadline)
@@ -243,7 +243,7 @@ class Evaluation:
             )
         return length
 
-    def _keep_abandoned(self, loop: Loop, error: Exception) -> None:
+    def _keep_abandoned(self, loop: Loop, error: BaseException) -> None:
         for episode in loop.abandon(error):
             self._writer.on_end(episode.env_idx, episode)
             self.episodes.append(episode)

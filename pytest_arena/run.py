@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from pytest_arena import shards, suite
 from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
@@ -28,6 +29,7 @@ from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, confi
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION, Status
 from pytest_arena.reports import json_report
+from pytest_arena.simulators.isaaclab_app import APP
 from pytest_arena.simulators.pool import EnvironmentPool
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ def begin(session: pytest.Session) -> None:
         return
     directory = shared_directory(config) or run_directory(config)
     config.stash[RUN] = Run(directory)
+    # The standard error that pytest kept before it captured it: else a traceback is lost with the process.
+    APP.faults_to = config.stash.get(fault_handler_stderr_fd_key, None)
     _write_manifest(session, directory)
     if settings(config).resume is not None and not is_worker(config):
         _note_resume(config, directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 import gymnasium
@@ -37,6 +38,8 @@ class Trap(ScriptedEnv):
                 pass
         if self.trap == "raise":
             raise RuntimeError("the simulator broke")
+        if self.trap == "sys.exit":
+            sys.exit(0)
         if self.trap == "exit":
             os._exit(0)
         if self.trap == "exit1":

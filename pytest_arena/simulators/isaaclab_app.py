@@ -42,10 +42,11 @@ def kit_possible() -> bool:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed(faults_to: int | None = None) -> Iterator[None]:
     """Give the process its arguments, streams and signal handlers back after what a launch does to them.
 
     Kit parses ``sys.argv`` as its own, and may refuse what is pytest's: it sees the program's name only.
+    *faults_to*: the file descriptor that a crash writes its traceback to; None: standard error.
     """
     argv, stdout, stderr = sys.argv, sys.stdout, sys.stderr
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -55,15 +56,13 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         sys.argv, sys.stdout, sys.stderr = argv, stdout, stderr
-        changed = [number for number, handler in handlers.items() if signal.getsignal(number) != handler]
-        for number in changed:
-            with contextlib.suppress(ValueError, TypeError):  # not the main thread, or not Python's
-                signal.signal(number, handlers[number])
-        # Its handlers stand behind the default ones, and are gone where those were set. It must be off to be
-        # set up again; where nothing was changed it goes on with the file that pytest gave it.
-        if faults and changed:
-            faulthandler.disable()
-            faulthandler.enable(sys.__stderr__ or sys.stderr)
+        faulthandler.disable()  # enabled twice, it would not take the signals back
+        for number, handler in handlers.items():
+            if handler is not None:  # None: not Python's, e.g. faulthandler's
+                with contextlib.suppress(ValueError):  # not the main thread
+                    signal.signal(number, handler)
+        if faults:
+            faulthandler.enable(faults_to or sys.__stderr__ or sys.stderr)
 
 
 def pinned(arguments: Mapping[str, Any], worker: str | None) -> dict[str, Any]:
@@ -83,6 +82,8 @@ class App:
     """The process's app, once it runs."""
 
     def __init__(self) -> None:
+        self.faults_to: int | None = None
+        """Where a crash writes its traceback, as a file descriptor; None: to standard error."""
         self._begun = False
         """A launch has begun: from then on there may be an app, whatever became of the launch."""
         self._close: Callable[[int], None] | None = None
@@ -101,7 +102,7 @@ class App:
         from isaaclab.app import AppLauncher
 
         self._begun = True
-        with undisturbed():
+        with undisturbed(self.faults_to):
             app = AppLauncher(pinned(arguments, assigned_device())).app
         self._close, self._started_with = _closer(app.close), _words(arguments)
         return None
@@ -119,7 +120,7 @@ class App:
         needs_kit = bool(validate_launch(configuration, copied)[1])
         context = launch_simulation(configuration, copied)
         self._begun = self._begun or needs_kit
-        with undisturbed():
+        with undisturbed(self.faults_to):
             context.__enter__()
 
         def close(status: int) -> None:

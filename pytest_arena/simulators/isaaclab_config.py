@@ -5,6 +5,7 @@ Imports Isaac Lab, so it is used only once an app runs, or where none is needed.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 import tempfile
@@ -87,7 +88,8 @@ def _registered(name: str, classes: Sequence[str], presets: Sequence[str]) -> An
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
         entry = getattr(import_named(module, "env_cfg_entry_point"), attribute)
-    return _resolved(entry() if isinstance(entry, type) else entry, presets)
+    # What is registered is other jobs', too.
+    return _resolved(entry() if callable(entry) else copy.deepcopy(entry), presets)
 
 
 def _import_shipped_tasks() -> None:

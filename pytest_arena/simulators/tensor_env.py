@@ -258,8 +258,8 @@ class TensorEnv(SimEnv):
         names = [name for name, column in zip(self._terms, fired, strict=True) if column[row]]
         if self._success_term in names:
             return "success"
-        if names:
-            return names[0]
+        if names:  # a term of that name that does not count as success must not read as one
+            return names[0] if success or names[0] != SUCCESS_TERM else "terminated"
         if self._terms:  # a visualizer can ask for a reset: then no term has fired
             return "reset"
         return ("success" if success else "terminated") if terminated else "time_out"

@@ -85,6 +85,7 @@ def stopping(trap: str) -> Fault:
 
 FAULTS = {
     "exception": Fault("raise"),
+    "sys.exit": Fault("sys.exit"),
     "exit-0": killing("exit", 3),
     "exit-1": killing("exit1", 1),
     "SIGKILL": killing("SIGKILL", -signal.SIGKILL),

@@ -26,6 +26,15 @@ JOBS: dict[str, Any] = {
     "first": {"record": {"trajectory": True, "video": "on"}},
     "between": {"policy": {"type": "zero"}, "environment": {"max_episode_steps": 10}},
     "again": {"environment": {"cameras": {}}},
+    "off": {
+        # Driven to the left: who begins near the end runs off the rail in time, who does not is a failure.
+        "policy": {"stiffness": -1.5},
+        "environment": {"num_envs": 4, "max_episode_steps": 12},
+        "rollout": {"episodes": 4},
+        "success": {"term": "off_rail"},
+        "thresholds": {"success_rate": "> 0"},
+        "record": {"trajectory": True},
+    },
     "rebuilt": {"rollout": {"rebuilds": 2}, "record": {"trajectory": True}},
     "unmeasured": {
         "environment": {"max_episode_steps": 10, "options": {"overrides": {"terminations.success": "null"}}},
@@ -73,6 +82,7 @@ def test_what_passes_and_what_does_not(run: Any) -> None:
         "first": "pass",
         "between": "fail",
         "again": "pass",
+        "off": "pass",
         "rebuilt": "pass",
         "unmeasured": "error",
     }
@@ -116,6 +126,17 @@ def test_the_simulators_dataset_holds_the_counted_episodes(run: Any) -> None:
             assert demo.attrs["success"] == (episode.outcome == "success")
             assert demo["actions"].shape == (episode.length, 1)
     assert not list((run[1] / "first").glob(".*.hdf5"))
+
+
+def test_success_in_the_dataset_is_by_the_term_that_the_job_names(run: Any) -> None:
+    """Isaac Lab's recorder by itself knows the term ``success`` alone, which no cart here fulfils."""
+    episodes = list(read_episodes(run[1] / "off" / "episodes.jsonl"))
+    with h5py.File(run[1] / "off" / "dataset.hdf5") as file:
+        written = {
+            e.episode: bool(file[str(e.trajectory).partition("#")[2]].attrs["success"]) for e in episodes
+        }
+    assert written == {e.episode: e.outcome == "success" for e in episodes}
+    assert {e.outcome: e.end_reason for e in episodes} == {"success": "success", "failure": "time_out"}
 
 
 def test_rebuilds_have_files_and_seeds_of_their_own(run: Any) -> None:

@@ -31,6 +31,7 @@ ENTRY_POINTS = {
 def make(kind: str = "manager", *, cameras: bool = True, success: Any = None, **environment: Any) -> Any:
     options: dict[str, Any] = {"overrides": {} if cameras else NO_CAMERA}
     options["overrides"] = {**options["overrides"], **environment.pop("overrides", {})}
+    options.update(environment.pop("options", {}))
     if kind in ENTRY_POINTS:
         options["entry_point"] = ENTRY_POINTS[kind]
     data = {"num_envs": 2, "device": "cpu", "max_episode_steps": 12, **KINDS[kind], "options": options}
@@ -157,6 +158,19 @@ def test_success_of_a_direct_environment_is_read_before_the_reset() -> None:
     step = next(step for step in (env.step(constant(env, 1.0)) for _ in range(40)) if step.ends)
     assert step.success.tolist() == [1, 1]
     assert {end.reason for end in step.ends} <= {"success", "time_out"}
+    env.close()
+
+
+def test_a_task_package_registers_an_environment_that_is_made_by_its_id() -> None:
+    with pytest.raises(EvaluationError, match="no environment 'Arena-Cart' is registered"):
+        make(id="Arena-Cart", cameras=False)
+    registered = {"task_package": ["tests.real.isaaclab_tasks_of_ours"]}
+    env = make(id="Arena-Cart", cameras=False, num_envs=3, options=registered)
+    assert env.unwrapped.spec.id == "Arena-Cart"
+    assert (env.num_envs, env.max_episode_steps, env.cameras) == (3, 12, ())
+    assert env.reset(None, [5] * 3).observation["policy"].shape == (3, 2)
+    steps = [env.step(constant(env, 0.0)) for _ in range(12)]
+    assert [(end.env_idx, end.reason) for end in steps[-1].ends] == [(row, "time_out") for row in range(3)]
     env.close()
 
 

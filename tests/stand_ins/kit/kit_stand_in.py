@@ -7,14 +7,18 @@ import builtins
 import contextlib
 import faulthandler
 import os
+import posix
 import re
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 WORDS = os.environ.get("KIT_STAND_IN", "").split(",")
 STARTED: dict[str, Any] = {}
+STOPPING: list[object] = []
+"""What `sys.exit` was called with since the app runs: the app's end is scheduled."""
+end_process = posix._exit  # from native code, as Kit: replacing `os._exit` does not keep it from that
 
 
 class SimulationApp:
@@ -23,24 +27,28 @@ class SimulationApp:
     def __init__(self, arguments: dict[str, Any]) -> None:
         if STARTED:
             raise RuntimeError("a second app in one process")
+        print("[kit] starting", file=sys.__stderr__, flush=True)
         refused = [argument for argument in sys.argv[1:] if not argument.startswith("--/")]
         if refused:  # Kit takes sys.argv for its own
             print(f"kit: unknown arguments {refused}", file=sys.__stderr__)
-            os._exit(2)
+            end_process(2)
         sys.argv.append("--/app/started=true")
         taken = {name: sys.modules.pop(name) for name in list(sys.modules) if re.match(".*lab.*", name)}
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        if "never-ready" in WORDS:
+            hang()
         sys.modules.update(taken)
         sys.stdout = sys.__stdout__
         for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGSEGV):
             signal.signal(number, lambda *_: self.close())
-        signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+        signal.signal(signal.SIGINT, lambda *_: end_process(0))
         faulthandler.enable(sys.__stderr__)
+        sys.exit = exit_and_stop
         STARTED.update(arguments)
         builtins.KIT_RUNS = True
         print("[kit] ready", file=sys.__stderr__, flush=True)
         if "late-zero" in WORDS:
-            atexit.register(lambda: os._exit(0))
+            atexit.register(lambda: end_process(0))
         if "half-way" in WORDS:
             raise RuntimeError("the renderer is missing")
 
@@ -60,7 +68,28 @@ class SimulationApp:
             with contextlib.suppress(BaseException):
                 while True:
                     time.sleep(60)
-        os._exit(status)
+        end_process(status)
+
+
+def exit_and_stop(status: object = None, /) -> NoReturn:
+    """Take the place of `sys.exit`: who catches SystemExit does not keep the app from ending."""
+    STOPPING.append(status)
+    raise SystemExit(status)
+
+
+def update() -> None:
+    """Advance the app by a frame, where there still is one."""
+    if STOPPING:
+        raise RuntimeError("the app has been stopped")
+
+
+def hang() -> None:
+    """Wait for ever, as a start does that waits for a server: in a call that signals interrupt."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    print("[kit] waits", file=sys.__stderr__, flush=True)
+    signal.sigwait([signal.SIGTERM])  # blocked since before the line was written: none is missed
+    signal.raise_signal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def require_running() -> None:

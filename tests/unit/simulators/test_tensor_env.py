@@ -91,6 +91,34 @@ def test_an_info_key_needs_a_number_for_each_row(held: Any, expected: str) -> No
         env.step(np.zeros((4, 2)))
 
 
+def test_success_is_the_term_that_the_job_names() -> None:
+    """The row that falls succeeds; those that the term ``success`` ends, or time does, do not."""
+    env = IsaacLabEnv(FakeLabEnv(), Success(term="fallen"))
+    assert env.reset(None, [0] * 4).success.tolist() == [0, 0, 0, 0]
+    steps = [env.step(np.zeros((4, 2))) for _ in range(5)]
+    assert [step.success.tolist() for step in steps] == [[0, 0, 0, 0]] * 4 + [[0, 1, 0, 0]]
+    ends = {(end.env_idx, end.reason, int(step.success[end.env_idx])) for step in steps for end in step.ends}
+    assert {end for end in ends if end[1] == "success"} == {(1, "success", 1)}
+    assert (2, "time_out", 0) in ends
+
+
+@pytest.mark.parametrize(
+    ("success", "reasons"),
+    [
+        (Success(term="fallen"), ["terminated", "success", "time_out", "terminated"]),
+        (Success(callable="tests.lab_fakes:held"), ["success", "fallen", "time_out", "success"]),
+        (Success(info_key="nowhere"), ["terminated", "fallen", "time_out", "terminated"]),
+    ],
+    ids=["another term", "a function", "unmeasured"],
+)
+def test_only_a_success_ends_with_the_reason_success(success: Success, reasons: list[str]) -> None:
+    """Whatever a term is named: who reads ``success`` in the line of a failure would not believe the rest."""
+    env = IsaacLabEnv(FakeLabEnv(), success)
+    env.reset(None, [0] * 4)
+    ends = [end for _ in range(5) for end in env.step(np.zeros((4, 2))).ends]
+    assert {(end.env_idx, end.reason) for end in ends} == set(enumerate(reasons))
+
+
 def test_an_unknown_term_names_those_there_are() -> None:
     with pytest.raises(EvaluationError, match=r"no termination term 'sucess' \(did you mean 'success'\?\)"):
         IsaacLabEnv(FakeLabEnv(), Success(term="sucess"))

@@ -30,6 +30,7 @@ class ManagerBasedRLEnv(FakeLabEnv):
     open: ClassVar[list[Any]] = []
 
     def __init__(self, cfg: ManagerBasedRLEnvCfg, **kwargs: Any) -> None:
+        kit_stand_in.update()
         if self.open:
             raise RuntimeError("Simulation context already exists. Cannot create a new one.")
         cameras = cfg.scene.wrist is not None
@@ -42,6 +43,16 @@ class ManagerBasedRLEnv(FakeLabEnv):
         )
         self.cfg = cfg
         self.open.append(self)
+
+    def reset(self, **kwargs: Any) -> Any:
+        """Reset rows; every row's first image needs a frame of the app."""
+        kit_stand_in.update()
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        """Step all rows."""
+        kit_stand_in.update()
+        return super().step(action)
 
     def close(self) -> None:
         """Close it, once."""
