@@ -12,6 +12,7 @@ import math
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ def _limited(process: subprocess.Popen[bytes], directory: Path) -> Iterator[None
     free = room(directory)
     if free is not None:
         with contextlib.suppress(OSError):  # where that is not allowed, the checks between pictures must do
-            most = free - ROOM_AT_LIMIT
+            most = min(free - ROOM_AT_LIMIT, sys.maxsize)
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
     try:
         yield

@@ -105,3 +105,18 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     for name, value in inner.items():
         monkeypatch.setenv(name, value)
     return Suite(pytester)
+
+
+@pytest.fixture
+def generation() -> str:
+    """Isaac Lab's, for `kit`."""
+    return "2.3"
+
+
+@pytest.fixture
+def kit(suite: Suite, generation: str, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A suite whose Isaac Lab is the stand-in that runs on Kit."""
+    folder = ROOT / "tests" / "stand_ins" / "kit"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / generation), str(folder), str(ROOT)]))
+    suite.test()
+    return suite

@@ -1,38 +1,14 @@
-"""Isaac Lab on Kit, by a stand-in that does to its process what Kit does: what must survive it."""
+"""How Isaac Lab on Kit ends, by a stand-in that does to its process what Kit does: what must survive it."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
-from typing import Any
 
 import pytest
 
-from tests.exact import ExactContract
-from tests.integration.conftest import ROOT, Suite, parse
-
-KIT = ROOT / "tests" / "stand_ins" / "kit"
-JOBS: dict[str, Any] = {
-    # Rows 0 and 3 succeed, 1 falls, 2 runs out of time: a rate of one half.
-    "good": {"thresholds": {"success_rate": ">= 0.5"}},
-    "bad": {"thresholds": {"success_rate": ">= 0.9"}},
-}
-DEFAULTS: dict[str, Any] = {
-    "simulator": "isaaclab",
-    "environment": {"id": "Isaac-Count-v0", "num_envs": 4, "device": "cpu", "cameras": {"wrist": {}}},
-    "rollout": {"episodes": 8},
-}
-
-
-@pytest.fixture
-def kit(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(KIT), str(ROOT)]))
-    suite.test()
-    return suite
+from tests.integration.conftest import Suite, parse
+from tests.integration.kit_jobs import DEFAULTS, JOBS, both_generations
 
 
 def reports_are_whole(kit: Suite) -> None:
@@ -46,7 +22,10 @@ def reports_are_whole(kit: Suite) -> None:
     assert suites.find("testsuite").attrib["failures"] == "1"
 
 
-@pytest.mark.parametrize("words", ["", "exit-code", "late-zero"])
+@pytest.mark.parametrize(
+    ("generation", "words"),
+    [("2.3", ""), ("2.3", "exit-code"), ("2.3", "late-zero"), ("3.0", ""), ("3.0", "late-zero")],
+)
 def test_a_failing_job_exits_1_with_all_reports_though_closing_ends_the_process(
     kit: Suite, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
@@ -58,6 +37,7 @@ def test_a_failing_job_exits_1_with_all_reports_though_closing_ends_the_process(
     result.stdout.fnmatch_lines(["*good *8/8*50.0%*pass*", "*bad *8/8*50.0%*fail*", "*1 failed, 1 passed*"])
 
 
+@both_generations
 def test_the_same_with_workers(kit: Suite) -> None:
     kit.jobs(JOBS, **DEFAULTS)
     result = kit.run("-n", "2", "--junitxml", "junit.xml", "-p", "no:hypothesispytest")
@@ -66,11 +46,13 @@ def test_the_same_with_workers(kit: Suite) -> None:
     result.stdout.fnmatch_lines(["*1 failed, 1 passed*"])
 
 
+@both_generations
 def test_a_passing_run_exits_0(kit: Suite) -> None:
     kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
     assert kit.run("-p", "no:hypothesispytest").ret == 0
 
 
+@both_generations
 def test_a_close_that_hangs_is_ended(kit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_STAND_IN", "hang")
     kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
@@ -83,59 +65,7 @@ def test_a_close_that_hangs_is_ended(kit: Suite, monkeypatch: pytest.MonkeyPatch
     assert kit.report()["exitcode"] == 0
 
 
-def test_what_pytest_needs_survives_the_launch(kit: Suite) -> None:
-    """Arguments, streams, captured output and signal handlers, in the very phase that the app starts in.
-
-    pytest sets the streams anew for every phase of a test: in the next one nothing would be seen of it.
-    """
-    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
-    kit.test(
-        """
-        import signal, sys
-        import pytest
-
-        NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGABRT, signal.SIGSEGV)
-
-        def state():
-            handlers = {number.name: signal.getsignal(number) for number in NUMBERS}
-            return {"argv": list(sys.argv), "stdout": sys.stdout, "stderr": sys.stderr, **handlers}
-
-        @pytest.fixture
-        def before(capsys):
-            assert "kit_stand_in" not in sys.modules
-            return state()
-
-        @pytest.fixture
-        def after(before, arena_env, capsys):
-            assert "kit_stand_in" in sys.modules
-            assert len(sys.argv) > 1
-            assert state() == before
-            print("a captured line")
-            print("a captured error", file=sys.stderr)
-            assert capsys.readouterr() == ("a captured line\\n", "a captured error\\n")
-
-        @pytest.mark.arena("jobs.yaml")
-        def test_it(after, arena_rollout):
-            arena_rollout().assert_thresholds()
-        """
-    )
-    result = kit.run("-p", "no:hypothesispytest")
-    result.assert_outcomes(passed=1)
-    assert result.ret == 0
-
-
-def test_a_crash_after_the_launch_has_a_traceback(kit: Suite) -> None:
-    """Where pytest would write it: its own standard error, not the one that it captures."""
-    (kit.path / "crash.py").write_text(
-        "import os, signal\n\n\nclass Policy:\n    def act(self, observation):\n"
-        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
-    )
-    kit.jobs({"good": JOBS["good"]}, **{**DEFAULTS, "policy": {"type": "crash:Policy"}})
-    result = kit.run()
-    assert result.ret == -signal.SIGSEGV
-    result.stderr.fnmatch_lines(["Fatal Python error: Segmentation fault", '*crash.py", line 6 in act'])
-
-
+@both_generations
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "n1"])
 def test_sys_exit_after_the_launch_is_a_failure_with_all_reports(
     kit: Suite, workers: tuple[str, ...]
@@ -171,92 +101,6 @@ class Policy:
     assert (suites.attrib["tests"], suites.attrib["failures"], suites.attrib["errors"]) == ("3", "1", "1")
 
 
-def start(kit: Suite, *args: str) -> subprocess.Popen[str]:
-    """Start pytest, with an app that writes to a standard error that nobody captures."""
-    command = [sys.executable, "-m", "pytest", "-s", *args]
-    return subprocess.Popen(
-        command,
-        cwd=kit.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def test_the_marks_of_a_start_reach_the_real_standard_error(kit: Suite) -> None:
-    """Who watches a start from outside waits for them."""
-    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
-    with start(kit) as process:
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert errors.splitlines() == ["[kit] starting", "[kit] ready"]
-
-
-def test_a_start_that_hangs_is_cancelled_in_order(kit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a CI does that has waited long enough: by SIGTERM, before Kit has taken the signal for its own."""
-    monkeypatch.setenv("KIT_STAND_IN", "never-ready")
-    kit.jobs(JOBS, **DEFAULTS)
-    with start(kit, "--junitxml", "junit.xml") as process:
-        assert [process.stderr.readline() for _ in range(2)] == ["[kit] starting\n", "[kit] waits\n"]
-        process.terminate()
-        output, errors = process.communicate(timeout=120)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, output + errors
-    assert "ready" not in errors
-    assert (kit.record("good")["status"], kit.record("good")["verdict"]) == ("interrupted", "error")
-    assert not (kit.run_dir / "bad").exists()
-    assert parse((kit.run_dir / "metrics.json").read_text())["good"]["success_rate"] is None
-    assert kit.report()["exitcode"] == pytest.ExitCode.INTERRUPTED
-    assert (kit.path / "junit.xml").exists()
-
-
-def test_another_way_to_start_the_app_is_refused_with_advice(kit: Suite) -> None:
-    jobs = {
-        "with": {"thresholds": {"success_rate": ">= 0.5"}},
-        "without": {
-            "environment": {"cameras": None, "options": {"overrides": {"scene.wrist": "null"}}},
-            "thresholds": {"success_rate": ">= 0.5"},
-        },
-    }
-    kit.jobs(jobs, **DEFAULTS)
-    result = kit.run("-p", "no:hypothesispytest")
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        [
-            "*'without' needs isaaclab started with *enable_cameras=False*",
-            "*an app can be started only once a process: run such jobs with -n*",
-            "*1 passed, 1 error*",
-        ]
-    )
-    workers = kit.run("-n", "2", "-p", "no:hypothesispytest")
-    assert workers.ret == 0
-    workers.assert_outcomes(passed=2)
-
-
-def test_nothing_of_isaac_is_imported_to_collect(kit: Suite) -> None:
-    kit.jobs(JOBS, **DEFAULTS)
-    kit.pytester.makeconftest(
-        """
-        import sys
-
-        def pytest_collection_finish(session):
-            names = {name.split(".")[0] for name in sys.modules}
-            assert not names & {"isaaclab", "isaaclab_tasks", "isaacsim", "kit_stand_in", "torch"}
-            print("CLEAN")
-        """
-    )
-    result = kit.run("--co", "-q", "-s", "-p", "no:hypothesispytest")
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["*test_it[[]good]", "CLEAN"])
-
-
-def test_a_camera_without_a_word_in_the_job_is_an_error_of_that_job(kit: Suite) -> None:
-    kit.jobs({"good": {**JOBS["good"], "environment": {"cameras": None}}}, **DEFAULTS)
-    result = kit.run("-p", "no:hypothesispytest")
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*enable_cameras*"])
-
-
 def test_a_report_that_cannot_be_written_is_no_success(kit: Suite) -> None:
     """What is raised while the session finishes must reach the terminal and the status."""
     kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
@@ -266,6 +110,7 @@ def test_a_report_that_cannot_be_written_is_no_success(kit: Suite) -> None:
     result.stderr.fnmatch_lines(["*Error*file*"])
 
 
+@both_generations
 def test_an_environment_that_cannot_be_closed_is_no_success(
     kit: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,41 +131,10 @@ def test_an_environment_that_cannot_be_closed_is_no_success(
     result.stderr.fnmatch_lines(["*the stage is gone*"])
 
 
+@both_generations
 def test_a_launch_that_fails_half_way_is_no_success(kit: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_STAND_IN", "late-zero,half-way")
     kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
     result = kit.run("-p", "no:hypothesispytest")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*the renderer is missing*"])
-
-
-def test_the_contract_holds_on_the_stand_in(kit: Suite) -> None:
-    kit.pytester.makepyfile(
-        test_contract="""
-        import pytest
-
-        from pytest_arena.simulators.isaaclab import IsaacLabSimulator
-        from tests.exact import ExactContract
-        from tests.jobs import make_job
-
-
-        class TestKit(ExactContract):
-            reasons = ("success", "fallen", "time_out", "success")
-
-            @pytest.fixture
-            def env(self):
-                environment = {"id": "Isaac-Count-v0", "num_envs": 4, "device": "cpu", "cameras": {"wrist": {}}}
-                job = make_job(simulator="isaaclab", environment=environment)
-                simulator = IsaacLabSimulator()
-                simulator.launch(job)
-                made = simulator.make(job)
-                yield made
-                made.close()
-        """
-    )
-    (kit.path / "test_it.py").unlink()
-    result = kit.run("-p", "no:hypothesispytest")
-    assert result.ret == 0
-    tests = [name for name in dir(ExactContract) if name.startswith("test_")]
-    # Rows are not reset one by one, and have no seeds of their own.
-    result.assert_outcomes(passed=len(tests) - 2, skipped=2)

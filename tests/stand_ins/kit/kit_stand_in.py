@@ -12,8 +12,11 @@ import re
 import signal
 import sys
 import time
+from importlib.metadata import version
 from typing import Any, NoReturn
 
+GENERATION = int(version("isaaclab").split(".")[0])
+"""Isaac Lab's: 2 or 3."""
 WORDS = os.environ.get("KIT_STAND_IN", "").split(",")
 STARTED: dict[str, Any] = {}
 STOPPING: list[object] = []
@@ -39,8 +42,9 @@ class SimulationApp:
             hang()
         sys.modules.update(taken)
         sys.stdout = sys.__stdout__
-        for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGSEGV):
-            signal.signal(number, lambda *_: self.close())
+        if GENERATION == 2:
+            for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGSEGV):
+                signal.signal(number, lambda *_: self.close())
         signal.signal(signal.SIGINT, lambda *_: end_process(0))
         faulthandler.enable(sys.__stderr__)
         sys.exit = exit_and_stop
@@ -52,7 +56,7 @@ class SimulationApp:
         if "half-way" in WORDS:
             raise RuntimeError("the renderer is missing")
 
-    if "exit-code" in WORDS:
+    if GENERATION > 2 or "exit-code" in WORDS:
 
         def close(self, exit_code: int = 0) -> None:
             """End the process with a status, without flushing anything."""

@@ -244,6 +244,13 @@ def test_its_pictures_leave_the_last_of_a_disk_to_the_results(
     assert list((small_disk / "job").iterdir()) == []
 
 
+def test_a_disk_without_bounds_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems of clusters and clouds say that they have more room than a limit of Linux can be."""
+    monkeypatch.setattr(overview, "room", lambda directory: 2**64)
+    record = make(tmp_path, [film(tmp_path, 0, F)])
+    assert (record.notes, len(record.overview)) == ([], 3)
+
+
 def test_with_room_enough_a_small_disk_has_one(tmp_path: Path, small_disk: Path) -> None:
     record = make(small_disk, [noise(tmp_path, 2)])
     assert record.notes == []

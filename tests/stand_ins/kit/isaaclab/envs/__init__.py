@@ -1,4 +1,4 @@
-"""Stand-in for environments: importable once Kit runs; one at a time; cameras as the app was started."""
+"""Stand-in for environments: one at a time, cameras as the app was started. 2.3: importable once Kit runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import kit_stand_in
 
 from tests.lab_fakes import FakeLabEnv
 
-kit_stand_in.require_running()
+if kit_stand_in.GENERATION == 2:
+    kit_stand_in.require_running()
 
 
 class ManagerBasedRLEnvCfg:
@@ -22,6 +23,8 @@ class ManagerBasedRLEnvCfg:
         self.decimation, self.episode_length_s = 2, 0.1
         self.recorders = None
         self.num_rerenders_on_reset = 0
+        if kit_stand_in.GENERATION > 2:
+            self.compute_final_obs = False
 
 
 class ManagerBasedRLEnv(FakeLabEnv):
@@ -30,6 +33,7 @@ class ManagerBasedRLEnv(FakeLabEnv):
     open: ClassVar[list[Any]] = []
 
     def __init__(self, cfg: ManagerBasedRLEnvCfg, **kwargs: Any) -> None:
+        kit_stand_in.require_running()
         kit_stand_in.update()
         if self.open:
             raise RuntimeError("Simulation context already exists. Cannot create a new one.")
