@@ -15,7 +15,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from pytest_arena import shards, suite
 from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
@@ -105,7 +104,8 @@ def begin(session: pytest.Session) -> None:
     directory = shared_directory(config) or run_directory(config)
     config.stash[RUN] = Run(directory)
     # The standard error that pytest kept before it captured it: else a traceback is lost with the process.
-    APP.faults_to = config.stash.get(fault_handler_stderr_fd_key, None)
+    kept = getattr(config.pluginmanager.get_plugin("faulthandler"), "fault_handler_stderr_fd_key", None)
+    APP.faults_to = None if kept is None else config.stash.get(kept, None)
     _write_manifest(session, directory)
     if settings(config).resume is not None and not is_worker(config):
         _note_resume(config, directory)

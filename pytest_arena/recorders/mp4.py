@@ -144,7 +144,8 @@ class Mp4File:
             raise RecordingError("no frame was given")
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        self._remux()
+        require_room(self.path.parent, self._working.stat().st_size)
+        remux(self._working, self._indexed)
         require_frames(self._indexed, frames)
         _name_exclusively(self._indexed, self.path)
 
@@ -175,26 +176,26 @@ class Mp4File:
         _set_up(stream.codec_context, look.fps)
         return container, stream
 
-    def _remux(self) -> None:
-        """Copy the packets into an ordinary mp4 with its index first."""
-        import av
 
-        require_room(self.path.parent, self._working.stat().st_size)
-        with (
-            av.open(str(self._working), format="mp4") as source,
-            av.open(str(self._indexed), "w", format="mp4", options=_FASTSTART) as target,
-        ):
-            stream = target.add_stream_from_template(source.streams.video[0])
-            start: int | None = None
-            for packet in source.demux(video=0):
-                if packet.dts is None or packet.pts is None:  # the end of the stream
-                    continue
-                # A fragmented file begins late by the depth of reordering; frame k belongs at k / fps.
-                start = packet.pts if start is None else start
-                packet.pts -= start
-                packet.dts -= start
-                packet.stream = stream
-                target.mux(packet)
+def remux(source: Path, target: Path) -> None:
+    """Copy the packets of a fragmented film into an ordinary one with its index first, as they are."""
+    import av
+
+    with (
+        av.open(str(source), format="mp4") as fragments,
+        av.open(str(target), "w", format="mp4", options=_FASTSTART) as film,
+    ):
+        stream = film.add_stream_from_template(fragments.streams.video[0])
+        start: int | None = None
+        for packet in fragments.demux(video=0):
+            if packet.dts is None or packet.pts is None:  # the end of the stream
+                continue
+            # A fragmented file begins late by the depth of reordering; frame k belongs at k / fps.
+            start = packet.pts if start is None else start
+            packet.pts -= start
+            packet.dts -= start
+            packet.stream = stream
+            film.mux(packet)
 
 
 def require_frames(path: Path, frames: int) -> None:

@@ -7,6 +7,7 @@ import os
 import struct
 from pathlib import Path
 
+from pytest_arena.recorders.mp4 import remux
 from pytest_arena.records.directory import PARTIAL_FILM
 from pytest_arena.records.room import require_room
 
@@ -35,7 +36,7 @@ def _publish(working: Path, target: Path) -> None:
     indexed = working.with_name(f"{working.name}.faststart.part")
     try:
         require_room(working.parent, working.stat().st_size)
-        _copy(working, indexed)
+        remux(working, indexed)
         os.replace(indexed, target)
         working.unlink()
     except (OSError, av.FFmpegError):  # the disk may be full: a film in fragments plays, too
@@ -72,24 +73,3 @@ def _plays(working: Path) -> bool:
             return next(film.decode(video=0), None) is not None
     except (OSError, av.FFmpegError, IndexError):
         return False
-
-
-def _copy(working: Path, target: Path) -> None:
-    """Copy the packets of a fragmented film into an ordinary one, as they are."""
-    import av
-
-    with (
-        av.open(str(working), format="mp4") as source,
-        av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as film,
-    ):
-        stream = film.add_stream_from_template(source.streams.video[0])
-        start: int | None = None
-        for packet in source.demux(video=0):
-            if packet.dts is None or packet.pts is None:  # the end of the stream
-                continue
-            # A fragmented film begins late by the depth of reordering.
-            start = packet.pts if start is None else start
-            packet.pts -= start
-            packet.dts -= start
-            packet.stream = stream
-            film.mux(packet)
