@@ -18,6 +18,7 @@ from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
+from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, keep_measured, utc_now, write_json
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
@@ -103,20 +104,20 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     if found is None:
         return None
     directory, before = found
+    notes = unfinished_films(directory)
     earlier = keep_measured(directory)
     complete = _nothing_left(item, job, earlier)
     if not complete and not before.reproducible and before.status != Status.COMPLETED:
         # Drawn anew, the episodes that were cut off would be others, and long ones are cut off more often.
         attempt = _new_attempt(item, job)
-        attempt.earlier_notes = [_BEGUN_ANEW.format(before.attempt)]
+        attempt.earlier_notes = [_BEGUN_ANEW.format(before.attempt), *notes]
         return attempt
     record = begin_record(job, directory, run.path, label, item.nodeid)
     record.started_at, record.identity = before.started_at, before.identity | record.identity
     record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
     record.reported, record.live_films = before.reported, before.live_films
-    return Attempt(
-        job, directory, record, earlier, complete, _kept_notes(item, job, before, earlier, complete)
-    )
+    notes += _kept_notes(item, job, before, earlier, complete)
+    return Attempt(job, directory, record, earlier, complete, notes)
 
 
 def _kept_notes(

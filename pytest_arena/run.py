@@ -20,7 +20,7 @@ from pytest_arena import shards, suite
 from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
 from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.parallel.progress import watch_workers
-from pytest_arena.parallel.recovery import CrashReports, LossGuard, end_workers, settle
+from pytest_arena.parallel.recovery import UNWRITTEN, CrashReports, LossGuard, end_workers, settle
 from pytest_arena.parallel.transport import PlainReports
 from pytest_arena.parallel.workers import command, run_directory, shared_directory
 from pytest_arena.policies.registry import policy_files
@@ -80,11 +80,13 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Write a result at the end: one that cannot be written keeps no other from being written."""
+        """Write a result: one that cannot be written keeps those after it from nothing."""
         try:
             yield
         except OSError as error:
-            self.unwritten.append(f"{what} could not be written: {error.strerror or error}")
+            line = f"{what} could not be written: {error.strerror or error}"
+            if line not in self.unwritten:
+                self.unwritten.append(line)
 
 
 RUN = pytest.StashKey[Run]()
@@ -128,7 +130,9 @@ def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
         config.stash[RUN] = Run(directory)
         json_report.enable(config, None)
         _guard(config, tests)
-        config.pluginmanager.register(CrashReports(config, directory), "arena-crash-reports")
+        config.pluginmanager.register(
+            CrashReports(config, directory, config.stash[RUN].unwritten), "arena-crash-reports"
+        )
         shards.enable(config, directory)
         _interrupt_on_sigterm(config)
         watch_workers(config, directory)
@@ -137,9 +141,12 @@ def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
 def finish(session: pytest.Session) -> None:
     """Close the records, write ``metrics.json``, close the manifest; in a worker the controller does it."""
     config = session.config
-    if is_worker(config) or RUN not in config.stash:
+    if RUN not in config.stash:
         return
     run = run_of(config)
+    if is_worker(config):
+        config.workeroutput[UNWRITTEN] = run.unwritten  # type: ignore[attr-defined]
+        return
     directory = run.directory
     end_workers(config)
     alone = not config.pluginmanager.hasplugin("dsession")
@@ -148,14 +155,17 @@ def finish(session: pytest.Session) -> None:
     _refuse_losses(session)
     with run.writing("the records of sharded jobs"):
         shards.join_rest(session)
-    with run.writing("the verdicts over several jobs"):
-        run.suite = suite.judge(config, directory)
+    run.suite, verdicts = suite.judge(config, directory)
     if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     with run.writing("metrics.json"):
         write_json(directory.path / "metrics.json", _metrics(directory))
     _refuse_unwritten(session)
-    directory.finish_manifest(finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run.lost)
+    run.exit_status = int(session.exitstatus)
+    with run.writing("run.json"):
+        directory.finish_manifest(
+            **verdicts, finished_at=utc_now(), exit_status=run.exit_status, never_ran=run.lost
+        )
 
 
 @contextlib.contextmanager
@@ -170,6 +180,9 @@ def noting_the_end(session: pytest.Session) -> Iterator[None]:
         raise
     if run is not None:
         _refuse_unwritten(session)  # report.json has been written since
+        if run.exit_status != int(session.exitstatus) and not is_worker(session.config):
+            with run.writing("run.json"):
+                run.directory.finish_manifest(exit_status=int(session.exitstatus))
         run.exit_status = int(session.exitstatus)
 
 
@@ -265,7 +278,8 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
 def _note_resume(config: pytest.Config, directory: RunDirectory) -> None:
     """Add this session to those that have worked on the run."""
     sessions = directory.manifest().get("resumed", [])
-    directory.finish_manifest(resumed=[*sessions, {"command": command(config), "started_at": utc_now()}])
+    with run_of(config).writing("run.json"):
+        directory.finish_manifest(resumed=[*sessions, {"command": command(config), "started_at": utc_now()}])
 
 
 def _whole(item: pytest.Item, job: Job) -> dict[str, Any]:

@@ -26,17 +26,17 @@ Line = tuple[str, bool | None]
 """A line of the summary: text, and whether it is good; None where nothing was judged."""
 
 
-def judge(config: pytest.Config, directory: RunDirectory) -> list[Line]:
-    """Draw the verdicts, report each that there is, write them into ``run.json``; returns them in words."""
+def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], dict[str, Any]]:
+    """Draw the verdicts and report each that there is; returns them in words, and for ``run.json``."""
     try:
         manifest = directory.manifest()
     except (OSError, ValueError):  # no worker got as far as to write it
-        return []
+        return [], {}
     groups = manifest.get("groups", [])
     family = settings(config).family_error
     baseline = settings(config).baseline
     if family is None and not groups and baseline is None:
-        return []
+        return [], {}
     records = directory.latest()
     facts: dict[str, Any] = {}
     lines: list[Line] = []
@@ -49,8 +49,7 @@ def judge(config: pytest.Config, directory: RunDirectory) -> list[Line]:
         group["verdict"], line = _judge_group(config, group, manifest, records)
         if any(group["jobs"].values()):  # else nobody asked for any of its jobs
             lines.append(line)
-    directory.finish_manifest(**facts, groups=groups)
-    return lines
+    return lines, {**facts, "groups": groups}
 
 
 def _judge_family(

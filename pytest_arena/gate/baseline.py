@@ -237,7 +237,10 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
             missing = f"its metrics.json has no fixed number of episodes ({METRICS_EPISODES})"
             yield label, BaselineJob(hint=f"{missing}; use the run directory")
             continue
-        if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 1:
+        if episodes == 0 and not isinstance(episodes, bool):
+            yield label, BaselineJob(problem="no episode of it was measured")
+            continue
+        if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 0:
             wrong = f"{METRICS_EPISODES}: expected a positive integer, got {_as_json(episodes)}"
             yield label, BaselineJob(fault=f"{where}: {wrong}")
             continue
@@ -246,7 +249,7 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         faults = {
             name: f"{where}: {name}: expected a share of {episodes} episodes, got {_as_json(value)}"
             for name, value in metrics.items()
-            if name not in rates
+            if name not in rates and value is not None  # None: it was not measured
         }
         yield label, BaselineJob(samples=samples, faults=faults, hint=hint)
 

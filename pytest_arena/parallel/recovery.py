@@ -17,10 +17,9 @@ import pytest
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.parallel.durations import read_manifest
-from pytest_arena.recorders.salvage import salvage_films
+from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record
 from pytest_arena.records.directory import (
-    PARTIAL_FILM,
     JobDirectory,
     RunDirectory,
     keep_measured,
@@ -32,6 +31,8 @@ from pytest_arena.records.schema import Episode, JobRecord, Status, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 from pytest_arena.summary import summarize
 
+UNWRITTEN = "arena_unwritten"
+"""Where a worker that says goodbye tells what it could not write."""
 SECONDS_TO_DIE = 2.0
 """How long to wait for the exit status of a worker whose connection is gone."""
 
@@ -74,8 +75,9 @@ def settle(run: RunDirectory, status: Status) -> list[str]:
 class CrashReports:
     """Controller plugin: the report of a test whose worker died tells what its job had measured."""
 
-    def __init__(self, config: pytest.Config, run: RunDirectory) -> None:
-        self._config, self._run = config, run
+    def __init__(self, config: pytest.Config, run: RunDirectory, unwritten: list[str]) -> None:
+        """Watch the workers of *run*; what they could not write goes to *unwritten*, a line each."""
+        self._config, self._run, self._unwritten = config, run, unwritten
         self._called: set[str] = set()
         """Tests of which only the teardown is missing."""
         self._attempts: Counter[str] = Counter()
@@ -95,6 +97,12 @@ class CrashReports:
         session, workers = (self._config.pluginmanager.get_plugin(name) for name in ("session", "dsession"))
         if session is not None and session.shouldfail and workers is not None and not workers.shouldstop:
             workers.shouldstop = session.shouldfail
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker could not write."""
+        told = getattr(node, "workeroutput", {}).get(UNWRITTEN, [])
+        self._unwritten += [line for line in told if line not in self._unwritten]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
@@ -175,7 +183,7 @@ def end_workers(config: pytest.Config) -> None:
 
 def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
     """Return the episodes and, in words, what is missing of them; leaves films that play and whole lines."""
-    notes = _unfinished(directory)
+    notes = unfinished_films(directory)
     try:
         named = sum(len(episode.videos) for episode in read_episodes(directory.episodes))
         episodes = keep_measured(directory)
@@ -183,17 +191,6 @@ def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
         return [], [f"the episodes cannot be read: {error}", *notes]
     lost = named - sum(len(episode.videos) for episode in episodes)
     return episodes, [f"{_count(lost, 'video')} lost: still being encoded"] * bool(lost) + notes
-
-
-def _unfinished(directory: JobDirectory) -> list[str]:
-    """Make what there is of unfinished films playable; returns a note on them, if there are any."""
-    films = salvage_films(directory.path / "videos")
-    if not films:
-        return []
-    folder = f"{directory.path.name}/videos"
-    if len(films) == 1:
-        return [f"1 unfinished film, which plays as far as it goes: {folder}/{films[0].name}"]
-    return [f"{len(films)} unfinished films, which play as far as they go: {folder}/*{PARTIAL_FILM}"]
 
 
 def _count(number: int, what: str) -> str:

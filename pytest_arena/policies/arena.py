@@ -12,8 +12,12 @@ from typing import Any
 
 from pytest_arena.policies.base import Policy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.devices import own_device
 from pytest_arena.simulators.isaaclab_arena_arguments import parser_errors, tokens, typed
 from pytest_arena.simulators.isaaclab_arena_registry import policy_configuration
+
+DEVICES = ("device", "policy_device")
+"""Settings that say where a policy computes: with ``-n``, the first GPU is the worker's own."""
 
 
 def is_arena_style(cls: type[Any]) -> bool:
@@ -34,6 +38,8 @@ def check_arena_settings(cls: type[Any], settings: Mapping[str, Any]) -> None:
 
 def _build(cls: type[Any], settings: Mapping[str, Any], env: SimEnv) -> Any:
     """Make the policy in the way that its generation of Arena has for it."""
+    own = {key: own_device(settings[key]) for key in DEVICES if isinstance(settings.get(key), str)}
+    settings = {**settings, **own}
     configuration, from_dict = policy_configuration(cls), getattr(cls, "from_dict", None)
     if configuration is not None:
         if is_dataclass(configuration) and "num_envs" in {field.name for field in fields(configuration)}:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 KEYFRAME_INTERVAL = 30
-"""In frames: what a viewer seeks over, and the most that a killed process loses of an open film."""
+"""In frames: what a viewer seeks over, and what reaches the disk of an open film at once."""
 
 _FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 _FASTSTART = {"movflags": "faststart"}
@@ -154,8 +154,9 @@ class Mp4File:
         with contextlib.suppress(Exception):  # the disk may be full: closing writes, too
             if self._container is not None:
                 self._container.close()
-        if self._file is not None:
-            self._file.close()
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
         self._file = self._container = self._stream = None
         for path in (self._working, self._indexed):
             with contextlib.suppress(OSError):

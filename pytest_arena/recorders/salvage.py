@@ -8,8 +8,19 @@ import struct
 from pathlib import Path
 
 from pytest_arena.recorders.mp4 import remux
-from pytest_arena.records.directory import PARTIAL_FILM
+from pytest_arena.records.directory import PARTIAL_FILM, JobDirectory
 from pytest_arena.records.room import require_room
+
+
+def unfinished_films(directory: JobDirectory) -> list[str]:
+    """Make what there is of unfinished films playable; returns a note on them, if there are any."""
+    films = salvage_films(directory.path / "videos")
+    if not films:
+        return []
+    folder = f"{directory.path.name}/videos"
+    if len(films) == 1:
+        return [f"1 unfinished film, which plays as far as it goes: {folder}/{films[0].name}"]
+    return [f"{len(films)} unfinished films, which play as far as they go: {folder}/*{PARTIAL_FILM}"]
 
 
 def salvage_films(videos: Path) -> list[Path]:

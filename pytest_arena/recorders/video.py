@@ -188,6 +188,8 @@ class VideoRecorder(Recorder):
 
     def after_rollout(self, tick: Tick) -> None:
         """Film by replay what is to be kept of this environment."""
+        if self._encoder is not None:  # a rebuild may take long, and films that ended wait for it
+            self._encoder.release()
         afterwards = self._afterwards
         if afterwards is not None and (title := afterwards.title):
             try:

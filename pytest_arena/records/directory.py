@@ -115,8 +115,8 @@ class RunDirectory:
         return found
 
     def finish_manifest(self, **facts: Any) -> None:
-        """Add what is known only at the end."""
-        with contextlib.suppress(OSError, ValueError):
+        """Add what is known only at the end; OSError where it cannot be written."""
+        with contextlib.suppress(FileNotFoundError, ValueError):  # no worker got as far as to write it
             write_json(self.manifest_path, {**self.manifest(), **facts})
 
     def claim(self, label: str) -> JobDirectory:

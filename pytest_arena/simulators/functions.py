@@ -33,15 +33,25 @@ def import_named(module: str, key: str) -> Any:
         raise EvaluationError(f"{key}: cannot import {module!r}: {error}") from None
 
 
+def named(path: str, key: str) -> Any:
+    """Return what ``module:name`` or ``module.name``, which the job has under *key*, is.
+
+    Raises `EvaluationError` where it is nothing.
+    """
+    module, _, name = split_name(path)
+    if not (module and name):
+        raise EvaluationError(f"{key}: expected module:name, got {path!r}")
+    held = import_named(module, key)
+    try:
+        return getattr(held, name)  # a package may load its names when they are asked for
+    except AttributeError:
+        hint = did_you_mean(name, dir(held))
+        raise EvaluationError(f"{key}: module {module!r} has no {name!r}{hint}") from None
+
+
 def import_function(path: str) -> Callable[..., Any]:
     """Return the function ``module:name`` or ``module.name`` of ``success.callable``."""
-    key = "success.callable"
-    module, _, name = split_name(path)
-    if not module:
-        raise EvaluationError(f"{key}: expected module:function, got {path!r}")
-    held = vars(import_named(module, key))
-    if name not in held:
-        raise EvaluationError(f"{key}: module {module!r} has no {name!r}{did_you_mean(name, held)}")
-    if not callable(held[name]):
-        raise EvaluationError(f"{key}: {path!r} is not a function")
-    return held[name]  # type: ignore[no-any-return]
+    found = named(path, "success.callable")
+    if not callable(found):
+        raise EvaluationError(f"success.callable: {path!r} is not a function")
+    return found  # type: ignore[no-any-return]

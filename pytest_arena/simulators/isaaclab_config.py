@@ -17,7 +17,7 @@ from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.configuration import override, set_given
 from pytest_arena.simulators.devices import FIRST, assigned_device, torch_device
-from pytest_arena.simulators.functions import import_named
+from pytest_arena.simulators.functions import import_named, named
 from pytest_arena.simulators.isaaclab_app import kit_possible
 from pytest_arena.simulators.tensor_env import SEEDS
 
@@ -35,17 +35,18 @@ def load_configuration(
         import_named(package, "environment.options.task_package")
     text = job.environment.id
     module, _, name = text.rpartition(":")
-    held = vars(import_named(module, "environment.id")) if module else {}
-    found = held.get(name)
+    held = import_named(module, "environment.id") if module else None
+    found = getattr(held, name, None)
     if isinstance(found, type):
         configuration = _resolved(found(), presets)
         return configuration, None, _environment_class(type(configuration), entry_point)
-    classes = [key for key, value in held.items() if isinstance(value, type)]
-    return _registered(name, classes, presets), name, None
+    return _registered(name, dir(held) if module else (), presets), name, None
 
 
 def _resolved(configuration: Any, presets: Sequence[str]) -> Any:
     hydra = sys.modules.get("isaaclab_tasks.utils.hydra")  # whoever has presets in a configuration imports it
+    if not hasattr(hydra, "collect_presets"):  # before 3.0 there are none
+        hydra = None
     known: set[str] = set()
     if hydra is not None:
         held = hydra.collect_presets(configuration)
@@ -60,8 +61,8 @@ def _resolved(configuration: Any, presets: Sequence[str]) -> Any:
     return configuration if hydra is None else hydra.resolve_presets(configuration, tuple(presets))
 
 
-def _registered(name: str, classes: Sequence[str], presets: Sequence[str]) -> Any:
-    """Return the configuration of a registered environment; *classes* might have been meant instead."""
+def _registered(name: str, others: Sequence[str], presets: Sequence[str]) -> Any:
+    """Return the configuration of a registered environment; one of the *others* might have been meant."""
     import gymnasium
 
     if name not in gymnasium.registry:
@@ -69,7 +70,7 @@ def _registered(name: str, classes: Sequence[str], presets: Sequence[str]) -> An
     if name not in gymnasium.registry:
         raise EvaluationError(
             f"environment.id: no environment {name!r} is registered"
-            f"{did_you_mean(name, [*gymnasium.registry, *classes])}; environment.options.task_package names "
+            f"{did_you_mean(name, [*gymnasium.registry, *others])}; environment.options.task_package names "
             "the modules that register environments"
         )
     entry = gymnasium.registry[name].kwargs.get("env_cfg_entry_point")
@@ -83,7 +84,7 @@ def _registered(name: str, classes: Sequence[str], presets: Sequence[str]) -> An
             return parse_env_cfg(name)
         try:
             return parse_env_cfg(name, overrides=[f"presets={','.join(presets)}"])
-        except ValueError as error:  # it lists those that there are
+        except (ValueError, TypeError) as error:  # those that there are; or, before 3.0, that there are none
             raise EvaluationError(f"environment.options.presets: {' '.join(str(error).split())}") from None
     if isinstance(entry, str):
         module, _, attribute = entry.partition(":")
@@ -99,9 +100,8 @@ def _import_shipped_tasks() -> None:
 
 def _environment_class(configuration: type, entry_point: str | None) -> Any:
     if entry_point is not None:
-        module, _, name = entry_point.partition(":")
         key = "environment.options.entry_point"
-        found = getattr(import_named(module, key), name, None) if name else None
+        found = named(entry_point, key)
         if not isinstance(found, type):
             raise EvaluationError(f"{key}: expected module:Class of an environment, got {entry_point!r}")
         return found

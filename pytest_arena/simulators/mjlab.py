@@ -30,7 +30,7 @@ from pytest_arena.simulators.base import (
 )
 from pytest_arena.simulators.configuration import override, set_given
 from pytest_arena.simulators.devices import torch_device
-from pytest_arena.simulators.functions import import_named
+from pytest_arena.simulators.functions import import_named, named
 from pytest_arena.simulators.mujoco_rendering import choose_platform
 from pytest_arena.simulators.tensor_env import SEEDS, RawStep, TensorEnv
 
@@ -201,10 +201,7 @@ def load_configuration(job: Job) -> Any:
     module, _, name = job.environment.id.rpartition(":")
     if not module:
         return _registered(name, options.play)
-    held = vars(import_named(module, "environment.id"))
-    if name not in held:
-        raise EvaluationError(f"environment.id: module {module!r} has no {name!r}{did_you_mean(name, held)}")
-    found = held[name]
+    found = named(job.environment.id, "environment.id")
     if options.play and not (callable(found) and "play" in inspect.signature(found).parameters):
         raise EvaluationError(
             "environment.options.play: expected a function with the argument play, got "

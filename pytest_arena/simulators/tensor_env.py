@@ -259,7 +259,7 @@ class TensorEnv(SimEnv):
         if self._success_term in names:
             return "success"
         if names:  # a term of that name that does not count as success must not read as one
-            return names[0] if success or names[0] != SUCCESS_TERM else "terminated"
+            return next((name for name in names if success or name != SUCCESS_TERM), "terminated")
         if self._terms:  # a visualizer can ask for a reset: then no term has fired
             return "reset"
         return ("success" if success else "terminated") if terminated else "time_out"

@@ -354,17 +354,18 @@ def test_it(arena_rollout, arena_job, arena_run_dir):
 """
 
 
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "n1"])
 @pytest.mark.parametrize("job", ["passed", "later"])
 def test_results_that_cannot_be_written_fail_the_session_in_a_line_each(
-    suite: Suite, small_disk: Path, job: str
+    suite: Suite, small_disk: Path, job: str, workers: tuple[str, ...]
 ) -> None:
     suite.jobs({job: {}, "next": {}})
     suite.test(FULL_DISK)
     chosen = ("-k", "passed") if job == "passed" else ()
-    result = suite.run("--arena-output", str(small_disk), *chosen)
+    result = suite.run("--arena-output", str(small_disk), *chosen, *workers)
     assert result.ret == (3 if job == "passed" else 1)
     lines = [line for line in result.outlines if "could not be written" in line]
-    named = ["metrics.json", "report.json"]
+    named = ["metrics.json", "run.json", "report.json"]
     if job == "later":
         named = ["next/record.json", "later/record.json", *named]
     assert lines == [f"{name} could not be written: No space left on device" for name in named]

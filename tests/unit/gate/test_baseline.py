@@ -159,16 +159,27 @@ def test_episodes_of_wrong_types_do_not_count(tmp_path: Path, key: str, value: A
 
 
 @pytest.mark.parametrize(
+    "values", ['{"success_rate": null, "episodes_measured": 20}', '{"episodes_measured": 0}']
+)
+def test_what_a_run_could_not_measure_is_no_broken_file(tmp_path: Path, values: str) -> None:
+    file = tmp_path / "metrics.json"
+    file.write_text(f'{{"reach": {values}}}')
+    job = found(load_baseline(file), "reach")
+    job.checked(metric())
+    with pytest.raises(NotComparableError):
+        job.sample(metric())
+
+
+@pytest.mark.parametrize(
     ("values", "words"),
     [
         ('{"success_rate": "high", "episodes_measured": 20}', 'a share of 20 episodes, got "high"'),
         ('{"success_rate": 1.7, "episodes_measured": 20}', "a share of 20 episodes, got 1.7"),
-        ('{"success_rate": null, "episodes_measured": 20}', "a share of 20 episodes, got null"),
         ('{"success_rate": NaN, "episodes_measured": 20}', "a share of 20 episodes, got NaN"),
         ('{"success_rate": true, "episodes_measured": 20}', "a share of 20 episodes, got true"),
         ('{"success_rate": 0.85, "episodes_measured": 7}', "a share of 7 episodes, got 0.85"),
         ('{"success_rate": 0.85, "episodes_measured": "20"}', 'expected a positive integer, got "20"'),
-        ('{"success_rate": 0.85, "episodes_measured": 0}', "expected a positive integer, got 0"),
+        ('{"success_rate": 0.85, "episodes_measured": -1}', "expected a positive integer, got -1"),
     ],
 )
 def test_metrics_that_are_no_rates_of_their_episodes(tmp_path: Path, values: str, words: str) -> None:

@@ -175,7 +175,7 @@ def crash(reports: CrashReports, nodeid: str = NODE) -> pytest.TestReport:
 
 def test_a_crash_report_carries_the_record(tmp_path: Path) -> None:
     run, directory, _ = begun(tmp_path, [episode(0)])
-    reports = CrashReports(controller(), run)
+    reports = CrashReports(controller(), run, [])
     reports.pytest_runtest_logreport(report("setup"))
     made = crash(reports)
     assert made.when == "call"
@@ -187,7 +187,7 @@ def test_a_crash_report_carries_the_record(tmp_path: Path) -> None:
 
 def test_a_crash_of_another_test_is_told_too(tmp_path: Path) -> None:
     run, *_ = begun(tmp_path)
-    made = crash(CrashReports(controller(), run), "test_other.py::test_plain")
+    made = crash(CrashReports(controller(), run, []), "test_other.py::test_plain")
     assert made.when == "call"
     assert not hasattr(made, "_json_report_extra")
     assert str(made.longrepr) == "worker 'gw0' died while running 'test_other.py::test_plain'"
@@ -199,7 +199,7 @@ def test_the_cause_is_named(tmp_path: Path) -> None:
         made = report("???", "failed")
         popen = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
         made.node.gateway._io = SimpleNamespace(popen=popen)
-        CrashReports(controller(), run).pytest_handlecrashitem(NODE, made)
+        CrashReports(controller(), run, []).pytest_handlecrashitem(NODE, made)
         assert words in str(made.longrepr)
 
 
@@ -207,7 +207,7 @@ def test_a_crash_after_the_rollout_is_one_of_the_teardown(tmp_path: Path) -> Non
     run, directory, record = begun(tmp_path, [episode(0)])
     record.status = Status.COMPLETED
     write_json(directory.record, record.to_json())
-    reports = CrashReports(controller(), run)
+    reports = CrashReports(controller(), run, [])
     for when in ("setup", "call"):
         reports.pytest_runtest_logreport(report(when))
     assert crash(reports).when == "teardown"
@@ -219,7 +219,7 @@ def test_a_rerun_that_dies_at_once_gets_a_record_of_its_own(tmp_path: Path) -> N
     run, directory, record = begun(tmp_path, [episode(0)])
     record.status = Status.ERROR
     write_json(directory.record, record.to_json())
-    reports = CrashReports(controller(), run)
+    reports = CrashReports(controller(), run, [])
     reports.pytest_runtest_logreport(report("setup"))
     reports.pytest_runtest_logreport(report("call", "rerun"))
     made = crash(reports)
@@ -231,7 +231,7 @@ def test_a_rerun_that_dies_at_once_gets_a_record_of_its_own(tmp_path: Path) -> N
 
 def test_a_stop_of_pytest_is_one_of_xdist(tmp_path: Path) -> None:
     config = controller()
-    reports = CrashReports(config, RunDirectory(tmp_path))
+    reports = CrashReports(config, RunDirectory(tmp_path), [])
     reports.pytest_runtest_logreport(report("call", "failed"))
     assert not config.plugins["dsession"].shouldstop
     config.plugins["session"].shouldfail = "stopping after 1 failures"

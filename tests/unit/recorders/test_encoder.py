@@ -21,6 +21,7 @@ from pytest_arena.recorders import mp4
 from pytest_arena.recorders.colours import as_rgb
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.mp4 import KEYFRAME_INTERVAL, Look, Mp4File, choose_codec
+from pytest_arena.records.room import ModestFile
 
 FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
 HANG = 60.0
@@ -674,6 +675,30 @@ def test_who_ends_a_film_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.M
     stuck.gate.set()
     encoder.close()
     assert names_in(tmp_path) == ["0.mp4"]
+
+
+def test_a_file_that_cannot_be_closed_ends_its_film_alone(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system may say only then that there is no room; a thread that ended would hang the rollout."""
+    lost, kept = encoder.film(tmp_path / "lost.mp4", Look(30)), encoder.film(tmp_path / "kept.mp4", Look(30))
+    close = ModestFile.close
+
+    def full(self: ModestFile) -> None:
+        close(self)
+        if "lost" in str(self.name):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ModestFile, "close", full)
+    for film in (lost, kept):
+        shoot(film, 5)
+    encoder.close()
+    assert kept.published
+    assert lost.published or lost.error is not None
+    after = Encoder(1)
+    shoot(film := after.film(tmp_path / "after.mp4", Look(30)), 5)
+    after.close()
+    assert film.published
 
 
 def test_importing_the_encoder_imports_no_av() -> None:

@@ -338,6 +338,26 @@ def test_an_interrupt_while_waiting_for_room_can_be_closed_after(
     assert names_in(tmp_path / "reach") == []
 
 
+def test_films_that_ended_are_released_before_a_rebuild(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(VideoRecorder("on"), FakeEnv([[3]]), tmp_path)
+    loop.start()
+    while loop.running:
+        loop.step()
+    queued: list[int] = []
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def counted(self: Any, item: Any, *args: Any) -> None:
+        queued.append(item[0])
+        put(self, item, *args)
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", counted)
+    loop.recorder.after_rollout(lambda text: None)
+    assert len(queued) == 2, "the last image and the end"
+    assert len(loop.recorder.close().videos) == 1
+
+
 def test_a_film_that_ended_is_published_though_no_other_is_shot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,12 +13,15 @@ from pytest_arena.simulators.functions import import_function
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "solved_here.py").write_text("LEVEL = 3\ndef lifted(env): ...\n")
+    (tmp_path / "lazy_here.py").write_text(
+        "import solved_here\ndef __getattr__(name): return getattr(solved_here, name)\n"
+    )
     (tmp_path / "broken_here.py").write_text("import a_package_that_is_not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.usefixtures("modules")
-@pytest.mark.parametrize("path", ["solved_here:lifted", "solved_here.lifted"])
+@pytest.mark.parametrize("path", ["solved_here:lifted", "solved_here.lifted", "lazy_here:lifted"])
 def test_a_function_is_found(path: str) -> None:
     assert import_function(path).__name__ == "lifted"
 
@@ -27,7 +30,8 @@ def test_a_function_is_found(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("lifted", "success.callable: expected module:function, got 'lifted'"),
+        ("lifted", "success.callable: expected module:name, got 'lifted'"),
+        (":lifted", "success.callable: expected module:name, got ':lifted'"),
         (
             "solved_there:lifted",
             "success.callable: cannot import 'solved_there': No module named 'solved_there'",

@@ -310,8 +310,8 @@ def test_another_configuration_needs_one() -> None:
 @pytest.mark.parametrize(
     ("entry_point", "expected"),
     [
-        ("DirectEnv", "expected module:Class of an environment, got 'DirectEnv'"),
-        (f"{HERE}:DirektEnv", f"expected module:Class of an environment, got '{HERE}:DirektEnv'"),
+        ("DirectEnv", "expected module:name, got 'DirectEnv'"),
+        (f"{HERE}:DirektEnv", f"module '{HERE}' has no 'DirektEnv' (did you mean 'DirectEnv'?)"),
         (f"{HERE}:register", f"expected module:Class of an environment, got '{HERE}:register'"),
         ("nowhere:Env", "cannot import 'nowhere'"),
     ],
