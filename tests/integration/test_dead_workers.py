@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,21 @@ def test_the_film_of_the_episode_that_crashed_can_be_seen(suite: Suite) -> None:
     whole = [episode["videos"]["render"] for episode in suite.episodes("cut")]
     assert whole == resumed["videos"] == [f"cut/videos/episode-000{k}-env0-render.mp4" for k in range(4)]
     assert (films / name).read_bytes() == partial
+
+
+def test_so_it_can_where_the_only_process_was_killed(suite: Suite) -> None:
+    suite.pytester.makeconftest(KILLED_MID_FILM)
+    environment = {"id": "arena/Long-v0", "cameras": {"render": {}}}
+    suite.jobs({"cut": {"environment": environment, "record": {"video": "on"}}})
+    suite.test()
+    assert suite.run().ret == -signal.SIGKILL
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    name = "episode-0001-env0-render.partial.mp4"
+    assert suite.record("cut")["notes"] == [
+        f"1 unfinished film, which plays as far as it goes: cut/videos/{name}"
+    ]
+    with av.open(str(suite.run_dir / "cut/videos" / name)) as film:
+        assert 60 <= sum(1 for _ in film.decode(video=0)) <= 150
 
 
 def test_a_simulator_that_ends_its_process_is_named(suite: Suite) -> None:
