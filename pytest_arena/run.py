@@ -67,6 +67,8 @@ class Run:
     exit_guard: ExitGuard | None = None
     exit_status: int = int(pytest.ExitCode.INTERNAL_ERROR)
     """pytest's, once it is known: the app is told of it when it is closed, and may end the process."""
+    written_status: int | None = None
+    """The one in ``run.json``."""
     broken: BaseException | None = None
     """What was raised while the session finished: an app that ends the process would swallow it."""
     guard: LossGuard | None = None
@@ -161,10 +163,10 @@ def finish(session: pytest.Session) -> None:
     with run.writing("metrics.json"):
         write_json(directory.path / "metrics.json", _metrics(directory))
     _refuse_unwritten(session)
-    run.exit_status = int(session.exitstatus)
+    run.written_status = int(session.exitstatus)
     with run.writing("run.json"):
         directory.finish_manifest(
-            **verdicts, finished_at=utc_now(), exit_status=run.exit_status, never_ran=run.lost
+            **verdicts, finished_at=utc_now(), exit_status=run.written_status, never_ran=run.lost
         )
 
 
@@ -180,10 +182,10 @@ def noting_the_end(session: pytest.Session) -> Iterator[None]:
         raise
     if run is not None:
         _refuse_unwritten(session)  # report.json has been written since
-        if run.exit_status != int(session.exitstatus) and not is_worker(session.config):
-            with run.writing("run.json"):
-                run.directory.finish_manifest(exit_status=int(session.exitstatus))
         run.exit_status = int(session.exitstatus)
+        if run.written_status not in (None, run.exit_status):
+            with run.writing("run.json"):
+                run.directory.finish_manifest(exit_status=run.exit_status)
 
 
 def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:

@@ -373,6 +373,27 @@ def test_results_that_cannot_be_written_fail_the_session_in_a_line_each(
     assert result.stderr.str() == ""
 
 
+NO_REPORT = """
+import pytest
+
+@pytest.mark.arena("jobs.yaml")
+def test_it(arena_rollout, arena_run_dir):
+    arena_rollout()
+    (arena_run_dir / "report.json").mkdir()
+"""
+
+
+def test_a_report_that_cannot_be_written_is_in_the_exit_status_of_the_manifest(suite: Suite) -> None:
+    suite.jobs({"reach": {}})
+    suite.test(NO_REPORT)
+    result = suite.run()
+    assert result.ret == 3
+    assert json.loads((suite.run_dir / "run.json").read_text())["exit_status"] == 3
+    assert [line for line in result.outlines if "could not be written" in line] == [
+        "report.json could not be written: Is a directory"
+    ]
+
+
 ANOTHER_CAMERA = """
 class TestCamera:
     @pytest.fixture
