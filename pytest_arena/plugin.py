@@ -207,12 +207,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         yield
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
     """Print the table of jobs."""
     if options.saw_jobs(config):
         from pytest_arena.reports import terminal
 
-        terminal.summarize(terminalreporter, config)
+        terminal.summarize(terminalreporter, config, exitstatus)
 
 
 @pytest.hookimpl(trylast=True)

@@ -27,7 +27,7 @@ from pytest_arena.records.directory import (
     utc_now,
     write_json,
 )
-from pytest_arena.records.schema import Episode, JobRecord, Status, Verdict
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 from pytest_arena.summary import summarize
 
@@ -185,8 +185,12 @@ def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
     """Return the episodes and, in words, what is missing of them; leaves films that play and whole lines."""
     notes = unfinished_films(directory)
     try:
-        named = sum(len(episode.videos) for episode in read_episodes(directory.episodes))
-        episodes = keep_measured(directory)
+        whole = read_episodes(directory.episodes)
+        named = sum(len(episode.videos) for episode in whole)
+        try:
+            episodes = keep_measured(directory)
+        except OSError:  # the disk is full: what is on it stays as it is
+            return [episode for episode in whole if episode.outcome != Outcome.ERROR], notes
     except (OSError, ValueError, TypeError, KeyError) as error:
         return [], [f"the episodes cannot be read: {error}", *notes]
     lost = named - sum(len(episode.videos) for episode in episodes)

@@ -33,8 +33,8 @@ def announcement(config: pytest.Config) -> str | None:
     return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(run_of(config).directory.path)}"
 
 
-def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
-    """Print the table of jobs, their notes, and where the results are."""
+def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: int) -> None:
+    """Print the table of jobs, their notes, where the results are, and how an interrupted run goes on."""
     if RUN not in config.stash:
         return
     directory = run_of(config).directory
@@ -71,6 +71,8 @@ def summarize(reporter: TerminalReporter, config: pytest.Config) -> None:
     for text in unwritten:
         reporter.write_line(text, red=True, bold=True)
     reporter.write_line(f"results: {_shown(directory.path)}")
+    if exit_status == pytest.ExitCode.INTERRUPTED:
+        reporter.write_line(f"the same command with --arena-resume {_shown(directory.path)} goes on")
 
 
 def _footnotes(records: Sequence[JobRecord]) -> Iterable[str]:

@@ -149,7 +149,6 @@ class Loop:
         if not rows:
             return
         index = np.array(rows, np.int64)
-        self.active[index] = True
         self._waiting[index] = False
         self._first_step[index] = self.row_steps[index]
         self._return[index] = 0.0
@@ -162,6 +161,7 @@ class Loop:
             self._starts[row] = start
             self._initial_states[row] = state
             self._began_at[row] = now
+        self.active[index] = True  # now that all is known of their episodes
         self.policy.set_episodes(index, [start.episode for start in starts])
         self.policy.reset(index, [start.policy_seed for start in starts])
         for metric in self._step_metrics:

@@ -31,7 +31,7 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.functions import import_function, is_missing
+from pytest_arena.simulators.functions import import_function, is_missing, success_by_row
 from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
 
@@ -219,7 +219,8 @@ class GymnasiumEnv(SimEnv):
     def _read_success(self, info: Mapping[str, Any]) -> SuccessArray:
         """Read success of all rows; the mask ``_key`` tells where an info value is no filler."""
         if self._success_of is not None:
-            return np.asarray(self._success_of(self._vec)).astype(np.bool_).astype(np.int8)
+            name, given = str(self._success.callable), self._success_of(self._vec)
+            return success_by_row(given, name, self.num_envs).astype(np.int8)
         for key in self._success_keys:
             if key in info:
                 mask = np.asarray(info.get(f"_{key}", True), np.bool_)
@@ -227,6 +228,8 @@ class GymnasiumEnv(SimEnv):
                 if values.dtype == object:
                     values = np.array([bool(value) for value in values])
                 held = values if values.dtype == np.bool_ else values > 0.5
+                if values.dtype.kind == "f":
+                    mask = mask & ~np.isnan(values)
                 return np.where(mask, held.astype(np.int8), np.int8(UNMEASURED))
         return np.full(self.num_envs, UNMEASURED, np.int8)
 

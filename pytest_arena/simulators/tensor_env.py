@@ -293,7 +293,7 @@ class TensorEnv(SimEnv):
     def _called_success(self) -> Any:
         assert self._success_of is not None
         name = self._success.callable
-        return self._by_row(self._success_of(self._base), f"success.callable: {name!r} gave").bool().clone()
+        return self._by_row(self._success_of(self._base), f"success.callable: {name!r} gave") > 0.5
 
     def _by_row(self, held: Any, what: str) -> Any:
         """Return *held* as an (N,) tensor; `EvaluationError` where it is none, beginning with *what*."""
@@ -306,6 +306,8 @@ class TensorEnv(SimEnv):
         if tuple(found.shape) != (self.num_envs,):
             shape = tuple(found.shape)
             raise EvaluationError(f"{what} a value of shape {shape}, expected ({self.num_envs},)")
+        if found.is_floating_point() and bool(found.isnan().any()):
+            raise EvaluationError(f"{what} NaN, expected ({self.num_envs},) numbers")
         return found
 
     def _forget_info(self) -> None:

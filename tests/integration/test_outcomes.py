@@ -373,6 +373,26 @@ def test_results_that_cannot_be_written_fail_the_session_in_a_line_each(
     assert result.stderr.str() == ""
 
 
+STOPPED = """
+import pytest
+
+@pytest.mark.arena("jobs.yaml")
+def test_it(arena_rollout):
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "n1"])
+def test_an_interrupted_run_says_how_it_goes_on(suite: Suite, workers: tuple[str, ...]) -> None:
+    suite.jobs({"reach": {}})
+    suite.test(STOPPED)
+    result = suite.run(*workers)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["the same command with --arena-resume arena-results/" + suite.run_dir.name + " goes on"]
+    )
+
+
 NO_REPORT = """
 import pytest
 

@@ -88,6 +88,19 @@ def test_a_rebuilt_record_says_what_the_episodes_say(tmp_path: Path) -> None:
     assert all(t["reason"] for t in written["thresholds"])
 
 
+def test_what_is_on_a_full_disk_counts_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, directory, record = begun(tmp_path, [episode(i) for i in range(2)])
+    with directory.episodes.open("a") as file:
+        file.write('{"job": "rea')
+
+    def full(directory: JobDirectory) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pytest_arena.parallel.recovery.keep_measured", full)
+    rebuild(run, record, Status.CRASHED, "it died")
+    assert (record.episodes["measured"], record.notes) == (2, [])
+
+
 def test_only_films_that_play_and_whole_lines_stay(tmp_path: Path) -> None:
     films = {i: {"camera": f"reach/videos/episode-{i}.mp4"} for i in range(2)}
     run, directory, record = begun(tmp_path, [episode(i, videos=films[i]) for i in range(2)])

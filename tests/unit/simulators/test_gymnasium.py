@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from pytest_arena.errors import JobFileError, RolloutTimeoutError
+from pytest_arena.errors import EvaluationError, JobFileError, RolloutTimeoutError
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
 from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import SimEnvContract
@@ -83,6 +83,40 @@ def test_success_by_callable_and_by_key() -> None:
     env.reset(None, [0])
     assert env.step(np.zeros((1, 2))).success.tolist() == [1]
     env = GymnasiumEnv(made(), make_job(success={"info_key": "nothing"}).success)
+    env.reset(None, [0])
+    assert env.step(np.zeros((1, 2))).success.tolist() == [-1]
+
+
+def answer(env: Any) -> Any:
+    return env.answer
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([float("nan"), 0.0], "NaN"),
+        (True, "a value of shape ()"),
+        ([True], "a value of shape (1,)"),
+        (None, "a value of shape ()"),
+        ({"held": 1}, "dict"),
+    ],
+)
+def test_a_callable_must_say_it_of_each_row(given: Any, told: str) -> None:
+    vec = SyncVectorEnv([ScriptedEnv] * 2, autoreset_mode=AutoresetMode.DISABLED)
+    name = "tests.unit.simulators.test_gymnasium:answer"
+    env = GymnasiumEnv(vec, make_job(success={"callable": name}).success)
+    vec.answer = given  # type: ignore[attr-defined]
+    with pytest.raises(EvaluationError) as raised:
+        env.reset(None, [0, 0])
+    assert str(raised.value) == f"success.callable: {name!r} gave {told}, expected (2,) booleans"
+
+
+def test_a_key_without_a_number_is_no_failure() -> None:
+    class Unsure(ScriptedEnv):
+        def step(self, action: Any) -> Any:
+            return (*super().step(action)[:4], {"success": float("nan")})
+
+    env = GymnasiumEnv(SyncVectorEnv([Unsure], autoreset_mode=AutoresetMode.DISABLED))
     env.reset(None, [0])
     assert env.step(np.zeros((1, 2))).success.tolist() == [-1]
 

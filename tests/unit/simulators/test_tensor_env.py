@@ -78,6 +78,7 @@ def test_success_by_an_info_key_counts_in_its_own_step_only() -> None:
     ("held", "expected"),
     [
         ({"lifted": 1}, r"extras\['solved'\] is dict, expected \(4,\) numbers"),
+        (torch.tensor([0.0, 1.0, float("nan"), 0.0]), r"extras\['solved'\] is NaN, expected \(4,\) numbers"),
         (torch.zeros(4, 1), r"extras\['solved'\] is a value of shape \(4, 1\), expected \(4,\)"),
     ],
 )
