@@ -60,24 +60,22 @@ def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
 
 def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Return a line for each job among *items*, the selected ones, whose files in the baseline are broken."""
+    if settings(config).baseline is None:
+        return []
     from pytest_arena.gate.rule import metric_named
 
-    problems: dict[str, str | None] = {}
-    for item in items:
-        job = job_of(item)
-        if job is None or job.regression is None or LABEL not in item.stash:
+    jobs = {_whole_label(item): job_of(item) for item in items if LABEL in item.stash}
+    problems = []
+    for label, job in jobs.items():
+        if job is None or job.regression is None or (baseline := baseline_of(config)) is None:
             continue
-        label, baseline = _whole_label(item), baseline_of(config)
-        found = baseline.find(label) if baseline is not None else None
-        metric = metric_named(job.regression.metric, metrics_of(config, job))
-        if found is None or metric is None or label in problems:
-            continue
+        found, metric = baseline.find(label), metric_named(job.regression.metric, metrics_of(config, job))
         try:
-            problems[label] = None
-            found.checked(metric)
+            if found is not None and metric is not None:
+                found.checked(metric)
         except BaselineError as error:
-            problems[label] = f"{asked_by(config, 'arena_baseline')}: job {label!r}: {error}"
-    return [problem for problem in problems.values() if problem is not None]
+            problems.append(f"{asked_by(config, 'arena_baseline')}: job {label!r}: {error}")
+    return problems
 
 
 def _whole_label(item: pytest.Item) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import ArenaError, JobFileError, did_you_mean
+from pytest_arena.errors import USERS_MISTAKE, JobFileError, did_you_mean
 from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
@@ -87,7 +86,7 @@ class JobFile(pytest.File):
 
 def rollout(arena_rollout: Any) -> None:
     """Run the job and assert its thresholds."""
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     arena_rollout().assert_thresholds()
 
 

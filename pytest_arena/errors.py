@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 
 class ArenaError(Exception):
     """Base of every error whose message alone is enough for the user."""
+
+
+USERS_MISTAKE = operator.methodcaller("errisinstance", ArenaError)
+"""For ``__tracebackhide__``: hides a frame from the traceback of an error whose message is enough."""
 
 
 class JobFileError(ArenaError):
@@ -42,6 +47,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for a near miss among *known*, else an empty string."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def not_among(word: str, known: Iterable[str], nothing: str = "it has none") -> str:
+    """Return what follows "there is no *word*": a near miss, and all that are *known*, or *nothing*."""
+    known = list(known)
+    return f"{did_you_mean(word, known)}; " + (f"it has {', '.join(known)}" if known else nothing)
 
 
 def first_few(words: Iterable[object], at_most: int = 5) -> str:

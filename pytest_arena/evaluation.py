@@ -7,7 +7,6 @@ record = evaluate(load_jobs(Path("jobs.yaml"))[0])
 from __future__ import annotations
 
 import itertools
-import operator
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.errors import ArenaError, EvaluationError, RolloutTimeoutError
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
 from pytest_arena.gate.baseline import Baseline
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.regression import judge_regression
@@ -96,7 +95,7 @@ class Evaluation:
         no measurement.
         """
         # A traceback through this package says nothing about a user's mistake.
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         started = time.monotonic()
         try:
             with Deadline(self.job.rollout.timeout) as deadline:
@@ -126,7 +125,7 @@ class Evaluation:
         return self.record
 
     def _roll_out(self, deadline: Deadline) -> None:
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         counter, taken = itertools.count(), self._steps_taken()
         done = {episode.episode for episode in self.earlier}
         wanted = set(self.job.wanted_episodes) - done
@@ -187,7 +186,7 @@ class Evaluation:
         counter: itertools.count[int],
         taken: np.ndarray | None,
     ) -> Loop:
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         caps, seed = env.capabilities, self.job.environment.seed
         schedule = (
             fixed_schedule(
@@ -231,7 +230,7 @@ class Evaluation:
         )
 
     def _max_steps(self) -> int | None:
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         steps = self.job.rollout.steps
         if steps != "policy":
             return steps

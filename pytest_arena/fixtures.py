@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.errors import ArenaError
+from pytest_arena.errors import USERS_MISTAKE
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -66,7 +65,7 @@ def arena_env(
     arena_dir: Path,
 ) -> SimEnv:
     """The job's environment, from a pool of one: jobs that can share an environment do."""
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     from pytest_arena.items import environment
 
     return environment(request.node, arena_job, arena_env_options)
@@ -105,7 +104,7 @@ def arena_rollout(
     job = with_options(arena_job, arena_env_options)
 
     def rollout() -> Result:
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         return roll_out(request.node, job, arena_env, arena_policy, arena_recorders)
 
     return rollout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import pytest
 
 from pytest_arena.baselines import baseline_of
 from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
-from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.options import settings
@@ -206,7 +205,7 @@ def with_options(job: Job, options: Mapping[str, Any]) -> Job:
 
 def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimEnv:
     """Return the job's environment; one that has nothing to run is not built until it is used."""
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
     if attempt.complete:
         return cast("SimEnv", Unbuilt(lambda: pool.get(changed)))
@@ -221,7 +220,7 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
 
 def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
     """Return the job's policy; one that has nothing to do is not made until it is used."""
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     if attempt_of(item, job).complete:
         return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
     try:
@@ -258,7 +257,7 @@ def roll_out(
     item: pytest.Item, job: Job, env: SimEnv, policy: Policy, recorders: Sequence[Recorder]
 ) -> Result:
     """Evaluate the item's job, once."""
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     run, attempt = run_of(item.config), attempt_of(item, job)
     if attempt.results:
         raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")

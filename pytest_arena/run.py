@@ -153,7 +153,7 @@ def finish(session: pytest.Session) -> None:
     end_workers(config)
     alone = not config.pluginmanager.hasplugin("dsession")
     stopped = alone or session.exitstatus == pytest.ExitCode.INTERRUPTED
-    run.unwritten += settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED)
+    settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED, run.writing)
     _refuse_losses(session)
     with run.writing("the records of sharded jobs"):
         shards.join_rest(session)

@@ -170,14 +170,14 @@ def lower_limit(boundary: Boundary, look: int, successes: int, alpha: float) -> 
     """
     if successes == 0:
         return 0.0
-    return _root(lambda rate: _end_at_least(boundary, look, successes, rate) - alpha)
+    return _root(lambda rate: _end(boundary, look, successes, rate, at_least=True) - alpha)
 
 
 def upper_limit(boundary: Boundary, look: int, successes: int, beta: float) -> float:
     """Return the rate at which an end at most so high has the probability *beta*: below p0 after a FAIL."""
     if successes == boundary.looks[look]:
         return 1.0
-    return _root(lambda rate: _end_at_most(boundary, look, successes, rate) - beta)
+    return _root(lambda rate: _end(boundary, look, successes, rate, at_least=False) - beta)
 
 
 def _root(function: Callable[[float], float]) -> float:
@@ -186,21 +186,12 @@ def _root(function: Callable[[float], float]) -> float:
     return float(brentq(function, 0.0, 1.0))
 
 
-def _end_at_least(boundary: Boundary, look: int, successes: int, rate: float) -> float:
+def _end(boundary: Boundary, look: int, successes: int, rate: float, *, at_least: bool) -> float:
+    """Return the probability of an end at least, or at most, so high."""
     walk, probability = _Walk(rate), 0.0
     for i in range(look):
         walk.advance(boundary.looks[i])
-        probability += walk.stop_from(boundary.pass_at[i])
-        walk.stop_up_to(boundary.fail_at[i])
+        passed, failed = walk.stop_from(boundary.pass_at[i]), walk.stop_up_to(boundary.fail_at[i])
+        probability += passed if at_least else failed
     walk.advance(boundary.looks[look])
-    return probability + walk.stop_from(successes)
-
-
-def _end_at_most(boundary: Boundary, look: int, successes: int, rate: float) -> float:
-    walk, probability = _Walk(rate), 0.0
-    for i in range(look):
-        walk.advance(boundary.looks[i])
-        probability += walk.stop_up_to(boundary.fail_at[i])
-        walk.stop_from(boundary.pass_at[i])
-    walk.advance(boundary.looks[look])
-    return probability + walk.stop_up_to(successes)
+    return probability + (walk.stop_from(successes) if at_least else walk.stop_up_to(successes))

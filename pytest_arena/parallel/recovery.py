@@ -10,7 +10,8 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -57,19 +58,15 @@ def rebuild(run: RunDirectory, record: JobRecord, status: Status, reason: str) -
     write_json(directory.record, record.to_json())
 
 
-def settle(run: RunDirectory, status: Status) -> list[str]:
+def settle(run: RunDirectory, status: Status, writing: Callable[[str], AbstractContextManager[None]]) -> None:
     """Give *status* to every record that still says ``running``; call it when no process writes any more.
 
-    Returns, a line each, the records that could not be written.
+    Each is written in the context *writing*, which is told its path.
     """
-    unwritten = []
     for record in run.records():
         if record.status == Status.RUNNING:
-            try:
+            with writing(str(record.record_path)):
                 rebuild(run, record, status, "the session ended while the job ran")
-            except OSError as error:
-                unwritten.append(f"{record.record_path} could not be written: {error.strerror or error}")
-    return unwritten
 
 
 class CrashReports:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.errors import ArenaError, RecordingError, did_you_mean
+from pytest_arena.errors import USERS_MISTAKE, ArenaError, RecordingError, not_among
 from pytest_arena.recorders.base import EpisodeStart, RolloutContext
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.mp4 import Look, choose_codec
@@ -57,7 +56,7 @@ class Stage:
 
         Raises `RecordingError` for an encoder that this machine lacks.
         """
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         env, record = context.env, context.job.record
         names = file_names(env.cameras)
         size = record.video_size
@@ -131,15 +130,14 @@ def choose_cameras(wanted: Sequence[str] | None, known: Sequence[str], job: str)
 
     Raises `RecordingError` for one that the environment does not have.
     """
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     if wanted is None:
         return tuple(known)
     for camera in wanted:
         if camera not in known:
-            has = f"it has {', '.join(known)}" if known else "it has no cameras"
             raise RecordingError(
                 f"job {job!r}: record.cameras: the environment has no camera {camera!r}"
-                f"{did_you_mean(camera, known)}; {has}"
+                f"{not_among(camera, known, 'it has no cameras')}"
             )
     return tuple(dict.fromkeys(wanted))
 

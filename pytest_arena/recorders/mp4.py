@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.errors import ArenaError, RecordingError
+from pytest_arena.errors import USERS_MISTAKE, RecordingError
 from pytest_arena.jobs.model import VideoCodec
 from pytest_arena.records.room import ModestFile, require_room
 
@@ -50,7 +49,7 @@ def choose_codec(codec: VideoCodec) -> VideoCodec:
 
     Raises `RecordingError` where the one that is named cannot be used.
     """
-    __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+    __tracebackhide__ = USERS_MISTAKE
     if codec.name == "libx264":
         return codec
     problem = _problem_with("h264_nvenc", codec)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +190,8 @@ class _Sheet:
     def _write_film(self, path: Path) -> None:
         frames = self._last + 1 + SECONDS_AT_END * self._fps
         height, width, _ = self._picture.shape
-        require_room(path.parent, 2 * ROOM_AT_LIMIT)
+        check_room = partial(require_room, path.parent, 2 * ROOM_AT_LIMIT)
+        check_room()
         try:
             with (
                 _film_writer()(
@@ -203,12 +205,12 @@ class _Sheet:
             ):
                 for frame in range(frames):
                     self._paint(frame)
-                    require_room(path.parent, 2 * ROOM_AT_LIMIT)
+                    check_room()
                     writer.write_frame(self._picture)
         except OSError:
-            require_room(path.parent, 2 * ROOM_AT_LIMIT)  # says it better than a pipe that is closed
+            check_room()  # says it better than a pipe that is closed
             raise
-        require_room(path.parent, 2 * ROOM_AT_LIMIT)
+        check_room()
         require_frames(path, frames)
 
     def _paint(self, frame: int) -> None:

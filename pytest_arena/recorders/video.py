@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import operator
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pytest_arena.errors import ArenaError, RecordingError
+from pytest_arena.errors import USERS_MISTAKE, RecordingError
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.films import Shot, Stage, add_frames, choose_cameras
@@ -82,7 +81,7 @@ class VideoRecorder(Recorder):
 
     def start(self, context: RolloutContext) -> None:
         """Choose the cameras. Raises `RecordingError` for one that the environment does not have."""
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         self._drop_running()
         env = context.env
         self._stage, self._afterwards = None, None
@@ -109,7 +108,7 @@ class VideoRecorder(Recorder):
             self._log = None
 
     def _filmable(self, env: SimEnv, cameras: Sequence[str]) -> Sequence[str]:
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         if not cameras:
             return cameras
         try:

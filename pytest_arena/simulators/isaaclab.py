@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -213,7 +212,7 @@ class IsaacLabSimulator(Simulator):
 
     def make(self, job: Job) -> SimEnv:
         """Build the environment."""
-        from pytest_arena.simulators.isaaclab_config import configure, load_configuration, scratch_of
+        from pytest_arena.simulators.isaaclab_config import configure, kept_if_built, load_configuration
 
         options = IsaacLabOptions.model_validate(job.environment.options)
         configuration, gym_id, cls = load_configuration(
@@ -227,8 +226,7 @@ class IsaacLabSimulator(Simulator):
             final_observation=options.final_observation,
             cameras=bool(arguments["enable_cameras"]),
         )
-        scratch = scratch_of(configuration)
-        try:
+        with kept_if_built(configuration) as scratch:
             if int(str(installed("isaaclab")).split(".")[0]) >= 3:
                 APP.start_for(configuration, arguments)
             if gym_id is not None:
@@ -236,10 +234,6 @@ class IsaacLabSimulator(Simulator):
             else:
                 env = cls(cfg=configuration)
             return self.adapt(env, job, scratch)
-        except BaseException:
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
-            raise
 
     def adapt(self, env: Any, job: Job, scratch: Path | None) -> SimEnv:
         """Return the adapter of *env*; an environment that cannot be adapted is closed."""

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
-import shutil
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -31,9 +30,9 @@ from pytest_arena.simulators.isaaclab_arena_env import ArenaEnv, tear_down
 from pytest_arena.simulators.isaaclab_arena_registry import environment_types
 from pytest_arena.simulators.isaaclab_config import (
     device_of,
+    kept_if_built,
     redirect_dataset,
     rerender_on_reset,
-    scratch_of,
     set_horizon,
 )
 from pytest_arena.simulators.tensor_env import SEEDS
@@ -59,18 +58,16 @@ def build(job: Job, arguments: Mapping[str, Any], builder: Mapping[str, Any], *,
         warnings.filterwarnings("ignore", message=".*Overriding environment")  # every job registers it anew
         _, configuration, *rest = made.build_registered()
     _configure(configuration, job, cameras=cameras)
-    scratch = scratch_of(configuration)
     env = None
-    try:
-        env = made.make_registered(configuration, *rest)
-        return ArenaEnv(env, job.success, tuple(job.environment.cameras) or None, scratch)
-    except BaseException:
-        tear_down(suppress_exceptions=True)
-        if env is not None:
-            env.close()
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    with kept_if_built(configuration) as scratch:
+        try:
+            env = made.make_registered(configuration, *rest)
+            return ArenaEnv(env, job.success, tuple(job.environment.cameras) or None, scratch)
+        except BaseException:
+            tear_down(suppress_exceptions=True)
+            if env is not None:
+                env.close()
+            raise
 
 
 def _builder(job: Job, arguments: dict[str, Any], builder: Mapping[str, Any], *, cameras: bool) -> Any:

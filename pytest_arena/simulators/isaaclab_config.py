@@ -5,15 +5,17 @@ Imports Isaac Lab, so it is used only once an app runs, or where none is needed.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.errors import EvaluationError, did_you_mean, not_among
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.configuration import override, set_given
 from pytest_arena.simulators.devices import FIRST, assigned_device, torch_device
@@ -53,10 +55,9 @@ def _resolved(configuration: Any, presets: Sequence[str]) -> Any:
         known = {name for choices in held.values() for name in choices}
     for name in presets:
         if name not in known:
-            has = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise EvaluationError(
                 f"environment.options.presets: the configuration has no preset {name!r}"
-                f"{did_you_mean(name, known)}; {has}"
+                f"{not_among(name, sorted(known))}"
             )
     return configuration if hydra is None else hydra.resolve_presets(configuration, tuple(presets))
 
@@ -175,6 +176,18 @@ def redirect_dataset(configuration: Any, *, wanted: bool) -> None:
     recorders.dataset_export_mode = type(recorders.dataset_export_mode)(1 if wanted else 0)
     recorders.export_in_record_pre_reset = True
     recorders.dataset_export_dir_path = tempfile.mkdtemp(prefix="pytest-arena-")
+
+
+@contextlib.contextmanager
+def kept_if_built(configuration: Any) -> Iterator[Path | None]:
+    """Give the folder that `redirect_dataset` made; it goes if the environment cannot be built inside."""
+    scratch = scratch_of(configuration)
+    try:
+        yield scratch
+    except BaseException:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
 
 
 def scratch_of(configuration: Any) -> Path | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 import traceback
 from collections.abc import Hashable, Sequence
 
-from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.devices import lift_device_mask
@@ -32,7 +31,7 @@ class EnvironmentPool:
             EvaluationError: the job needs an app that differs from the one this process has started.
             MissingDependencyError: the simulator is not installed.
         """
-        __tracebackhide__ = operator.methodcaller("errisinstance", ArenaError)
+        __tracebackhide__ = USERS_MISTAKE
         simulator = find_simulator(job)
         self._launch(simulator, job)
         job = simulator.rebuilt(job, rebuild)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_arena.errors import RecordingError, did_you_mean
+from pytest_arena.errors import RecordingError, not_among
 
 COLOURS = ("rgb", "rgba")
 DATA_TYPES = (
@@ -38,9 +38,8 @@ def choose_cameras(wanted: Sequence[str] | None, known: Mapping[str, str]) -> tu
     """Return the cameras *wanted*, or all that give colours; `RecordingError` for one that is not *known*."""
     for camera in wanted or ():
         if camera not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
             raise RecordingError(
-                f"environment.cameras: the scene has no camera {camera!r}{did_you_mean(camera, known)}; {has}"
+                f"environment.cameras: the scene has no camera {camera!r}{not_among(camera, known)}"
             )
     return tuple(wanted) if wanted else tuple(name for name, kind in known.items() if kind in COLOURS)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.errors import EvaluationError, not_among
 from pytest_arena.jobs.model import Success
 from pytest_arena.simulators.arrays import copy_rows
 from pytest_arena.simulators.base import (
@@ -236,11 +236,13 @@ class TensorEnv(SimEnv):
         seen = self._seen_frames
         if not seen or any(self._filmed[end.env_idx] and end.env_idx not in seen for end in ends):
             return None
-        black = {camera: self._torch.zeros_like(image) for camera, image in next(iter(seen.values())).items()}
-        rows = [seen.get(end.env_idx, black) for end in ends]
-        return {
-            camera: self._torch.stack([row[camera] for row in rows]).cpu().numpy() for camera in self._chosen
-        }
+        filmed = [index for index, end in enumerate(ends) if end.env_idx in seen]
+        frames = {}
+        for camera in self._chosen:
+            images = self._torch.stack([seen[ends[index].env_idx][camera] for index in filmed]).cpu().numpy()
+            frames[camera] = np.zeros((len(ends), *images.shape[1:]), images.dtype)
+            frames[camera][filmed] = images
+        return frames
 
     def _gather(self, camera: str, rows: Any) -> Any:
         return gather(self._image(camera), rows)
@@ -272,10 +274,9 @@ class TensorEnv(SimEnv):
             own = self._success.info_key or self._success.callable
             return SUCCESS_TERM if own is None and SUCCESS_TERM in self._terms else None
         if wanted not in self._terms:
-            has = f"it has {', '.join(self._terms)}" if self._terms else "it has no termination terms"
             raise EvaluationError(
                 f"success.term: the environment has no termination term {wanted!r}"
-                f"{did_you_mean(wanted, self._terms)}; {has}"
+                f"{not_among(wanted, self._terms, 'it has no termination terms')}"
             )
         return wanted
 

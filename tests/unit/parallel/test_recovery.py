@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,7 +160,7 @@ def test_settling_leaves_no_record_at_running_and_touches_no_other(tmp_path: Pat
     write_json(first.record, done.to_json())
     before = first.record.read_text()
     _, second, _ = begun(tmp_path, [episode(0, attempt=2)])
-    settle(run, Status.INTERRUPTED)
+    settle(run, Status.INTERRUPTED, nullcontext)
     assert first.record.read_text() == before
     assert read(second)["status"] == "interrupted"
     assert read(second)["episodes"]["measured"] == 1
