@@ -26,10 +26,8 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     for name, text in job.thresholds.items():
         if name not in known and complete:
             raise job.problem(("thresholds", name), _unknown_metric(name, known))
-        try:
-            Threshold.parse(text)
-        except ValueError as error:
-            raise job.problem(("thresholds", name), str(error)) from None
+        if (wrong := _wrong_threshold(name, text, extra_metrics)) is not None:
+            raise job.problem(("thresholds", name), wrong)
     _validate_gate(job, extra_metrics)
     _validate_regression(job, extra_metrics, known, complete)
 
@@ -67,10 +65,19 @@ def validate_group(group: Group, jobs: Sequence[Job], metrics: Mapping[str, Sequ
             if name not in known and complete:
                 words = f"job {job.name!r}: {_unknown_metric(name, known)}"
                 raise group.problem(name, words)
-        try:
-            Threshold.parse(text)
-        except ValueError as error:
-            raise group.problem(name, str(error)) from None
+        if (wrong := _wrong_threshold(name, text, *metrics.values())) is not None:
+            raise group.problem(name, wrong)
+
+
+def _wrong_threshold(name: str, text: str, *metrics: Sequence[Metric]) -> str | None:
+    """Say why *text* is no threshold on the metric *name*, of the standard ones or of *metrics*."""
+    try:
+        threshold = Threshold.parse(text)
+    except ValueError as error:
+        return str(error)
+    found = (metric_named(name, some) for some in metrics or [()])
+    metric = next((metric for metric in found if metric is not None), None)
+    return threshold.fault_on_a_rate() if metric is not None and metric.reduction == "rate" else None
 
 
 def known_metrics(job: Job, extra_metrics: Sequence[Metric]) -> tuple[set[str], bool]:

@@ -45,6 +45,19 @@ class Threshold:
                 return cls(text.strip(), low=low, high=high)
         raise ValueError(f"{EXPECTED}, got {text!r}")
 
+    def fault_on_a_rate(self) -> str | None:
+        """Say why it makes no sense for a rate, whose values are 0 to 1; None where it does."""
+        bounds = [bound for bound in (self.low, self.high) if math.isfinite(bound)]
+        if outside := [bound for bound in bounds if not 0.0 <= bound <= 1.0]:
+            bound = outside[0]
+            hint = f"; {bound:g} per cent is {bound:g}%" if 1.0 < bound <= 100.0 else ""
+            return f"expected bounds from 0 to 1 for a rate, got {bound:g}{hint}"
+        if self.holds(0.0) and self.holds(1.0):
+            return f"expected a threshold that can fail: every rate is {self.expression}"
+        if not any(self.holds(value) for value in (0.0, 1.0, *bounds)):
+            return f"expected a threshold that can hold: no rate is {self.expression}"
+        return None
+
     @property
     def one_sided(self) -> bool:
         """Whether there is a single bound."""

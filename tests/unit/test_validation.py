@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_arena.errors import JobFileError
+from pytest_arena.jobs.groups import Group
 from pytest_arena.rollout.metrics import RecordedMetric
-from pytest_arena.validation import validate
+from pytest_arena.validation import validate, validate_group
 from tests.jobs import make_job
 
 
@@ -42,6 +44,43 @@ def test_refused(thresholds: dict[str, str], gate: dict[str, Any], words: str) -
     with pytest.raises(JobFileError) as caught:
         check(thresholds, **gate)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (">= 90", "expected bounds from 0 to 1 for a rate, got 90; 90 per cent is 90%"),
+        ("<= 90", "expected bounds from 0 to 1 for a rate, got 90; 90 per cent is 90%"),
+        ("0.5..95", "expected bounds from 0 to 1 for a rate, got 95; 95 per cent is 95%"),
+        (">= 900%", "expected bounds from 0 to 1 for a rate, got 9"),
+        (">= -0.5", "expected bounds from 0 to 1 for a rate, got -0.5"),
+        (">= 0", "expected a threshold that can fail: every rate is >= 0"),
+        ("<= 100%", "expected a threshold that can fail: every rate is <= 100%"),
+        ("0..1", "expected a threshold that can fail: every rate is 0..1"),
+        ("> 1", "expected a threshold that can hold: no rate is > 1"),
+        ("< 0", "expected a threshold that can hold: no rate is < 0"),
+    ],
+)
+@pytest.mark.parametrize("name", ["success_rate", "success_at_end_rate", "fell"])
+def test_a_threshold_on_a_rate_that_can_never_hold_or_never_fail(name: str, text: str, words: str) -> None:
+    fell = [RecordedMetric("fell", {"reduction": "rate"})]
+    job = make_job(thresholds={name: text})
+    with pytest.raises(JobFileError) as caught:
+        validate(job, fell)
+    assert f"thresholds.{name}: {words}" in str(caught.value)
+    group = Group("all", {name: text}, Path("jobs.yaml"), {name: 3})
+    with pytest.raises(JobFileError) as caught:
+        validate_group(group, [job], {job.name: fell})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [">= 1", "<= 0", "> 0", "< 1", "1..1", "0..0.2", "99%..100%"])
+def test_a_threshold_on_a_rate_that_can_do_both(text: str) -> None:
+    validate(make_job(thresholds={"success_rate": text}))
+
+
+def test_other_metrics_have_values_beyond_one() -> None:
+    validate(make_job(thresholds={"episode_length": ">= 0", "return": "<= 90"}))
 
 
 def test_accepted() -> None:
