@@ -318,7 +318,7 @@ def test_a_session_that_code_ends_early_is_not_green(suite: Suite, args: list[st
 
 @pytest.mark.parametrize("args", [["-x"], ["--maxfail=1"], ["--stepwise", "-p", "cacheprovider"]])
 def test_a_stop_is_no_loss(suite: Suite, args: list[str]) -> None:
-    suite.jobs({"bad": {"thresholds": {"success_rate": "> 1"}}, "other": {}})
+    suite.jobs({"bad": {"thresholds": {"success_rate": "> 0.99"}}, "other": {}})
     suite.test()
     result = suite.run(*args)
     assert result.ret == (2 if "--stepwise" in args else 1)

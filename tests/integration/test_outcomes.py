@@ -23,7 +23,7 @@ def trap(kind: str, episode: int = 2, **job: object) -> dict[str, object]:
 
 def test_passed_and_failed(suite: Suite) -> None:
     suite.jobs(
-        {"good": {"thresholds": {"success_rate": ">= 0"}}, "bad": {"thresholds": {"success_rate": "> 99%"}}}
+        {"good": {"thresholds": {"success_rate": ">= 0.01"}}, "bad": {"thresholds": {"success_rate": "> 99%"}}}
     )
     suite.test()
     result = suite.run("--junitxml=junit.xml")
@@ -183,7 +183,7 @@ def test_rebuilds_split_episodes_and_have_seeds_of_their_own(suite: Suite) -> No
     ids=["never-run", "never-asserted"],
 )
 def test_a_test_cannot_pass_by_forgetting(suite: Suite, body: str, words: str) -> None:
-    suite.jobs({"bad": {"thresholds": {"success_rate": "> 1"}}})
+    suite.jobs({"bad": {"thresholds": {"success_rate": "> 0.99"}}})
     suite.test(f'import pytest\n@pytest.mark.arena("jobs.yaml")\n{body}\n')
     result = suite.run()
     assert result.ret == 1

@@ -100,7 +100,7 @@ def test_notes_and_what_films_are_missing_survive(suite: Suite) -> None:
 
 
 def test_what_is_complete_is_not_run_again(suite: Suite) -> None:
-    suite.jobs({"job": {"thresholds": {"success_rate": "> 1"}}})
+    suite.jobs({"job": {"thresholds": {"success_rate": "> 0.99"}}})
     suite.test()
     assert suite.run().ret == 1
     before = suite.episodes("job")
@@ -165,7 +165,7 @@ def test_what_is_no_run_directory(suite: Suite) -> None:
 @pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
 def test_what_was_no_part_of_the_run_is_refused(suite: Suite, args: list[str]) -> None:
     """Its shards would never be put together, and its thresholds never judged."""
-    suite.jobs({"job": {"thresholds": {"success_rate": "> 1"}}})
+    suite.jobs({"job": {"thresholds": {"success_rate": "> 0.99"}}})
     suite.test()
     suite.run()
     result = suite.run("--arena-resume", str(suite.run_dir), "--arena-set", "rollout.shards=2", *args)

@@ -106,9 +106,9 @@ JOBS: dict[str, dict[str, Any]] = {
     "good": {
         "policy": {"type": "tests.registered:ArenaStyle", "gain": GAIN},
         "language_instruction": "reach",
-        "thresholds": {"success_rate": ">= 0"},
+        "thresholds": {"success_rate": ">= 0.01"},
     },
-    "bad": {"thresholds": {"success_rate": "> 1"}},
+    "bad": {"thresholds": {"success_rate": "> 0.99"}},
     "broken": {"policy": {"type": "tests.registered:Broken", "at": 12}},
     "unmade": {"environment": {"options": {"make": {"nonsense": 1}}}},
     "crashed": {

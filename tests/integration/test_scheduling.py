@@ -169,7 +169,7 @@ def test_fewer_jobs_than_workers(logged: Suite) -> None:
 
 
 def test_the_first_failure_ends_the_session_where_that_is_asked_for(logged: Suite) -> None:
-    logged.jobs({f"job{i}": {"thresholds": {"success_rate": "> 1"}} for i in range(6)})
+    logged.jobs({f"job{i}": {"thresholds": {"success_rate": "> 0.99"}} for i in range(6)})
     logged.test()
     result = logged.run("-n", "1", "-x")
     assert result.parseoutcomes()["failed"] == 1

@@ -8,7 +8,7 @@ from tests.integration.conftest import Suite
 
 JOBS = {
     "reach": {"tags": ["smoke"]},
-    "push": {"thresholds": {"success_rate": "> 1"}},
+    "push": {"thresholds": {"success_rate": "> 0.99"}},
     "door": {"tags": ["smoke", "slow"], "environment": {"num_envs": 2}},
 }
 
@@ -146,7 +146,7 @@ def test_two_tests_over_one_file_have_folders_of_their_own(suite: Suite) -> None
 
 def test_overrides(three: Suite) -> None:
     three.run(
-        "--arena-set", "rollout.episodes=2", "--arena-set", "push:thresholds.success_rate=>= 0"
+        "--arena-set", "rollout.episodes=2", "--arena-set", "push:thresholds.success_rate=>= 0.01"
     ).assert_outcomes(passed=3)
     assert [three.arena(job)["episodes"]["measured"] for job in ("reach", "push", "door")] == [2, 2, 2]
 

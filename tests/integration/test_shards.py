@@ -11,7 +11,7 @@ import pytest
 from tests.integration.conftest import Suite
 
 CHANGING = ("started_at", "wall_time_seconds", "job", "env_idx", "start_step", "end_step", "videos")
-WORDS = {"thresholds": {"success_rate": ">= 0", "episode_length": "< 100"}}
+WORDS = {"thresholds": {"success_rate": ">= 0.01", "episode_length": "< 100"}}
 
 
 def comparable(suite: Suite, job: str) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def test_equal_to_the_unsharded_run(suite: Suite, args: list[str]) -> None:
 
 @pytest.mark.parametrize("args", [[], ["-n", "2"]], ids=["in-process", "n2"])
 def test_the_verdict_fails_once(suite: Suite, args: list[str]) -> None:
-    suite.jobs({"parts": {"rollout": {"episodes": 6, "shards": 3}, "thresholds": {"success_rate": "> 1"}}})
+    suite.jobs({"parts": {"rollout": {"episodes": 6, "shards": 3}, "thresholds": {"success_rate": "> 0.99"}}})
     suite.test()
     result = suite.run(*args)
     assert result.ret == 1
@@ -63,7 +63,7 @@ def test_a_broken_shard_makes_the_job_an_error(suite: Suite) -> None:
 
 
 def test_a_single_shard_has_no_verdict(suite: Suite) -> None:
-    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, "thresholds": {"success_rate": "> 1"}}})
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, "thresholds": {"success_rate": "> 0.99"}}})
     suite.test()
     result = suite.run("-k", "shard0of2")
     assert result.ret == 0
@@ -153,8 +153,8 @@ def test_a_shard_that_skips_itself_leaves_an_error(suite: Suite) -> None:
 def test_last_failed_runs_all_shards_again(suite: Suite) -> None:
     suite.jobs(
         {
-            "parts": {"rollout": {"episodes": 4, "shards": 2}, "thresholds": {"success_rate": "> 1"}},
-            "bad": {"thresholds": {"success_rate": "> 1"}},
+            "parts": {"rollout": {"episodes": 4, "shards": 2}, "thresholds": {"success_rate": "> 0.99"}},
+            "bad": {"thresholds": {"success_rate": "> 0.99"}},
             "good": {},
         }
     )

@@ -82,7 +82,7 @@ def test_a_killed_worker_a_resumed_run_and_shards(suite: Suite) -> None:
 
 def test_a_rerun_has_a_dataset_of_its_own_and_a_replay_reproduces_it(suite: Suite) -> None:
     """One session records, fails and reruns; the next one replays, with workers."""
-    policy, flaky = {"type": "random"}, {"success_rate": "> 1"}
+    policy, flaky = {"type": "random"}, {"success_rate": "> 0.99"}
     suite.jobs({"job": {"policy": policy, "record": {"trajectory": True}, "thresholds": flaky}})
     suite.test()
     suite.run("--reruns", "1")

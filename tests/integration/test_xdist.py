@@ -10,7 +10,7 @@ JOBS = {f"job{i}": {"environment": {"num_envs": i % 2 + 1}} for i in range(5)}
 
 
 def test_one_directory_and_complete_reports(suite: Suite) -> None:
-    suite.jobs({**JOBS, "bad": {"thresholds": {"success_rate": "> 1"}}})
+    suite.jobs({**JOBS, "bad": {"thresholds": {"success_rate": "> 0.99"}}})
     suite.test()
     result = suite.run("-n", "2")
     assert result.ret == 1
