@@ -60,6 +60,8 @@ class Evaluation:
     """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
     earlier_notes: Sequence[str] = ()
     """What the record of the interrupted run says, and nobody will find again."""
+    complete: bool = False
+    """The earlier episodes are all that there will be."""
     baseline: Baseline | None = None
     """What a job with ``regression`` is compared with."""
     family: bool = False
@@ -126,6 +128,8 @@ class Evaluation:
 
     def _roll_out(self, deadline: Deadline) -> None:
         __tracebackhide__ = USERS_MISTAKE
+        if self.complete:
+            return
         counter, taken = itertools.count(), self._steps_taken()
         done = {episode.episode for episode in self.earlier}
         wanted = set(self.job.wanted_episodes) - done

@@ -19,10 +19,17 @@ from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record, fail_record
-from pytest_arena.records.directory import JobDirectory, keep_measured, utc_now, write_json
+from pytest_arena.records.directory import (
+    JobDirectory,
+    keep_measured,
+    utc_now,
+    write_episodes,
+    write_json,
+)
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.reports.junit import scalars
 from pytest_arena.reports.progress import progress
+from pytest_arena.reruns import errors_before, standing_measurement
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
 from pytest_arena.simulators.registry import find_simulator, validate_simulation
@@ -88,9 +95,28 @@ def attempt_of(item: pytest.Item, job: Job) -> Attempt:
 
 
 def _new_attempt(item: pytest.Item, job: Job) -> Attempt:
+    """Begin an attempt; it has nothing to run where an earlier one's measurement stands."""
     run, label = run_of(item.config).directory, item.stash[LABEL]
+    standing = standing_measurement(item.config, item.nodeid, job, run, label)
+    notes = errors_before(run, label) if standing is None else [standing.note]
     directory = run.claim(label)
-    return Attempt(job, directory, begin_record(job, directory, run.path, label, item.nodeid))
+    record = begin_record(job, directory, run.path, label, item.nodeid)
+    attempt = Attempt(job, directory, record, earlier_notes=notes)
+    if standing is not None:
+        for episode in standing.episodes:
+            episode.attempt = directory.attempt
+        write_episodes(directory.episodes, standing.episodes)
+        _take_over(record, standing.record)
+        record.hdf5_path = standing.record.hdf5_path
+        attempt.earlier, attempt.complete = standing.episodes, True
+    return attempt
+
+
+def _take_over(record: JobRecord, before: JobRecord) -> None:
+    """Note in *record* what only the rollout *before* could tell."""
+    record.identity = before.identity | record.identity
+    record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
+    record.reported, record.live_films = before.reported, before.live_films
 
 
 def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
@@ -112,9 +138,8 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
         attempt.earlier_notes = [_BEGUN_ANEW.format(before.attempt), *notes]
         return attempt
     record = begin_record(job, directory, run.path, label, item.nodeid)
-    record.started_at, record.identity = before.started_at, before.identity | record.identity
-    record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
-    record.reported, record.live_films = before.reported, before.live_films
+    record.started_at = before.started_at
+    _take_over(record, before)
     notes += _kept_notes(item, job, before, earlier, complete)
     return Attempt(job, directory, record, earlier, complete, notes)
 
@@ -285,6 +310,7 @@ def roll_out(
             watch=watch,
             earlier=attempt.earlier,
             earlier_notes=attempt.earlier_notes,
+            complete=attempt.complete,
             baseline=baseline_of(item.config) if job.as_run.regression is not None else None,
             family=settings(item.config).family_error is not None,
         )

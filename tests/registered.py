@@ -102,6 +102,26 @@ class Skill:
         return np.full((self.env.num_envs, 2), self.level, np.float32)
 
 
+CHANCE = np.random.default_rng(int(seed) if (seed := os.environ.get("COIN_SEED")) else None)
+"""One stream a process, so that a job that is drawn anew gets other numbers."""
+
+
+class Coin:
+    """A policy for `Skilled` with chance of its own: no episode can be played again."""
+
+    reproducible = False
+
+    def __init__(self, env: Any, level: float = 0.5, breaks: str = "") -> None:
+        self.env, self.level, self.breaks = env, level, breaks
+
+    def act(self, observation: Any) -> Any:
+        if self.breaks and not os.path.exists(self.breaks):
+            with open(self.breaks, "w"):
+                raise ValueError("the policy broke, once")
+        heads = CHANCE.random((self.env.num_envs, 1)) < self.level
+        return np.tile(heads, 2).astype(np.float32)
+
+
 class ArenaStyle:
     """A policy with the interface of IsaacLab-Arena's classes."""
 

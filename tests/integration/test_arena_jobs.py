@@ -65,12 +65,12 @@ def test_failing_jobs_end_with_pytests_status_and_all_reports(
     assert (broken["status"], broken["hdf5_path"]) == ("error", "broken/dataset.hdf5")
     assert [(b["env_idx"], b["end_step"]) for b in broken["boundaries"]] == [(0, 2), (3, 1)]
     assert arena.record("misnamed")["status"] == "error"
-    # A rerun has an environment and a file of its own: the first one's budget is used up.
+    # A rerun draws no other episodes: what the first attempt measured is judged again.
     for folder in ("fails", "fails.2"):
         record = arena.record(folder)
         assert (record["episodes"]["measured"], record["verdict"]) == (6, "fail")
-        assert record["hdf5_path"] == f"{folder}/dataset.hdf5"
-    for path in ("broken/dataset.hdf5", "fails/dataset.hdf5", "fails.2/dataset.hdf5", "metrics.json"):
+        assert record["hdf5_path"] == "fails/dataset.hdf5"
+    for path in ("broken/dataset.hdf5", "fails/dataset.hdf5", "metrics.json"):
         assert (arena.run_dir / path).exists()
     output = result.stdout.str()
     assert "environment.options.args: CountingCfg has no 'objekt'" in output

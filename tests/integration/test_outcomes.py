@@ -23,7 +23,10 @@ def trap(kind: str, episode: int = 2, **job: object) -> dict[str, object]:
 
 def test_passed_and_failed(suite: Suite) -> None:
     suite.jobs(
-        {"good": {"thresholds": {"success_rate": ">= 0.01"}}, "bad": {"thresholds": {"success_rate": "> 99%"}}}
+        {
+            "good": {"thresholds": {"success_rate": ">= 0.01"}},
+            "bad": {"thresholds": {"success_rate": "> 99%"}},
+        }
     )
     suite.test()
     result = suite.run("--junitxml=junit.xml")
