@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections.abc import Iterable
 
 
@@ -44,9 +45,45 @@ class RecordingError(ArenaError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for a near miss among *known*, else an empty string."""
-    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
+    """Return `` (did you mean 'x'?)`` for a near miss among *known*, else an empty string.
+
+    A near miss is a typing error, another spelling (``Success-Rate``), the beginning of a name (``gym``) or of
+    its parts (``n_envs``), or an abbreviation without vowels (``ckpt``).
+    """
+    word, names = str(word), [str(k) for k in known]
+    near = (
+        [name for name in names if _plain(name) == _plain(word)]
+        or sorted((name for name in names if _shortens(word, name)), key=len)
+        or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    )
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _plain(name: str) -> str:
+    return "".join(_parts(name))
+
+
+def _parts(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.lower())
+
+
+def _shortens(word: str, name: str) -> bool:
+    """Whether *word* is short for *name*; words of one or two letters are short for too many."""
+    short, whole = _parts(word), _parts(name)
+    if len(_plain(word)) < 3 or not whole:
+        return False
+    if "".join(whole).startswith("".join(short)) or short[: len(whole)] == whole:
+        return True
+    if len(short) == len(whole) > 1:
+        return all(w.startswith(s) or _without_vowels(s, w) for s, w in zip(short, whole, strict=True))
+    return len(short) == len(whole) and _without_vowels(short[0], whole[0])
+
+
+def _without_vowels(short: str, whole: str) -> bool:
+    """Whether *short* has the first letter of *whole*, then some of its consonants in their order."""
+    letters = iter(whole[1:])
+    consonants = not set(short[1:]) & set("aeiou")
+    return len(short) > 2 and short[0] == whole[0] and consonants and all(c in letters for c in short[1:])
 
 
 def not_among(word: str, known: Iterable[str], nothing: str = "it has none") -> str:

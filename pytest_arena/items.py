@@ -187,7 +187,7 @@ def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if call.excinfo is not None and call.when != "teardown":
         _note_exception(item, job, call.excinfo)
     if call.when == "call" and ATTEMPT in item.stash:
-        properties = scalars(item.stash[ATTEMPT].record)
+        properties = scalars(item.stash[ATTEMPT].record, job)
         item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("arena_")]
         item.user_properties.extend(properties)
 

@@ -210,11 +210,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 def pytest_terminal_summary(
     terminalreporter: TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Print the table of jobs."""
+    """Print the table of jobs; where nothing was found, say how job files are given."""
     if options.saw_jobs(config):
         from pytest_arena.reports import terminal
 
         terminal.summarize(terminalreporter, config, exitstatus)
+    elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+        from pytest_arena.reports import job_file_hint
+
+        for line in job_file_hint.hints(config):
+            terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.hookimpl(trylast=True)

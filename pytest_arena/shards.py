@@ -129,5 +129,5 @@ class ShardWatch:
             tests=job.parts,
             metadata={"arena": arena_metadata(record)},
             xfailed=xfailed,
-            properties=scalars(record),
+            properties=scalars(record, model),
         )

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_arena.records.directory import RUNS_READ, RunDirectory
+from pytest_arena.records.directory import LATEST, RUNS_READ, RunDirectory
 from pytest_arena.records.schema import Status
 
 
@@ -56,5 +56,7 @@ def _earlier(run: RunDirectory) -> list[RunDirectory]:
         names = sorted((path.name for path in run.path.parent.iterdir()), reverse=True)
     except OSError:
         return []
-    found = [RunDirectory(run.path.parent / name) for name in names if name < run.path.name]
+    found = [
+        RunDirectory(run.path.parent / name) for name in names if name < run.path.name and name != LATEST
+    ]
     return [earlier for earlier in found if earlier.manifest_path.exists()][:RUNS_READ]

@@ -143,7 +143,7 @@ class CrashReports:
 
         extra = {"metadata": {"arena": arena_metadata(record)}, report.when: {}}
         report._json_report_extra = extra  # type: ignore[attr-defined]
-        report.user_properties = scalars(record)
+        report.user_properties = scalars(record, _job(self._run, record.job))
 
 
 class LossGuard:

@@ -34,6 +34,10 @@ def share_with_worker(node: Any) -> None:
     node.workerinput["arena_run_dir"] = str(config.stash[_RESERVED].path)
     if settings(config).job_files:
         node.workerinput["arena_args"] = list(config.args)
+    # Resolved once: `latest` leads to this run as soon as the first worker has begun it.
+    for key in ("resume", "baseline"):
+        path = getattr(settings(config), key)
+        node.workerinput[f"arena_{key}"] = None if path is None else str(path)
     node.workerinput["arena_command"] = [str(arg) for arg in sys.argv]
 
 

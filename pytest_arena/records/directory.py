@@ -19,6 +19,8 @@ from pytest_arena.records.schema import Episode, JobRecord, Outcome
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
 
+LATEST = "latest"
+"""The link beside the runs that leads to the newest one."""
 METRICS_EPISODES = "episodes_measured"
 """Beside the metrics of a job in ``metrics.json``: over how many episodes they were measured."""
 DATASET = "dataset.hdf5"
@@ -106,8 +108,21 @@ class RunDirectory:
         try:
             with contextlib.suppress(FileExistsError):
                 os.link(draft, self.manifest_path)
+                self._become_latest()
         finally:
             draft.unlink()
+
+    def _become_latest(self) -> None:
+        """Let the link `LATEST` beside this run lead to it, where links can be made and nothing else has the name."""
+        latest = self.path.with_name(LATEST)
+        draft = latest.with_name(f".{LATEST}.{secrets.token_hex(4)}.tmp")
+        with contextlib.suppress(OSError):
+            if latest.is_symlink() or not latest.exists():
+                draft.symlink_to(self.path.name)
+                try:
+                    os.replace(draft, latest)
+                finally:
+                    draft.unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any]:
         """Read ``run.json``."""
@@ -177,7 +192,9 @@ def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
         names = []
     # Names begin with the time; of those begun in the same second, none is earlier than another.
     now = run_dir.name.rpartition("-")[0]
-    earlier = [n for n in names if n.rpartition("-")[0] <= now and n != run_dir.name][:RUNS_READ]
+    earlier = [n for n in names if n != LATEST and n.rpartition("-")[0] <= now and n != run_dir.name][
+        :RUNS_READ
+    ]
     folders = [_attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
     for name in earlier:
         run, last = run_dir.parent / name, 0

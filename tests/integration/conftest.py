@@ -44,7 +44,8 @@ class Folder:
     @property
     def run_dir(self) -> Path:
         """The directory of the latest run."""
-        return sorted((self.path / "arena-results").iterdir(), key=lambda p: p.stat().st_ctime_ns)[-1]
+        found = [path for path in (self.path / "arena-results").iterdir() if not path.is_symlink()]
+        return sorted(found, key=lambda path: path.stat().st_ctime_ns)[-1]
 
     def report(self) -> dict[str, Any]:
         """report.json, strictly parsed: no NaN."""

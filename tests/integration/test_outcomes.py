@@ -44,7 +44,11 @@ def test_passed_and_failed(suite: Suite) -> None:
     assert manifest["jobs"]["bad"]["config_sha256"] == bad["config_sha256"]
     properties = {p.get("name"): p.get("value") for p in ET.parse(suite.path / "junit.xml").iter("property")}
     assert properties["arena_verdict"] in ("pass", "fail")
-    assert "arena_success_rate" in properties
+    assert properties["arena_seed"] == "0"
+    assert properties["arena_record"] in ("good/record.json", "bad/record.json")
+    rate, low, high = (float(properties[f"arena_success_rate{end}"]) for end in ("", "_low", "_high"))
+    assert 0 <= low <= rate <= high <= 1
+    assert low < high
     result.stdout.fnmatch_lines(
         ["*= arena =*", "job *episodes*success*", "good *4/4*pass*", "bad *4/4*fail*"]
     )

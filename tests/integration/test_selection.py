@@ -110,6 +110,14 @@ def test_files_without_python(suite: Suite) -> None:
     suite.run("--arena-jobs", "more.yaml", "test_other.py").assert_outcomes(passed=3)
 
 
+@pytest.mark.parametrize("args", [["jobs.yaml"], ["jobs.yaml", "-n", "1"]])
+def test_a_job_file_given_like_a_test_names_the_option(suite: Suite, args: list[str]) -> None:
+    suite.jobs({"reach": {}})
+    result = suite.run(*args)
+    assert result.ret in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
+    result.stdout.fnmatch_lines(["jobs.yaml looks like a job file: pytest --arena-jobs jobs.yaml evaluates*"])
+
+
 def test_ini_twin_of_arena_jobs(suite: Suite) -> None:
     suite.jobs({"reach": {}}, name="more.yaml")
     suite.pytester.makeini("[pytest]\narena_jobs = more.yaml\narena_output = elsewhere\narena_video = off\n")

@@ -10,6 +10,7 @@ import pytest
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import (
     RunDirectory,
+    earlier_record,
     keep_measured,
     read_episodes,
     write_episodes,
@@ -147,3 +148,43 @@ def test_films_that_were_finished_when_the_process_died_are_taken_over(tmp_path:
     assert [e.videos for e in kept] == [{}, {"top-left": "reach/videos/episode-0001-env0-top-left.mp4"}]
     assert [path.name for path in (directory.path / "videos").iterdir()] == ["episode-0001-env0-top-left.mp4"]
     assert read_episodes(directory.episodes)[1].videos == kept[1].videos
+
+
+def test_latest_leads_to_the_newest_run(tmp_path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        runs.append(RunDirectory.create(tmp_path))
+        assert not (tmp_path / "latest").resolve() == runs[-1].path, "a directory that nobody uses yet"
+        runs[-1].publish_manifest({"jobs": {}})
+        runs[0].publish_manifest({"jobs": {}})  # a worker that was late
+        assert (tmp_path / "latest").resolve() == runs[-1].path.resolve()
+    assert (tmp_path / "latest").readlink() == Path(runs[1].path.name), "it may be moved with its folder"
+    assert {path.name for path in tmp_path.iterdir()} == {"latest", *(run.path.name for run in runs)}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_has_the_name_latest_is_left_alone(tmp_path: Path, kind: str) -> None:
+    latest = tmp_path / "latest"
+    latest.mkdir() if kind == "folder" else latest.write_text("mine")
+    run = RunDirectory.create(tmp_path)
+    run.publish_manifest({"jobs": {}})
+    assert not latest.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"latest", run.path.name}
+
+
+def test_where_links_cannot_be_made_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError("links are not supported")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    run = RunDirectory.create(tmp_path)
+    run.publish_manifest({"jobs": {}})
+    assert [path.name for path in tmp_path.iterdir()] == [run.path.name]
+
+
+def test_the_link_latest_is_no_earlier_run(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path)
+    directory = run.claim("job")
+    write_json(directory.record, begin_record(make_job(), directory, run.path, "job", None).to_json())
+    run.publish_manifest({"jobs": {}})
+    assert earlier_record(run.path, "job", attempt=1) is None
