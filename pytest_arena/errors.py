@@ -47,8 +47,8 @@ class RecordingError(ArenaError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for a near miss among *known*, else an empty string.
 
-    A near miss is a typing error, another spelling (``Success-Rate``), the beginning of a name (``gym``) or of
-    its parts (``n_envs``), or an abbreviation without vowels (``ckpt``).
+    A near miss is a typing error, another spelling (``Success-Rate``), the beginning of a name (``gym``) or
+    of its parts (``n_envs``), or an abbreviation without vowels (``ckpt``).
     """
     word, names = str(word), [str(k) for k in known]
     near = (

@@ -14,7 +14,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
 
 LENGTHS = (3, 5, 4, 2)
 OUTCOMES = ("success", "fallen", "time_out", "success")

@@ -113,7 +113,7 @@ class RunDirectory:
             draft.unlink()
 
     def _become_latest(self) -> None:
-        """Let the link `LATEST` beside this run lead to it, where links can be made and nothing else has the name."""
+        """Let the link `LATEST` lead to this run, where links can be made and nothing else has the name."""
         latest = self.path.with_name(LATEST)
         draft = latest.with_name(f".{LATEST}.{secrets.token_hex(4)}.tmp")
         with contextlib.suppress(OSError):

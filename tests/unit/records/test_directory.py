@@ -154,7 +154,7 @@ def test_latest_leads_to_the_newest_run(tmp_path: Path) -> None:
     runs = []
     for _ in range(2):
         runs.append(RunDirectory.create(tmp_path))
-        assert not (tmp_path / "latest").resolve() == runs[-1].path, "a directory that nobody uses yet"
+        assert (tmp_path / "latest").resolve() != runs[-1].path, "a directory that nobody uses yet"
         runs[-1].publish_manifest({"jobs": {}})
         runs[0].publish_manifest({"jobs": {}})  # a worker that was late
         assert (tmp_path / "latest").resolve() == runs[-1].path.resolve()

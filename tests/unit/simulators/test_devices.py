@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.simulators import devices
@@ -13,6 +12,8 @@ from pytest_arena.simulators.devices import (
     own_device,
     torch_device,
 )
+
+torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(params=[0, 2])

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pytest_arena.recorders.own_dataset import OwnDataset
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.isaaclab_dataset import Dataset
+
+torch = pytest.importorskip("torch")
 
 
 class Handler:

@@ -10,7 +10,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 
 from pytest_arena.errors import EvaluationError, JobFileError, MissingDependencyError
 from pytest_arena.jobs.model import Success
@@ -26,6 +25,8 @@ from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import SimEnvContract, same
 from tests.jobs import make_job
 from tests.mjlab_fakes import LENGTHS, OUTCOMES, FakeMjlabEnv
+
+torch = pytest.importorskip("torch")
 
 BY_FUNCTION = Success(callable="tests.mjlab_fakes:held")
 ZEROS = np.zeros((4, 2))

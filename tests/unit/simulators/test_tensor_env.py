@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-import torch
 
 from pytest_arena.errors import EvaluationError, RecordingError
 from pytest_arena.jobs.model import Success
 from pytest_arena.simulators.isaaclab import IsaacLabEnv, MultiAgentEnv
 from tests.exact import ExactContract
 from tests.lab_fakes import LENGTHS, FakeLabEnv, FakeTeamEnv
+
+torch = pytest.importorskip("torch")
 
 ROWS = np.arange(4)
 
