@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate import paired
+from pytest_arena.gate import exact, paired
 from pytest_arena.gate.intervals import newcombe, newcombe_paired
 from pytest_arena.gate.rule import Rule
 from pytest_arena.gate.samples import Pairs, Sample, Values, pair
@@ -46,7 +46,7 @@ def compare(before: Sample, after: Sample, rule: Rule) -> Comparison:
         _by_counts(comparison, before, after, rule)
         return comparison
     pairs = pair(before, after)
-    comparison.paired, comparison.reason = pairs.same_episodes, pairs.reason
+    comparison.matched, comparison.reason = pairs.matched, pairs.reason
     if pairs.same_episodes:
         _by_pairs(comparison, pairs, rule, fixed=before.fixed and after.fixed)
     elif rule.rate and before.fixed and after.fixed:
@@ -67,31 +67,41 @@ def _require_bounds(before: Sample, after: Sample, rule: Rule) -> None:
 
 
 def _by_pairs(comparison: Comparison, pairs: Pairs, rule: Rule, *, fixed: bool) -> None:
-    """The same episodes: differences have less spread than those of independent ones."""
+    """The same episodes, or some of them: differences have less spread than those of independent ones.
+
+    *fixed*: whether the numbers of episodes of both runs were.
+    """
     differences = pairs.after - pairs.before
     comparison.paired, comparison.pairs = True, len(differences)
     comparison.baseline_value, comparison.value = float(pairs.before.mean()), float(pairs.after.mean())
     comparison.difference = float(differences.mean())
     comparison.correlation = paired.correlation(pairs.before, pairs.after)
     if rule.rate:
-        won, held = pairs.after > 0.5, pairs.before > 0.5
-        both, neither = int((held & won).sum()), int((~held & ~won).sum())
-        lost, gained = int((held & ~won).sum()), int((~held & won).sum())
-        comparison.table = {
-            "both": both,
-            "only_baseline": lost,
-            "only_candidate": gained,
-            "neither": neither,
-        }
-        comparison.lost = _episodes(pairs, held & ~won)
-        comparison.gained = _episodes(pairs, ~held & won)
-        comparison.interval = newcombe_paired(both, lost, gained, neither, rule.confidence)
-        if fixed:
-            falls, rises = (lost, gained) if rule.higher_is_better else (gained, lost)
-            comparison.mcnemar_p = paired.mcnemar(falls, rises)
+        falls, rises = _tabulate(comparison, pairs, rule)
     else:
         comparison.interval = paired.mean_interval(differences, rule.confidence)
-    _conclude(comparison, differences if rule.higher_is_better else -differences, rule)
+    if rule.rate and fixed:
+        comparison.mcnemar_p = exact.conditional_mcnemar(falls, rises)
+        count = len(differences)
+        _conclude(
+            comparison,
+            lambda times, quick: _pair_claims(falls * times, rises * times, count * times, rule, quick),
+            count,
+        )
+    else:
+        _conclude_at_any_time(comparison, differences, rule)
+
+
+def _tabulate(comparison: Comparison, pairs: Pairs, rule: Rule) -> tuple[int, int]:
+    """Count the pairs of a rate; returns how many got worse, and better."""
+    won, held = pairs.after > 0.5, pairs.before > 0.5
+    both, neither = int((held & won).sum()), int((~held & ~won).sum())
+    lost, gained = int((held & ~won).sum()), int((~held & won).sum())
+    comparison.table = {"both": both, "only_baseline": lost, "only_candidate": gained, "neither": neither}
+    comparison.lost = _episodes(pairs, held & ~won)
+    comparison.gained = _episodes(pairs, ~held & won)
+    comparison.interval = newcombe_paired(both, lost, gained, neither, rule.confidence)
+    return (lost, gained) if rule.higher_is_better else (gained, lost)
 
 
 def _episodes(pairs: Pairs, rows: NDArray[np.bool_]) -> list[int]:
@@ -108,21 +118,7 @@ def _by_index(comparison: Comparison, before: Sample, after: Sample, pairs: Pair
         comparison.interval = newcombe(before.counts, after.counts, rule.confidence)
     else:
         comparison.interval = paired.welch_interval(before.values, after.values, rule.confidence)
-    _conclude(comparison, differences if rule.higher_is_better else -differences, rule)
-
-
-def _conclude(comparison: Comparison, gains: Values, rule: Rule) -> None:
-    """Test *gains* (n,), differences of which higher ones are better, in episode order."""
-    comparison.worse, comparison.better, comparison.within_margin = _claims(gains, rule)
-    comparison.verdict = _verdict(comparison)
-    if comparison.verdict == ComparisonVerdict.INCONCLUSIVE:
-        comparison.times_more = _first_decided(lambda times: _claims(np.tile(gains, times), rule), len(gains))
-
-
-def _claims(gains: Values, rule: Rule) -> Claims:
-    test = paired.sign_test if rule.rate else partial(paired.falls, span=rule.span)
-    within = paired.holds_margin(gains, rule.margin, rule.span, rule.alpha) if rule.margin else None
-    return test(gains, alpha=rule.alpha), test(-gains, alpha=rule.alpha), within
+    _conclude_at_any_time(comparison, differences, rule)
 
 
 def _by_counts(comparison: Comparison, before: Sample, after: Sample, rule: Rule) -> None:
@@ -139,32 +135,61 @@ def _by_counts(comparison: Comparison, before: Sample, after: Sample, rule: Rule
     comparison.interval = newcombe((k, n), (j, m), rule.confidence)
     if not rule.higher_is_better:
         k, j = n - k, m - j
-    comparison.worse, comparison.better, comparison.within_margin = _count_claims((k, n), (j, m), rule)
-    comparison.verdict = _verdict(comparison)
-    if comparison.verdict == ComparisonVerdict.INCONCLUSIVE:
-        comparison.times_more = _first_decided(
-            lambda times: _count_claims((k * times, n * times), (j * times, m * times), rule, quick=True),
-            max(n, m),
-        )
-
-
-def _count_claims(
-    before: tuple[int, int], after: tuple[int, int], rule: Rule, *, quick: bool = False
-) -> Claims:
-    within = paired.unpaired_margin(before, after, rule.margin, rule.alpha) if rule.margin else None
-    return (
-        paired.unpaired_test(before, after, rule.alpha, quick=quick),
-        paired.unpaired_test(after, before, rule.alpha, quick=quick),
-        within,
+    _conclude(
+        comparison,
+        lambda times, quick: _count_claims((k * times, n * times), (j * times, m * times), rule, quick),
+        max(n, m),
     )
 
 
-def _first_decided(claims: Callable[[int], Claims], episodes: int) -> int | None:
+def _conclude_at_any_time(comparison: Comparison, differences: Values, rule: Rule) -> None:
+    """Test *differences* (n,) in episode order, wherever either run stopped."""
+    gains = differences if rule.higher_is_better else -differences
+    _conclude(comparison, lambda times, quick: _anytime_claims(gains, rule, times), len(gains))
+
+
+def _anytime_claims(gains: Values, rule: Rule, times: int) -> Claims:
+    """Test differences (n,) of which higher ones are better, in episode order, *times* over."""
+    gains = np.tile(gains, times)
+    test = paired.sign_test if rule.rate else partial(paired.falls, span=rule.span)
+    within = paired.holds_margin(gains, rule.margin, rule.span, rule.alpha) if rule.margin else None
+    return test(gains, alpha=rule.alpha), test(-gains, alpha=rule.alpha), within
+
+
+def _pair_claims(falls: int, rises: int, pairs: int, rule: Rule, quick: bool) -> Claims:
+    """Test a fixed number of pairs of a rate."""
+    margin, alpha = rule.margin, rule.alpha
+    return (
+        exact.paired_test(falls, rises, pairs, alpha, quick=quick),
+        exact.paired_test(rises, falls, pairs, alpha, quick=quick),
+        exact.paired_margin(falls, rises, pairs, margin, alpha, quick=quick) if margin else None,
+    )
+
+
+def _count_claims(before: tuple[int, int], after: tuple[int, int], rule: Rule, quick: bool) -> Claims:
+    """Test the (successes, episodes) of independent runs, whose numbers of episodes were fixed."""
+    margin, alpha = rule.margin, rule.alpha
+    return (
+        exact.unpaired_test(before, after, alpha, quick=quick),
+        exact.unpaired_test(after, before, alpha, quick=quick),
+        exact.unpaired_margin(before, after, margin, alpha, quick=quick) if margin else None,
+    )
+
+
+def _conclude(comparison: Comparison, claims: Callable[[int, bool], Claims], episodes: int) -> None:
+    """Draw the verdict from *claims*, which take how many times as many episodes, and whether to be quick."""
+    comparison.worse, comparison.better, comparison.within_margin = claims(1, False)
+    comparison.verdict = _verdict(comparison)
+    if comparison.verdict == ComparisonVerdict.INCONCLUSIVE:
+        comparison.times_more = _first_decided(claims, episodes)
+
+
+def _first_decided(claims: Callable[[int, bool], Claims], episodes: int) -> int | None:
     """Return the first of `MULTIPLES` for which *claims* decide something; None where none is in reach."""
     for times in MULTIPLES:
         if times * episodes > MOST_EPISODES:
             return None
-        if any(claim is not None and claim.rejects for claim in claims(times)):
+        if any(claim is not None and claim.rejects for claim in claims(times, True)):
             return times
     return None
 
@@ -172,14 +197,17 @@ def _first_decided(claims: Callable[[int], Claims], episodes: int) -> int | None
 def _verdict(comparison: Comparison) -> ComparisonVerdict:
     """Better before within the margin before worse: a proven loss that is proven small is as good.
 
-    Episodes that are claimed to be both better and worse, each at some time, decide nothing.
+    Episodes that are claimed to be both better and worse, each at some time, decide nothing. Nor does a claim
+    that was reached at some time and that the difference over all episodes contradicts.
     """
+    sign = 1 if comparison.direction == "higher" else -1
+    gain = sign * (comparison.difference or 0.0)
     worse, better = (e is not None and e.rejects for e in (comparison.worse, comparison.better))
     within = comparison.within_margin is not None and comparison.within_margin.rejects
-    if better and not worse:
+    if better and not worse and gain > 0:
         return ComparisonVerdict.IMPROVED
-    if within:
+    if within and gain > -comparison.margin:
         return ComparisonVerdict.NON_INFERIOR
-    if worse and not better:
+    if worse and not better and gain < 0:
         return ComparisonVerdict.REGRESSION
     return ComparisonVerdict.INCONCLUSIVE

@@ -59,14 +59,24 @@ def difference(comparison: Comparison) -> str:
 
 
 def how_paired(comparison: Comparison) -> str:
-    """Return whether the episodes are paired, over how many, and why not."""
+    """Return whether the episodes are paired, how many of them are the same ones, and why not all."""
     if comparison.paired:
         text = f"paired, {comparison.pairs} episodes"
+        if not all_matched(comparison):
+            text = (
+                f"paired by index, {comparison.pairs} episodes, of which {comparison.matched} began in the "
+                "same state"
+            )
         if comparison.table is not None:
             text += f", {_listed(comparison.lost)} only before and {_listed(comparison.gained)} only now"
         return text
     numbers = f"{comparison.episodes['baseline']} and {comparison.episodes['candidate']} episodes"
     return f"unpaired, {numbers}: {comparison.reason}"
+
+
+def all_matched(comparison: Comparison) -> bool:
+    """Whether every pair is the same episode in both runs."""
+    return comparison.paired is True and comparison.matched in (None, comparison.pairs)
 
 
 def _listed(episodes: list[int]) -> str:
@@ -95,11 +105,9 @@ def decision(comparison: Comparison) -> Iterator[str]:
             if times
             else ("no number of episodes like these within reach would decide")
         )
-    if comparison.mcnemar_p is not None:
-        yield f"McNemar's one-sided p {comparison.mcnemar_p:.2g}"
 
 
 def _told(evidence: Evidence) -> str:
     if evidence.reached_after is None:
-        return f"{evidence.test}, p {evidence.p_value:.2g}"
+        return f"{evidence.test}, one-sided p {evidence.p_value:.2g}"
     return f"{evidence.test} after {evidence.reached_after} pairs"

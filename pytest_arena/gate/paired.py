@@ -1,6 +1,6 @@
-"""Tests of two runs against each other: sequential ones over pairs of episodes, exact ones over counts.
+"""Tests of two runs over pairs of episodes, valid whenever a run stops or is extended.
 
-A sequential test reads pairs in episode order and multiplies a bettor's wealth: where the null hypothesis
+A test reads pairs in episode order and multiplies a bettor's wealth: where the null hypothesis
 holds, the probability that it ever reaches 1/α is at most α (J. Ville, 1939), whenever the run stops. The
 pairing must not depend on outcomes; it need not be right: over independent episodes a pairing by index is as
 valid, it only gains nothing.
@@ -19,8 +19,6 @@ from pytest_arena.records.comparison import Evidence
 
 BETS = np.arange(1, 50) / 50
 """Fractions of its wealth that a bettor may stake: 0.02, 0.04 … 0.98; the wealth is the mean over them."""
-LARGEST_TABLE = 250_000
-"""Product of both numbers of episodes up to which Boschloo's test takes a second; above it, Fisher's."""
 
 
 def sign_test(differences: Values, alpha: float) -> Evidence:
@@ -62,51 +60,6 @@ def holds_margin(differences: Values, margin: float, span: float, alpha: float) 
     return betting_test((span + differences) / (2 * span), (span - margin) / (2 * span), alpha)
 
 
-def mcnemar(only_before: int, only_after: int) -> float:
-    """Return the exact one-sided p-value of "not worse" over a fixed number of pairs (Q. McNemar, 1947)."""
-    if not only_before:
-        return 1.0
-    return float(special.bdtrc(only_before - 1, only_before + only_after, 0.5))
-
-
-def unpaired_test(
-    before: tuple[int, int], after: tuple[int, int], alpha: float, *, quick: bool = False
-) -> Evidence:
-    """Test "the rate has not fallen" of independent (successes, episodes), whose numbers were fixed.
-
-    Boschloo's exact test (R. D. Boschloo, Statistica Neerlandica 24, 1970); Fisher's, which is exact too but
-    less powerful, where Boschloo's would take minutes, or where it shall be *quick*. A rate that has risen
-    gets 1.
-    """
-    from scipy import stats  # here, for it takes a second, and paired rates do without
-
-    (k, n), (j, m) = before, after
-    test = "Boschloo" if n * m <= LARGEST_TABLE and not quick else "Fisher"
-    p_value = 1.0
-    if j * n < k * m:
-        table = [[k, j], [n - k, m - j]]
-        if test == "Boschloo":
-            p_value = float(stats.boschloo_exact(table, alternative="greater").pvalue)
-        else:
-            p_value = float(stats.fisher_exact(table, alternative="greater").pvalue)
-    return _over_counts(test, min(p_value, 1.0), alpha)
-
-
-def unpaired_margin(before: tuple[int, int], after: tuple[int, int], margin: float, alpha: float) -> Evidence:
-    """Test "the rate has fallen by *margin* or more" of independent (successes, episodes), numbers fixed.
-
-    Rejects where the exact lower limit of one rate and the exact upper limit of the other, each at α/2
-    (C. J. Clopper, E. S. Pearson, Biometrika 26, 1934), are less than the margin apart; the p-value is the
-    smallest α at which they are.
-    """
-    low, high = 0.0, 1.0
-    while high - low > 1e-9:
-        level = (low + high) / 2
-        worst = _limit(*after, level / 2) - (1 - _limit(before[1] - before[0], before[1], level / 2))
-        low, high = (low, level) if worst > -margin else (level, high)
-    return _over_counts("Clopper-Pearson", high, alpha)
-
-
 def correlation(before: Values, after: Values) -> float | None:
     """Return Pearson's correlation of the pairs (φ of successes); None where one side does not vary."""
     if len(before) < 2 or before.std() == 0 or after.std() == 0:
@@ -134,11 +87,6 @@ def welch_interval(before: Values, after: Values, confidence: float) -> tuple[fl
     return float(interval.low), float(interval.high)
 
 
-def _limit(successes: int, episodes: int, level: float) -> float:
-    """Return the lower Clopper-Pearson limit of a rate at the one-sided *level*."""
-    return float(special.betaincinv(successes, episodes - successes + 1, level)) if successes else 0.0
-
-
 def _sequential(test: str, log_path: Values, alpha: float) -> Evidence:
     """Return what a path of log e-values, one a pair, says."""
     if not len(log_path):
@@ -151,8 +99,3 @@ def _sequential(test: str, log_path: Values, alpha: float) -> Evidence:
         reached_after=int(reached[0]) + 1 if len(reached) else None,
         rejects=len(reached) > 0,
     )
-
-
-def _over_counts(test: str, p_value: float, alpha: float) -> Evidence:
-    """Return what a p-value says; 1/(2√p) is an e-value (V. Vovk, R. Wang, Annals of Statistics 49, 2021)."""
-    return Evidence(test, p_value, 0.5 / max(p_value, 1e-300) ** 0.5, None, p_value <= alpha)

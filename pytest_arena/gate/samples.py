@@ -15,9 +15,6 @@ from pytest_arena.rollout.metrics import Metric
 
 Values = NDArray[np.float64]
 
-LEAST_COVERED = 0.5
-"""Pairs must cover this share of the run that has fewer episodes; else the episodes are not paired."""
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -56,10 +53,15 @@ class Pairs:
     after: Values
     episodes: tuple[int, ...]
     """Their indices in the candidate."""
-    same_episodes: bool
-    """Whether initial states agree; else episodes are matched by their index, which gains no precision."""
+    matched: int
+    """How many of them are the same episode in both: seed and initial state agree."""
     reason: str | None
-    """Why they are not the same episodes."""
+    """Why not all of them are."""
+
+    @property
+    def same_episodes(self) -> bool:
+        """Whether any of them are; else the runs are independent, and pairs by index gain no precision."""
+        return self.matched > 0
 
 
 def sample_of(episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose: str) -> Sample:
@@ -85,20 +87,20 @@ def sample_of(episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose
 
 
 def pair(before: Sample, after: Sample) -> Pairs:
-    """Match the episodes that are the same: index, seed and initial state agree.
+    """Pair the episodes of the same index, whether or not they began in the same state.
 
-    Whether an episode is matched is decided before its first step, so leaving others out is no choice by
-    outcome. Where the matched ones cover too little, all episodes are matched by their index, up to the end
-    of the shorter run.
+    Leaving out those that began elsewhere would compare the runs where they agree, and say nothing of the
+    rest: a change that moves the starts and fails at the new ones would be none. Where no episode is the same
+    in both, the n-th episode of one meets the n-th of the other, up to the end of the shorter run.
     """
     earlier = {point.episode: point for point in before.points}
     shared = [(earlier[p.episode], p) for p in after.points if p.episode in earlier]
-    same = [(b, a) for b, a in shared if _same(b, a)]
-    fewest = min(len(before.points), len(after.points))
-    if same and len(same) >= LEAST_COVERED * fewest:
-        return _pairs(same, True, None)
-    reason = _why_not(before, after, shared, len(same), fewest)
-    return _pairs(list(zip(before.points, after.points, strict=False)), False, reason)
+    matched = sum(_same(b, a) for b, a in shared)
+    reason = _why_not(before, after, shared, matched)
+    if not matched:
+        shared = list(zip(before.points, after.points, strict=False))
+    one, other = (np.array([p.value for p in side], np.float64) for side in zip(*shared, strict=True))
+    return Pairs(one, other, tuple(point.episode for _, point in shared), matched, reason)
 
 
 def _same(before: Point, after: Point) -> bool:
@@ -108,17 +110,15 @@ def _same(before: Point, after: Point) -> bool:
     )
 
 
-def _pairs(matched: Sequence[tuple[Point, Point]], same: bool, reason: str | None) -> Pairs:
-    before, after = (np.array([p.value for p in side], np.float64) for side in zip(*matched, strict=True))
-    return Pairs(before, after, tuple(point.episode for _, point in matched), same, reason)
-
-
 def _why_not(
-    before: Sample, after: Sample, shared: Sequence[tuple[Point, Point]], same: int, fewest: int
-) -> str:
+    before: Sample, after: Sample, shared: Sequence[tuple[Point, Point]], matched: int
+) -> str | None:
+    """Return why not all of the *shared* indices are the same episodes; None where they are."""
+    if shared and matched == len(shared):
+        return None
     for sample, whose in ((before, "the baseline"), (after, "this run")):
         if not any(point.initial_state for point in sample.points):
             return f"{whose} has no initial states of its episodes"
     if not any(b.seed == a.seed for b, a in shared):
         return "the seeds differ"
-    return f"the initial states agree in only {same} of {fewest} episodes"
+    return f"the initial states agree in only {matched} of {len(shared)} episodes"

@@ -52,7 +52,7 @@ def percent(probability: float) -> str:
 
 def _rule(test: RateTest, successes: int | None, verdict: str) -> str:
     if successes is None:
-        return f"none {verdict} so early"
+        return f"no number {verdict}{'es' if verdict == 'pass' else 's'} at this look"
     return f"{successes} or {'more' if test.at_least == (verdict == 'pass') else 'fewer'} {verdict}"
 
 

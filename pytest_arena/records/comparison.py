@@ -29,11 +29,11 @@ class Evidence:
 
     test: str
     p_value: float
-    """Of a sequential test: 1 over the largest e-value on the way, at most 1."""
+    """One-sided. Of a sequential test: 1 over the largest e-value on the way, at most 1."""
     e_value: float
-    """After the last pair; of a test over counts 1/(2√p), see `gate.paired`."""
+    """After the last pair; of a test over a fixed number of episodes 1/(2√p), see `gate.exact`."""
     reached_after: int | None
-    """Pairs after which a sequential test first rejected; None where it did not, and for counts."""
+    """Pairs after which a sequential test first rejected; None where it did not, and for other tests."""
     rejects: bool
 
 
@@ -52,9 +52,13 @@ class Comparison:
     baseline: str | None = None
     """The run or file that it is compared with."""
     reason: str | None = None
-    """Why the episodes are not paired, or why there is no comparison."""
+    """Why not all initial states agree, or why there is no comparison."""
     paired: bool | None = None
+    """Whether episodes of the same index are compared, because some or all began in the same state."""
     pairs: int = 0
+    """Episodes that were compared one by one."""
+    matched: int | None = None
+    """Pairs whose seed and initial state agree; the others are paired by their index alone."""
     episodes: dict[str, int] = field(default_factory=dict)
     """``baseline`` and ``candidate``: measured episodes."""
     baseline_value: float | None = None
@@ -75,7 +79,7 @@ class Comparison:
     better: Evidence | None = None
     within_margin: Evidence | None = None
     mcnemar_p: float | None = None
-    """Exact one-sided test of "not worse", beside the sequential one, where the number of pairs was fixed."""
+    """Conditional exact one-sided p-value of "not worse", where the number of pairs was fixed."""
     times_more: int | None = None
     """Inconclusive: so many times as many episodes, like these, would decide."""
     notes: list[str] = field(default_factory=list)

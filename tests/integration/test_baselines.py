@@ -56,7 +56,7 @@ def test_from_a_run_to_its_regression(suite: Suite) -> None:
     same.stdout.fnmatch_lines(
         [
             "*✓ success_rate against the baseline: non-inferior; *",
-            "*not worse by 20 points*; McNemar's one-sided p *; paired, 40 episodes*",
+            "*not worse by 20 points or more (score test, one-sided p *, error rate 0.05); paired, 40 episodes*",
         ]
     )
 

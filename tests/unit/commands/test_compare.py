@@ -49,7 +49,10 @@ def test_a_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert table["push"][-6:] == ["19", "1", "0", "2", "0.80", "inconclusive"]
     assert table["reach"][1:5] == ["22", "90.9%", "45.5%", "-45.5"]
     assert table["reach"][-6:] == ["10", "10", "0", "2", "0.29", "regression"]
-    assert "reach: success_rate, regression; worse (sign test after 17 pairs" in "\n".join(lines)
+    assert (
+        "reach: success_rate, regression; worse (McNemar, one-sided p 0.00051, error rate 0.05)"
+        in "\n".join(lines)
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,20 +32,27 @@ def verdict(before: Sample, after: Sample, rule: Rule = RATE) -> str:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "expected"),
+    ("before", "after", "fixed", "stopped"),
     [
-        ([1] * 20, [1] * 13 + [0] * 7, "regression"),
-        ([1] * 20, [1] * 14 + [0] * 6, "inconclusive"),
-        ([0] * 20, [0] * 13 + [1] * 7, "improved"),
-        ([1] * 20, [1] * 20, "inconclusive"),
-        ([1] * 100, [1] * 100, "non-inferior"),
-        ([1] * 160 + [0] * 40, [1] * 159 + [0] * 40 + [1], "non-inferior"),
+        ([1] * 20, [1] * 13 + [0] * 7, "regression", "regression"),
+        ([1] * 20, [1] * 14 + [0] * 6, "regression", "inconclusive"),
+        ([1] * 20, [1] * 16 + [0] * 4, "regression", "inconclusive"),
+        ([1] * 20, [1] * 17 + [0] * 3, "inconclusive", "inconclusive"),
+        ([0] * 20, [0] * 13 + [1] * 7, "improved", "improved"),
+        ([1] * 20, [1] * 20, "inconclusive", "inconclusive"),
+        ([1] * 60, [1] * 60, "non-inferior", "inconclusive"),
+        ([1] * 100, [1] * 100, "non-inferior", "non-inferior"),
+        ([1] * 160 + [0] * 40, [1] * 159 + [0] * 40 + [1], "non-inferior", "non-inferior"),
     ],
 )
-def test_paired_rates(before: list[int], after: list[int], expected: str) -> None:
+def test_paired_rates(before: list[int], after: list[int], fixed: str, stopped: str) -> None:
+    """Where a number of episodes was not fixed, on either side, the tests hold at any time, and show less."""
     found = compare(rates(before), rates(after), RATE)
     assert found.paired is True
-    assert str(found.verdict) == expected
+    assert found.matched == found.pairs == len(after)
+    assert str(found.verdict) == fixed
+    assert verdict(rates(before), rates(after, fixed=False)) == stopped
+    assert verdict(rates(before, fixed=False), rates(after)) == stopped
 
 
 def test_everything_about_a_regression() -> None:
@@ -56,15 +63,23 @@ def test_everything_about_a_regression() -> None:
     assert found.interval[0] < -0.35 < found.interval[1] < 0
     assert found.mcnemar_p == pytest.approx(67 / 2048)
     assert found.worse is not None
-    assert (found.worse.test, found.worse.reached_after) == ("sign test", 7)
+    assert (found.worse.test, found.worse.reached_after) == ("McNemar", None)
+    assert found.worse.p_value < found.mcnemar_p
     assert found.correlation is not None
     line = describe_comparison(found)
     assert "regression; 50.0% before, 15.0% now, -35.0 points (95% interval " in line
     assert "paired, 20 episodes, 9 (0, 1, 2, 3, 4, …) only before and 2 (10, 11) only now" in line
     assert line.count("\n") == 1
-    assert "worse (sign test after 7 pairs, error rate 0.05)" in line
+    assert f"worse (McNemar, one-sided p {found.worse.p_value:.2g}, error rate 0.05)" in line
     plain = to_plain(dataclasses.asdict(found))
     assert to_plain(dataclasses.asdict(Comparison.from_json({**plain, "of a later version": 1}))) == plain
+
+
+def test_a_sequential_regression() -> None:
+    found = compare(rates([1] * 10 + [0] * 10), rates([0] * 9 + [1] * 3 + [0] * 8, fixed=False), RATE)
+    assert found.worse is not None
+    assert (found.worse.test, found.worse.reached_after, found.mcnemar_p) == ("sign test", 7, None)
+    assert "worse (sign test after 7 pairs, error rate 0.05)" in describe_comparison(found)
 
 
 def test_a_proven_loss_within_the_margin_is_as_good() -> None:
@@ -74,7 +89,9 @@ def test_a_proven_loss_within_the_margin_is_as_good() -> None:
     assert found.worse is not None
     assert found.worse.rejects
     assert str(found.verdict) == "non-inferior"
-    assert "worse, but not by 5 points or more (betting after" in describe_comparison(found)
+    assert "worse, but not by 5 points or more (score test, one-sided p" in describe_comparison(found)
+    stopped = compare(rates(before.tolist()), rates(after.tolist(), fixed=False), RATE)
+    assert "worse, but not by 5 points or more (betting after" in describe_comparison(stopped)
 
 
 def test_without_a_margin_nothing_can_be_shown_to_be_within_it() -> None:
@@ -87,7 +104,7 @@ def test_without_a_margin_nothing_can_be_shown_to_be_within_it() -> None:
 
 def test_contradicting_claims_decide_nothing() -> None:
     """Seven losses, then many wins: each claim was reached at some time."""
-    found = compare(rates([1] * 7 + [0] * 40), rates([0] * 7 + [1] * 40), RATE)
+    found = compare(rates([1] * 7 + [0] * 40), rates([0] * 7 + [1] * 40, fixed=False), RATE)
     assert found.worse is not None
     assert found.better is not None
     assert found.worse.rejects
@@ -95,11 +112,73 @@ def test_contradicting_claims_decide_nothing() -> None:
     assert str(found.verdict) in ("inconclusive", "non-inferior")
 
 
+def test_a_claim_that_all_episodes_contradict_decides_nothing() -> None:
+    """The first 100 pairs are equal: that shows a margin of 5 points. Then the candidate fails, or wins."""
+    before, after = [1] * 200, [1] * 100 + [0] * 100
+    found = compare(rates(before), rates(after, fixed=False), RATE)
+    assert found.within_margin is not None
+    assert found.within_margin.rejects
+    assert str(found.verdict) == "regression"
+    found = compare(rates([1] * 7 + [0] * 7), rates([0] * 7 + [1] * 7, fixed=False), RATE)
+    assert found.worse is not None
+    assert found.worse.rejects
+    assert str(found.verdict) == "inconclusive"
+
+
 def test_what_an_inconclusive_comparison_lacks() -> None:
-    found = compare(rates([1] * 40), rates([1] * 37 + [0] * 3), RATE)
+    before, after = [1] * 40, [1] * 38 + [0] * 2
+    assert compare(rates(before), rates(after), RATE).times_more == 2  # 4 losses of 80: p = 0.024
+    found = compare(rates([1] * 40), rates([1] * 37 + [0] * 3, fixed=False), RATE)
     assert str(found.verdict) == "inconclusive"
     assert found.times_more == 3  # 9 losses of 120; 6 of 80 do not reach 20: E(6, 0) = 18.1
     assert "about 3 times as many episodes like these would decide" in describe_comparison(found)
+
+
+def moved(sample: Sample, share: float) -> Sample:
+    """The same sample, with other initial states in the last *share* of its episodes."""
+    first = round(len(sample.points) * (1 - share))
+    points = [
+        dataclasses.replace(point, initial_state=f"moved {point.episode}")
+        if point.episode >= first
+        else point
+        for point in sample.points
+    ]
+    return dataclasses.replace(sample, points=tuple(points))
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_episodes_that_began_elsewhere_are_kept(fixed: bool) -> None:
+    """A change moves 45 % of the starts, and fails there: the others alone say that nothing happened."""
+    before = [1] * 97 + [0] * 3
+    after = [1] * 52 + [0] * 48
+    found = compare(rates(before), moved(rates(after, fixed=fixed), 0.45), RATE)
+    assert str(found.verdict) == "regression"
+    assert (found.paired, found.pairs, found.matched) == (True, 100, 55)
+    assert (found.baseline_value, found.value) == (0.97, 0.52)
+    assert found.reason == "the initial states agree in only 55 of 100 episodes"
+    line = describe_comparison(found)
+    assert "97.0% before, 52.0% now" in line
+    assert "paired by index, 100 episodes, of which 55 began in the same state, 45 (52, 53, " in line
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.98])
+def test_a_few_same_states_do_not_speak_for_the_rest(share: float) -> None:
+    """All that began in the same state are as good as before; the rest is worse."""
+    moves = round(200 * share)
+    found = compare(rates([1] * 200), moved(rates([1] * (200 - moves) + [0] * moves), share), RATE)
+    assert (str(found.verdict), found.pairs, found.matched) == ("regression", 200, 200 - moves)
+
+
+def test_no_same_state_at_all_is_no_pair() -> None:
+    found = compare(rates([1] * 50), moved(rates([1] * 40 + [0] * 10), 1.0), RATE)
+    assert (found.paired, found.matched, found.worse.test) == (False, 0, "Boschloo")  # type: ignore[union-attr]
+    assert "the initial states agree in only 0 of 50 episodes" in describe_comparison(found)
+
+
+def test_means_keep_the_episodes_that_began_elsewhere() -> None:
+    before, after = rates([90.0] * 200, rate=False), rates([90.0] * 110 + [40.0] * 90, rate=False)
+    found = compare(before, moved(after, 0.45), RETURN)
+    assert (str(found.verdict), found.pairs, found.matched) == ("regression", 200, 110)
 
 
 def test_an_unpaired_rate_of_a_fixed_number_is_judged_by_counts() -> None:

@@ -31,7 +31,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
 
 
 @pytest.mark.parametrize(
-    ("level", "verdict", "overall"), [(0.3, "regression", "fail"), (1.0, "non-inferior", "pass")]
+    ("level", "verdict", "overall"), [(0.3, "regression", "fail"), (1.0, "improved", "pass")]
 )
 def test_the_same_comparison_on_any_number_of_rows(
     tmp_path: Path, baseline: Baseline, level: float, verdict: str, overall: str

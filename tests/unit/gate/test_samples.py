@@ -58,18 +58,21 @@ def test_episodes_are_matched_by_index_not_by_place() -> None:
 
 
 def test_another_state_is_another_episode_though_the_seed_is_the_same() -> None:
+    """It is kept, and paired by its index: what began elsewhere is a part of the run."""
     before = rates([1] * 10)
-    changed = [
-        dataclasses.replace(p, initial_state="x") if p.episode >= 6 else p for p in rates([0] * 10).points
-    ]
-    pairs = pair(before, Sample(tuple(changed), (0, 10)))
-    assert pairs.same_episodes
-    assert len(pairs.before) == 6
-    fewer = [dataclasses.replace(p, initial_state="x") if p.episode >= 4 else p for p in changed]
-    pairs = pair(before, Sample(tuple(fewer), (0, 10)))
-    assert not pairs.same_episodes
-    assert pairs.reason == "the initial states agree in only 4 of 10 episodes"
-    assert len(pairs.before) == 10
+    for same in (9, 6, 1):
+        points = [
+            dataclasses.replace(p, initial_state="x") if p.episode >= same else p
+            for p in rates([0] * 10).points
+        ]
+        pairs = pair(before, Sample(tuple(points), (0, 10)))
+        assert pairs.same_episodes
+        assert (len(pairs.before), pairs.matched, pairs.episodes) == (10, same, tuple(range(10)))
+        assert pairs.reason == f"the initial states agree in only {same} of 10 episodes"
+    elsewhere = [dataclasses.replace(p, initial_state="x") for p in rates([0] * 10).points]
+    pairs = pair(before, Sample(tuple(elsewhere), (0, 10)))
+    assert (pairs.same_episodes, pairs.matched, len(pairs.before)) == (False, 0, 10)
+    assert pairs.reason == "the initial states agree in only 0 of 10 episodes"
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def test_undecided() -> None:
         "success_rate >= 0.8: not decided, fewer than 10 episodes can be read in their order"
     )
     assert say(gate_of(), S * 10) == (
-        "success_rate >= 0.8: not decided after 10 of at most 100 episodes: 10 successes, none pass so early, "
-        "3 or fewer fail"
+        "success_rate >= 0.8: not decided after 10 of at most 100 episodes: 10 successes, no number passes at "
+        "this look, 3 or fewer fail"
     )
 
 
