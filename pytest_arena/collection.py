@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import unittest
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from pytest_arena.errors import USERS_MISTAKE, JobFileError, did_you_mean
 from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
+from pytest_arena.labels import Named, choose_labels
 from pytest_arena.options import is_worker, note_jobs, settings
-from pytest_arena.records.directory import RUN_FILES
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.validation import validate, validate_group
@@ -61,7 +60,18 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("arena_job", params, indirect=True)
 
 
-class JobItem(pytest.Function):
+class _NamedItem(pytest.Item):
+    """Has the id that its name gives it.
+
+    pytest makes a function's id from its parameters, and finds it again so (``--lf``); a job of a file has
+    none.
+    """
+
+    def __init__(self, name: str, parent: pytest.Collector, **facts: Any) -> None:
+        super().__init__(name, parent, **{**facts, "nodeid": f"{parent.nodeid}::{name}"})
+
+
+class JobItem(pytest.Function, _NamedItem):
     """A job of a file given with ``--arena-jobs``."""
 
     def reportinfo(self) -> tuple[Path, None, str]:
@@ -138,6 +148,26 @@ def refuse_other_jobs(config: pytest.Config, items: list[pytest.Item]) -> None:
     _refuse(config, items, [*differences(config, items), *baselines.broken(config, items)])
 
 
+def refuse_marked_without_job(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of what is selected, each test that is marked arena must have a job: else it would pass without one."""
+    marked = [item for item in items if item.get_closest_marker("arena") is not None and not _has_job(item)]
+    _refuse(config, items, [f"{item.nodeid} is marked arena but has no job: {_why(item)}" for item in marked])
+
+
+def _has_job(item: pytest.Item) -> bool:
+    """Whether the item evaluates a job, or is what pytest makes, and skips, where there are no jobs."""
+    return job_of(item) is not None or "arena_job" in getattr(getattr(item, "callspec", None), "params", ())
+
+
+def _why(item: pytest.Item) -> str:
+    cls = getattr(item, "cls", None)
+    if isinstance(cls, type) and issubclass(cls, unittest.TestCase):
+        return "pytest cannot give one to a unittest.TestCase; use a function or a plain class"
+    if isinstance(item, pytest.Function):
+        return "the mark came after its collection; put it on the function, its class or its module"
+    return f"pytest cannot give one to a {type(item).__name__}; mark test functions"
+
+
 def _refuse(config: pytest.Config, items: list[pytest.Item], problems: Sequence[str]) -> None:
     """Raise, or in a worker, which cannot, report a failed collection: that ends the controller's session."""
     if problems:
@@ -163,27 +193,22 @@ def drop_duplicates(items: list[pytest.Item]) -> None:
 
 @collector_paused()
 def name_jobs(items: Sequence[pytest.Item]) -> None:
-    """Give each job its label: its name; with the function's name where two tests run it; at last a hash."""
-    jobs = [(item, job) for item in items if (job := job_of(item)) is not None]
-    for label_of in (_by_job, _by_function, _by_node):
-        counts = Counter([*RUN_FILES, *(label_of(item, job) for item, job in jobs)])
-        for item, job in jobs:
-            if counts[label_of(item, job)] == 1:
-                item.stash[LABEL] = label_of(item, job)
-        jobs = [(item, job) for item, job in jobs if LABEL not in item.stash]
-
-
-def _by_job(item: pytest.Item, job: Job) -> str:
-    return job.name + job.suffix
-
-
-def _by_function(item: pytest.Item, job: Job) -> str:
-    function = getattr(item, "originalname", None) or item.name.partition("[")[0]
-    return f"{job.name}-{_slug(function)}{job.suffix}"
-
-
-def _by_node(item: pytest.Item, job: Job) -> str:
-    return f"{job.name}-{sha256(whole_node_id(item, job).encode()).hexdigest()[:8]}{job.suffix}"
+    """Give each job its label, which names its folder; the shards of one job have theirs in common."""
+    seen: Counter[str] = Counter()
+    wholes: dict[str, list[tuple[pytest.Item, Job]]] = {}
+    for item in items:
+        if (job := job_of(item)) is not None:
+            # With --keep-duplicates one test may be there twice.
+            seen[item.nodeid] += 1
+            node = whole_node_id(item, job) + f"#{seen[item.nodeid]}" * (seen[item.nodeid] > 1)
+            wholes.setdefault(node, []).append((item, job))
+    named = [
+        Named(parts[0][1].name, parts[0][0].name.partition("[")[0], node, tuple(j.suffix for _, j in parts))
+        for node, parts in wholes.items()
+    ]
+    for label, parts in zip(choose_labels(named), wholes.values(), strict=True):
+        for item, job in parts:
+            item.stash[LABEL] = label + job.suffix
 
 
 def whole_node_id(item: pytest.Item, job: Job) -> str:
@@ -284,7 +309,3 @@ def _marks(config: pytest.Config, job: Job) -> list[pytest.MarkDecorator]:
 def _written(item: pytest.Item) -> tuple[Path, str] | None:
     job = job_of(item)
     return (job.source.file.resolve(), job.name) if job is not None and job.source is not None else None
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

@@ -84,11 +84,17 @@ def pytest_collection_modifyitems(
         collection.drop_duplicates(items)
         collection.name_jobs(items)
         collection.refuse_problems(config, items)
-        yield
+        collection.order_by_environment(items)  # here too: --stepwise skips what comes before a failure
+    yield
+    if any(item.get_closest_marker("arena") for item in items):
+        from pytest_arena import collection
+
+        collection.refuse_marked_without_job(config, items)
+    if options.saw_jobs(config):
+        from pytest_arena import collection
+
         collection.refuse_other_jobs(config, items)
         collection.order_by_environment(items)
-    else:
-        yield
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -59,12 +59,17 @@ class ShardWatch:
 
     def __init__(self, config: pytest.Config, directory: RunDirectory, jobs: list[ShardedJob]) -> None:
         self._config, self._directory = config, directory
-        self._jobs = {nodeid: job for job in jobs for nodeid in job.parts}
+        self._jobs: dict[str, list[ShardedJob]] = {}
+        """Node id of a shard -> its job; with ``--keep-duplicates`` there may be two of one id."""
+        for job in jobs:
+            for nodeid in job.parts:
+                self._jobs.setdefault(nodeid, []).append(job)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Join a job when the last of its shards has been torn down."""
-        job = self._jobs.get(report.nodeid)
+        waiting = (job for job in self._jobs.get(report.nodeid, ()) if report.nodeid not in job.finished)
+        job = next(waiting, None)
         if job is None or report.when != "teardown":
             return
         job.finished.add(report.nodeid)
@@ -75,7 +80,7 @@ class ShardWatch:
         """Join what has a record of every shard; one that never ran leaves no verdict, and a word of it."""
         recorded = self._directory.latest()
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        for job in {id(job): job for job in self._jobs.values()}.values():
+        for job in {id(job): job for jobs in self._jobs.values() for job in jobs}.values():
             if job.joined:
                 continue
             there = sum(label in recorded for label in job.parts.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.integration.conftest import Suite
+from tests.integration.conftest import Suite, parse
 
 JOBS = {
     "reach": {"tags": ["smoke"]},
@@ -180,3 +182,66 @@ def test_files_without_python_reach_the_workers(suite: Suite, how: str) -> None:
     else:
         suite.run("-n", "2", "--arena-jobs", "elsewhere/more.yaml").assert_outcomes(passed=2)
     assert {"reach", "push"} <= set(suite.outcomes())
+
+
+FILE_JOBS = {
+    "good": {},
+    "bad": {"thresholds": {"success_rate": ">= 100%"}},
+    "other": {"environment": {"num_envs": 2}},
+    "later": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        (["--lf"], ["bad"]),
+        (["--ff"], ["bad", "good", "later", "other"]),
+        (["--sw", "--sw-skip"], ["bad", "later", "other"]),
+        (["jobs.yaml::rollout[bad]"], ["bad"]),
+        (["--deselect", "jobs.yaml::rollout[bad]"], ["good", "later", "other"]),
+        (["--lf", "-n", "2"], ["bad"]),
+    ],
+    ids=["lf", "ff", "sw", "node-id", "deselect", "lf-n2"],
+)
+def test_jobs_of_a_file_are_remembered_by_their_ids(suite: Suite, args: list[str], names: list[str]) -> None:
+    suite.jobs(FILE_JOBS)
+    cache = suite.path / ".pytest_cache" / "v" / "cache"
+    cache.mkdir(parents=True)
+    ids = {name: f"jobs.yaml::rollout[{name}]" for name in FILE_JOBS}
+    (cache / "lastfailed").write_text(json.dumps({ids["bad"]: True}))
+    date = "2026-01-01T00:00:00"
+    stepwise = {"last_failed": ids["bad"], "last_test_count": 4, "last_cache_date_str": date}
+    (cache / "stepwise").write_text(json.dumps(stepwise))
+    result = suite.run("--arena-jobs", "jobs.yaml", *args)
+    assert result.ret == (0 if "--deselect" in args else 1)
+    assert list(suite.outcomes()) == names
+
+
+def test_names_that_could_be_one_folder(suite: Suite) -> None:
+    sharded = {"rollout": {"episodes": 4, "shards": 2}}
+    suite.jobs({"reach": {}, "Reach": {}, "reach.2": {}, "reach-shard0of2": {}})
+    suite.jobs({"reach": sharded}, name="sharded.yaml")
+    long = "x" * 250
+    suite.test(
+        f"""
+        import pytest
+
+        @pytest.mark.arena("jobs.yaml")
+        def test_plain(arena_rollout): arena_rollout()
+
+        @pytest.mark.arena("sharded.yaml")
+        def test_sharded(arena_rollout): arena_rollout()
+
+        @pytest.mark.arena("jobs.yaml")
+        def test_{long}(arena_rollout): arena_rollout()
+        """
+    )
+    assert suite.run("--keep-duplicates", "test_it.py", "test_it.py").ret == 0
+    records = {path.parent.name: parse(path.read_text()) for path in suite.run_dir.glob("*/record.json")}
+    assert len({name.casefold() for name in records}) == 2 * (4 + 3 + 4)
+    for name, record in records.items():
+        assert (record["job"], record["attempt"], record["status"]) == (name, 1, "completed")
+        assert {e["job"] for e in suite.episodes(name)} == {name}
+    wholes = [r for r in records.values() if r["nodeid"].endswith("test_sharded[reach]")]
+    assert [record["episodes"]["measured"] for record in wholes] == [4, 4]
