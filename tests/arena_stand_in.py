@@ -30,7 +30,8 @@ def _forget() -> None:
 
 @contextmanager
 def stand_in(generation: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give the stand-in's ``isaaclab``: its ``LOG`` has what was done to it."""
+    """Give the stand-in's ``isaaclab``: its ``LOG`` has what was done to it. It needs torch."""
+    pytest.importorskip("torch")
     monkeypatch.setenv("ARENA_STAND_IN", generation)
     monkeypatch.syspath_prepend(PATH)
     monkeypatch.setattr(isaaclab_arena, "APP", App())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def _read(top: Section) -> list[RawJob]:
 
 
 def _validated(path: Path, raw: RawJob, problems: Problems) -> Job | None:
-    source = Source(path, raw.locate, raw.overridden, raw.notes)
+    source = Source(Path(os.path.abspath(path)), raw.locate, raw.overridden, raw.notes)
     try:
         return Job.model_validate({"name": raw.name, **raw.data}).written_in(source)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from pytest_arena.errors import did_you_mean
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.modules import where_looked
 from pytest_arena.jobs.words import plain_error
 from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.policies.base import Policy
@@ -117,7 +118,9 @@ def _import(kind: str, job: Job) -> type[Any]:
     except ImportError as error:
         # Only a missing module is the user's mistake; what fails inside a module deserves its traceback.
         if is_missing(error, module):
-            raise job.problem(("policy", "type"), f"cannot import {module!r}: {error}") from None
+            raise job.problem(
+                ("policy", "type"), f"cannot import {module!r}: {error}{where_looked(job)}"
+            ) from None
         raise
     if not isinstance(found, type):
         raise job.problem(("policy", "type"), f"expected a class, {module!r} has no class {name!r}")

@@ -33,7 +33,9 @@ def import_named(module: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         if not is_missing(error, module):
             raise
-        raise EvaluationError(f"{key}: cannot import {module!r}: {error}") from None
+        raise EvaluationError(
+            f"{key}: cannot import {module!r}: {error}; looked beside the job file and on Python's path"
+        ) from None
 
 
 def named(path: str, key: str) -> Any:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
 from pytest_arena.jobs.model import Job, KeyPath, Model, Success
+from pytest_arena.jobs.modules import where_looked
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
     UNMEASURED,
@@ -318,7 +319,7 @@ def _import_module(job: Job, key: KeyPath, module: str) -> None:
     except ModuleNotFoundError as error:
         if not is_missing(error, module):
             raise
-        raise job.problem(key, f"cannot import {module!r}: {error}") from None
+        raise job.problem(key, f"cannot import {module!r}: {error}{where_looked(job)}") from None
 
 
 def _step_dt(base: Any) -> float:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pytest_arena.errors import did_you_mean
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.modules import make_importable
 from pytest_arena.jobs.words import plain_error
 from pytest_arena.simulators.base import Simulator
 
@@ -55,6 +56,7 @@ def find_simulator(job: Job) -> Simulator:
 def validate_simulation(job: Job) -> Simulator:
     """Check everything of *job* that its simulator can judge without simulating; returns the simulator."""
     simulator = find_simulator(job)
+    make_importable(job)
     try:
         simulator.Options.model_validate(job.environment.options)
     except ValidationError as error:

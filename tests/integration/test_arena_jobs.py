@@ -13,6 +13,7 @@ from tests.integration.conftest import ROOT, Suite
 
 @pytest.fixture
 def arena(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    pytest.importorskip("torch")
     monkeypatch.setenv("PYTHONPATH", f"{PATH}{os.pathsep}{os.environ['PYTHONPATH']}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return suite

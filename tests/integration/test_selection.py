@@ -245,3 +245,22 @@ def test_names_that_could_be_one_folder(suite: Suite) -> None:
         assert {e["job"] for e in suite.episodes(name)} == {name}
     wholes = [r for r in records.values() if r["nodeid"].endswith("test_sharded[reach]")]
     assert [record["episodes"]["measured"] for record in wholes] == [4, 4]
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1", "--import-mode=importlib"]])
+def test_modules_beside_a_job_file(suite: Suite, args: list[str]) -> None:
+    folder = suite.pytester.mkdir("evals")
+    (folder / "my_envs.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Mine-v0', entry_point='my_scripts:Mine', max_episode_steps=9)\n"
+    )
+    (folder / "my_scripts.py").write_text("from tests.fakes import ScriptedEnv as Mine\n")
+    (folder / "my_policy.py").write_text(
+        "import numpy\n"
+        "class Mine:\n"
+        "    def act(self, observation):\n"
+        "        return numpy.zeros((len(observation), 2), numpy.float32)\n"
+    )
+    environment, policy = {"id": "my_envs:Mine-v0"}, {"type": "my_policy:Mine"}
+    suite.jobs({"reach": {}}, name="evals/jobs.yaml", environment=environment, policy=policy)
+    suite.run("--arena-jobs", "evals/jobs.yaml", *args).assert_outcomes(passed=1)

@@ -19,7 +19,7 @@ def test_every_example_loads(load: Any, name: str) -> None:
     jobs = load(ALL[name], name)
     assert jobs
     for job in jobs:
-        assert job.source.file == Path(name)
+        assert job.source.file == Path(name).absolute()
 
 
 def test_the_format_is_chosen_by_what_the_file_holds(load: Any) -> None:

@@ -34,7 +34,8 @@ def test_a_function_is_found(path: str) -> None:
         (":lifted", "success.callable: expected module:name, got ':lifted'"),
         (
             "solved_there:lifted",
-            "success.callable: cannot import 'solved_there': No module named 'solved_there'",
+            "success.callable: cannot import 'solved_there': No module named 'solved_there'; looked beside the "
+            "job file and on Python's path",
         ),
         (
             "solved_here:lifed",

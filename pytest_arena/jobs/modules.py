@@ -1,0 +1,97 @@
+"""Modules beside a job file: what a job names can be imported from the folder of its file."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.words import KeyPath, place
+
+_WITH_COLON = re.compile(r"([^\W\d]\w*)(\.\w+)*:[\w./-]+")
+_DOTTED = re.compile(r"([^\W\d]\w*)(\.\w+)*(\.\w+|:\w+)")
+_MODULE = re.compile(r"([^\W\d]\w*)(\.\w+)*")
+_KEYS_OF_MODULES = ("modules", "task_package")
+
+_found: dict[str, Path] = {}
+"""Module -> the file that it has beside a job file of this process."""
+
+
+def make_importable(job: Job) -> None:
+    """Let Python find the modules that *job* names and that lie beside its file.
+
+    As pytest does it with the folders of tests, the folder is put first on `sys.path`, once, and stays there:
+    modules may import their neighbours later, and child processes get the same path. It is done only where
+    such a module is there. A process has one module of a name: `JobFileError` where two job files bring
+    different ones, or where another one was imported before.
+    """
+    if job.source is None:
+        return
+    folder = Path(os.path.abspath(job.source.file)).parent
+    for key, name in _names(job):
+        spec = PathFinder.find_spec(name, [str(folder)])
+        if spec is None:
+            continue
+        _claim(job, key, name, spec)
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+            importlib.invalidate_caches()
+
+
+def where_looked(job: Job) -> str:
+    """Return what follows "cannot import …": where the modules of *job* are looked for, and what to do."""
+    if job.source is None:
+        return "; looked on Python's path: install its package, or add its folder to sys.path"
+    folder = Path(os.path.abspath(job.source.file)).parent
+    return (
+        f"; looked beside the job file, in {place(folder)}, and on Python's path: put the module there, or "
+        "install its package"
+    )
+
+
+def _claim(job: Job, key: KeyPath, name: str, spec: ModuleSpec) -> None:
+    """Refuse a second module of one *name*: the job would get the first one, without a word."""
+    if spec.origin is None:  # a folder without __init__.py: Python joins those of one name
+        return
+    file = Path(spec.origin)
+    imported = getattr(sys.modules.get(name), "__file__", None)
+    other = Path(imported) if imported is not None else _found.get(name, file)
+    if os.path.realpath(other) != os.path.realpath(file):
+        raise job.problem(
+            key,
+            f"the module {name!r} beside the job file, {place(file)}, has the name of {place(other)}, and a "
+            "process can have only one of them: rename it",
+        )
+    _found[name] = file
+
+
+def _names(job: Job) -> Iterator[tuple[KeyPath, str]]:
+    """Yield where *job* names modules, and the name of the module or of the package around it."""
+    texts: list[tuple[KeyPath, Any, re.Pattern[str]]] = [
+        (("policy", "type"), job.policy.type, _DOTTED),
+        (("success", "callable"), job.success.callable, _DOTTED),
+        (("environment", "id"), job.environment.id, _WITH_COLON),
+        *_texts(("environment", "options"), job.environment.options),
+        *_texts(("policy",), job.policy.settings),
+    ]
+    for key, text, pattern in texts:
+        if isinstance(text, str) and (match := pattern.fullmatch(text)) is not None:
+            yield key, match[1]
+
+
+def _texts(key: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any, re.Pattern[str]]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts((*key, name), item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _texts((*key, index), item)
+    else:
+        modules = any(part in _KEYS_OF_MODULES for part in key[-2:])
+        yield key, value, _MODULE if modules else _WITH_COLON
