@@ -179,12 +179,12 @@ class LongFailures(SimEnv):
         self.running = np.zeros(num_envs, bool)
 
     def succeeds(self, seed: int) -> bool:
-        return seed / 2**32 < self.rate
+        return seed / 2**31 < self.rate
 
     def reset(self, env_ids: Any = None, seeds: Any = None) -> Reset:
         rows = np.arange(self.num_envs) if env_ids is None else env_ids
         drawn = np.array(seeds, np.int64)
-        self.good[rows] = drawn / 2**32 < self.rate
+        self.good[rows] = drawn / 2**31 < self.rate
         self.length[rows] = np.where(self.good[rows], 3 + drawn % 5, 18)
         self.t[rows], self.running[rows] = 0, True
         return Reset(np.zeros((self.num_envs, 3)), np.zeros(self.num_envs, np.int8))

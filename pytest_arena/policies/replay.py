@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job, Model, Shard
 from pytest_arena.policies.base import Policy
+from pytest_arena.policies.idle import idle_actions
 from pytest_arena.records.dataset import Dataset, demo_name
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
@@ -63,7 +63,7 @@ class ReplaySettings(Model):
 
 
 class ReplayPolicy(Policy):
-    """Gives each row the recorded actions of its episode, and after their end nothing but zeros.
+    """Gives each row the recorded actions of its episode, and after their end zeros, or what is nearest.
 
     Episodes are told apart by their index, so a replay does not depend on ``num_envs``. It reproduces what
     was recorded where the simulator is deterministic; `review` tells where it did not.
@@ -151,10 +151,9 @@ class ReplayPolicy(Policy):
                 f"policy 'replay': {settings.file} has actions of shape {sample.shape[1:]}, "
                 f"the environment expects {space.shape}"
             )
-        self._idle = np.zeros(sample.shape[1:], sample.dtype)
-        if isinstance(space, gymnasium.spaces.Box):
-            self._idle = np.clip(self._idle, space.low, space.high).astype(sample.dtype)
+        self._idle = idle_actions(space, 1, "replay")[0].astype(sample.dtype)
         n = env.num_envs
+        self._seeded = env.capabilities.episode_seeds
         self._pauses = env.capabilities.autoreset == "next_step"
         self._rows = np.arange(n)
         self._episodes = np.full(n, _NOTHING, np.int64)
@@ -214,6 +213,14 @@ class ReplayPolicy(Policy):
             notes.append(
                 f"{len(differing)} of {len(compared)} replayed episodes did not end as they were recorded: "
                 + _listed(differing)
+            )
+        seeds = {e.episode: self._dataset.attribute(e.episode, "seed") for e in compared}
+        elsewhere = [e for e in compared if self._seeded and seeds[e.episode] not in (None, e.seed)]
+        if elsewhere:
+            notes.append(
+                f"{len(elsewhere)} of {len(compared)} replayed episodes began from another seed than "
+                "recorded, as an earlier version drew them: "
+                + _listed(f"{e.episode} (from {e.seed}, recorded: {seeds[e.episode]})" for e in elsewhere)
             )
         if strange:
             notes.append(f"not in {self._file}, so nothing was replayed in episodes {_listed(strange)}")

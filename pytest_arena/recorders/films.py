@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,9 @@ from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.mp4 import Look, choose_codec
 from pytest_arena.simulators.base import Frames, SimEnv
 
-FPS_MAX = 60
+FPS_MAX, FPS_MIN = 60, Fraction(1, 10)
+FPS_DENOMINATOR_MAX = 1001
+"""Of a fractional rate: 30000/1001 is that of television."""
 FPS_WITHOUT_TIME = 30
 """For a simulator that has no notion of time."""
 
@@ -61,7 +65,7 @@ class Stage:
         names = file_names(env.cameras)
         size = record.video_size
         look = Look(
-            fps=record.video_fps or _frame_rate(env.step_dt),
+            fps=Fraction(record.video_fps or _frame_rate(env.step_dt)),
             size=None if size is None else (size.width + size.width % 2, size.height + size.height % 2),
             codec=choose_codec(record.video_codec) if cameras else record.video_codec,
         )
@@ -157,8 +161,10 @@ def file_names(cameras: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _frame_rate(step_dt: float) -> int:
+def _frame_rate(step_dt: float) -> Fraction:
     """Return frames a second for one frame a step of *step_dt* seconds, so that films run in real time."""
-    if not step_dt > 0:
-        return FPS_WITHOUT_TIME
-    return max(1, min(FPS_MAX, round(1 / step_dt)))
+    if not 0 < step_dt < math.inf:  # NaN, too
+        return Fraction(FPS_WITHOUT_TIME)
+    if step_dt * FPS_MAX <= 1:
+        return Fraction(FPS_MAX)
+    return max(FPS_MIN, Fraction(1 / step_dt).limit_denominator(FPS_DENOMINATOR_MAX))

@@ -36,7 +36,7 @@ _PROBED_SIDE = 256  # hardware refuses very small images
 class Look:
     """How a film is made of its frames."""
 
-    fps: int
+    fps: Fraction | int
     """Frames a second when it is played."""
     size: tuple[int, int] | None = None
     """(width, height), both even, that frames are scaled to; None: as they come."""
@@ -97,9 +97,9 @@ def _options(codec: VideoCodec) -> dict[str, str]:
     return {"preset": "p4", "rc": "vbr", "cq": str(codec.quality)}
 
 
-def _set_up(context: VideoCodecContext, fps: int) -> None:
+def _set_up(context: VideoCodecContext, fps: Fraction | int) -> None:
     context.pix_fmt = "yuv420p"
-    context.time_base = Fraction(1, fps)
+    context.time_base = Fraction(1) / fps
     context.gop_size = KEYFRAME_INTERVAL
     context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
     # Films run side by side already; threads within each would be one a core and film.
@@ -133,7 +133,7 @@ class Mp4File:
             self._container, self._stream = self._open(frame.shape[0], frame.shape[1])
         image = av.VideoFrame.from_numpy_buffer(frame, format="rgb24")
         image.pts = self.frames
-        image.time_base = Fraction(1, self._look.fps)
+        image.time_base = Fraction(1) / self._look.fps
         self._container.mux(self._stream.encode(image))
         self.frames += 1
 

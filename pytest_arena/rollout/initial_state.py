@@ -2,66 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.simulators.arrays import to_numpy
+from pytest_arena.simulators.arrays import Path, Place, Space, leaves, to_numpy
 from pytest_arena.simulators.base import IndexArray, Observation
 
 _BYTES = 8
 
 
-def initial_states(observation: Observation, rows: IndexArray) -> list[str | None]:
+class _UnknownValueError(Exception):
+    """A value of which nobody knows what tells it from others."""
+
+
+def initial_states(
+    observation: Observation, rows: IndexArray, space: Space | None = None
+) -> list[str | None]:
     """Return a hash of each of *rows* of a reset *observation*: 16 hexadecimal digits.
 
-    Equal hashes mean equal bits, types and names of all entries. Images, (N, height, width, channels) uint8,
-    are left out where there is anything else: they depend on the renderer. None for a row where nothing can
-    be hashed. Only *rows* are gathered and leave their device.
+    Equal hashes mean equal content: bits, types and names of all entries, be they numbers, texts, sequences
+    or graphs. Images, (N, height, width, channels) uint8, are left out where there are other numbers: they
+    depend on the renderer. None where there is nothing to hash, or something of the row cannot be hashed.
+    Only *rows* are gathered and leave their device. *space* is that of a single observation.
     """
-    entries = [(name, batch) for name, batch in _entries(observation) if getattr(batch, "ndim", 0)]
-    states = [entry for entry in entries if not _is_image(entry[1])] or entries
-    values = [(name, array) for name, batch in states if (array := _rows_of(batch, rows)) is not None]
-    if not values:
+    entries = [(_name(path), batch) for path, batch in leaves(observation, space)]
+    if any(_is_numeric(batch) and not _is_image(batch) for _, batch in entries):
+        entries = [entry for entry in entries if not (_is_numeric(entry[1]) and _is_image(entry[1]))]
+    if not any(_has_rows(batch) for _, batch in entries):
         return [None] * len(rows)
-    hashes = [blake2b(digest_size=_BYTES) for _ in rows]
-    for name, array in values:
-        header = f"{name} {array.dtype.str} {array.shape[1:]}".encode()
-        for digest, value in zip(hashes, array, strict=True):
-            digest.update(header)
-            digest.update(value.tobytes())
-    return [digest.hexdigest() for digest in hashes]
+    hashes: list[Any] = [blake2b(digest_size=_BYTES) for _ in rows]
+    for name, batch in entries:
+        if _is_numeric(batch):
+            _add_numbers(hashes, name, _rows_of(batch, rows))
+        else:
+            hashes = [_added(digest, name, batch, row) for digest, row in zip(hashes, rows, strict=True)]
+    return [None if digest is None else digest.hexdigest() for digest in hashes]
 
 
-def _entries(observation: Observation, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the batches of an observation with their names, in an order that does not depend on a dict's."""
-    if isinstance(observation, dict):
-        for key in sorted(observation, key=str):
-            yield from _entries(observation[key], f"{name}/{key}")
-    elif isinstance(observation, tuple):
-        for index, value in enumerate(observation):
-            yield from _entries(value, f"{name}/{index}")
-    else:
-        yield name, observation
+def _name(path: Path) -> str:
+    """Return a name that no other path has."""
+    return "".join(f"/{_part(key)}" for key in path)
+
+
+def _part(key: Hashable) -> str:
+    if isinstance(key, Place):
+        return str(key.index)
+    if not isinstance(key, str):
+        return f"~{type(key).__name__} {key!r}".replace("/", "~1").replace("(", "~2")
+    name = key.replace("~", "~0").replace("/", "~1").replace("(", "~2")
+    return f"~3{name}" if name.isdecimal() else name
+
+
+def _has_rows(batch: Any) -> bool:
+    return getattr(batch, "ndim", 0) > 0 or isinstance(batch, (tuple, list))
+
+
+def _is_numeric(batch: Any) -> bool:
+    """Whether a batch is an array or a tensor of numbers."""
+    kind = getattr(getattr(batch, "dtype", None), "kind", "tensor")
+    return getattr(batch, "ndim", 0) > 0 and (kind in "biufc" or kind == "tensor")
 
 
 def _is_image(batch: Any) -> bool:
     return batch.ndim >= 4 and str(batch.dtype).endswith("uint8")
 
 
-def _rows_of(batch: Any, rows: IndexArray) -> NDArray[Any] | None:
-    """Return the rows as a numpy array of numbers; None for anything else.
+def _add_numbers(hashes: Sequence[Any], name: str, values: NDArray[Any]) -> None:
+    header = f"{name} {values.dtype.str} {values.shape[1:]}".encode()
+    for digest, value in zip(hashes, values, strict=True):
+        if digest is not None:
+            digest.update(header)
+            digest.update(value.tobytes())
+
+
+def _rows_of(batch: Any, rows: IndexArray) -> NDArray[Any]:
+    """Return the rows as a numpy array.
 
     A tensor's are gathered on its device; bfloat16, which numpy lacks, becomes float32, which holds it.
     """
     if isinstance(batch, np.ndarray):
-        values = batch[rows]
-    else:
-        values = batch[rows.tolist()]
-        values = to_numpy(values.float() if str(values.dtype).endswith("bfloat16") else values)
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biufc":
-        return None
+        return np.ascontiguousarray(batch[rows])
+    values = batch[rows.tolist()]
+    values = to_numpy(values.float() if str(values.dtype).endswith("bfloat16") else values)
     return np.ascontiguousarray(values)
+
+
+def _added(digest: Any, name: str, batch: Any, row: int) -> Any:
+    """Add a row's value to its digest; returns None where that is None or the value cannot be hashed."""
+    if digest is None:
+        return None
+    try:
+        content = _plain_bytes(batch[row] if _has_rows(batch) else batch)
+    except (_UnknownValueError, IndexError, RecursionError):
+        return None
+    digest.update(f"{name} (value) {len(content)} ".encode())
+    digest.update(content)
+    return digest
+
+
+def _plain_bytes(value: Any) -> bytes:
+    """Return bytes that no other value has; equal values of equal types have the same, in any process."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
+        return _joined(f"array {value.shape}", [_plain_bytes(item) for item in value.ravel().tolist()])
+    if hasattr(value, "detach"):
+        value = to_numpy(value)
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufcmM":
+        return f"{value.dtype.str} {value.shape} ".encode() + value.tobytes()
+    if value is None or isinstance(value, (bool, int, float, complex)):
+        return f"{type(value).__name__} {value!r}".encode()
+    if isinstance(value, str):
+        return b"str " + value.encode("utf-8", "surrogatepass")
+    if isinstance(value, (bytes, bytearray)):
+        return b"bytes " + bytes(value)
+    if isinstance(value, Mapping):
+        items = sorted(_joined("", [_plain_bytes(k), _plain_bytes(v)]) for k, v in value.items())
+        return _joined("dict", items)
+    if isinstance(value, (tuple, list)):
+        return _joined(type(value).__name__, [_plain_bytes(item) for item in value])
+    if isinstance(value, (set, frozenset)):
+        return _joined("set", sorted(map(_plain_bytes, value)))
+    raise _UnknownValueError(type(value).__name__)
+
+
+def _joined(kind: str, parts: Sequence[bytes]) -> bytes:
+    """Return *parts* so that where each one ends can be told."""
+    return b"".join([f"{kind} {len(parts)} ".encode(), *(f"{len(p)} ".encode() + p for p in parts)])

@@ -156,7 +156,7 @@ class Loop:
         self._measured[index] = False
         self._reset_success[index] = success[index]
         now = (utc_now(), time.monotonic())
-        states = initial_states(self._observation, index)
+        states = initial_states(self._observation, index, self.env.single_observation_space)
         for row, start, state in zip(rows, starts, states, strict=True):
             self._starts[row] = start
             self._initial_states[row] = state

@@ -11,16 +11,19 @@ import numpy as np
 from pytest_arena.jobs.model import Shard
 from pytest_arena.recorders.base import EpisodeStart
 
+ENVIRONMENT_SEEDS = 2**31
+"""How many seeds environments see, from 0: many simulators keep a seed in a C int."""
+
 
 def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
-    """Return the 32-bit seeds of one episode: the environment's and the policy's.
+    """Return the seeds of one episode: the environment's, of 31 bits, and the policy's, of 32 bits.
 
     They depend on the job's seed, the rebuild and the episode's index only: spawned from
     `numpy.random.SeedSequence`, whose children are independent of each other and stable over versions.
     """
     sequence = np.random.SeedSequence(job_seed, spawn_key=(rebuild, episode))
     environment, policy = sequence.generate_state(2, np.uint32)
-    return int(environment), int(policy)
+    return int(environment) % ENVIRONMENT_SEEDS, int(policy)
 
 
 def split_episodes(episodes: int, rebuilds: int) -> list[range]:

@@ -1,48 +1,117 @@
-"""Batches of rows, whichever container a simulator puts them in."""
+"""Batches of rows, whichever container a simulator puts them in.
+
+What a tuple is, only its space can tell: of a `Tuple` space a batch of each part, of a space whose values
+make no array (texts, sequences, graphs, own kinds) the N rows' values, as gymnasium has it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from pytest_arena.simulators.base import IndexArray, Observation
 
+Space = gymnasium.Space[Any]
 
-def copy_rows(observation: Observation) -> Observation:
+ARRAY_SPACES = (
+    gymnasium.spaces.Box,
+    gymnasium.spaces.Discrete,
+    gymnasium.spaces.MultiDiscrete,
+    gymnasium.spaces.MultiBinary,
+)
+"""N values of these make one array."""
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which part of a tuple is meant; a dict may have numbers as keys."""
+
+    index: int
+
+
+Path = tuple[Hashable, ...]
+"""The keys of dicts and places in tuples on the way to a batch."""
+
+
+def leaves(
+    observation: Observation, space: Space | None = None, path: Path = ()
+) -> Iterator[tuple[Path, Any]]:
+    """Yield each batch of a nested observation with its path, in an order that does not depend on a dict's.
+
+    A batch is an array or tensor (N, …), or a sequence of N values of any kind.
+    """
+    if isinstance(observation, Mapping):
+        for key in sorted(observation, key=lambda key: (str(key), type(key).__name__)):
+            yield from leaves(observation[key], _part(space, key), (*path, key))
+    elif _in_parts(observation, space):
+        for index, value in enumerate(observation):
+            yield from leaves(value, _part(space, index), (*path, Place(index)))
+    elif observation is not None:
+        yield path, observation
+
+
+def copy_rows(observation: Observation, space: Space | None = None) -> Observation:
     """Return an observation that shares no memory with the simulator's buffers."""
-    if isinstance(observation, dict):
-        return {key: copy_rows(value) for key, value in observation.items()}
-    if isinstance(observation, tuple):
-        return tuple(copy_rows(value) for value in observation)
+    if isinstance(observation, Mapping):
+        return {key: copy_rows(value, _part(space, key)) for key, value in observation.items()}
+    if isinstance(observation, (tuple, list)):
+        if isinstance(space, ARRAY_SPACES):
+            return np.array(observation)
+        parts = [copy_rows(value, _part(space, index)) for index, value in enumerate(observation)]
+        return type(observation)(*parts) if hasattr(observation, "_fields") else type(observation)(parts)
+    if isinstance(observation, _PLAIN):
+        return observation
     if hasattr(observation, "clone"):  # torch, without importing it
         return observation.clone()
-    return np.array(observation, copy=True)
+    if hasattr(observation, "__array__") and str(getattr(observation, "dtype", "")) != "object":
+        return np.array(observation, copy=True)
+    return copy.deepcopy(observation)
 
 
-def replace_rows(observation: Observation, rows: IndexArray, values: Sequence[Any]) -> Observation:
+def replace_rows(
+    observation: Observation, rows: IndexArray, values: Sequence[Any], space: Space | None = None
+) -> Observation:
     """Return a copy of *observation* whose row ``rows[i]`` is ``values[i]`` (a single observation)."""
-    if isinstance(observation, dict):
+    if isinstance(observation, Mapping):
         return {
-            key: replace_rows(batch, rows, [value[key] for value in values])
+            key: replace_rows(batch, rows, [value[key] for value in values], _part(space, key))
             for key, batch in observation.items()
         }
-    if isinstance(observation, tuple):
+    if _in_parts(observation, space):
         return tuple(
-            replace_rows(batch, rows, [value[index] for value in values])
+            replace_rows(batch, rows, [value[index] for value in values], _part(space, index))
             for index, batch in enumerate(observation)
         )
-    replaced = copy_rows(observation)
+    replaced = copy_rows(observation, space)
+    held = list(replaced) if isinstance(replaced, tuple) else replaced
     for row, value in zip(rows, values, strict=True):
-        replaced[row] = value
-    return replaced
+        held[row] = copy_rows(value)
+    return tuple(held) if isinstance(replaced, tuple) else held
 
 
-def merge_rows(observation: Observation, other: Observation, rows: Any) -> Observation:
+def merge_rows(
+    observation: Observation, other: Observation, rows: Any, space: Space | None = None
+) -> Observation:
     """Return a copy of *observation* with the *rows* (a mask or indices) of *other*, a batch like it."""
     if isinstance(observation, Mapping):
-        return {key: merge_rows(values, other[key], rows) for key, values in observation.items()}
+        return {
+            key: merge_rows(values, other[key], rows, _part(space, key))
+            for key, values in observation.items()
+        }
+    if _in_parts(observation, space):
+        return tuple(
+            merge_rows(values, other[index], rows, _part(space, index))
+            for index, values in enumerate(observation)
+        )
+    if isinstance(observation, (tuple, list)):
+        index = np.arange(len(observation))[to_numpy(rows)]
+        return replace_rows(observation, index, [other[row] for row in index], space)
     merged = copy_rows(observation)
     merged[rows] = other[rows]
     return merged
@@ -51,3 +120,18 @@ def merge_rows(observation: Observation, other: Observation, rows: Any) -> Obser
 def to_numpy(actions: Any) -> Any:
     """Return actions as a numpy array; torch tensors leave their device, anything else is as it was."""
     return actions.detach().cpu().numpy() if hasattr(actions, "detach") else actions
+
+
+def _in_parts(observation: Observation, space: Space | None) -> bool:
+    """Whether a container holds a batch of each of its parts, and not N values."""
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return isinstance(observation, (tuple, list))
+    return space is None and isinstance(observation, tuple)
+
+
+def _part(space: Space | None, key: Any) -> Space | None:
+    if isinstance(space, gymnasium.spaces.Dict):
+        return space.spaces.get(key)
+    if isinstance(space, gymnasium.spaces.Tuple) and isinstance(key, int) and key < len(space.spaces):
+        return space.spaces[key]
+    return None

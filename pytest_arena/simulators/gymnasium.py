@@ -33,6 +33,7 @@ from pytest_arena.simulators.base import (
     SuccessArray,
 )
 from pytest_arena.simulators.functions import import_function, is_missing, success_by_row
+from pytest_arena.simulators.gymnasium_vector import check_make_arguments, make_vector, step_length
 from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
 
@@ -79,7 +80,7 @@ class GymnasiumEnv(SimEnv):
         self.single_action_space = vec.single_action_space
         self.single_observation_space = vec.single_observation_space
         self.cameras = tuple(cameras)
-        self.step_dt = _step_dt(self._base)
+        self.step_dt = step_length(self._base)
         self.max_episode_steps = _horizon(self._base)
         self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
         mode = vec.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
@@ -130,6 +131,8 @@ class GymnasiumEnv(SimEnv):
             self._stale &= self._begun
             observation, info = self._vec.reset(seed=by_row, options=options)  # type: ignore[arg-type]
         self._begun = True
+        # Without shared memory, a process would repeat its automatic reset after one that was asked for.
+        self.spent = self._mode == "next_step" and not getattr(self._base, "shared_memory", True)
         self._parking.release(env_ids)
         self._stale[env_ids] = False
         self._resetting[:] = False
@@ -215,7 +218,7 @@ class GymnasiumEnv(SimEnv):
         return list(seeds) if self._seedable else seeds[0]
 
     def _own(self, observation: Observation) -> Observation:
-        return observation if self._copies else copy_rows(observation)
+        return observation if self._copies else copy_rows(observation, self.single_observation_space)
 
     def _read_success(self, info: Mapping[str, Any]) -> SuccessArray:
         """Read success of all rows; the mask ``_key`` tells where an info value is no filler."""
@@ -238,7 +241,8 @@ class GymnasiumEnv(SimEnv):
         self, observation: Observation, info: Mapping[str, Any], done: BoolArray
     ) -> Observation:
         rows = np.flatnonzero(done)
-        return replace_rows(observation, rows, [info["final_obs"][row] for row in rows])
+        values = [info["final_obs"][row] for row in rows]
+        return replace_rows(observation, rows, values, self.single_observation_space)
 
     def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
         return tuple(
@@ -287,6 +291,7 @@ class GymnasiumSimulator(Simulator):
             gymnasium.spec(name)
         except gymnasium.error.Error as error:
             raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
+        check_make_arguments(job, options.make, _vectorization(options, job.environment.id))
 
     def make(self, job: Job) -> SimEnv:
         """Build the vector environment."""
@@ -296,21 +301,26 @@ class GymnasiumSimulator(Simulator):
             kwargs["max_episode_steps"] = job.environment.max_episode_steps
         if job.environment.cameras:
             kwargs["render_mode"] = "rgb_array"
-        mode = options.vectorization
-        if mode is None:
-            # Rows of a package's own vector class share one stream of random numbers: numbers would change
-            # with num_envs. It is used only where asked for, or where there is nothing else.
-            only_vector = gymnasium.spec(job.environment.id.rpartition(":")[2]).entry_point is None
-            mode = "vector_entry_point" if only_vector else "sync"
-        if mode in ("sync", "async"):
-            kwargs["vector_kwargs"] = {"autoreset_mode": _MODES[options.autoreset]}
+        mode = _vectorization(options, job.environment.id)
         try:
-            vec = gymnasium.make_vec(
-                job.environment.id, job.environment.num_envs, vectorization_mode=mode, **kwargs
+            vec = make_vector(
+                job.environment.id, job.environment.num_envs, mode, _MODES[options.autoreset], kwargs
             )
         except gymnasium.error.DependencyNotInstalled as error:
             raise MissingDependencyError(f"environment {job.environment.id}: {error}") from error
-        return GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
+        env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
+        if isinstance(vec.unwrapped, AsyncVectorEnv):
+            env.step_dt = float(vec.unwrapped.get_attr("arena_step_dt")[0])
+        return env
+
+
+def _vectorization(options: GymnasiumOptions, env_id: str) -> str:
+    if options.vectorization is not None:
+        return options.vectorization
+    # Rows of a package's own vector class share one stream of random numbers: numbers would change
+    # with num_envs. It is used only where asked for, or where there is nothing else.
+    only_vector = gymnasium.spec(env_id.rpartition(":")[2]).entry_point is None
+    return "vector_entry_point" if only_vector else "sync"
 
 
 def _import_module(job: Job, key: KeyPath, module: str) -> None:
@@ -320,15 +330,6 @@ def _import_module(job: Job, key: KeyPath, module: str) -> None:
         if not is_missing(error, module):
             raise
         raise job.problem(key, f"cannot import {module!r}: {error}{where_looked(job)}") from None
-
-
-def _step_dt(base: Any) -> float:
-    env = base.envs[0].unwrapped if isinstance(base, SyncVectorEnv) else base
-    dt = getattr(env, "dt", None)
-    if isinstance(dt, (int, float)) and dt > 0:
-        return float(dt)
-    fps = env.metadata.get("render_fps") if isinstance(getattr(env, "metadata", None), dict) else None
-    return 1.0 / fps if fps else 0.0
 
 
 def _horizon(base: Any) -> int | None:

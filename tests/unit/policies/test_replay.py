@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import h5py
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from pytest_arena.recorders.trajectory import TrajectoryRecorder
 from pytest_arena.records.directory import read_episodes
 from pytest_arena.records.schema import Episode, JobRecord
 from pytest_arena.validation import validate
+from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
 
 KEPT = ("episode", "seed", "length", "outcome", "return_", "end_reason", "success_once", "success_at_end")
@@ -220,3 +222,67 @@ def test_a_file_of_isaac_lab_with_the_settings_of_isaaclab_arena(tmp_path: Path)
     with pytest.raises(EvaluationError, match="no episode finished in 20 steps"):
         run(tmp_path, named)
     assert list(policy_files(named)) == ["replay_file_path"]
+
+
+def test_a_recording_of_an_earlier_version_says_that_its_seeds_were_others(
+    tmp_path: Path, recording: Any
+) -> None:
+    """They had 32 bits, so half of them are others now; nothing else of the file tells."""
+    path, _ = recording
+    older = shutil.copy(path, tmp_path / "older.hdf5")
+    with h5py.File(older, "a") as file:
+        now = int(file["data/demo_2"].attrs["seed"])
+        file["data/demo_2"].attrs["seed"] = now + 2**31
+    record, _ = run(tmp_path / "out", job("again", 2, policy=replay(older)))
+    assert record.notes == [
+        "1 of 7 replayed episodes began from another seed than recorded, as an earlier version drew them: "
+        f"2 (from {now}, recorded: {now + 2**31})"
+    ]
+
+
+class Counted(ScriptedEnv):
+    """Takes the actions of `space` alone, and is longer in a replay than it was when it was recorded."""
+
+    longer = 0
+
+    def __init__(self, space: str, render_mode: Any = None) -> None:
+        super().__init__()
+        self.action_space = SPACES[space]
+
+    def reset(self, **kwargs: Any) -> Any:
+        found = super().reset(**kwargs)
+        self.length = 3 + Counted.longer
+        return found
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        return super().step(np.zeros(2))
+
+
+SPACES: dict[str, Any] = {
+    "discrete": gymnasium.spaces.Discrete(3, start=4),
+    "multi": gymnasium.spaces.MultiDiscrete([3, 2], start=[5, -9]),
+    "binary": gymnasium.spaces.MultiBinary(3),
+    "box": gymnasium.spaces.Box(1, 2, (2,), np.float32),
+    "dict": gymnasium.spaces.Dict(
+        {"arm/left": gymnasium.spaces.Box(1, 2, (2,)), "grip": gymnasium.spaces.Discrete(2, start=1)}
+    ),
+    "tuple": gymnasium.spaces.Tuple(
+        [gymnasium.spaces.Discrete(2, start=1), gymnasium.spaces.Box(1, 2, (2,))]
+    ),
+}
+gymnasium.register("arena/Counted-v0", Counted, max_episode_steps=50, disable_env_checker=True)
+
+
+@pytest.mark.parametrize("space", ["discrete", "multi", "binary", "box"])
+def test_after_a_recordings_end_there_is_still_a_valid_action(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str
+) -> None:
+    environment = {"id": "arena/Counted-v0", "options": {"make": {"space": space}}}
+    settings = {"environment": environment, "rollout": {"episodes": 3}}
+    run(tmp_path, job("rec", 2, policy={"type": "random"}, **settings), TrajectoryRecorder())
+    path = next(tmp_path.glob("*/rec/dataset.hdf5"))
+    monkeypatch.setattr(Counted, "longer", 90)
+    record, episodes = run(tmp_path, job("again", 2, policy=replay(path), **settings))
+    assert [e.length for e in episodes] == [50] * 3, "the horizon ends them"
+    assert record.notes[0].startswith("3 of 3 replayed episodes did not end as they were recorded")

@@ -6,6 +6,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space, iterate
 
 from pytest_arena.errors import EvaluationError, JobFileError
 from pytest_arena.policies.base import NoSettings
@@ -27,10 +29,65 @@ def test_zero_stays_within_the_action_space() -> None:
     assert ZeroPolicy(NoSettings(), env(gymnasium.spaces.Discrete(4))).act(None).tolist() == [0, 0, 0]
 
 
+def test_zero_refuses_a_space_without_a_zero_by_name() -> None:
+    with pytest.raises(EvaluationError, match=r"policy 'zero' needs an action space of .*, got Sequence"):
+        ZeroPolicy(NoSettings(), env(spaces.Dict({"a": BOX, "b": spaces.Sequence(BOX)})))
+
+
+SPACES = [
+    BOX,
+    spaces.Box(-np.inf, np.inf, (2,), np.float64),
+    spaces.Box(3, 250, (4, 4, 3), np.uint8),
+    spaces.Box(-9, -4, (), np.float16),
+    spaces.Box(np.array([-np.inf, 2.0]), np.array([-1.0, np.inf])),
+    spaces.Discrete(4),
+    spaces.Discrete(3, start=1),
+    spaces.Discrete(3, start=-7),
+    spaces.Discrete(3, start=-1, dtype=np.int32),
+    spaces.MultiDiscrete([3, 2], start=[5, 1]),
+    spaces.MultiDiscrete([3, 2], start=[-5, -1], dtype=np.int8),
+    spaces.MultiDiscrete([[2, 3], [4, 5]]),
+    spaces.MultiBinary(3),
+    spaces.MultiBinary([2, 2]),
+    spaces.Text(5, charset="xyz"),
+    spaces.Text(5, min_length=0),
+    spaces.Dict(),
+    spaces.Dict({"arm": BOX, "more": spaces.Tuple([spaces.Discrete(2, start=2), spaces.Text(2)])}),
+    spaces.Tuple([BOX, spaces.Dict({"a/b": spaces.MultiBinary(1), "c": spaces.Box(1, 2, (1,))})]),
+]
+
+
 @pytest.mark.parametrize("cls", [ZeroPolicy, RandomPolicy])
-def test_other_spaces_are_refused(cls: Any) -> None:
-    with pytest.raises(EvaluationError, match="action space"):
-        cls(NoSettings(), env(gymnasium.spaces.Tuple((BOX, BOX))))
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_every_row_gets_an_action_that_the_space_has(cls: Any, space: Any) -> None:
+    """As a vector environment hands a batch to its rows, types included."""
+    policy = cls(NoSettings(), env(space, 3))
+    policy.reset(np.arange(3), [2**32 - 1, 2, 3])
+    for _ in range(3):
+        rows = list(iterate(batch_space(space, 3), policy.act(None))) if space != spaces.Dict() else [{}] * 3
+        assert len(rows) == 3
+        assert all(space.contains(row) for row in rows), rows
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Sequence(BOX), spaces.OneOf([BOX, spaces.Discrete(2)]), spaces.Graph(BOX, None)], ids=str
+)
+def test_random_samples_whatever_can_be_sampled(space: Any) -> None:
+    policy = RandomPolicy(NoSettings(), env(space, 2))
+    policy.reset(None, [1, 2])
+    batch = policy.act(None)
+    assert isinstance(batch, tuple)
+    assert all(space.contains(value) for value in batch)
+
+
+def test_zero_is_the_nearest_to_zero() -> None:
+    def zero(space: Any) -> Any:
+        return ZeroPolicy(NoSettings(), env(space, 1)).act(None)[0].tolist()
+
+    assert zero(spaces.Discrete(3, start=1)) == 1
+    assert zero(spaces.Discrete(3, start=-7)) == -5
+    assert zero(spaces.Discrete(3, start=-1)) == 0
+    assert zero(spaces.MultiDiscrete([3, 2], start=[5, -4])) == [5, -3]
 
 
 @pytest.mark.parametrize("cls", [ZeroPolicy, RandomPolicy])

@@ -4,6 +4,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from queue import Queue
 from typing import Any, Literal
@@ -190,9 +191,9 @@ def shown(path: Path) -> list[tuple[int, int]]:
         return [read_colour(frame) for frame in film.decode(video=0)]
 
 
-def rate(path: Path) -> float:
+def rate(path: Path) -> Fraction:
     with av.open(str(path)) as film:
-        return float(film.streams.video[0].average_rate or 0)
+        return film.streams.video[0].average_rate or Fraction(0)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -516,9 +517,26 @@ def test_camera_names_become_safe_and_distinct_file_names(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("step_dt", "fps"), [(0.05, 20), (0.0, 30), (0.001, 60), (4.0, 1), (1 / 29.97, 30), (0.0125, 60)]
+    ("step_dt", "fps"),
+    [
+        (0.05, 20),
+        (0.0, 30),
+        (float("nan"), 30),
+        (float("inf"), 30),
+        (-1.0, 30),
+        (0.001, 60),
+        (1e-320, 60),
+        (0.0125, 60),
+        (0.4, Fraction(5, 2)),
+        (1 / 29.97, Fraction(2997, 100)),
+        (1001 / 30000, Fraction(30000, 1001)),
+        (4.0, Fraction(1, 4)),
+        (3600.0, Fraction(1, 10)),
+    ],
 )
-def test_films_run_in_real_time_within_what_players_show(tmp_path: Path, step_dt: float, fps: int) -> None:
+def test_films_run_in_real_time_within_what_players_show(
+    tmp_path: Path, step_dt: float, fps: Fraction
+) -> None:
     recorded = Loop(VideoRecorder("on"), FakeEnv([[10]], step_dt=step_dt), tmp_path).run()
     assert rate(tmp_path / recorded.videos[0]) == fps
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule, split_episodes
@@ -17,8 +18,14 @@ def test_larger_shares_come_first(episodes: int, rebuilds: int, sizes: list[int]
 
 def test_seeds_are_pinned() -> None:
     """Changing these numbers would silently change every published evaluation."""
-    assert episode_seeds(0, 0, 0) == (4088532484, 613525653)
-    assert episode_seeds(7, 1, 3) == (3770105153, 2282519810)
+    assert episode_seeds(0, 0, 0) == (4088532484 - 2**31, 613525653)
+    assert episode_seeds(7, 1, 3) == (3770105153 - 2**31, 2282519810)
+
+
+def test_an_environments_seed_fits_into_a_c_int() -> None:
+    seeds = [episode_seeds(0, 0, episode)[0] for episode in range(1000)]
+    assert 0 <= min(seeds) < max(seeds) < 2**31
+    assert np.mean(np.array(seeds) < 2**30) == pytest.approx(0.5, abs=0.05)
 
 
 def test_seeds_differ_by_job_rebuild_and_episode() -> None:

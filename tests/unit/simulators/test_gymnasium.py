@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium
@@ -9,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from pytest_arena.errors import EvaluationError, JobFileError, RolloutTimeoutError
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
+from pytest_arena.simulators.gymnasium_vector import step_length
 from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import SimEnvContract
 from tests.exact import ExactContract
@@ -85,6 +88,55 @@ def test_success_by_callable_and_by_key() -> None:
     env = GymnasiumEnv(made(), make_job(success={"info_key": "nothing"}).success)
     env.reset(None, [0])
     assert env.step(np.zeros((1, 2))).success.tolist() == [-1]
+
+
+def unready(self: Any) -> Any:
+    raise RuntimeError("the model is loaded in reset")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "step_dt"),
+    [
+        ({"dt": 0.05}, 0.05),
+        ({"dt": np.float32(0.5)}, 0.5),
+        ({"dt": np.array(0.25)}, 0.25),
+        ({"dt": Fraction(1, 8)}, 0.125),
+        ({"dt": 2}, 2.0),
+        ({"metadata": {"render_fps": 20}}, 0.05),
+        ({"metadata": {"render_fps": 29.97}}, 1 / 29.97),
+        ({"metadata": {"render_fps": np.int64(10)}}, 0.1),
+        ({"metadata": MappingProxyType({"render_fps": 4})}, 0.25),
+        ({"dt": float("nan"), "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": float("inf"), "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": 0, "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": -0.1, "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": True, "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": "0.1", "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": lambda self: 0.1, "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": property(unready), "metadata": {"render_fps": 20}}, 0.05),
+        ({"dt": np.array([0.1, 0.1])}, 0.0),
+        ({"dt": 10**400}, 0.0),
+        ({"dt": 1e-320}, 0.0),
+        ({"dt": 1 + 0j}, 0.0),
+        ({"metadata": {"render_fps": True}}, 0.0),
+        ({"metadata": {"render_fps": None}}, 0.0),
+        ({"metadata": {"render_fps": 0}}, 0.0),
+        ({"metadata": {"render_fps": -5}}, 0.0),
+        ({"metadata": {"render_fps": float("nan")}}, 0.0),
+        ({"metadata": {"render_fps": "20"}}, 0.0),
+        ({"metadata": {"render_fps": [20]}}, 0.0),
+        ({"metadata": None}, 0.0),
+    ],
+    ids=str,
+)
+def test_a_steps_length_is_read_where_it_is_a_number_of_use(
+    attributes: dict[str, Any], step_dt: float
+) -> None:
+    row = type("Row", (), attributes)()
+    row.unwrapped = row
+    vec = SyncVectorEnv([ScriptedEnv], autoreset_mode=AutoresetMode.DISABLED)
+    vec.envs = [row]  # what a row says of itself is all that is read
+    assert step_length(vec) == pytest.approx(step_dt)
 
 
 def answer(env: Any) -> Any:
