@@ -79,7 +79,7 @@ class Evaluation:
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
         self._frames_notice: str | None = None
         self._writer = EpisodeWriter(resume=self.directory.resumed)
-        self._gate = JobGate.of(self.job, self.metrics, self.earlier)
+        self._gate = JobGate.of(self.job, self.metrics, self.earlier, self.record.deterministic)
         # So the rule is on disk before the first episode.
         self.record.gate = self._gate.record if self._gate is not None else None
         self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch, self._gate)
@@ -208,6 +208,9 @@ class Evaluation:
             and self.policy.reproducible
             and self.job.rollout.episodes is not None
         )
+        self.record.deterministic = self.record.reproducible and self.policy.deterministic
+        if self._gate is not None and not self.earlier:
+            self._gate.deterministic = self.record.deterministic
         self.policy.begin(env)
         self.policy.set_task_description(self.job.language_instruction or env.task_description)
         for recorder in self._observers.recorders:

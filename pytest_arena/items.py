@@ -115,7 +115,8 @@ def _new_attempt(item: pytest.Item, job: Job) -> Attempt:
 def _take_over(record: JobRecord, before: JobRecord) -> None:
     """Note in *record* what only the rollout *before* could tell."""
     record.identity = before.identity | record.identity
-    record.reproducible, record.terminal_frame = before.reproducible, before.terminal_frame
+    record.reproducible, record.deterministic = before.reproducible, before.deterministic
+    record.terminal_frame = before.terminal_frame
     record.reported, record.live_films = before.reported, before.live_films
 
 
@@ -131,7 +132,7 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     directory, before = found
     notes = unfinished_films(directory)
     earlier = keep_measured(directory)
-    complete = _nothing_left(item, job, earlier)
+    complete = _nothing_left(item, job, before, earlier)
     if not complete and not before.reproducible and before.status != Status.COMPLETED:
         # Drawn anew, the episodes that were cut off would be others, and long ones are cut off more often.
         attempt = _new_attempt(item, job)
@@ -159,8 +160,8 @@ def _kept_notes(
     return kept
 
 
-def _nothing_left(item: pytest.Item, job: Job, earlier: Sequence[Episode]) -> bool:
-    gate = JobGate.of(job.as_run, metrics_of(item.config, job), earlier)
+def _nothing_left(item: pytest.Item, job: Job, before: JobRecord, earlier: Sequence[Episode]) -> bool:
+    gate = JobGate.of(job.as_run, metrics_of(item.config, job), earlier, before.deterministic)
     decided = gate is not None and gate.done
     return bool(earlier) and (decided or len(earlier) == len(job.wanted_episodes))
 

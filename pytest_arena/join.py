@@ -98,6 +98,7 @@ def _take_over(record: JobRecord, parts: Sequence[JobRecord]) -> None:
     record.terminal_frame = first.terminal_frame
     record.live_films = sorted(episode for part in parts for episode in part.live_films)
     record.reproducible = all(part.reproducible for part in parts)
+    record.deterministic = all(part.deterministic for part in parts)
     record.started_at = min(part.started_at or "" for part in parts)
     for name in sorted({name for part in parts for name in part.timings}):
         record.timings[name] = round(sum(part.timings.get(name, 0.0) for part in parts), 6)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pytest_arena.errors import EvaluationError, first_few
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.intervals import wilson
+from pytest_arena.gate.starts import count_starts, different_starts
 from pytest_arena.gate.thresholds import judge
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult
@@ -31,7 +32,7 @@ def summarize(
     order in which they are given.
     """
     finished = sorted(episodes, key=lambda episode: episode.episode)
-    gate = JobGate.of(job, metrics, finished)
+    gate = JobGate.of(job, metrics, finished, record.deterministic)
     record.gate = gate.record if gate is not None else None
     ordered = counted(record, finished)
     measured = [episode for episode in ordered if episode.outcome != Outcome.ERROR]
@@ -47,10 +48,11 @@ def summarize(
     record.metrics = {**told, **reduced.values}
     record.unmeasured = {name: reason for name, value in record.metrics.items() if value is None}
     record.unmeasured |= reduced.unmeasured
-    if gate is None:
-        record.intervals = {name: wilson(*count) for name, count in reduced.counts.items()}
-    else:
-        record.intervals = gate.intervals(reduced.counts)
+    record.intervals = _intervals(gate, reduced.counts)
+    different = different_starts(measured) if record.deterministic else None
+    if different is not None and len(different) < len(measured):
+        fewer = _intervals(gate, reduce_metrics([*standard_metrics(), *metrics], different).counts)
+        record.intervals = {name: _hull(limits, fewer[name]) for name, limits in record.intervals.items()}
     tested = {test.metric: test.verdict for test in gate.record.tests} if gate is not None else {}
     record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured, tested)
     record.episodes["measured"] = len(measured)
@@ -61,11 +63,51 @@ def summarize(
         {"episode": e.episode, "env_idx": e.env_idx, "start_step": e.start_step, "end_step": e.end_step}
         for e in measured
     ]
-    record.notes = notes_of(job, ordered)
+    record.notes = [*notes_of(job, ordered), *_notes_on_chance(record, job, measured, different)]
     if len(ordered) < len(finished) and any(values for _, values in reported):
         record.notes.append(
             f"what the simulator computes itself is over all {len(finished)} finished episodes"
         )
+
+
+def _intervals(gate: JobGate | None, counts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:
+    return gate.intervals(counts) if gate is not None else {name: wilson(*n) for name, n in counts.items()}
+
+
+def _hull(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _notes_on_chance(
+    record: JobRecord, job: Job, measured: Sequence[Episode], different: Sequence[Episode] | None
+) -> list[str]:
+    """Say where the episodes are less than so many independent draws."""
+    notes, number = [], count_starts(measured)
+    if different is not None and len(different) < len(measured):
+        notes.append(
+            f"{len(measured)} episodes began in {len(different)} different states, and nothing is left to "
+            "chance: the others repeat these; intervals and gates allow for that"
+        )
+    elif number is not None and number < len(measured):
+        states = "the same state" if number == 1 else f"{number} different states"
+        notes.append(f"{len(measured)} episodes began in {states}, as far as the observation tells")
+    if record.gate is not None and job.rollout.rebuilds > 1:
+        notes.append(
+            f"the error rates of the gate need independent episodes: those of one rebuild (there are "
+            f"{job.rollout.rebuilds}) must not share what is drawn when the environment is built"
+        )
+    elif record.gate is not None and _rows_share_chance(record, job):
+        notes.append(
+            f"the error rates of the gate need independent episodes: those of one row (there are "
+            f"{job.environment.num_envs}) must not share what is drawn when the environment is built"
+        )
+    return notes
+
+
+def _rows_share_chance(record: JobRecord, job: Job) -> bool:
+    """Whether a row could keep what was drawn for it: where a seed alone decides an episode, it does not."""
+    seeds = record.identity.get("capabilities", {}).get("episode_seeds", True)
+    return not seeds and job.environment.num_envs > 1
 
 
 def counted(record: JobRecord, episodes: Sequence[Episode]) -> list[Episode]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pytest_arena.gate.intervals import anytime, wilson
 from pytest_arena.gate.plan import Method, Plan
 from pytest_arena.gate.sequential import looks_of
+from pytest_arena.gate.starts import Starts
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, GateRecord, Look, Outcome, RateTest, Verdict
@@ -50,15 +52,26 @@ class JobGate:
         self.done = False
         """Whether nothing more needs to be known."""
         self._metrics = [metrics[test.metric] for test in record.tests]
-        self._known: dict[int, tuple[float | None, ...] | None] = {}
-        """Episodes that ended before one of a smaller index: their values; None for an error."""
-        self._episodes = self._errors = 0
-        self._successes = [0] * len(record.tests)
+        self.deterministic = False
+        """Whether episodes that begin alike are one: then a verdict must hold over different starts, too."""
+        self._known: dict[int, tuple[Episode, tuple[float | None, ...] | None]] = {}
+        """Episodes that ended before one of a smaller index, and their values; None for an error."""
+        self._starts = Starts()
+        self._different = _Counts([0] * len(record.tests))
+        self._verdicts = [Verdict.NONE] * len(record.tests)
+        """Of each test, what the episodes with different starts say."""
+        self._all = _Counts([0] * len(record.tests))
         self._unmeasured = False
         self._looks = {n: i for i, n in enumerate(record.tests[0].looks)} if record.tests else {}
 
     @classmethod
-    def of(cls, job: Job, metrics: Sequence[Metric] = (), episodes: Iterable[Episode] = ()) -> JobGate | None:
+    def of(
+        cls,
+        job: Job,
+        metrics: Sequence[Metric] = (),
+        episodes: Iterable[Episode] = (),
+        deterministic: bool = False,
+    ) -> JobGate | None:
         """Return the gate of *job* as far as *episodes* decide it; None for a job without."""
         if job.gate is None:
             return None
@@ -78,6 +91,7 @@ class JobGate:
         ]
         kept = {f.name for f in dataclasses.fields(GateRecord)} & set(type(job.gate).model_fields)
         gate = cls(GateRecord(tests=tests, **job.gate.model_dump(include=kept)), rates(metrics))
+        gate.deterministic = deterministic
         for episode in episodes:
             gate.add(episode)
         return gate
@@ -85,9 +99,9 @@ class JobGate:
     def add(self, episode: Episode) -> None:
         """Take in an episode that ended, in any order."""
         values = tuple(metric.value(episode) for metric in self._metrics)
-        self._known[episode.episode] = None if episode.outcome == Outcome.ERROR else values
-        while not self.done and self._episodes in self._known:
-            self._count(self._known.pop(self._episodes))
+        self._known[episode.episode] = episode, None if episode.outcome == Outcome.ERROR else values
+        while not self.done and self._all.episodes in self._known:
+            self._count(*self._known.pop(self._all.episodes))
 
     def intervals(self, counts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:
         """Return the interval of each rate from its ``(successes, episodes)``.
@@ -112,36 +126,69 @@ class JobGate:
         decided = test.verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
         return decided and test.path[-1].episodes == self.record.counted
 
-    def _count(self, values: tuple[float | None, ...] | None) -> None:
-        self._episodes += 1
-        if values is None:
-            self._errors += 1
-        else:
-            for index, value in enumerate(values):
-                if value is None or not math.isfinite(value):
-                    self._unmeasured = True
-                elif value > 0.5:
-                    self._successes[index] += 1
-        if self._episodes in self._looks:
-            self._look(self._looks[self._episodes])
+    def _count(self, episode: Episode, values: tuple[float | None, ...] | None) -> None:
+        self._unmeasured |= values is not None and not all(v is not None and math.isfinite(v) for v in values)
+        self._all.add(values)
+        if self.deterministic and self._starts.is_new(episode):
+            self._count_different(values)
+        if self._all.episodes in self._looks:
+            self._look(self._looks[self._all.episodes])
+
+    def _count_different(self, values: tuple[float | None, ...] | None) -> None:
+        """Count an episode with a start of its own, and look at these episodes as at all."""
+        found = self._different
+        found.add(values)
+        look = self._looks.get(found.episodes)
+        for index, test in enumerate(self.record.tests):
+            if look is not None and self._verdicts[index] is Verdict.NONE:
+                self._verdicts[index] = verdict_at(test, look, found.successes[index], found.errors)
 
     def _look(self, look: int) -> None:
-        tests, last = self.record.tests, self._episodes == self.record.episodes_max
-        for test, successes in zip(tests, self._successes, strict=True):
+        tests, last = self.record.tests, self._all.episodes == self.record.episodes_max
+        for index, test in enumerate(tests):
             if test.verdict is Verdict.NONE:
-                self._judge(test, look, successes, last=last)
+                self._judge(index, look, last=last)
         decided = all(test.verdict is not Verdict.NONE for test in tests)
         if last or self._unmeasured or (decided and self.record.stop_early):
-            self.done, self.record.counted = True, self._episodes
+            self.done, self.record.counted = True, self._all.episodes
+            self.record.different = self._different.episodes if self._repeating else None
 
-    def _judge(self, test: RateTest, look: int, successes: int, *, last: bool) -> None:
+    @property
+    def _repeating(self) -> bool:
+        """Whether some of the episodes so far are others over again."""
+        fewer = self._different.episodes < self._all.episodes
+        return self.deterministic and self._starts.repeat and fewer
+
+    def _judge(self, index: int, look: int, *, last: bool) -> None:
+        test, found = self.record.tests[index], self._all
         if self._unmeasured:  # the job will be an error: there is nothing to count
             test.verdict = Verdict.ERROR
             return
-        test.verdict = verdict_at(test, look, successes, self._errors)
+        verdict = verdict_at(test, look, found.successes[index], found.errors)
+        held = self._repeating and verdict is not Verdict.NONE and self._verdicts[index] is not verdict
+        test.verdict = Verdict.NONE if held else verdict
         if last and test.verdict is Verdict.NONE:
             test.verdict = Verdict.INCONCLUSIVE
-        test.path.append(Look(self._episodes, successes, self._errors, test.verdict))
+        test.path.append(Look(found.episodes, found.successes[index], found.errors, test.verdict, held))
+
+
+@dataclass(slots=True)
+class _Counts:
+    """How many episodes there were, and how many successes each test saw."""
+
+    successes: list[int]
+    episodes: int = 0
+    errors: int = 0
+
+    def add(self, values: tuple[float | None, ...] | None) -> None:
+        """Count one with these *values*; None: an error."""
+        self.episodes += 1
+        if values is None:
+            self.errors += 1
+        else:
+            self.successes = [
+                n + (v is not None and v > 0.5) for n, v in zip(self.successes, values, strict=True)
+            ]
 
 
 def verdict_at(test: RateTest, look: int, successes: int, errors: int) -> Verdict:

@@ -39,7 +39,7 @@ def _check(gate: GateRecord, test: RateTest) -> Iterator[str]:
         yield f"{test.metric}: the boundary is not the one of its rule"
     for index, look in enumerate(test.path):
         last = index == len(looks) - 1
-        expected = verdict_at(test, index, look.successes, look.errors)
+        expected = Verdict.NONE if look.held else verdict_at(test, index, look.successes, look.errors)
         expected = Verdict.INCONCLUSIVE if last and expected is Verdict.NONE else expected
         if (look.episodes, look.verdict) != (looks[index], expected):
             yield (
@@ -55,6 +55,7 @@ def _count_again(record: JobRecord, gate: GateRecord, episodes: Sequence[Episode
     blank = [dataclasses.replace(test, path=[], verdict=Verdict.NONE) for test in gate.tests]
     metrics = rates([RecordedMetric(name, text) for name, text in record.definitions.items()])
     replayed = JobGate(dataclasses.replace(gate, tests=blank, counted=None), metrics)
+    replayed.deterministic = record.deterministic
     for episode in episodes:
         replayed.add(episode)
     for test, again in zip(gate.tests, replayed.record.tests, strict=True):

@@ -41,7 +41,12 @@ def told(gate: GateRecord, test: RateTest) -> str:
         return f"{name}: fail {place}: {successes}, {fails}; {_error_rate(test, 'more', 'fails', test.beta)}"
     if test.verdict is Verdict.INCONCLUSIVE:
         place = f"after all {gate.episodes_max} episodes"
-        return f"{name}: inconclusive {place}: {successes}, {passes}, {fails}; {_what_decides(gate, test)}"
+        decides = (
+            f"they began in only {gate.different} different states, and over these nothing is decided"
+            if last.held
+            else _what_decides(gate, test)
+        )
+        return f"{name}: inconclusive {place}: {successes}, {passes}, {fails}; {decides}"
     return f"{name}: not decided {place}: {successes}, {passes}, {fails}"
 
 

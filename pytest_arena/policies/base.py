@@ -29,6 +29,8 @@ class Policy(ABC):
     """Settings that name files: relative to the job file, else to the working directory; they must exist."""
     reproducible: bool = True
     """A row's actions depend on that row's observations and seed alone, whatever the other rows do."""
+    deterministic: bool = False
+    """They do not depend on the seed either: an episode that begins like another one repeats it."""
 
     @classmethod
     def check(cls, settings: Any, job: Job) -> None:

@@ -37,6 +37,7 @@ class CustomPolicy(Policy):
         wants_env = "env" in inspect.signature(cls).parameters
         self._policy = cls(**settings, **({"env": env} if wants_env else {}))
         self.reproducible = bool(getattr(self._policy, "reproducible", True))
+        self.deterministic = bool(getattr(self._policy, "deterministic", False))
         self._reset = getattr(self._policy, "reset", None)
         self._reset_takes = set(inspect.signature(self._reset).parameters) if self._reset else set()
 

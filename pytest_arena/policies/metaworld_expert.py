@@ -46,6 +46,7 @@ class MetaworldExpert(Policy):
         self._make: Any = experts[self._task]
         self._experts = [self._make() for _ in range(env.num_envs)]
         self._noise = settings.noise
+        self.deterministic = not settings.noise
         self._generators = [np.random.default_rng() for _ in range(env.num_envs)]
 
     def act(self, observation: Observation) -> Action:

@@ -76,7 +76,7 @@ class TorchModule(Policy):
         self._clip = settings.clip and isinstance(self._space, gymnasium.spaces.Box)
         automatic: BatchMode = "single" if settings.device == "cpu" else "all"
         self._batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
-        self.reproducible = self._batch == "single"
+        self.reproducible = self.deterministic = self._batch == "single"
         content = _read(self._checkpoint)
         self._sha256 = hashlib.sha256(content).hexdigest()
         self._module, self._dtype = _load(content, self._checkpoint, self._device)

@@ -20,6 +20,8 @@ from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 class ZeroPolicy(Policy):
     """Zeros, or what the action space has nearest to them; each agent's own for a team."""
 
+    deterministic = True
+
     def __init__(self, settings: BaseModel, env: SimEnv) -> None:
         self._actions = idle_actions(env.single_action_space, env.num_envs, "zero")
 

@@ -130,6 +130,8 @@ class Look:
     errors: int
     verdict: Verdict
     """NONE: go on."""
+    held: bool = False
+    """All episodes have a verdict that those of different starts do not have (yet)."""
 
 
 @dataclass(slots=True)
@@ -166,6 +168,8 @@ class GateRecord:
     tests: list[RateTest]
     counted: int | None = None
     """The job's numbers are those of episodes 0 … counted-1; None while that is not settled."""
+    different: int | None = None
+    """In how many different states the counted episodes began; None where none repeats another one."""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> GateRecord:
@@ -209,6 +213,8 @@ class JobRecord:
     """Versions, policy and checkpoint hashes, rendering: what was evaluated, and with what."""
     reproducible: bool = False
     """Each episode depends on the job's seed and its own index only."""
+    deterministic: bool = False
+    """Nothing is left to chance in an episode: one that begins like another one repeats it."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Rate -> 95 % Wilson interval; of a job that may stop early, limits that hold wherever it stopped."""

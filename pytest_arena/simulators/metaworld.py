@@ -1,7 +1,7 @@
 """Meta-World: fifty manipulation tasks on MuJoCo, one plain environment a row.
 
-An episode is decided by its seed alone: the seed picks one of the job's fifty goals, and Meta-World's reset
-leaves nothing of earlier episodes behind.
+An episode is decided by its seed alone: the seed picks one of the job's fifty goals, or draws a new one, and
+Meta-World's reset leaves nothing of earlier episodes behind.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,11 @@ class Options(Model):
     quality: QualityChoice = Field(
         default="auto",
         description="scene quality; auto: fast (no shadows) on a software renderer, full on a GPU",
+    )
+    goals: Literal["fifty", "new"] = Field(
+        default="fifty",
+        description="fifty: an episode takes one of the fifty goals that environment.seed draws, as in MT1; "
+        "new: it draws a goal of its own, so that no two episodes repeat each other",
     )
     terminate_on_success: bool | None = Field(
         default=None,
@@ -126,6 +131,7 @@ class MetaworldSimulator(Simulator):
             max_episode_steps=job.environment.max_episode_steps or HORIZON,
             cameras=job.environment.cameras,
             quality=options.quality,
+            new_goals=options.goals == "new",
             terminate_on_success=job.success.when == "once" if terminate is None else terminate,
         )
 
@@ -181,9 +187,10 @@ class MetaworldEnv(SimEnv):
         max_episode_steps: int = HORIZON,
         cameras: dict[str, Camera] | None = None,
         quality: QualityChoice = "auto",
+        new_goals: bool = False,
         terminate_on_success: bool = True,
     ) -> None:
-        """Build *num_envs* rows of *task_name*; *seed* draws the goals."""
+        """Build *num_envs* rows; *seed* draws the fifty goals, or, with *new_goals*, each episode its own."""
         self._mujoco = import_mujoco()
         metaworld = importlib.import_module("metaworld")
         self.num_envs = num_envs
@@ -204,6 +211,7 @@ class MetaworldEnv(SimEnv):
         self._chosen = self.cameras
         self._renderer = Renderer(self.rows[0].model, quality)
         self._terminate_on_success = terminate_on_success
+        self._new_goals = new_goals
         self._parking = Parking.all_of(num_envs)
         self._lengths = np.zeros(num_envs, dtype=np.int64)
         self._observation = np.zeros((num_envs, 39), dtype=np.float64)
@@ -218,6 +226,9 @@ class MetaworldEnv(SimEnv):
             row = self.rows[i]
             goal = np.random.default_rng(seed).integers(len(self.goals))
             row.set_task(self.goals[goal])  # reset(seed=…) alone would keep the goal
+            if self._new_goals:  # Meta-World's reset draws until a goal meets the task's conditions
+                row._freeze_rand_vec, row.seeded_rand_vec = False, True
+                row.seed(seed)
             observation, _ = row.reset()
             self._observation[i] = observation
             success[i] = self._succeeds_already(row)

@@ -42,10 +42,15 @@ class Folder:
         return path
 
     @property
+    def run_dirs(self) -> list[Path]:
+        """The directories of all runs, in their order."""
+        found = [path for path in (self.path / "arena-results").iterdir() if not path.is_symlink()]
+        return sorted(found, key=lambda path: path.stat().st_ctime_ns)
+
+    @property
     def run_dir(self) -> Path:
         """The directory of the latest run."""
-        found = [path for path in (self.path / "arena-results").iterdir() if not path.is_symlink()]
-        return sorted(found, key=lambda path: path.stat().st_ctime_ns)[-1]
+        return self.run_dirs[-1]
 
     def report(self) -> dict[str, Any]:
         """report.json, strictly parsed: no NaN."""

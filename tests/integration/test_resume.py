@@ -46,7 +46,7 @@ def test_as_if_it_had_never_stopped(suite: Suite, kind: str, episode: int, at: i
     result = suite.run("--arena-resume", str(first))
     assert result.ret == 0, result.stdout.str()
     assert suite.run_dir == first
-    assert len(list((suite.path / "arena-results").iterdir())) == 1
+    assert len(suite.run_dirs) == 1
     assert [e["episode"] for e in suite.episodes("cut")] == list(range(7))
     assert comparable(suite, "cut") == comparable(suite, "whole")
     cut, whole = suite.record("cut"), suite.record("whole")
@@ -68,7 +68,7 @@ def test_episodes_that_share_a_stream_are_begun_anew(suite: Suite) -> None:
     assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
     assert suite.episodes("cut") == before
     assert [e["episode"] for e in suite.episodes("cut.2")] == list(range(5))
-    assert "begun anew: attempt 1 was interrupted" in suite.record("cut.2")["notes"][0]
+    assert any("begun anew: attempt 1 was interrupted" in note for note in suite.record("cut.2")["notes"])
     assert suite.arena("cut")["attempt"] == 2
 
 

@@ -151,7 +151,8 @@ class Session(Folder):
 
     @property
     def run_dir(self) -> Path:
-        (found,) = (self.path / "arena-results" / "of" / "this" / "week").iterdir()
+        base = self.path / "arena-results" / "of" / "this" / "week"
+        (found,) = (path for path in base.iterdir() if not path.is_symlink())
         return found
 
     def manifest(self) -> dict[str, Any]:

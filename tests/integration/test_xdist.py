@@ -15,7 +15,7 @@ def test_one_directory_and_complete_reports(suite: Suite) -> None:
     result = suite.run("-n", "2")
     assert result.ret == 1
     result.assert_outcomes(passed=5, failed=1)
-    assert len(list((suite.path / "arena-results").iterdir())) == 1
+    assert len(suite.run_dirs) == 1
     assert suite.outcomes()["bad"] == "failed"
     assert suite.arena("bad")["verdict"] == "fail"
     assert set(json.loads((suite.run_dir / "metrics.json").read_text())) == {*JOBS, "bad"}

@@ -135,6 +135,18 @@ def test_the_seed_picks_one_of_the_jobs_goals(make_env: MakeEnv) -> None:
     assert (first <= env.single_observation_space.high[-3:]).all()
 
 
+@pytest.mark.parametrize("task", ["reach-v3", "peg-insert-side-v3"])
+def test_new_goals_are_the_seeds_own_and_all_different(make_env: MakeEnv, task: str) -> None:
+    env, other = (
+        make_env(task, num_envs=2, new_goals=True),
+        make_env(task, num_envs=1, new_goals=True, seed=7),
+    )
+    seen = [env.reset(np.array([seed % 2]), [seed]).observation[seed % 2] for seed in range(60)]
+    assert len({observation.tobytes() for observation in seen}) == 60
+    for seed in (41, 3):
+        assert np.array_equal(other.reset(np.array([0]), [seed]).observation[0], seen[seed])
+
+
 def test_goals_are_metaworlds_own_and_leave_numpys_generator_alone() -> None:
     import metaworld
 
