@@ -9,6 +9,8 @@ from typing import Literal
 
 import pytest
 
+from pytest_arena.gate.family_error import FamilyError
+
 VideoChoice = Literal["off", "on", "retain-on-failure"]
 VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
 
@@ -33,14 +35,6 @@ class Settings:
     """What jobs with ``regression`` are compared with."""
     family_error: FamilyError | None
     """The error rate of all regressions of the session together."""
-
-
-@dataclass(frozen=True)
-class FamilyError:
-    """``arena_family_error``: how often a session may call anything a regression that is none."""
-
-    rate: float
-    method: Literal["holm", "e-bh"]
 
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -228,16 +222,10 @@ def _family_error(config: pytest.Config) -> FamilyError | None:
     given: str = config.getoption("arena_family_error") or config.getini("arena_family_error")
     if not given:
         return None
-    rate, _, method = given.strip().lower().partition(" ")
     try:
-        if 0 < float(rate) < 0.5 and method.strip() in ("", "holm", "e-bh"):
-            return FamilyError(float(rate), "e-bh" if method.strip() == "e-bh" else "holm")
-    except ValueError:
-        pass
-    raise pytest.UsageError(
-        f"{asked_by(config, 'arena_family_error')} {given}: expected a rate between 0 and 0.5, and perhaps "
-        "holm or e-bh after it"
-    )
+        return FamilyError.parse(given)
+    except ValueError as error:
+        raise pytest.UsageError(f"{asked_by(config, 'arena_family_error')} {given}: {error}") from None
 
 
 def _refuse_bad_overrides(config: pytest.Config) -> None:

@@ -46,7 +46,7 @@ def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], d
         facts["family"], line = _judge_family(config, directory, manifest, records)
         lines.append(line)
     for group in groups:
-        group["verdict"], line = _judge_group(config, group, manifest, records)
+        group["verdict"], line = _judge_group(config, directory, group, manifest, records)
         if any(group["jobs"].values()):  # else nobody asked for any of its jobs
             lines.append(line)
     return lines, {**facts, "groups": groups}
@@ -59,13 +59,13 @@ def _judge_family(
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     """Judge all regressions together; the records of those that hold are written again, as failures."""
-    from pytest_arena.gate.family import judge_family
+    from pytest_arena.gate.family import describe_family, judge_family
     from pytest_arena.gate.thresholds import verdict_of
     from pytest_arena.records.comparison import ComparisonVerdict
 
     asked = settings(config).family_error
     assert asked is not None
-    family = judge_family(records, asked.rate, asked.method)
+    family = judge_family(records, asked)
     claimed, held = [], []
     for label, found in family["comparisons"].items():
         record = records[label]
@@ -80,11 +80,7 @@ def _judge_family(
         write_json(directory.path / str(record.record_path), record.to_json())
     if not family["comparisons"]:
         return family, ("no comparison with a baseline to judge together", None)
-    how = "Holm" if asked.method == "holm" else "e-BH"
-    text = (
-        f"{len(held)} of {len(claimed)} regressions in {len(family['comparisons'])} comparisons hold at a "
-        f"family error of {asked.rate:.2g} ({how}){': ' if held else ''}{', '.join(held)}"
-    )
+    text = describe_family(family, claimed)
     report_verdict(
         config,
         FAMILY,
@@ -98,6 +94,7 @@ def _judge_family(
 
 def _judge_group(
     config: pytest.Config,
+    directory: RunDirectory,
     group: Mapping[str, Any],
     manifest: Mapping[str, Any],
     records: Mapping[str, JobRecord],
@@ -105,7 +102,7 @@ def _judge_group(
     from pytest_arena.gate.family import judge_group
     from pytest_arena.result import describe, describe_shortly
 
-    verdict = judge_group(group["thresholds"], group["jobs"], records)
+    verdict = judge_group(group["thresholds"], group["jobs"], records, directory)
     name = f"group {group['tag']}"
     if verdict.missing:
         return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)

@@ -11,7 +11,16 @@ from pydantic import ValidationError
 from pytest_arena.errors import BaselineError, NotComparableError, did_you_mean
 from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline
 from pytest_arena.gate.comparison import compare
-from pytest_arena.gate.comparison_words import amount, decision, difference, how_paired
+from pytest_arena.gate.comparison_words import (
+    all_matched,
+    amount,
+    decision,
+    difference,
+    how_paired,
+    in_family,
+)
+from pytest_arena.gate.family import describe_family, judge_comparisons
+from pytest_arena.gate.family_error import FamilyError
 from pytest_arena.gate.rule import Rule, bounds_of, metric_named, why_not_given
 from pytest_arena.jobs.regression import Regression
 from pytest_arena.jobs.words import plain_error
@@ -28,9 +37,10 @@ REGRESSION, UNDECIDED = 1, 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take two runs, and what is compared where the jobs of the second one do not say."""
     parser.epilog = (
-        "Episodes are paired where seeds and initial states agree. Exit status: 0 if no job is worse, 1 if "
-        "one is, 2 if none is but one is inconclusive, not comparable or missing in RUN_B, 4 for a wrong "
-        "command line."
+        "Episodes are paired by index where seeds and initial states agree, in part or in all. Exit status: "
+        "0 if no job is worse, 1 if one is, 2 if none is but one is inconclusive, not comparable or missing "
+        "in RUN_B, 4 for a wrong command line. With --family-error, a job that is worse by itself and not "
+        "among all of them counts as inconclusive."
     )
     for name, what in (("RUN_A", "the baseline"), ("RUN_B", "the candidate")):
         parser.add_argument(
@@ -44,10 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--confidence", type=float, help="1 - the error rate of each claim (default: 0.95)")
     parser.add_argument("--bounds", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"), help="of an episode")
+    parser.add_argument(
+        "--family-error",
+        "--arena-family-error",
+        metavar="RATE",
+        help="error rate of all regressions together, e.g. 0.05: Holm's method; '0.05 e-bh' for the share of "
+        "false ones among those that are found (default: each has its own error rate)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table and a line a job; returns the exit status."""
+    allowed = _family_error(arguments.family_error)
     before, after = load_baseline(arguments.RUN_A), load_baseline(arguments.RUN_B)
     asked = {name: getattr(arguments, name) for name in ("metric", "margin", "confidence", "bounds")}
     asked = {name: value for name, value in asked.items() if value is not None}
@@ -55,6 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.metric is not None:
         _require_metric(arguments.metric, [job for sides in shared.values() for job in sides])
     found = {label: _compared(label, *sides, asked) for label, sides in shared.items()}
+    if allowed is not None:
+        judged = judge_comparisons(found, allowed)
+        for label, alone in judged["comparisons"].items():
+            found[label].family = {**alone, "size": len(judged["comparisons"])}
     print(f"A: {before.path}\nB: {after.path}\n")
     _print_table([_row(label, comparison) for label, comparison in found.items()])
     print()
@@ -63,11 +85,35 @@ def run(arguments: argparse.Namespace) -> int:
     lost, added = _alone(before, after), _alone(after, before)
     for label, where in [*((label, "A") for label in lost), *((label, "B") for label in added)]:
         print(f"{label}: only in {where}")
-    verdicts = {comparison.verdict for comparison in found.values()}
-    if ComparisonVerdict.REGRESSION in verdicts:
+    worse = [label for label, c in found.items() if c.verdict == ComparisonVerdict.REGRESSION]
+    if allowed is not None:
+        print(describe_family(judged, worse))
+        held = [label for label in worse if judged["comparisons"][label]["rejected"]]
+    else:
+        held = worse
+        _print_expected(list(found.values()))
+    if held:
         return REGRESSION
-    undecided = {ComparisonVerdict.INCONCLUSIVE, ComparisonVerdict.NOT_COMPARABLE}
-    return UNDECIDED if lost or verdicts & undecided else 0
+    good = {ComparisonVerdict.NON_INFERIOR, ComparisonVerdict.IMPROVED}
+    return UNDECIDED if lost or any(c.verdict not in good for c in found.values()) else 0
+
+
+def _family_error(text: str | None) -> FamilyError | None:
+    try:
+        return None if text is None else FamilyError.parse(text)
+    except ValueError as error:
+        raise BaselineError(f"--family-error {text}: {error}") from None
+
+
+def _print_expected(comparisons: Sequence[Comparison]) -> None:
+    """Where several are made and one is a regression: how many there would be though nothing changed."""
+    made = [comparison for comparison in comparisons if comparison.worse is not None]
+    if len(made) > 1 and any(c.verdict == ComparisonVerdict.REGRESSION for c in made):
+        expected = sum(1 - comparison.confidence for comparison in made)
+        print(
+            f"{len(made)} comparisons, each with its own error rate: where nothing got worse, up to "
+            f"{expected:.2g} regressions are found on average; --family-error judges them together"
+        )
 
 
 def _shared(before: Baseline, after: Baseline) -> dict[str, tuple[BaselineJob, BaselineJob]]:
@@ -154,7 +200,7 @@ def _row(label: str, comparison: Comparison) -> tuple[str, ...]:
     table, correlation = comparison.table or {}, comparison.correlation
     return (
         label,
-        str(comparison.pairs) if comparison.paired else "unpaired" if comparison.episodes else "-",
+        _pairs(comparison),
         amount(comparison, comparison.baseline_value),
         amount(comparison, comparison.value),
         difference(comparison),
@@ -164,14 +210,23 @@ def _row(label: str, comparison: Comparison) -> tuple[str, ...]:
     )
 
 
+def _pairs(comparison: Comparison) -> str:
+    if not comparison.paired:
+        return "unpaired" if comparison.episodes else "-"
+    if all_matched(comparison):
+        return str(comparison.pairs)
+    return f"{comparison.pairs}, {comparison.matched} same start"
+
+
 def _sentence(comparison: Comparison) -> Iterator[str]:
     if comparison.value is None:
         yield f"{comparison.verdict}: {comparison.reason}"
         return
     yield f"{comparison.metric}, {comparison.verdict}"
-    if not comparison.paired:
+    if not all_matched(comparison):
         yield how_paired(comparison)
     yield from decision(comparison)
+    yield from in_family(comparison)
     yield from comparison.notes
 
 

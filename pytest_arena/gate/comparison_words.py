@@ -33,10 +33,15 @@ def failed_comparison(comparison: Comparison) -> str:
 def _parts(comparison: Comparison) -> Iterator[str]:
     yield from decision(comparison)
     yield how_paired(comparison)
+    yield from in_family(comparison)
+    yield from comparison.notes
+
+
+def in_family(comparison: Comparison) -> Iterator[str]:
+    """Yield whether a regression holds where comparisons are judged together."""
     if comparison.family is not None and comparison.verdict == ComparisonVerdict.REGRESSION:
         held = "holds" if comparison.family["rejected"] else "does not hold"
         yield f"{held} among the {comparison.family['size']} comparisons of the session"
-    yield from comparison.notes
 
 
 def amount(comparison: Comparison, value: float | None) -> str:

@@ -11,6 +11,7 @@ margin (J. Röhmel, U. Mansmann, Biometrical Journal 41, 1999), and only the bou
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from pytest_arena.gate.e_process import log_e_value
 from pytest_arena.gate.samples import Values
 from pytest_arena.records.comparison import Evidence
 
@@ -44,10 +46,11 @@ def paired_test(falls: int, rises: int, pairs: int, alpha: float, *, quick: bool
     """Test "a pair is as likely to rise as to fall", at least, against "more likely to fall".
 
     McNemar's statistic (l - w)/√(l + w) of l falls and w rises among *pairs*, exact and unconditional (Suissa
-    and Shuster, 1991). A rate that has not fallen gets 1.
+    and Shuster, 1991). A rate that has not fallen gets 1. The e-value is that of the sign test.
     """
     p_value = _paired_p_value(rises, falls, pairs, 0.0, quick and pairs > ENUMERATED)
-    return over_counts("McNemar", p_value, alpha)
+    e_value = math.exp(min(log_e_value(falls, rises, 0.5), 700.0))
+    return dataclasses.replace(over_counts("McNemar", p_value, alpha), e_value=e_value)
 
 
 def paired_margin(

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_arena.errors import first_few
+from pytest_arena.gate.family_error import FamilyError
+from pytest_arena.gate.group_interval import mean_interval, rates_of
 from pytest_arena.gate.thresholds import judge
+from pytest_arena.records.comparison import Comparison
+from pytest_arena.records.directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status, ThresholdResult
 
 
@@ -36,27 +40,38 @@ def e_bh(e_values: Mapping[str, float], rate: float) -> set[str]:
     return set(ranked[: max(enough, default=0)])
 
 
-def judge_family(records: Mapping[str, JobRecord], rate: float, method: str) -> dict[str, Any]:
-    """Judge the claims "worse than the baseline" of all *records* together; label -> record.
+def judge_family(records: Mapping[str, JobRecord], allowed: FamilyError) -> dict[str, Any]:
+    """Judge the comparisons of all *records* together; label -> record. See `judge_comparisons`."""
+    compared = {label: r.comparison for label, r in sorted(records.items()) if r.comparison is not None}
+    return judge_comparisons(compared, allowed)
 
-    Returns ``rate``, ``method``, ``comparisons`` (label -> ``p_value``, ``e_value``, ``rejected``); jobs
-    without a comparison are no part of it.
+
+def judge_comparisons(comparisons: Mapping[str, Comparison], allowed: FamilyError) -> dict[str, Any]:
+    """Judge the claims "worse than the baseline" of all *comparisons* together; label -> comparison.
+
+    Returns ``rate``, ``method``, ``comparisons`` (label -> ``p_value``, ``e_value``, ``rejected``); those
+    that were not made are no part of it.
     """
-    evidence = {
-        label: record.comparison.worse
-        for label, record in sorted(records.items())
-        if record.comparison is not None and record.comparison.worse is not None
-    }
-    known = {label: found for label, found in evidence.items() if found is not None}
-    if method == "holm":
-        rejected = holm({label: found.p_value for label, found in known.items()}, rate)
+    known = {label: found.worse for label, found in comparisons.items() if found.worse is not None}
+    if allowed.method == "holm":
+        rejected = holm({label: found.p_value for label, found in known.items()}, allowed.rate)
     else:
-        rejected = e_bh({label: found.e_value for label, found in known.items()}, rate)
-    comparisons = {
+        rejected = e_bh({label: found.e_value for label, found in known.items()}, allowed.rate)
+    judged = {
         label: {"p_value": found.p_value, "e_value": found.e_value, "rejected": label in rejected}
         for label, found in known.items()
     }
-    return {"rate": rate, "method": method, "comparisons": comparisons}
+    return {"rate": allowed.rate, "method": allowed.method, "comparisons": judged}
+
+
+def describe_family(judged: Mapping[str, Any], claimed: Sequence[str]) -> str:
+    """Return how many of the regressions that jobs *claimed* hold together, of how many comparisons."""
+    held = [label for label in claimed if judged["comparisons"][label]["rejected"]]
+    how = "Holm" if judged["method"] == "holm" else "e-BH"
+    return (
+        f"{len(held)} of {len(claimed)} regressions in {len(judged['comparisons'])} comparisons hold at a "
+        f"family error of {judged['rate']:.2g} ({how}){': ' if held else ''}{', '.join(held)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +91,17 @@ class GroupVerdict:
 
 
 def judge_group(
-    thresholds: Mapping[str, str], jobs: Mapping[str, Sequence[str]], records: Mapping[str, JobRecord]
+    thresholds: Mapping[str, str],
+    jobs: Mapping[str, Sequence[str]],
+    records: Mapping[str, JobRecord],
+    run: RunDirectory | None = None,
 ) -> GroupVerdict:
     """Compare the mean over a group's jobs, each with the same weight, with *thresholds*.
 
     *jobs* maps the name of every job of the group to its labels in this session: none for a job that was
-    deselected. A group that is not whole is not judged: the mean over a part of it is another number.
+    deselected. A group that is not whole is not judged: the mean over a part of it is another number. *run*
+    has the episodes, which tell how the jobs depend on each other; without it their intervals assume the
+    worst.
     """
     deselected = [name for name, labels in jobs.items() if not labels]
     labels = [label for found in jobs.values() for label in found]
@@ -105,21 +125,10 @@ def judge_group(
         means[metric] = None if lacking else sum(known) / len(known)
         if lacking:
             unmeasured[metric] = f"not measured in {', '.join(lacking)}"
-        elif (interval := _mean_interval(metric, list(completed.values()))) is not None:
-            intervals[metric] = interval
+        elif (rates := rates_of(metric, completed, run)) is not None:
+            intervals[metric] = mean_interval(rates)
     return GroupVerdict(values, [], judge(thresholds, means, intervals, unmeasured, {}))
 
 
 def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:
     return [f"{len(names)} of {size} jobs {what} ({first_few(names)})"] if names else []
-
-
-def _mean_interval(metric: str, records: Sequence[JobRecord]) -> tuple[float, float] | None:
-    """Return the interval of a mean of independent rates, from theirs, by square-and-add as in `newcombe`."""
-    if any(metric not in record.intervals for record in records):
-        return None
-    rates = [(float(record.metrics[metric] or 0.0), *record.intervals[metric]) for record in records]
-    mean = sum(rate for rate, _, _ in rates) / len(rates)
-    below = sum((rate - low) ** 2 for rate, low, _ in rates) ** 0.5 / len(rates)
-    above = sum((high - rate) ** 2 for rate, _, high in rates) ** 0.5 / len(rates)
-    return max(0.0, mean - below), min(1.0, mean + above)

@@ -31,7 +31,7 @@ class Evidence:
     p_value: float
     """One-sided. Of a sequential test: 1 over the largest e-value on the way, at most 1."""
     e_value: float
-    """After the last pair; of a test over a fixed number of episodes 1/(2√p), see `gate.exact`."""
+    """After the last pair; of tests without pairs, and of score tests, 1/(2√p): see `gate.exact`."""
     reached_after: int | None
     """Pairs after which a sequential test first rejected; None where it did not, and for other tests."""
     rejects: bool

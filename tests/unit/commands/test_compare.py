@@ -115,6 +115,43 @@ def test_a_job_whose_record_is_broken_is_undecided(
         assert "push: not comparable: A: " in capsys.readouterr().out
 
 
+def test_jobs_that_are_judged_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of many comparisons some are worse by chance: together they are not, and what is far worse is."""
+    slightly = [1] * 18 + [0] * 4
+    jobs = {f"job{i}": [1] * 22 for i in range(30)}
+    one = make_run(tmp_path / "one", jobs)
+    two = make_run(tmp_path / "two", {**jobs, "job7": slightly})
+    assert main(["compare", one, two, "--margin", "0.2"]) == 1
+    told = capsys.readouterr().out
+    assert "30 comparisons, each with its own error rate: where nothing got worse, up to 1.5 regres" in told
+    for option in ("--family-error", "--arena-family-error"):
+        assert main(["compare", one, two, "--margin", "0.2", option, "0.05"]) == 2
+        told = capsys.readouterr().out
+        assert "0 of 1 regressions in 30 comparisons hold at a family error of 0.05 (Holm)\n" in told
+        assert "does not hold among the 30 comparisons" in told
+    bad = make_run(tmp_path / "bad", {**jobs, "job7": slightly, "job9": BAD})
+    for method, how in (("0.05", "Holm"), ("0.05 e-bh", "e-BH")):
+        assert main(["compare", one, bad, "--family-error", method]) == 1
+        told = capsys.readouterr().out
+        assert f"1 of 2 regressions in 30 comparisons hold at a family error of 0.05 ({how}): job9" in told
+    assert main(["compare", one, one, "--margin", "0.2", "--family-error", "0.05"]) == 0
+
+
+def test_episodes_that_began_elsewhere_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """97 % before, and 52 % now because the policy fails wherever the start has moved."""
+    one = make_run(tmp_path / "one", {"reach": [1] * 97 + [0] * 3})
+    two = make_run(tmp_path / "two", {"reach": [1] * 52 + [0] * 48})
+    path = tmp_path / "two" / "reach" / "episodes.jsonl"
+    lines = path.read_text().splitlines()
+    moved = [line.replace('"state ', '"moved ') if index >= 52 else line for index, line in enumerate(lines)]
+    path.write_text("\n".join(moved) + "\n")
+    assert main(["compare", one, two]) == 1
+    told = capsys.readouterr().out
+    assert "100, 52 same start" in told
+    assert "97.0%  52.0%" in told
+    assert "reach: success_rate, regression; paired by index, 100 episodes, of which 52 began in the " in told
+
+
 def test_files_of_lerobot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = {
         name: {
@@ -155,6 +192,7 @@ def test_files_of_lerobot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ),
         (["{one}", "{one}", "--metric", "sucess_rate"], "(did you mean 'success_rate'?)"),
         (["{one}", "{one}", "--confidence", "95"], "confidence: expected less than 1"),
+        (["{one}", "{one}", "--family-error", "5%"], "--family-error 5%: expected a rate between 0 and 0.5"),
         (["{one}", "{one}", "--bounds", "3", "1"], "expected bounds as [lowest, highest]"),
         (["{nameless}", "{two}"], "does not name its job: expected one job in the other run"),
     ],

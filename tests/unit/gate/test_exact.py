@@ -77,6 +77,11 @@ def test_a_rate_that_fell_by_more_does_not_hold_the_margin() -> None:
     assert unpaired_margin((20, 20), (15, 20), 0.1, ALPHA).p_value == 1.0
 
 
+def test_the_e_value_of_pairs_is_that_of_the_sign_test() -> None:
+    assert paired_test(5, 0, 40, ALPHA).e_value == pytest.approx(10.5)
+    assert unpaired_test((74, 117), (31, 63), ALPHA).e_value == pytest.approx(0.5 / 0.0356**0.5, rel=0.01)
+
+
 def test_a_large_table_is_judged_by_fisher() -> None:
     assert unpaired_test((600, 1000), (500, 1000), ALPHA).test == "Fisher"
     assert unpaired_test((26, 26), (8000, 10_000), ALPHA).test == "Fisher"
