@@ -32,6 +32,10 @@ class BaselineError(ArenaError):
     """What is to be compared with cannot be read: another path, or another kind of file, is needed."""
 
 
+class RunDirectoryError(ArenaError):
+    """A run directory that is to be gone on with is not what this package wrote; one line with the file."""
+
+
 class NotComparableError(ArenaError):
     """The numbers of two runs do not speak of the same thing."""
 

@@ -207,6 +207,7 @@ class Evaluation:
             and caps.deterministic
             and self.policy.reproducible
             and self.job.rollout.episodes is not None
+            and (not self.earlier or self.record.reproducible)
         )
         self.record.deterministic = self.record.reproducible and self.policy.deterministic
         if self._gate is not None and not self.earlier:

@@ -100,24 +100,16 @@ def _new_attempt(item: pytest.Item, job: Job) -> Attempt:
     standing = standing_measurement(item.config, item.nodeid, job, run, label)
     notes = errors_before(run, label) if standing is None else [standing.note]
     directory = run.claim(label)
-    record = begin_record(job, directory, run.path, label, item.nodeid)
+    before = standing.record if standing is not None else None
+    record = begin_record(job, directory, run.path, label, item.nodeid, before)
     attempt = Attempt(job, directory, record, earlier_notes=notes)
     if standing is not None:
         for episode in standing.episodes:
             episode.attempt = directory.attempt
         write_episodes(directory.episodes, standing.episodes)
-        _take_over(record, standing.record)
         record.hdf5_path = standing.record.hdf5_path
         attempt.earlier, attempt.complete = standing.episodes, True
     return attempt
-
-
-def _take_over(record: JobRecord, before: JobRecord) -> None:
-    """Note in *record* what only the rollout *before* could tell."""
-    record.identity = before.identity | record.identity
-    record.reproducible, record.deterministic = before.reproducible, before.deterministic
-    record.terminal_frame = before.terminal_frame
-    record.reported, record.live_films = before.reported, before.live_films
 
 
 def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
@@ -133,14 +125,13 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     notes = unfinished_films(directory)
     earlier = keep_measured(directory)
     complete = _nothing_left(item, job, before, earlier)
-    if not complete and not before.reproducible and before.status != Status.COMPLETED:
+    if earlier and not complete and not before.reproducible and before.status != Status.COMPLETED:
         # Drawn anew, the episodes that were cut off would be others, and long ones are cut off more often.
         attempt = _new_attempt(item, job)
         attempt.earlier_notes = [_BEGUN_ANEW.format(before.attempt), *notes]
         return attempt
-    record = begin_record(job, directory, run.path, label, item.nodeid)
+    record = begin_record(job, directory, run.path, label, item.nodeid, before)
     record.started_at = before.started_at
-    _take_over(record, before)
     notes += _kept_notes(item, job, before, earlier, complete)
     return Attempt(job, directory, record, earlier, complete, notes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -188,16 +187,10 @@ def _run_directory(config: pytest.Config) -> Path | None:
     given = config.getoption("arena_resume") or config.getini("arena_resume")
     if not given:
         return None
+    from pytest_arena.resume import require_sound
+
     path = Path(config.invocation_params.dir, given).resolve()
-    try:
-        manifest = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        manifest = None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("jobs"), dict):
-        raise pytest.UsageError(
-            f"{asked_by(config, 'arena_resume')} {given}: expected a run directory, with a whole run.json "
-            "in it"
-        )
+    require_sound(config, path, f"{asked_by(config, 'arena_resume')} {given}")
     return path
 
 

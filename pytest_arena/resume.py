@@ -9,13 +9,32 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.collection import LABEL, groups_of, job_of
-from pytest_arena.errors import first_few
+from pytest_arena.errors import RunDirectoryError, first_few
 from pytest_arena.options import asked_by, settings
+from pytest_arena.parallel.workers import hold
 from pytest_arena.policies.registry import policy_files
-from pytest_arena.records.directory import RunDirectory
+from pytest_arena.records.directory import RunDirectory, read_episodes
+from pytest_arena.records.lock import RunInUseError
+from pytest_arena.run_check import check_run, require_run_directory
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
+
+
+def require_sound(config: pytest.Config, path: Path, asked: str) -> None:
+    """Take the run at *path*, which the user named by *asked*, and check all of it, before workers start.
+
+    Raises `UsageError`, one line, where another session works in it, or where it is not what was written.
+    """
+    try:
+        require_run_directory(path)
+        if not config.option.collectonly:
+            hold(config, path)
+        check_run(path)
+    except (RunDirectoryError, RunInUseError) as error:
+        raise pytest.UsageError(f"{asked}: {error}") from None
+    except OSError as error:
+        raise pytest.UsageError(f"{asked}: cannot be gone on with: {error}") from None
 
 
 def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
@@ -38,6 +57,8 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
         keys = [] if _extends(before, job) else list(_differing(before, job.config()))
         files = _differing(begun[label].get("policy_files", {}), policy_files(job, hashes), "policy")
         keys += [f"the content of {key}" for key in files]
+        if not keys and (beyond := _beyond(path, label, job)) is not None:
+            problems.append(f"{asked}: {beyond}")
         if keys:
             hint = ""
             if "gate.episodes_max" in keys:
@@ -53,12 +74,15 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
 
 
 def _other_groups(asked: str, manifest: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    before = {group["nodeid"]: group["thresholds"] for group in manifest.get("groups", [])}
-    return [
-        f"{asked}: {group['nodeid']} was begun with other thresholds, or without any"
-        for group in groups
-        if before.get(group["nodeid"]) != group["thresholds"]
-    ]
+    before = {group["nodeid"]: group for group in manifest.get("groups", [])}
+    problems = []
+    for group in groups:
+        begun = before.get(group["nodeid"], {})
+        if begun.get("thresholds") != group["thresholds"]:
+            problems.append(f"{asked}: {group['nodeid']} was begun with other thresholds, or without any")
+        elif any({*labels} - {*begun["jobs"].get(name, ())} for name, labels in group["jobs"].items()):
+            problems.append(f"{asked}: {group['nodeid']} was begun with other jobs")
+    return problems
 
 
 def _extends(begun: Mapping[str, Any], job: Job) -> bool:
@@ -72,6 +96,22 @@ def _extends(begun: Mapping[str, Any], job: Job) -> bool:
     smaller = gate.get("episodes_max", 0) < job.gate.episodes_max
     allowed = {"gate.episodes_max", "rollout.episodes"}
     return smaller and set(_differing(begun, job.config())) <= allowed
+
+
+def _beyond(path: Path, label: str, job: Job) -> str | None:
+    """Say which episode of the last attempt the job does not want: its gate may have had a larger budget."""
+    if job.gate is None or job.gate.method != "e_process":
+        return None
+    if (found := RunDirectory(path).reopen(label)) is None:
+        return None
+    directory, _ = found
+    last = max((episode.episode for episode in read_episodes(directory.episodes)), default=0)
+    if last < len(job.wanted_episodes):
+        return None
+    where = directory.episodes.relative_to(path).as_posix()
+    return (
+        f"{where}: expected episodes 0 to {len(job.wanted_episodes) - 1}, got {last}: its budget was larger"
+    )
 
 
 def _parts(begun: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.recovery import UNWRITTEN, CrashReports, LossGuard, end_workers, settle
 from pytest_arena.parallel.transport import PlainReports
-from pytest_arena.parallel.workers import command, run_directory, shared_directory
+from pytest_arena.parallel.workers import command, hold_in_worker, run_directory, shared_directory
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
@@ -107,6 +107,8 @@ def begin(session: pytest.Session) -> None:
         return
     directory = shared_directory(config) or run_directory(config)
     config.stash[RUN] = Run(directory)
+    if is_worker(config):
+        hold_in_worker(config, directory)
     # The standard error that pytest kept before it captured it: else a traceback is lost with the process.
     kept = getattr(config.pluginmanager.get_plugin("faulthandler"), "fault_handler_stderr_fd_key", None)
     APP.faults_to = None if kept is None else config.stash.get(kept, None)

@@ -12,7 +12,8 @@ from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
 from pytest_arena.gate.samples import Sample, sample_of
 from pytest_arena.gate.stored_episodes import stored_episodes
-from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of
+from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, read_record
+from pytest_arena.records.json_files import read_json
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.metrics import Metric
 
@@ -124,7 +125,7 @@ def load_baseline(path: Path) -> Baseline:
     try:
         if path.is_dir():
             return Baseline(path, dict(_jobs_of_run(path)))
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = read_json(path, finite=False)  # LeRobot writes NaN
     except FileNotFoundError:
         raise BaselineError(f"{path}: {EXPECTED}, there is nothing") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -192,10 +193,10 @@ def _why_no_record(path: Path) -> str:
     if not path.exists():
         return f"{path}: the job's record is missing"
     try:
-        JobRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        read_record(path)
+    except (OSError, ValueError) as error:
         return f"{path}: the job's record cannot be read: {error}"
-    return f"{path}: the job's record does not say where it is (record_path)"
+    return f"{path}: the job's record is another one's"
 
 
 def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
@@ -209,16 +210,11 @@ def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, An
         return BaselineJob(problem="it was limited by steps, which favours short episodes")
     counted = record.gate.counted if record.gate is not None else None
     measured = record.episodes.get("measured")
-    if not all(number is None or isinstance(number, int) for number in (counted, measured)):
-        words = (
-            f"expected numbers of episodes, got {_as_json(measured)} measured, {_as_json(counted)} counted"
-        )
-        return BaselineJob(fault=f"{run.path / str(record.record_path)}: {words}")
     return BaselineJob(
         episodes=path,
         config=config,
         definitions=record.definitions,
-        horizon=record.identity.get("horizon"),
+        horizon=horizon if type(horizon := record.identity.get("horizon")) is int else None,
         fixed=record.gate is None or not stops_early({"gate": asdict(record.gate)}),
         counted=counted,
         measured=measured,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +13,9 @@ from pytest_arena.records.schema import Status
 def read_manifest(run: RunDirectory) -> dict[str, Any]:
     """Return ``run.json``; empty where there is none, or none that can be read."""
     try:
-        manifest = json.loads(run.manifest_path.read_text(encoding="utf-8"))
+        return run.manifest()
     except (OSError, ValueError):
         return {}
-    return manifest if isinstance(manifest, dict) else {}
 
 
 def expected_costs(jobs: Mapping[str, Mapping[str, Any]], run: RunDirectory) -> tuple[dict[str, float], bool]:

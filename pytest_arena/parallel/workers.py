@@ -7,18 +7,16 @@ in every xdist session: it imports the standard library only.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 
 from pytest_arena.options import is_worker, settings
 from pytest_arena.records.directory import RunDirectory
+from pytest_arena.records.lock import hold_as_session, hold_as_worker, remove_unused_locks
 
-_LOCK = pytest.StashKey[TextIO]()
-"""Held for as long as the session."""
 _RESERVED = pytest.StashKey[RunDirectory]()
 
 
@@ -44,27 +42,28 @@ def share_with_worker(node: Any) -> None:
 def run_directory(config: pytest.Config) -> RunDirectory:
     """Return a new run directory, or the one to go on with."""
     resumed, output = settings(config).resume, settings(config).output
-    if resumed is not None:
-        _hold(config, resumed)
+    if resumed is not None:  # it is held since it was checked
         return RunDirectory(resumed)
     try:
-        return RunDirectory.create(output)
+        directory = RunDirectory.create(output)
     except OSError as error:
         raise pytest.UsageError(
             f"--arena-output {output}: cannot make a run directory there: {error}"
         ) from None
+    with contextlib.suppress(OSError):  # a full disk: what follows says so
+        hold(config, directory.path)
+    return directory
 
 
-def _hold(config: pytest.Config, run: Path) -> None:
-    """Two sessions that go on with one run would write over each other's files."""
-    lock = (run / ".lock").open("w")
-    config.stash[_LOCK] = lock
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise pytest.UsageError(f"--arena-resume {run}: another session is going on with this run") from None
-    except OSError:  # a file system without locks
-        return
+def hold(config: pytest.Config, run: Path) -> None:
+    """Be the one session that works in the directory *run*, to its end; raises `RunInUseError`, OSError."""
+    config.add_cleanup(hold_as_session(run).release)
+
+
+def hold_in_worker(config: pytest.Config, directory: RunDirectory) -> None:
+    """Tell a session that goes on with this run, should the controller die, that a worker still writes."""
+    with contextlib.suppress(OSError):
+        config.add_cleanup(hold_as_worker(directory.path).release)
 
 
 def shared_directory(config: pytest.Config) -> RunDirectory | None:
@@ -93,5 +92,6 @@ def drop_unused(config: pytest.Config) -> None:
     directory = config.stash.get(_RESERVED, None)
     if directory is not None:
         with contextlib.suppress(OSError):  # not empty: a run used it
+            remove_unused_locks(directory.path)
             directory.path.rmdir()
             directory.path.parent.rmdir()

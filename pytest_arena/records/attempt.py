@@ -11,11 +11,31 @@ from pytest_arena.records.directory import JobDirectory, utc_now, write_json
 from pytest_arena.records.provenance import host, versions
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 
+_OF_THE_ROLLOUT = (
+    "reproducible",
+    "deterministic",
+    "terminal_frame",
+    "reported",
+    "live_films",
+    "definitions",
+    "notes",
+)
+"""Fields of a record that only the rollout could tell."""
+
 
 def begin_record(
-    job: Job, directory: JobDirectory, run_dir: Path, label: str, nodeid: str | None
+    job: Job,
+    directory: JobDirectory,
+    run_dir: Path,
+    label: str,
+    nodeid: str | None,
+    before: JobRecord | None = None,
 ) -> JobRecord:
-    """Write the record of a job that begins: a killed process leaves it with the status ``running``."""
+    """Write the record of a job that begins: a killed process leaves it with the status ``running``.
+
+    What the record *before*, of the same attempt or of one whose measurement stands, says of its rollout is
+    kept: the process may be killed before the environment is known again.
+    """
     record = JobRecord(
         job=label,
         attempt=directory.attempt,
@@ -30,6 +50,10 @@ def begin_record(
         episodes_path=directory.episodes.relative_to(run_dir).as_posix(),
         started_at=utc_now(),
     )
+    if before is not None:
+        record.identity = before.identity | record.identity
+        for name in _OF_THE_ROLLOUT:
+            setattr(record, name, getattr(before, name))
     write_json(directory.record, record.to_json())
     return record
 

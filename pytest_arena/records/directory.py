@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.records.jsonl import read_json_lines
+from pytest_arena.records.json_files import json_lines, read_json
+from pytest_arena.records.manifest import require_manifest
 from pytest_arena.records.plain import to_plain
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
 
@@ -125,9 +126,8 @@ class RunDirectory:
                     draft.unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any]:
-        """Read ``run.json``."""
-        found: dict[str, Any] = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        return found
+        """Read ``run.json``; OSError, or ValueError, one line, where it is none."""
+        return require_manifest(read_json(self.manifest_path))
 
     def finish_manifest(self, **facts: Any) -> None:
         """Add what is known only at the end; OSError where it cannot be written."""
@@ -138,7 +138,7 @@ class RunDirectory:
         """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""
         attempt = 1
         while True:
-            path = _attempt_folder(self.path, label, attempt)
+            path = attempt_folder(self.path, label, attempt)
             with contextlib.suppress(FileExistsError):
                 path.mkdir(parents=True)
                 return JobDirectory(path, attempt)
@@ -147,15 +147,15 @@ class RunDirectory:
     def reopen(self, label: str) -> tuple[JobDirectory, JobRecord] | None:
         """Return the last attempt at *label* that an earlier session left here, to go on with it."""
         record = _latest(self._records(label, f"{label}.*")).get(label)
-        if record is None or record.record_path is None:
+        if record is None:
             return None
-        folder = (self.path / record.record_path).parent
+        folder = attempt_folder(self.path, label, record.attempt)
         return JobDirectory(folder, record.attempt, resumed=True), record
 
     def attempts(self, label: str) -> Iterator[Path]:
         """Yield the folders that are named like attempts at *label*, in their order."""
         attempt = 1
-        while (folder := _attempt_folder(self.path, label, attempt)).exists():
+        while (folder := attempt_folder(self.path, label, attempt)).exists():
             yield folder
             attempt += 1
 
@@ -171,9 +171,20 @@ class RunDirectory:
         found = []
         for path in (path for folder in folders for path in self.path.glob(f"{folder}/record.json")):
             # What is no record counts as none: of a killed run, or of somebody's editor.
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
-                found.append(JobRecord.from_json(json.loads(path.read_text(encoding="utf-8"))))
+            with contextlib.suppress(ValueError, OSError):
+                found.append(read_record(path))
         return sorted(found, key=lambda record: (record.started_at or "", record.job))
+
+
+def read_record(path: Path) -> JobRecord:
+    """Read the ``record.json`` at *path*, in the folder of an attempt.
+
+    Where the record and the episodes are, the folder tells, whatever the record says. Raises OSError, and
+    ValueError, one line without the path, where it is no record.
+    """
+    record, folder = JobRecord.from_json(read_json(path)), path.parent.name
+    record.record_path, record.episodes_path = f"{folder}/record.json", f"{folder}/episodes.jsonl"
+    return record
 
 
 def _latest(records: Iterable[JobRecord]) -> dict[str, JobRecord]:
@@ -195,19 +206,20 @@ def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
     earlier = [n for n in names if n != LATEST and n.rpartition("-")[0] <= now and n != run_dir.name][
         :RUNS_READ
     ]
-    folders = [_attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
+    folders = [attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
     for name in earlier:
         run, last = run_dir.parent / name, 0
-        while _attempt_folder(run, label, last + 1).exists():
+        while attempt_folder(run, label, last + 1).exists():
             last += 1
-        folders += [_attempt_folder(run, label, n) for n in range(last, 0, -1)]
+        folders += [attempt_folder(run, label, n) for n in range(last, 0, -1)]
     for folder in folders:
-        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-            return JobRecord.from_json(json.loads((folder / "record.json").read_text(encoding="utf-8")))
+        with contextlib.suppress(ValueError, OSError):
+            return read_record(folder / "record.json")
     return None
 
 
-def _attempt_folder(run: Path, label: str, attempt: int) -> Path:
+def attempt_folder(run: Path, label: str, attempt: int) -> Path:
+    """Return the folder of an attempt at *label*, from 1, in the directory *run*."""
     return run / (label if attempt == 1 else f"{label}.{attempt}")
 
 
@@ -250,7 +262,8 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
         write_episodes(directory.episodes, kept)
     for folder in ("videos", TRAJECTORIES):
         for unfinished in directory.path.glob(f"{folder}/.*"):
-            unfinished.unlink()
+            if unfinished.is_symlink() or unfinished.is_file():
+                unfinished.unlink()
     if (directory.path / TRAJECTORIES).exists():
         from pytest_arena.records.dataset import collect
 
@@ -260,8 +273,26 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
 
 
 def read_episodes(path: Path) -> list[Episode]:
-    """Read ``episodes.jsonl`` in episode order; the file may have been cut off by a kill."""
-    if not path.exists():
-        return []
-    episodes = [Episode.from_json(line) for line in read_json_lines(path)]
+    """Read ``episodes.jsonl`` in episode order; the file may have been cut off by a kill.
+
+    Raises as `numbered_episodes`.
+    """
+    episodes = (episode for _, episode in numbered_episodes(path))
     return sorted(episodes, key=lambda episode: episode.episode)
+
+
+def numbered_episodes(path: Path) -> Iterator[tuple[int, Episode]]:
+    """Yield the episodes of ``episodes.jsonl`` with the numbers of their lines; none where it is missing.
+
+    Raises OSError, and ValueError, ``path: line N: …``, for a line that is no episode's.
+    """
+    if not path.exists():
+        return
+    try:
+        for number, line in json_lines(path):
+            try:
+                yield number, Episode.from_json(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_arena.records.json_files import json_lines
 from pytest_arena.records.plain import to_plain
+from pytest_arena.records.typed import shown
 
 
 class JsonLinesWriter:
@@ -31,13 +33,13 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of *path*; a last line that was cut off by a kill is left out.
 
     Raises:
-        ValueError: a malformed line that is not the last one, as ``path: line N: …``.
+        OSError: the file cannot be read.
+        ValueError: it is no regular file, or a line is no object, as ``path: line N: …``.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            if number == len(lines) and not line.endswith("\n"):
-                return
-            raise ValueError(f"{path}: line {number}: {error}") from None
+    try:
+        for number, data in json_lines(path):
+            if not isinstance(data, dict):
+                raise ValueError(f"line {number}: expected an object, got {shown(data)}")
+            yield data
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

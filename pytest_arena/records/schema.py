@@ -13,8 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_arena.records.comparison import Comparison
+from pytest_arena.records.typed import require_types, shown
 
 SCHEMA_VERSION = "1.0"
+REDUCTIONS = ("max", "mean", "median", "min", "rate", "sum")
+"""How the values of episodes become that of their job, see `rollout.metrics`."""
+_RENAMED = {"return": "return_"}
+"""Key of an episode's line -> field, where they differ."""
 
 
 class Outcome(StrEnum):
@@ -96,9 +101,10 @@ class Episode:
     def from_json(cls, data: dict[str, Any]) -> Episode:
         """Read a line; unknown keys are dropped.
 
-        Raises TypeError where a required key is missing, ValueError where *data* is no mapping.
+        Raises ValueError, one line that names the key, where one is missing or of another type.
         """
-        fields = _known(cls, data, {"return": "return_"})
+        require_types(cls, data, _RENAMED)
+        fields = _known(cls, data, _RENAMED)
         fields["outcome"] = Outcome(fields["outcome"])
         return cls(**fields)
 
@@ -257,9 +263,12 @@ class JobRecord:
     def from_json(cls, data: dict[str, Any]) -> JobRecord:
         """Read a record; unknown keys are dropped, missing optional ones get their defaults.
 
-        Raises TypeError where a required key is missing, ValueError where *data* is no mapping.
+        Raises ValueError, one line that names the key, where one is missing or of another type.
         """
+        require_types(cls, data, {})
         fields = _known(cls, data)
+        for name, definition in fields.get("definitions", {}).items():
+            _require_definition(name, definition)
         fields["status"] = Status(fields.get("status", "running"))
         fields["verdict"] = Verdict(fields.get("verdict", "none"))
         fields["thresholds"] = [_threshold(t) for t in fields.get("thresholds", [])]
@@ -268,6 +277,28 @@ class JobRecord:
         if fields.get("comparison") is not None:
             fields["comparison"] = Comparison.from_json(fields["comparison"])
         return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """What a record keeps of a metric, see `rollout.metrics.Metric.definition`."""
+
+    unit: str = ""
+    direction: str | None = None
+    reduction: str = "mean"
+    skips_missing: bool = False
+    bounds: tuple[float, float] | None = None
+
+
+def _require_definition(name: str, data: Any) -> None:
+    try:
+        require_types(_Definition, data, {})
+    except ValueError as error:
+        raise ValueError(f"definitions.{name}.{error}") from None
+    if (reduction := data.get("reduction", "mean")) not in REDUCTIONS:
+        raise ValueError(
+            f"definitions.{name}.reduction: expected one of {', '.join(REDUCTIONS)}, got {shown(reduction)}"
+        )
 
 
 def _threshold(data: dict[str, Any]) -> ThresholdResult:

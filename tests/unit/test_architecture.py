@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = ["errors", "jobs", "records", "simulators", "policies", "recorders", "rollout", "gate", "evaluation"]
 """From the ground up; `validation` shares the floor of `evaluation`. What is not named here knows pytest."""
-SAME_FLOOR = {"validation": "evaluation", "summary": "evaluation", "join": "evaluation"}
+SAME_FLOOR = dict.fromkeys(("join", "run_check", "summary", "validation"), "evaluation")
 HEAVY = (
     "numpy",
     "torch",

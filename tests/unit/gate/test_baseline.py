@@ -139,14 +139,15 @@ def test_episodes_that_are_lost_are_missed(tmp_path: Path, lines: Any, words: st
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("success_at_end", "yes", "success_at_end: expected true, false or null, got 'yes'"),
-        ("success_once", 1, "success_once: expected true, false or null, got 1"),
-        ("outcome", "yes", "'yes' is not a valid Outcome"),
-        ("length", "10", "length: expected a number of steps, got '10'"),
-        ("length", True, "length: expected a number of steps, got True"),
+        ("success_at_end", "yes", "line 1: success_at_end: expected true or false or null, got 'yes'"),
+        ("success_once", 1, "success_once: expected true or false or null, got 1"),
+        ("outcome", "yes", "outcome: expected one of error, failure, success, unknown, got 'yes'"),
+        ("length", "10", "length: expected an integer, got '10'"),
+        ("length", True, "length: expected an integer, got true"),
+        ("length", -1, "length: expected a number of steps, got -1"),
         ("return", "high", "return: expected a number, got 'high'"),
-        ("time_to_success", "soon", "time_to_success: expected a number of steps or null"),
-        ("metrics", {"speed": "high"}, "metrics: expected numbers"),
+        ("time_to_success", "soon", "time_to_success: expected an integer or null, got 'soon'"),
+        ("metrics", {"speed": "high"}, "metrics.speed: expected a number or null, got 'high'"),
     ],
 )
 def test_episodes_of_wrong_types_do_not_count(tmp_path: Path, key: str, value: Any, words: str) -> None:
