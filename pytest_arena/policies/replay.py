@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job, Model, Shard
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.idle import idle_actions
-from pytest_arena.records.dataset import Dataset, demo_name
+from pytest_arena.records.dataset import Dataset, dataset_names, demo_name
 from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.simulators.arrays import EntryPath, Place, leaves
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 _NOTHING = -1
@@ -60,6 +64,17 @@ class ReplaySettings(Model):
         if match is None or int(match[1]) not in dataset.episodes:
             raise ValueError(f"expected one of {_listed(map(demo_name, dataset.episodes))} in {self.file}")
         return int(match[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """The recorded actions of all rows, or a part of them."""
+
+    name: str
+    idle: NDArray[Any]
+    """What follows a recording's end."""
+    blocks: NDArray[Any]
+    """(N, BLOCK, …)"""
 
 
 class ReplayPolicy(Policy):
@@ -145,29 +160,40 @@ class ReplayPolicy(Policy):
         self._dataset = Dataset(settings.file)
         self._file, self._only = settings.file, settings.only(self._dataset)
         first = self._dataset.episodes[0] if self._only is None else self._only
-        sample, space = self._dataset.actions(first, 0, 1), env.single_action_space
-        if sample.shape[1:] != space.shape:
-            raise EvaluationError(
-                f"policy 'replay': {settings.file} has actions of shape {sample.shape[1:]}, "
-                f"the environment expects {space.shape}"
-            )
-        self._idle = idle_actions(space, 1, "replay")[0].astype(sample.dtype)
-        n = env.num_envs
+        space, n = env.single_action_space, env.num_envs
+        idle = dict(leaves(idle_actions(space, 1, "replay"), space))
+        names = dataset_names(idle)
+        self._space = space
+        self._tracks = {path: self._track(names[path], one, first, n) for path, one in idle.items()}
         self._seeded = env.capabilities.episode_seeds
         self._pauses = env.capabilities.autoreset == "next_step"
         self._rows = np.arange(n)
         self._episodes = np.full(n, _NOTHING, np.int64)
         self._read = np.zeros(n, np.int64)
-        self._blocks = np.broadcast_to(self._idle, (n, self.BLOCK, *self._idle.shape)).copy()
         self._next = np.full(n, self.BLOCK, np.int64)
 
+    def _track(self, name: str, idle: Any, episode: int, n: int) -> _Track:
+        """Prepare for the actions, or the part of them, that are called *name*; *idle* is (1, …)."""
+        try:
+            sample = self._dataset.actions(episode, 0, 1, name)
+        except ValueError as error:
+            raise EvaluationError(f"policy 'replay': {self._file}: {error}") from None
+        shape = np.shape(idle)[1:]
+        if not isinstance(idle, np.ndarray) or sample.shape[1:] != shape:
+            raise EvaluationError(
+                f"policy 'replay': {self._file} has actions of shape {sample.shape[1:]}, "
+                f"the environment expects {shape if isinstance(idle, np.ndarray) else self._space}"
+            )
+        blocks = np.broadcast_to(idle[0].astype(sample.dtype), (n, self.BLOCK, *shape)).copy()
+        return _Track(name, blocks[0, 0].copy(), blocks)
+
     def act(self, observation: Observation) -> Action:
-        """Return the rows' next recorded actions, (N, *action shape)."""
+        """Return the rows' next recorded actions, (N, *action shape), nested as the action space is."""
         for row in np.flatnonzero(self._next == self.BLOCK):
             self._fill(int(row))
-        actions = self._blocks[self._rows, self._next]
+        actions = {path: track.blocks[self._rows, self._next] for path, track in self._tracks.items()}
         self._next += 1
-        return actions
+        return _nested(self._space, actions)
 
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
         """Begin these rows' recordings."""
@@ -238,11 +264,12 @@ class ReplayPolicy(Policy):
     def _fill(self, row: int) -> None:
         """Read the row's next block."""
         episode, first = int(self._episodes[row]), int(self._read[row])
-        self._blocks[row] = self._idle
-        if episode != _NOTHING:
-            actions = self._dataset.actions(episode, first, first + self.BLOCK)
-            self._blocks[row, : len(actions)] = actions
-            self._read[row] += len(actions)
+        for track in self._tracks.values():
+            track.blocks[row] = track.idle
+            if episode != _NOTHING:
+                actions = self._dataset.actions(episode, first, first + self.BLOCK, track.name)
+                track.blocks[row, : len(actions)] = actions
+        self._read[row] += self.BLOCK
         self._next[row] = 0
 
     def _difference(self, episode: Episode) -> str | None:
@@ -256,6 +283,15 @@ class ReplayPolicy(Policy):
             f"{episode.episode} ({episode.outcome} after {episode.length} steps, "
             f"recorded: {recorded} after {length})"
         )
+
+
+def _nested(space: gymnasium.Space[Any], batches: Mapping[EntryPath, Any], path: EntryPath = ()) -> Action:
+    """Return the batch of *space* whose `leaves` are *batches*."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {key: _nested(part, batches, (*path, key)) for key, part in space.spaces.items()}
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return tuple(_nested(part, batches, (*path, Place(i))) for i, part in enumerate(space.spaces))
+    return batches[path]
 
 
 def _listed(words: Any, at_most: int = 5) -> str:

@@ -7,19 +7,20 @@ what it did, ``rewards`` what it got. `pytest_arena.records.dataset` has the lay
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import EvaluationError, first_few
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.spool import Spool
 from pytest_arena.records.dataset import (
     GYM_TYPE,
     collect,
+    dataset_names,
     episode_file,
     location,
     plain_reason,
@@ -28,7 +29,7 @@ from pytest_arena.records.dataset import (
 )
 from pytest_arena.records.directory import DATASET, TRAJECTORIES
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
-from pytest_arena.simulators.arrays import to_numpy
+from pytest_arena.simulators.arrays import EntryPath, Place, Space, copy_rows, leaves, to_numpy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 
 OBSERVATION = "policy"
@@ -61,6 +62,7 @@ class TrajectoryRecorder(Recorder):
         self._spool: Spool | None = None
         self._header: dict[str, Any] = {}
         self._running: dict[int, _Running] = {}
+        self._observed, self._actions = _Layout("obs", None, 0), _Layout("actions", None, 0)
         self._observation: Observation = None
         self._terminal: Observation | None = None
         self._problem: str | None = None
@@ -71,7 +73,9 @@ class TrajectoryRecorder(Recorder):
         self._running.clear()
         if self._spool is not None:
             self._spool.close()
-        self._context = context
+        self._context, env = context, context.env
+        self._observed = _Layout("obs", env.single_observation_space, env.num_envs, OBSERVATION)
+        self._actions = _Layout("actions", env.single_action_space, env.num_envs)
         self._spool = Spool(context.directory / TRAJECTORIES)
         self._header = _header(context)
 
@@ -100,9 +104,9 @@ class TrajectoryRecorder(Recorder):
             self._spool.append(
                 {
                     _COUNTED: counted,
-                    "actions": np.asarray(to_numpy(actions)),
                     "rewards": step.reward,
-                    **dict(_observed("obs", self._observation)),
+                    **self._actions.arrays(actions),
+                    **self._observed.arrays(self._observation),
                 }
             )
         except EvaluationError:
@@ -138,6 +142,7 @@ class TrajectoryRecorder(Recorder):
             self._spool.close()
             if self._problem is not None:
                 self._recorded.notes.append(self._problem)
+            self._recorded.notes += [*self._observed.notes(), *self._actions.notes()]
             directory = self._context.directory
             try:
                 collect(directory)
@@ -161,8 +166,8 @@ class TrajectoryRecorder(Recorder):
         group["dones"] = dones
         write_tree(group, "initial_state", running.state)
         if self._terminal is not None:
-            for name, array in _observed("terminal_obs", self._terminal):
-                group[name] = array[row : row + 1]
+            for name, array in self._observed.arrays(self._terminal).items():
+                group[name.replace("obs", "terminal_obs", 1)] = array[row : row + 1]
 
     def _end_recording(self, reason: str) -> None:
         self._problem = f"trajectories are incomplete: {reason}"
@@ -171,21 +176,55 @@ class TrajectoryRecorder(Recorder):
             self._spool.close()
 
 
-def _observed(name: str, observation: Observation) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the arrays of an observation, (N, …) each, below *name*."""
-    keyed = isinstance(observation, (Mapping, tuple))
-    return _leaves(name, observation if keyed else {OBSERVATION: observation})
+class _Layout:
+    """Which arrays of a nested batch are recorded, and under which names."""
+
+    def __init__(self, root: str, space: Space | None, num_envs: int, alone: str = "") -> None:
+        """Name the arrays below *root*; one that comes alone, without a key, gets the key *alone*."""
+        self._root, self._space, self._num_envs, self._alone = root, space, num_envs, alone
+        self._names: dict[EntryPath, str] = {}
+        self._left_out: dict[str, str] = {}
+
+    def arrays(self, batch: Any) -> dict[str, NDArray[Any]]:
+        """Return name -> (N, …) numbers; what is no array of numbers, a row for each, is left out."""
+        if isinstance(batch, (tuple, list, dict)):
+            batch = copy_rows(batch, self._space)  # a policy may give lists where the space has arrays
+        found = dict(leaves(batch, self._space))
+        if found.keys() != self._names.keys():
+            self._names = dataset_names(found)
+        kept = {}
+        for path, value in found.items():
+            name = "/".join(filter(None, (self._root, self._names[path] or self._alone)))
+            array = None if isinstance(value, (tuple, list)) else np.asarray(to_numpy(value))
+            if array is not None and array.dtype.kind in "biuf" and array.shape[:1] == (self._num_envs,):
+                kept[name] = array
+            else:
+                self._left_out[name] = _kind(value)
+        return kept
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the dataset should know."""
+        notes = []
+        if self._left_out:
+            kinds = first_few(f"{name} ({kind})" for name, kind in self._left_out.items())
+            notes.append(f"trajectories leave out what is no array of numbers: {kinds}")
+        named = {path: name for path, name in self._names.items() if path}
+        renamed = {path: name for path, name in named.items() if name.split("/") != [*map(str, path)]}
+        if renamed:
+            listed = first_few(f"{self._root}/{name} is {_keys(path)}" for path, name in renamed.items())
+            notes.append(f"names in trajectories that HDF5 does not take are changed: {listed}")
+        return notes
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the arrays of nested mappings and tuples with their paths; what is no number is left out."""
-    if isinstance(value, (Mapping, tuple)):
-        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from _leaves(f"{name}/{key}", inner)
-    elif value is not None:
-        array = np.asarray(to_numpy(value))
-        if array.dtype.kind in "biuf":
-            yield name, array
+def _kind(value: Any) -> str:
+    """Return in a word what *value* is."""
+    if isinstance(value, (tuple, list)) and value:
+        return f"{type(value[0]).__name__} of each row"
+    return f"{type(value).__name__} of {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
+
+
+def _keys(path: EntryPath) -> str:
+    return "".join(f"[{key}]" if isinstance(key, Place) else f"[{key!r}]" for key in path)
 
 
 def _row(states: Mapping[str, Any], i: int) -> dict[str, Any]:

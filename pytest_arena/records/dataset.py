@@ -17,7 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,13 +135,45 @@ def _create(group: Any, name: str, length: int, rows: NDArray[Any]) -> Any:
     return group.create_dataset(name, (length, *shape), rows.dtype, chunks=chunks, **compression)
 
 
-def write_tree(group: Any, name: str, tree: Mapping[str, Any]) -> None:
+def write_tree(group: Any, name: str, tree: Mapping[Any, Any]) -> None:
     """Write nested mappings of arrays as groups of datasets below *name*."""
+    names = safe_names(tree)
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            write_tree(group, f"{name}/{key}", value)
+            write_tree(group, f"{name}/{names[key]}", value)
         else:
-            group[f"{name}/{key}"] = value
+            group[f"{name}/{names[key]}"] = value
+
+
+def safe_names(keys: Iterable[Hashable]) -> dict[Hashable, str]:
+    """Return key -> a name that HDF5 takes within one group and that no other of the *keys* has.
+
+    Keys whose text is such a name keep it: ``a/b``, which would be two groups, becomes ``a_b``, or ``a_b-2``
+    beside a key ``a_b``.
+    """
+    safe = {key: re.sub(r"[/\0\ud800-\udfff]", "_", str(key)) for key in keys}
+    names: dict[Hashable, str] = {}
+    taken: set[str] = set()
+    order = sorted(safe, key=lambda key: (safe[key] != key, type(key).__name__, str(key)))
+    for key in order:
+        base = safe[key] if safe[key].strip(".") else "_" * max(1, len(safe[key]))
+        name, number = base, 2
+        while name in taken:
+            name, number = f"{base}-{number}", number + 1
+        taken.add(name)
+        names[key] = name
+    return names
+
+
+def dataset_names(paths: Iterable[tuple[Hashable, ...]]) -> dict[tuple[Hashable, ...], str]:
+    """Return path -> the name of its dataset, ``outer/inner``: see `safe_names`."""
+    known = list(paths)
+    levels: dict[tuple[Hashable, ...], dict[Hashable, None]] = {}
+    for path in known:
+        for depth, key in enumerate(path):
+            levels.setdefault(path[:depth], {})[key] = None
+    names = {prefix: safe_names(keys) for prefix, keys in levels.items()}
+    return {path: "/".join(names[path[:i]][key] for i, key in enumerate(path)) for path in known}
 
 
 def collect(directory: Path) -> None:
@@ -220,11 +252,14 @@ class Dataset:
 
     def length(self, episode: int) -> int:
         """Return the number of actions of an episode."""
-        return int(self._actions(episode).shape[0])
+        found = self._demo(episode).get("actions")
+        while isinstance(found, h5py.Group) and len(found):  # parts of one action: each has them all
+            found = found[next(iter(found))]
+        return int((found if isinstance(found, h5py.Dataset) else self._actions(episode)).shape[0])
 
-    def actions(self, episode: int, first: int, last: int) -> NDArray[Any]:
-        """Return actions *first* to *last*, excluded, as (k, *action shape)."""
-        found: NDArray[Any] = self._actions(episode)[first:last]
+    def actions(self, episode: int, first: int, last: int, part: str = "") -> NDArray[Any]:
+        """Return actions *first* to *last*, excluded, as (k, *action shape); or the *part* with this name."""
+        found: NDArray[Any] = self._actions(episode, part)[first:last]
         return found
 
     def close(self) -> None:
@@ -234,10 +269,11 @@ class Dataset:
     def _demo(self, episode: int) -> Any:
         return self._file["data"][demo_name(episode)]
 
-    def _actions(self, episode: int) -> Any:
-        found = self._demo(episode).get("actions")
+    def _actions(self, episode: int, part: str = "") -> Any:
+        name = f"actions/{part}" if part else "actions"
+        found = self._demo(episode).get(name)
         if not isinstance(found, h5py.Dataset):
-            raise ValueError(f"expected a dataset data/{demo_name(episode)}/actions, there is none")
+            raise ValueError(f"expected a dataset data/{demo_name(episode)}/{name}, there is none")
         return found
 
 

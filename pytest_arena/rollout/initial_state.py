@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.simulators.arrays import Path, Place, Space, leaves, to_numpy
+from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
 from pytest_arena.simulators.base import IndexArray, Observation
 
 _BYTES = 8
@@ -43,7 +43,7 @@ def initial_states(
     return [None if digest is None else digest.hexdigest() for digest in hashes]
 
 
-def _name(path: Path) -> str:
+def _name(path: EntryPath) -> str:
     """Return a name that no other path has."""
     return "".join(f"/{_part(key)}" for key in path)
 
@@ -80,15 +80,10 @@ def _add_numbers(hashes: Sequence[Any], name: str, values: NDArray[Any]) -> None
 
 
 def _rows_of(batch: Any, rows: IndexArray) -> NDArray[Any]:
-    """Return the rows as a numpy array.
-
-    A tensor's are gathered on its device; bfloat16, which numpy lacks, becomes float32, which holds it.
-    """
+    """Return the rows as a numpy array; a tensor's are gathered on its device."""
     if isinstance(batch, np.ndarray):
         return np.ascontiguousarray(batch[rows])
-    values = batch[rows.tolist()]
-    values = to_numpy(values.float() if str(values.dtype).endswith("bfloat16") else values)
-    return np.ascontiguousarray(values)
+    return np.ascontiguousarray(to_numpy(batch[rows.tolist()]))
 
 
 def _added(digest: Any, name: str, batch: Any, row: int) -> Any:

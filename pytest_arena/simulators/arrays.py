@@ -34,14 +34,17 @@ class Place:
 
     index: int
 
+    def __str__(self) -> str:
+        return str(self.index)
 
-Path = tuple[Hashable, ...]
+
+EntryPath = tuple[Hashable, ...]
 """The keys of dicts and places in tuples on the way to a batch."""
 
 
 def leaves(
-    observation: Observation, space: Space | None = None, path: Path = ()
-) -> Iterator[tuple[Path, Any]]:
+    observation: Observation, space: Space | None = None, path: EntryPath = ()
+) -> Iterator[tuple[EntryPath, Any]]:
     """Yield each batch of a nested observation with its path, in an order that does not depend on a dict's.
 
     A batch is an array or tensor (N, …), or a sequence of N values of any kind.
@@ -118,8 +121,14 @@ def merge_rows(
 
 
 def to_numpy(actions: Any) -> Any:
-    """Return actions as a numpy array; torch tensors leave their device, anything else is as it was."""
-    return actions.detach().cpu().numpy() if hasattr(actions, "detach") else actions
+    """Return actions as a numpy array; torch tensors leave their device, anything else is as it was.
+
+    bfloat16, which numpy lacks, becomes float32, which holds it.
+    """
+    if not hasattr(actions, "detach"):
+        return actions
+    plain = actions.float() if str(actions.dtype).endswith("bfloat16") else actions
+    return plain.detach().cpu().numpy()
 
 
 def _in_parts(observation: Observation, space: Space | None) -> bool:

@@ -274,7 +274,7 @@ SPACES: dict[str, Any] = {
 gymnasium.register("arena/Counted-v0", Counted, max_episode_steps=50, disable_env_checker=True)
 
 
-@pytest.mark.parametrize("space", ["discrete", "multi", "binary", "box"])
+@pytest.mark.parametrize("space", SPACES)
 def test_after_a_recordings_end_there_is_still_a_valid_action(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str
 ) -> None:

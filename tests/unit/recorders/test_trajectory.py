@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import h5py
 import numpy as np
 import pytest
@@ -58,7 +59,11 @@ class Keyed(GymnasiumEnv):
 
 
 def record(
-    env: SimEnv, run_dir: Path, episodes: Sequence[int] = range(6), recorder: TrajectoryRecorder | None = None
+    env: SimEnv,
+    run_dir: Path,
+    episodes: Sequence[int] = range(6),
+    recorder: TrajectoryRecorder | None = None,
+    policy: Policy | None = None,
 ) -> tuple[list[Episode], Recorded]:
     job = make_job(rollout={"episodes": 6}, environment={"id": "CartPole-v1", "seed": 3})
     recorder = recorder or TrajectoryRecorder()
@@ -66,7 +71,7 @@ def record(
     context = RolloutContext(job, "job", 1, run_dir / "job", run_dir, env)
     schedule = fixed_schedule(episodes, job_seed=3, rebuild=0, num_envs=env.num_envs, seeded=False)
     recorder.start(context)
-    loop = Loop(context, Telling(env), schedule, Observers((), [recorder]))
+    loop = Loop(context, policy or Telling(env), schedule, Observers((), [recorder]))
     loop.run(Deadline(None))
     return sorted(loop.episodes, key=lambda e: e.episode), recorder.close()
 
@@ -241,3 +246,95 @@ def test_the_jobs_time_limit_is_no_note(tmp_path: Path, monkeypatch: pytest.Monk
         record(fake(), tmp_path, range(6), recorder)
     assert recorder.close() == Recorded()
     assert list((tmp_path / "job").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        (["a", "b.c", "ü x"], ["a", "b.c", "ü x"]),
+        (["a/b", "a_b"], ["a_b-2", "a_b"]),
+        (["a/b", "a\0b", "a_b", "a_b-2"], ["a_b-4", "a_b-3", "a_b", "a_b-2"]),
+        ([1, "1"], ["1-2", "1"]),
+        ([(1, "x"), None, 2.5, True], ["(1, 'x')", "None", "2.5", "True"]),
+        (["", ".", ".."], ["_", "_-2", "__"]),
+        (["\ud800"], ["_"]),
+    ],
+    ids=str,
+)
+def test_every_key_gets_a_name_of_its_own(tmp_path: Path, keys: list[Any], names: list[str]) -> None:
+    found = dataset.safe_names(keys)
+    assert sorted(map(str, found)) == sorted(map(str, keys))
+    assert len(set(found.values())) == len(keys)
+    assert sorted(found.values()) == sorted(names)
+    assert {key: name for key, name in found.items() if key == name}.keys() == set(keys) & set(names)
+    tree = {key: {"inner": np.full(1, i)} for i, key in enumerate(keys)}
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        dataset.write_tree(file, "state", tree)
+        for i, key in enumerate(keys):
+            assert file[f"state/{found[key]}/inner"][()] == [i]
+
+
+class Odd(GymnasiumEnv):
+    """Observations whose keys HDF5 does not take, and values that it does not."""
+
+    def _own(self, observation: Any) -> Any:
+        x = super()._own(observation)
+        n = len(x)
+        return {
+            "a/b": x, "a": {"b": x + 1, "": x[:, 0]}, 1: x + 2, "1": x + 3, "scalar": 3.0, "nothing": {},
+            "text": ("word",) * n, "objects": np.array([{}] * n, object), "when": np.zeros(n, "M8[s]"),
+            "complex": x + 1j, "few": np.array(7), "half": x.astype(np.float16), "flag": x > 1,
+        }  # fmt: skip
+
+
+def test_odd_keys_are_renamed_and_what_is_no_number_is_named(tmp_path: Path) -> None:
+    class Plain(Telling):
+        def act(self, observation: Any) -> Any:
+            return np.array(observation["a/b"][:, 1:] + 0.5, np.float32)
+
+    env = Odd(CountingVectorEnv(LENGTHS, SUCCESSES))
+    env.single_observation_space = gymnasium.spaces.Dict({"text": gymnasium.spaces.Text(9)})
+    episodes, recorded = record(env, tmp_path, policy=Plain(env))
+    left_out, renamed = recorded.notes
+    assert left_out == (
+        "trajectories leave out what is no array of numbers: obs/complex (ndarray of complex128), obs/few "
+        "(ndarray of int64), obs/objects (ndarray of object), obs/scalar (float), obs/text (str of each row), …"
+    )
+    assert renamed.startswith("names in trajectories that HDF5 does not take are changed: ")
+    assert "obs/a_b is ['a/b']" in renamed
+    with h5py.File(tmp_path / "job/dataset.hdf5") as file:
+        for episode in episodes:
+            demo = file[f"data/demo_{episode.episode}"]
+            at = [t[2] for t in demo["obs/a_b"][()].tolist()]
+            assert at == list(range(episode.length))
+            assert set(demo["obs"]) == set(demo["terminal_obs"]) == {"a_b", "a", "1", "1-2", "half", "flag"}
+            base = demo["obs/a_b"][()]
+            for name, more in (("a/b", 1), ("1-2", 2), ("1", 3)):
+                assert np.array_equal(demo[f"obs/{name}"][()], base + more)
+            assert np.array_equal(demo["obs/a/_"][()], base[:, 0])
+            assert demo["obs/flag"].dtype == np.bool_
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_actions_of_a_team_are_a_group(tmp_path: Path, as_list: bool) -> None:
+    class Team(GymnasiumEnv):
+        def step(self, actions: Any) -> Any:
+            return super().step(np.asarray(actions["arm/left"]))
+
+    class Both(Telling):
+        def act(self, observation: Any) -> Any:
+            arm = np.array(observation[:, 1:] + 0.5, np.float32)
+            return {"arm/left": arm.tolist() if as_list else arm, "grip": (observation[:, 2].astype(int),)}
+
+    env = Team(CountingVectorEnv(LENGTHS, SUCCESSES))
+    box = gymnasium.spaces.Box(-9, 9, (2,))
+    grip = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(99)])
+    env.single_action_space = gymnasium.spaces.Dict({"arm/left": box, "grip": grip})
+    episodes, recorded = record(env, tmp_path, policy=Both(env))
+    (renamed,) = recorded.notes
+    assert renamed.endswith("actions/arm_left is ['arm/left']")
+    with h5py.File(tmp_path / "job/dataset.hdf5") as file:
+        for episode in episodes:
+            actions = file[f"data/demo_{episode.episode}/actions"]
+            assert actions["grip/0"][()].tolist() == list(range(episode.length))
+            assert actions["arm_left"][()][:, 1].tolist() == [t + 0.5 for t in range(episode.length)]
