@@ -40,6 +40,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Before a conftest or this package loads numpy: prepare the process for an app that may start in it."""
+    from pytest_arena.simulators import isaaclab_app
+
+    isaaclab_app.keep_blas_single()
+
+
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Have xdist start its workers through a launcher; it has read ``-n``, and has not started any."""
     if options.launcher(config) is not None and not config.option.collectonly:

@@ -18,6 +18,7 @@ class ExactContract(SimEnvContract):
     reasons: ClassVar[Sequence[str]] = ("success", "time_out", "time_out", "success")
     successes: ClassVar[Sequence[bool]] = (True, False, False, True)
     first_episode: ClassVar[int] = 0
+    """The number that the environment gives its first episode of this contract."""
     rewards: ClassVar[int] = 1
     """How often a step's reward counts: once for each agent of a team."""
 
@@ -30,7 +31,7 @@ class ExactContract(SimEnvContract):
     def test_counts_are_exact(self, env: Any) -> None:
         """Length, return, success, first and last observation of every episode."""
         n = env.num_envs
-        length, total, episodes = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
+        length, total, episodes = np.zeros(n, int), np.zeros(n), np.full(n, self.first_episode)
         fresh, seen = [True] * n, 0
         observation = env.reset(None, [0] * n).observation
         for _ in range(30):
@@ -72,7 +73,7 @@ class ExactContract(SimEnvContract):
         if not env.cameras or not env.capabilities.terminal_frame:
             return
         camera = env.cameras[0]
-        episodes = np.zeros(env.num_envs, int)
+        episodes = np.full(env.num_envs, self.first_episode)
         env.reset(None, [0] * env.num_envs)
         env.frames(np.arange(env.num_envs))  # who films takes the first image
         for _ in range(20):

@@ -80,7 +80,7 @@ class FakeLabEnv(gymnasium.Env[Any, Any]):
         self.single_observation_space = gymnasium.spaces.Dict(
             {"policy": gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)}
         )
-        self.cfg = SimpleNamespace(compute_final_obs=final_obs, recorders=None)
+        self.cfg = SimpleNamespace(seed=None, compute_final_obs=final_obs, recorders=None)
         self.scene = SimpleNamespace(sensors={"wrist": Camera(self, floats)} if cameras else {})
         if terms:
             self.termination_manager = Terms(self, terms)

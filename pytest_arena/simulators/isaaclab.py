@@ -88,6 +88,14 @@ class IsaacLabEnv(TensorEnv):
             self._base.common_step_counter = 0
         return super().reset(env_ids, seeds)
 
+    def discard_reset(self) -> None:
+        """Reset once for nobody: the velocities that an environment's first reset writes are lost.
+
+        Without this, the first job in an environment would begin otherwise than those after it. A rollout's
+        own reset seeds all that is drawn later, so this one takes nothing from it.
+        """
+        self._env.reset(seed=self._base.cfg.seed)
+
     def step(self, actions: Action) -> Step:
         """Step all rows."""
         self._dataset.in_step = True
@@ -236,10 +244,12 @@ class IsaacLabSimulator(Simulator):
             return self.adapt(env, job, scratch)
 
     def adapt(self, env: Any, job: Job, scratch: Path | None) -> SimEnv:
-        """Return the adapter of *env*; an environment that cannot be adapted is closed."""
+        """Return the adapter of *env*, ready for its first job; one that cannot be adapted is closed."""
         kind = MultiAgentEnv if hasattr(env.unwrapped, "possible_agents") else IsaacLabEnv
         try:
-            return kind(env, job.success, tuple(job.environment.cameras) or None, scratch)
+            adapted = kind(env, job.success, tuple(job.environment.cameras) or None, scratch)
+            adapted.discard_reset()
+            return adapted
         except BaseException:
             env.close()
             raise

@@ -41,6 +41,16 @@ def kit_possible() -> bool:
     return lab is not None and (int(lab.split(".")[0]) < 3 or installed("isaacsim") is not None)
 
 
+def keep_blas_single() -> None:
+    """Where this process may start Kit, let numpy's BLAS have one thread; call it before numpy is loaded.
+
+    Kit forks while it starts. In the child, the BLAS that numpy brings waits for its threads, which a fork
+    does not copy: the start then crashes now and then. Who has set the variable keeps what it says.
+    """
+    if kit_possible():
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @contextlib.contextmanager
 def undisturbed(faults_to: int | None = None) -> Iterator[None]:
     """Give the process its arguments, streams and signal handlers back after what a launch does to them.

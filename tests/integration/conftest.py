@@ -124,6 +124,7 @@ def kit(suite: Suite, generation: str, monkeypatch: pytest.MonkeyPatch) -> Suite
     """A suite whose Isaac Lab is the stand-in that runs on Kit, and needs torch."""
     pytest.importorskip("torch")
     folder = ROOT / "tests" / "stand_ins" / "kit"
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / generation), str(folder), str(ROOT)]))
     suite.test()
     return suite

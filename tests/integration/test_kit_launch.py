@@ -56,6 +56,26 @@ def test_what_pytest_needs_survives_the_launch(kit: Suite) -> None:
 
 
 @both_generations
+def test_numpy_has_no_threads_when_the_app_starts(kit: Suite) -> None:
+    """Kit forks while it starts, which the threads of numpy's BLAS do not survive: the stand-in crashes then."""
+    kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
+    kit.pytester.makeconftest(
+        """
+        import os, sys
+
+        def threads():
+            return len(os.listdir("/proc/self/task"))
+
+        before = threads()
+        assert "numpy" not in sys.modules
+        import numpy
+        assert threads() == before
+        """
+    )
+    assert kit.run("-p", "no:hypothesispytest").ret == 0
+
+
+@both_generations
 def test_a_crash_after_the_launch_has_a_traceback(kit: Suite) -> None:
     """Where pytest would write it: its own standard error, not the one that it captures."""
     (kit.path / "crash.py").write_text(
@@ -170,6 +190,7 @@ def test_the_contract_holds_on_the_stand_in(kit: Suite) -> None:
 
         class TestKit(ExactContract):
             reasons = ("success", "fallen", "time_out", "success")
+            first_episode = 1  # one reset is discarded
 
             @pytest.fixture
             def env(self):

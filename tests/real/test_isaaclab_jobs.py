@@ -22,10 +22,22 @@ import h5py
 from pytest_arena.records.directory import read_episodes
 
 ROOT = Path(__file__).parents[2]
+MOVING: dict[str, Any] = {
+    "environment": {
+        "max_episode_steps": 10,
+        "options": {"overrides": {"scene.side": "null", "events.start.params.velocity_range": [-1.0, 1.0]}},
+    },
+    "policy": {"type": "zero"},
+    "thresholds": {"success_rate": "<= 99%"},
+    "record": {"trajectory": True},
+}
 JOBS: dict[str, Any] = {
     "first": {"record": {"trajectory": True, "video": "on"}},
     "between": {"policy": {"type": "zero"}, "environment": {"max_episode_steps": 10}},
     "again": {"environment": {"cameras": {}}},
+    # The first job in its environment, and the second.
+    "moving": MOVING,
+    "moving_on": MOVING,
     "off": {
         # Driven to the left: who begins near the end runs off the rail in time, who does not is a failure.
         "policy": {"stiffness": -1.5},
@@ -82,6 +94,8 @@ def test_what_passes_and_what_does_not(run: Any) -> None:
         "first": "pass",
         "between": "fail",
         "again": "pass",
+        "moving": "pass",
+        "moving_on": "pass",
         "off": "pass",
         "rebuilt": "pass",
         "unmeasured": "error",
@@ -104,6 +118,19 @@ def test_the_same_job_gives_the_same_numbers_with_and_without_films(run: Any) ->
         [(e.length, e.return_, e.outcome) for e in read_episodes(run[1] / job / "episodes.jsonl")]
         for job in ("first", "again")
     ]
+    assert numbers[0] == numbers[1]
+
+
+def test_the_first_job_in_an_environment_begins_like_the_second(run: Any) -> None:
+    """Their carts begin with a velocity: that of an environment's first reset would be lost."""
+    numbers = []
+    for job in ("moving", "moving_on"):
+        episodes = list(read_episodes(run[1] / job / "episodes.jsonl"))
+        with h5py.File(run[1] / job / "dataset.hdf5") as file:
+            demos = [file[str(e.trajectory).partition("#")[2]] for e in episodes]
+            state = "initial_state/articulation/robot/joint_velocity"
+            assert all(abs(demo[state][0, 0]) > 0.01 for demo in demos)
+            numbers.append([demo["obs"][:].tolist() for demo in demos])
     assert numbers[0] == numbers[1]
 
 

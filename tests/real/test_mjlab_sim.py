@@ -349,3 +349,14 @@ def test_a_job_file_from_thresholds_to_films(
         "episode-0002-env0-side.mp4",
     ]
     assert pulled["identity"]["environment"]["mjlab"]
+
+
+def test_the_first_reset_of_an_environment_begins_like_the_second(make_env: MakeEnv) -> None:
+    """Its velocities are kept, unlike Isaac Lab's: no reset need be discarded."""
+    env = make_env(options={"overrides": {"events.start.params.velocity_range": [-1.0, 1.0]}})
+    begins = []
+    for _ in range(2):
+        env.begin(None)
+        begins.append(env.reset(None, [7] * 3).observation["actor"].numpy().copy())
+    assert (np.abs(begins[0][:, 1]) > 0.01).all()
+    assert np.array_equal(begins[0], begins[1])

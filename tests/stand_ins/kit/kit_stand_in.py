@@ -31,6 +31,10 @@ class SimulationApp:
         if STARTED:
             raise RuntimeError("a second app in one process")
         print("[kit] starting", file=sys.__stderr__, flush=True)
+        if (
+            os.environ.get("OPENBLAS_NUM_THREADS") != "1"
+        ):  # it forks, which numpy's BLAS threads do not survive
+            os.kill(os.getpid(), signal.SIGSEGV)
         refused = [argument for argument in sys.argv[1:] if not argument.startswith("--/")]
         if refused:  # Kit takes sys.argv for its own
             print(f"kit: unknown arguments {refused}", file=sys.__stderr__)

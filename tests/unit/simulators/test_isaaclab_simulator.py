@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.simulators import isaaclab_app, isaaclab_config
@@ -20,6 +22,7 @@ from pytest_arena.simulators.isaaclab import IsaacLabSimulator, launch_arguments
 from pytest_arena.simulators.isaaclab_app import App, kit_possible, pinned, undisturbed
 from pytest_arena.simulators.isaaclab_config import redirect_dataset, scratch_of
 from tests.jobs import make_job
+from tests.lab_fakes import FakeLabEnv
 
 
 def job(record: Any = None, launch: Any = None, **environment: Any) -> Any:
@@ -74,6 +77,50 @@ def test_an_app_groups_jobs_only_where_one_can_be_started(
     keys = {IsaacLabSimulator().launch_key(j) for j in (one, other)}
     assert len(keys) == (2 if possible else 1)
     assert (keys == {None}) is not possible
+
+
+@pytest.mark.parametrize("given", [None, "4"])
+@pytest.mark.parametrize("possible", [True, False])
+def test_numpy_gets_no_threads_where_kit_may_start(
+    monkeypatch: pytest.MonkeyPatch, possible: bool, given: str | None
+) -> None:
+    monkeypatch.setattr(isaaclab_app, "kit_possible", lambda: possible)
+    monkeypatch.setattr(os, "environ", {} if given is None else {"OPENBLAS_NUM_THREADS": given})
+    isaaclab_app.keep_blas_single()
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == (given or ("1" if possible else None))
+
+
+class MovingEnv(FakeLabEnv):
+    """Its rows begin with a velocity, which the first reset of all loses: Isaac Lab's habit."""
+
+    velocity = torch.zeros(4)
+
+    def _reset_idx(self, env_ids: torch.Tensor) -> None:
+        super()._reset_idx(env_ids)
+        draw = torch.rand(4, generator=torch.Generator().manual_seed(self.seeds[-1] or 0))
+        self.velocity = draw if len(self.seeds) > 1 else torch.zeros(4)
+
+    def _observe(self) -> dict[str, torch.Tensor]:
+        return {"policy": self.velocity.clone()}
+
+
+def test_the_first_job_in_an_environment_begins_like_those_after_it() -> None:
+    fake = MovingEnv()
+    env = IsaacLabSimulator().adapt(fake, job(), None)
+    begins = [env.reset(None, [7] * 4).observation["policy"].tolist() for _ in range(2)]
+    assert begins[0] == begins[1] == torch.rand(4, generator=torch.Generator().manual_seed(7)).tolist()
+    assert fake.common_step_counter == 0
+
+
+def test_an_environment_that_cannot_be_reset_is_closed() -> None:
+    class Broken(FakeLabEnv):
+        def reset(self, **kwargs: Any) -> Any:
+            raise RuntimeError("no stage")
+
+    fake = Broken()
+    with pytest.raises(RuntimeError, match="no stage"):
+        IsaacLabSimulator().adapt(fake, job(), None)
+    assert fake.closed_times == 1
 
 
 def test_environments_are_shared_by_jobs_of_one_seed_only() -> None:
