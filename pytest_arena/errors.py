@@ -6,6 +6,7 @@ import difflib
 import operator
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 class ArenaError(Exception):
@@ -55,20 +56,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     of its parts (``n_envs``), or an abbreviation without vowels (``ckpt``).
     """
     word, names = str(word), [str(k) for k in known]
+    plain = _plain(word)
     near = (
-        [name for name in names if _plain(name) == _plain(word)]
+        [name for name in names if _plain(name) == plain]
         or sorted((name for name in names if _shortens(word, name)), key=len)
         or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     )
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _plain(name: str) -> str:
-    return "".join(_parts(name))
-
-
+@lru_cache(4096)  # a file with 30,000 unknown keys compares each with the same few names
 def _parts(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", name.lower())
+
+
+@lru_cache(4096)
+def _plain(name: str) -> str:
+    return "".join(_parts(name))
 
 
 def _shortens(word: str, name: str) -> bool:
@@ -76,7 +80,7 @@ def _shortens(word: str, name: str) -> bool:
     short, whole = _parts(word), _parts(name)
     if len(_plain(word)) < 3 or not whole:
         return False
-    if "".join(whole).startswith("".join(short)) or short[: len(whole)] == whole:
+    if _plain(name).startswith(_plain(word)) or short[: len(whole)] == whole:
         return True
     if len(short) == len(whole) > 1:
         return all(w.startswith(s) or _without_vowels(s, w) for s, w in zip(short, whole, strict=True))

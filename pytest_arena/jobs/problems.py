@@ -21,7 +21,7 @@ class Problems:
     """Problems of one file; `raise_first` reports the first by line and counts the others."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file = place(file)
         self._found: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -30,7 +30,9 @@ class Problems:
     def add(self, line: int | None, key: KeyPath, expectation: str) -> None:
         """Add what is wrong under *key*, as the user wrote it."""
         name = f"{dotted(key)}: " if key else ""
-        self.add_error(line, JobFileError(f"{place(self._file, line)}: {name}{expectation}"))
+        self.add_error(
+            line, JobFileError(f"{self._file}{'' if line is None else f':{line}'}: {name}{expectation}")
+        )
 
     def add_error(self, line: int | None, error: JobFileError) -> None:
         """Add a finished error; one that was added before, as by shared defaults, counts once."""

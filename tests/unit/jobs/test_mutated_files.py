@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import yaml
@@ -13,6 +15,7 @@ from jobs_examples import ALL
 from pytest_arena.errors import JobFileError
 from pytest_arena.jobs.loader import load_jobs
 from pytest_arena.jobs.model import Job
+from tests.proofs.mutated_job_files import fault, mutated
 
 JUNK = st.one_of(
     st.none(),
@@ -123,3 +126,24 @@ def test_mutated_structures_load_or_are_told_in_one_line(tmp_path: Path, mutated
 def test_mutated_bytes_load_or_are_told_in_one_line(tmp_path: Path, mutated: tuple[str, bytes]) -> None:
     name, raw = mutated
     loads_or_tells(tmp_path / name, raw)
+
+
+def test_a_sample_of_what_runs_at_night(tmp_path: Path) -> None:
+    kinds = Counter()
+    for case in range(250):
+        kind, wrong = fault(tmp_path, *mutated(1, case))
+        assert wrong is None, f"case {case}"
+        kinds[kind] += 1
+    assert kinds["valid"] >= 10
+    assert kinds["refused"] >= 100
+
+
+def test_a_file_with_thirty_thousand_unknown_keys_is_told_in_linear_time(tmp_path: Path) -> None:
+    seconds = []
+    for count in (3_000, 30_000):
+        keys = ", ".join(f'"key{n}": {n}' for n in range(count))
+        job = f'{{"name": "a", "arena_env_args": {{"environment": "x"}}, "num_episodes": 1, {keys}}}'
+        began = process_time()
+        loads_or_tells(tmp_path / "jobs.json", f'{{"jobs": [{job}]}}'.encode())
+        seconds.append(process_time() - began)
+    assert seconds[1] < 40 * max(seconds[0], 0.05), "far from ten times as long"
