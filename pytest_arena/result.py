@@ -62,7 +62,7 @@ class Result:
         yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
         tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
-            yield f"  {describe(threshold)}"
+            yield f"  {describe(threshold, fixed=record.gate is None or record.gate.fixed)}"
             if record.gate is not None and threshold.metric in tests:
                 yield f"    {told(record.gate, tests[threshold.metric])}"
         if compared is not None:
@@ -114,15 +114,18 @@ def describe_shortly(threshold: ThresholdResult) -> str:
     return f"{threshold.metric} {value}, expected {threshold.expression}"
 
 
-def describe(threshold: ThresholdResult) -> str:
-    """Return one line: mark, metric, value, interval, threshold, and whether the interval is wide."""
+def describe(threshold: ThresholdResult, *, fixed: bool = True) -> str:
+    """Return one line: mark, metric, value, interval, threshold, and whether the interval is wide.
+
+    *fixed*: the number of episodes was. Else the ends of the interval have the confidence of the job's gate.
+    """
     if threshold.value is None:
         return f"✗ {threshold.metric}: not measured ({threshold.reason}), expected {threshold.expression}"
     mark = "✓" if threshold.passed else "?" if threshold.verdict is Verdict.INCONCLUSIVE else "✗"
     line = f"{mark} {threshold.metric} = {threshold.value:.4g}"
     if threshold.interval is not None:
         low, high = threshold.interval
-        kind = "95% interval" if threshold.verdict is None else "interval"
+        kind = "95% interval" if fixed and threshold.verdict is None else "interval"
         line += f" ({kind} {low:.3f} to {high:.3f})"
     line += f", expected {threshold.expression}"
     if threshold.undecided:

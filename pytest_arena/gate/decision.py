@@ -109,7 +109,7 @@ class JobGate:
         Wilson's where the number of episodes is fixed. Else the limits that belong to the test, where the run
         stopped at its verdict, and for all other rates limits that hold wherever a run stops.
         """
-        if not self.record.stop_early or not self.record.tests:
+        if self.record.fixed or not self.record.tests:
             return {name: wilson(*count) for name, count in counts.items()}
         tests = {test.metric: test for test in self.record.tests}
         return {name: self._interval(tests.get(name), *count) for name, count in counts.items()}

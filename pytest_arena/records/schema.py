@@ -177,6 +177,11 @@ class GateRecord:
     different: int | None = None
     """In how many different states the counted episodes began; None where none repeats another one."""
 
+    @property
+    def fixed(self) -> bool:
+        """Whether no outcome decides how many episodes there are: it neither stops nor may be extended."""
+        return not self.stop_early and self.method != "e_process"
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> GateRecord:
         """Read it; unknown keys are dropped."""

@@ -117,7 +117,7 @@ def _decisions(record: JobRecord) -> Iterable[str]:
 
 
 def _may_stop(record: JobRecord) -> bool:
-    return record.gate is not None and record.gate.stop_early
+    return record.gate is not None and not record.gate.fixed
 
 
 def _verdict(record: JobRecord) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_arena.gate.decision import JobGate
+from pytest_arena.gate.intervals import anytime
 from pytest_arena.records.schema import Episode, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 from tests.jobs import make_job
@@ -169,3 +170,11 @@ def test_intervals() -> None:
     assert found["success_at_end_rate"][0] < found["success_rate"][0] + 0.05
     fixed = gate_of(stop_early=False)
     assert fixed.intervals(counts)["success_rate"] == pytest.approx((0.8865, 1.0), abs=1e-4)  # Wilson
+
+
+def test_a_run_that_may_be_extended_has_limits_that_hold_at_any_time() -> None:
+    """Without an early stop, too: whether it is extended depends on what came out."""
+    counts = {"success_rate": (90, 100)}
+    found = gate_of(method="e_process", stop_early=False).intervals(counts)
+    assert found == gate_of(method="e_process").intervals(counts)
+    assert found["success_rate"] == anytime(90, 100, 0.05, 0.05)
