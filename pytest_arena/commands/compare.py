@@ -223,7 +223,7 @@ def _sentence(comparison: Comparison) -> Iterator[str]:
         yield f"{comparison.verdict}: {comparison.reason}"
         return
     yield f"{comparison.metric}, {comparison.verdict}"
-    if not all_matched(comparison):
+    if comparison.repeated or not all_matched(comparison):
         yield how_paired(comparison)
     yield from decision(comparison)
     yield from in_family(comparison)

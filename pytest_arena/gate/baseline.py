@@ -44,6 +44,8 @@ class BaselineJob:
     horizon: int | None = None
     """The most steps that an episode can have."""
     fixed: bool = True
+    deterministic: bool = False
+    """An episode that begins like another one repeats it."""
     counted: int | None = None
     """The baseline's numbers are those of episodes 0 … counted-1, at which a gate stopped; None: of all."""
     measured: int | None = None
@@ -66,7 +68,9 @@ class BaselineJob:
         except BaselineError as error:
             raise NotComparableError(f"{whose}: {error}") from None
         if episodes is not None:
-            return sample_of(episodes, metric, fixed=self.fixed, whose=whose)
+            return sample_of(
+                episodes, metric, fixed=self.fixed, whose=whose, deterministic=self.deterministic
+            )
         if metric.name not in self.samples:
             raise NotComparableError(f"{metric.name}: {self.hint}")
         return self.samples[metric.name]
@@ -216,6 +220,7 @@ def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, An
         definitions=record.definitions,
         horizon=horizon if type(horizon := record.identity.get("horizon")) is int else None,
         fixed=record.gate is None or not stops_early({"gate": asdict(record.gate)}),
+        deterministic=record.deterministic,
         counted=counted,
         measured=measured,
     )

@@ -41,6 +41,7 @@ def compare(before: Sample, after: Sample, rule: Rule) -> Comparison:
     )
     _require_bounds(before, after, rule)
     if not before.points or not after.points:
+        before, after = before.different(), after.different()
         whose = "this run" if before.points else "the baseline"
         comparison.reason = f"{whose} has only counts of its episodes"
         _by_counts(comparison, before, after, rule)
@@ -48,8 +49,12 @@ def compare(before: Sample, after: Sample, rule: Rule) -> Comparison:
     pairs = pair(before, after)
     comparison.matched, comparison.reason = pairs.matched, pairs.reason
     if pairs.same_episodes:
+        comparison.repeated = pairs.repeated
         _by_pairs(comparison, pairs, rule, fixed=before.fixed and after.fixed)
-    elif rule.rate and before.fixed and after.fixed:
+        return comparison
+    before, after, every = before.different(), after.different(), len(before) + len(after)
+    comparison.repeated = every - len(before) - len(after)
+    if rule.rate and before.fixed and after.fixed:
         _by_counts(comparison, before, after, rule)
     else:
         _by_index(comparison, before, after, pairs, rule)

@@ -72,10 +72,14 @@ def how_paired(comparison: Comparison) -> str:
                 f"paired by index, {comparison.pairs} episodes, of which {comparison.matched} began in the "
                 "same state"
             )
+        if comparison.repeated:
+            text += f" ({comparison.repeated} more repeat these: nothing is left to chance)"
         if comparison.table is not None:
             text += f", {_listed(comparison.lost)} only before and {_listed(comparison.gained)} only now"
         return text
     numbers = f"{comparison.episodes['baseline']} and {comparison.episodes['candidate']} episodes"
+    if comparison.repeated:
+        numbers += f", of which {comparison.repeated} repeat others and do not count"
     return f"unpaired, {numbers}: {comparison.reason}"
 
 

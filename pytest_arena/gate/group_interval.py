@@ -39,8 +39,8 @@ def mean_interval(jobs: Sequence[JobRate]) -> tuple[float, float]:
     of one seed:
 
     - Where outcomes vary, w² = Σᵢⱼ rᵢⱼ·hᵢ·hⱼ with the correlations r of the jobs' outcomes, measured over the
-      episodes of the same seed; not less than Σ h², that of independent jobs. As the correlations are
-      estimated, the normal quantile gives way to Student's.
+      episodes of the same seed; not less than Σ h², that of independent jobs. As this is estimated from n
+      episodes, it is multiplied by n/(n - 1), and the normal quantile gives way to Student's.
     - A job whose outcomes do not vary, or of which the episodes are not decided by their seeds, shows no
       correlation: its h is added to w, as if it were 1, the worst that can be.
 
@@ -91,7 +91,7 @@ def _of_one_seed(jobs: Sequence[tuple[JobRate, float]]) -> float:
         varying += 1
     measured = max(math.sqrt(independent), math.hypot(*together.values()))
     if varying > 1:
-        measured *= _student(shortest - 1)
+        measured *= _student(shortest - 1) * math.sqrt(shortest / (shortest - 1))
     return min(measured + every, sum(half for _, half in jobs))
 
 

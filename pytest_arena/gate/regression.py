@@ -83,7 +83,13 @@ def _compare(
     rule = Rule.of(regression, metric, record.identity.get("horizon"))
     config = job.config()
     notes = found.differences(config)
-    candidate = sample_of(episodes, metric, fixed=not stops_early(config), whose="this run")
+    candidate = sample_of(
+        episodes,
+        metric,
+        fixed=not stops_early(config),
+        whose="this run",
+        deterministic=record.deterministic,
+    )
     comparison = compare(found.sample(metric), candidate, rule)
     comparison.notes = notes
     return comparison

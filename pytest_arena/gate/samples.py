@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
+from pytest_arena.gate.starts import different_starts
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.metrics import Metric
 
@@ -35,6 +37,8 @@ class Sample:
     counts: tuple[int, int] | None = None
     fixed: bool = True
     """The number of episodes was decided before the first one: no gate could stop the job."""
+    repeats: bool = False
+    """Nothing is left to chance: an episode that begins like an earlier one is that one over again."""
 
     def __len__(self) -> int:
         return self.counts[1] if self.counts is not None else len(self.points)
@@ -43,6 +47,13 @@ class Sample:
     def values(self) -> Values:
         """(n,) values in episode order."""
         return np.array([point.value for point in self.points], np.float64)
+
+    def different(self) -> Sample:
+        """Return the sample without the episodes that repeat an earlier one."""
+        if not self.repeats:
+            return self
+        first = tuple({_start(point): point for point in reversed(self.points)}.values())[::-1]
+        return dataclasses.replace(self, points=first, counts=self.counts and _counted(first))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,8 @@ class Pairs:
     """How many of them are the same episode in both: seed and initial state agree."""
     reason: str | None
     """Why not all of them are."""
+    repeated: int = 0
+    """How many more there were that repeat these: where nothing is left to chance in either run."""
 
     @property
     def same_episodes(self) -> bool:
@@ -64,8 +77,10 @@ class Pairs:
         return self.matched > 0
 
 
-def sample_of(episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose: str) -> Sample:
-    """Return the values of *metric* over *episodes*.
+def sample_of(
+    episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose: str, deterministic: bool = False
+) -> Sample:
+    """Return the values of *metric* over *episodes*; *deterministic*: of a job that leaves nothing to chance.
 
     Raises `NotComparableError` where an episode lacks a value, or is an error: a mean over what happened to
     be measurable is not the mean over the episodes. *whose* names the run in that error.
@@ -82,8 +97,17 @@ def sample_of(episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose
             f"{metric.name} is missing in {missing} of {len(measured)} episodes of {whose}"
         )
     points = tuple(Point(e.episode, float(value), e.seed, e.initial_state) for e, value in known)
-    counts = (sum(p.value > 0.5 for p in points), len(points)) if metric.reduction == "rate" else None
-    return Sample(points, counts, fixed)
+    counts = _counted(points) if metric.reduction == "rate" else None
+    return Sample(points, counts, fixed, deterministic and different_starts(ordered) is not None)
+
+
+def _counted(points: Sequence[Point]) -> tuple[int, int]:
+    return sum(point.value > 0.5 for point in points), len(points)
+
+
+def _start(point: Point) -> object:
+    """Return what two episodes have in common that begin alike; an unknown state is like no other."""
+    return point.episode if point.initial_state is None else point.initial_state
 
 
 def pair(before: Sample, after: Sample) -> Pairs:
@@ -91,16 +115,23 @@ def pair(before: Sample, after: Sample) -> Pairs:
 
     Leaving out those that began elsewhere would compare the runs where they agree, and say nothing of the
     rest: a change that moves the starts and fails at the new ones would be none. Where no episode is the same
-    in both, the n-th episode of one meets the n-th of the other, up to the end of the shorter run.
+    in both, the n-th episode of one meets the n-th of the other, up to the end of the shorter run. Pairs that
+    are an earlier pair over again are left out.
     """
     earlier = {point.episode: point for point in before.points}
     shared = [(earlier[p.episode], p) for p in after.points if p.episode in earlier]
+    every, repeated = len(shared), 0
+    if before.repeats and after.repeats:
+        first = {(_start(b), _start(a)): (b, a) for b, a in reversed(shared)}
+        shared = list(first.values())[::-1]
+        repeated = every - len(shared)
     matched = sum(_same(b, a) for b, a in shared)
     reason = _why_not(before, after, shared, matched)
     if not matched:
-        shared = list(zip(before.points, after.points, strict=False))
+        repeated = 0
+        shared = list(zip(before.different().points, after.different().points, strict=False))
     one, other = (np.array([p.value for p in side], np.float64) for side in zip(*shared, strict=True))
-    return Pairs(one, other, tuple(point.episode for _, point in shared), matched, reason)
+    return Pairs(one, other, tuple(point.episode for _, point in shared), matched, reason, repeated)
 
 
 def _same(before: Point, after: Point) -> bool:

@@ -59,6 +59,8 @@ class Comparison:
     """Episodes that were compared one by one."""
     matched: int | None = None
     """Pairs whose seed and initial state agree; the others are paired by their index alone."""
+    repeated: int = 0
+    """Pairs, or unpaired episodes, that repeat others, and are in no number: nothing is left to chance."""
     episodes: dict[str, int] = field(default_factory=dict)
     """``baseline`` and ``candidate``: measured episodes."""
     baseline_value: float | None = None

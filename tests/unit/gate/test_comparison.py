@@ -181,6 +181,38 @@ def test_means_keep_the_episodes_that_began_elsewhere() -> None:
     assert (str(found.verdict), found.pairs, found.matched) == ("regression", 200, 110)
 
 
+def repeating(outcomes: list[int], times: int, *, seeds: int = 0) -> Sample:
+    """A run that leaves nothing to chance, and begins in the same states again and again."""
+    sample = rates(outcomes * times, seeds=seeds)
+    points = [
+        dataclasses.replace(point, initial_state=f"start {point.episode % len(outcomes)}")
+        for point in sample.points
+    ]
+    return dataclasses.replace(sample, points=tuple(points), repeats=True)
+
+
+def test_pairs_that_repeat_others_are_no_evidence() -> None:
+    """200 pairs that begin in ten states, three of which are lost: that is three of ten."""
+    before, after = repeating([1] * 10, 20), repeating([1] * 7 + [0] * 3, 20)
+    found = compare(before, after, RATE)
+    assert (str(found.verdict), found.pairs, found.repeated) == ("inconclusive", 10, 190)
+    assert (found.value, found.lost) == (0.7, [7, 8, 9])
+    assert "paired, 10 episodes (190 more repeat these: nothing is left to chance), " in describe_comparison(
+        found
+    )
+    by_chance = dataclasses.replace(after, repeats=False)
+    assert str(compare(before, by_chance, RATE).verdict) == "regression"
+
+
+def test_unpaired_episodes_that_repeat_others_are_no_evidence() -> None:
+    before, after = repeating([1] * 10, 20), repeating([1] * 7 + [0] * 3, 20, seeds=500)
+    found = compare(before, after, RATE)
+    assert (str(found.verdict), found.paired, found.repeated) == ("inconclusive", False, 380)
+    assert "200 and 200 episodes, of which 380 repeat others and do not count: " in describe_comparison(found)
+    stopped = compare(before, dataclasses.replace(after, fixed=False), RATE)
+    assert (str(stopped.verdict), stopped.pairs, stopped.repeated) == ("inconclusive", 10, 380)
+
+
 def test_an_unpaired_rate_of_a_fixed_number_is_judged_by_counts() -> None:
     found = compare(rates([1] * 45 + [0] * 5), rates([1] * 30 + [0] * 20, states=False), RATE)
     assert found.paired is False

@@ -84,7 +84,7 @@ def test_a_job_with_fewer_episodes_shares_some_of_them() -> None:
     student = stats.t.ppf(0.975, 9) / stats.norm.ppf(0.975)
     spread = np.std(MIXED) * np.std(MIXED[:10])
     shared = np.dot(np.array(MIXED[:10]) - np.mean(MIXED), np.array(MIXED[:10]) - np.mean(MIXED[:10]))
-    expected = (h**2 + k**2 + 2 * h * k * shared / spread / 20) ** 0.5 * student / 2
+    expected = (h**2 + k**2 + 2 * h * k * shared / spread / 20) ** 0.5 * student * (10 / 9) ** 0.5 / 2
     assert half(mean_interval([long, short])) == pytest.approx(min(expected, (h + k) / 2))
 
 

@@ -91,3 +91,15 @@ def test_a_short_run_is_covered_by_a_long_one() -> None:
     pairs = pair(rates([1] * 200), rates([1] * 20))
     assert pairs.same_episodes
     assert len(pairs.before) == 20
+
+
+def test_episodes_of_a_deterministic_job_repeat_where_they_begin_and_end_alike() -> None:
+    episodes = [episode(index, index % 3 > 0, initial_state=f"state {index % 3}") for index in range(9)]
+    sample = sample_of(episodes, standard("success_rate"), fixed=True, whose="", deterministic=True)
+    assert (sample.repeats, sample.counts) == (True, (6, 9))
+    assert ([p.episode for p in sample.different().points], sample.different().counts) == ([0, 1, 2], (2, 3))
+    by_chance = sample_of(episodes, standard("success_rate"), fixed=True, whose="")
+    assert by_chance.different() is by_chance
+    episodes[8] = episode(8, False, initial_state="state 2")  # so the state is not all that there is
+    hidden = sample_of(episodes, standard("success_rate"), fixed=True, whose="", deterministic=True)
+    assert not hidden.repeats
