@@ -74,9 +74,11 @@ class _NamedItem(pytest.Item):
 class JobItem(pytest.Function, _NamedItem):
     """A job of a file given with ``--arena-jobs``."""
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """Name the job as its node id does."""
-        return self.path, None, self.name
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Name the job as its node id does, and its line in the file, where pytest says it was skipped."""
+        source = self.stash[JOB].source
+        line = None if source is None else source.locate(())[0]
+        return self.path, (line or 1) - 1, self.name
 
 
 class JobFile(pytest.File):

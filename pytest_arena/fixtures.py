@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.errors import USERS_MISTAKE
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -98,13 +99,18 @@ def arena_rollout(
     arena_policy: Policy,
     arena_recorders: list[Recorder],
 ) -> Callable[[], Result]:
-    """Run the job: ``result = arena_rollout()``. Raises what a policy or environment raises."""
+    """Run the job: ``result = arena_rollout()``. Raises what a policy or environment raises.
+
+    To be called in the test's own thread, which simulators and renderers are bound to.
+    """
     from pytest_arena.items import roll_out, with_options
 
-    job = with_options(arena_job, arena_env_options)
+    job, thread = with_options(arena_job, arena_env_options), threading.get_ident()
 
     def rollout() -> Result:
         __tracebackhide__ = USERS_MISTAKE
+        if threading.get_ident() != thread:
+            raise EvaluationError("arena_rollout() was called in another thread: call it in the test's own")
         return roll_out(request.node, job, arena_env, arena_policy, arena_recorders)
 
     return rollout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import unittest
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.options import settings
+from pytest_arena.parallel.recovery import rebuild
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record, fail_record
@@ -46,6 +48,8 @@ _BEGUN_ANEW = (
     "begun anew: attempt {} was interrupted, and of episodes that share one stream of random numbers "
     "what had finished by then is no fair sample"
 )
+_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+"""How tests and fixtures say that a test is not to run."""
 
 
 @dataclass
@@ -161,11 +165,12 @@ def require_verdict(item: pytest.Function) -> None:
     """No false green: a test that passed without running its job or asserting its thresholds fails."""
     if JOB not in item.stash or RUN not in item.config.stash:
         return
-    attempt = item.stash.get(ATTEMPT, None)
+    attempt, label = item.stash.get(ATTEMPT, None), item.stash[LABEL]
+    if attempt is not None and attempt.record.error is not None:
+        what = f"{attempt.record.error['type']}: {attempt.record.error['message']}"
+        pytest.fail(f"the test passed although its job {label!r} ended as an error: {what}", False)
     if attempt is None or not attempt.results:
-        pytest.fail(
-            f"the test passed without running its job {item.stash[LABEL]!r}: call arena_rollout()", False
-        )
+        pytest.fail(f"the test passed without running its job {label!r}: call arena_rollout()", False)
     for result in attempt.results:
         if not result.asserted:
             result.assert_thresholds()
@@ -186,22 +191,31 @@ def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
 
 def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[BaseException]) -> None:
     """Close the record of a job whose test ended before its rollout; a skipped test leaves none."""
-    begun = item.stash.get(ATTEMPT, None)
+    begun, run = item.stash.get(ATTEMPT, None), run_of(item.config)
     if begun is not None and begun.record.status != Status.RUNNING:
         return
-    if not raised.errisinstance(pytest.skip.Exception):
-        with run_of(item.config).writing(f"{item.stash[LABEL]}/record.json"):
-            attempt = attempt_of(item, job)
-            fail_record(attempt.record, raised.value)
-            attempt.record.finished_at = utc_now()
-            write_json(attempt.directory.record, attempt.record.to_json())
-        if ATTEMPT in item.stash:
-            item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
-    elif begun is not None and not begun.directory.resumed:
-        begun.directory.record.unlink()
-        with contextlib.suppress(OSError):  # a test may have put files of its own there
-            begun.directory.path.rmdir()
-        del item.stash[ATTEMPT]
+    with run.writing(f"{item.stash[LABEL]}/record.json"):
+        if raised.errisinstance(_SKIPS):
+            if begun is not None:
+                _forget_skipped(item, begun)
+            return
+        attempt = attempt_of(item, job)
+        fail_record(attempt.record, raised.value)
+        attempt.record.finished_at = utc_now()
+        write_json(attempt.directory.record, attempt.record.to_json())
+    if ATTEMPT in item.stash:
+        item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
+
+
+def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:
+    """Take away what a skipped test had begun; what a resumed run has measured stays, with a word of it."""
+    if begun.directory.resumed:
+        rebuild(run_of(item.config).directory, begun.record, Status.INTERRUPTED, "the test was skipped")
+        return
+    begun.directory.record.unlink()
+    with contextlib.suppress(OSError):  # a test may have put files of its own there
+        begun.directory.path.rmdir()
+    del item.stash[ATTEMPT]
 
 
 def forget_attempt(item: pytest.Item) -> None:

@@ -212,10 +212,10 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Write the run's files before other plugins report."""
     if options.saw_jobs(session.config):
-        from pytest_arena import run
+        from pytest_arena import session_end
 
-        with run.noting_the_end(session):
-            run.finish(session)
+        with session_end.noting_the_end(session):
+            session_end.finish(session)
             yield
     else:
         yield
@@ -226,9 +226,9 @@ def pytest_terminal_summary(
 ) -> None:
     """Print the table of jobs; where nothing was found, say how job files are given."""
     if options.saw_jobs(config):
-        from pytest_arena.reports import terminal
+        from pytest_arena import session_end
 
-        terminal.summarize(terminalreporter, config, exitstatus)
+        session_end.summarize(terminalreporter, config, exitstatus)
     elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         from pytest_arena.reports import job_file_hint
 
@@ -240,9 +240,9 @@ def pytest_terminal_summary(
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the environment and, last of all, the simulator's app: that may end the process."""
     if options.saw_jobs(config):
-        from pytest_arena import run
+        from pytest_arena import session_end
 
-        run.end(config)
+        session_end.close_down(config)
     if config.pluginmanager.hasplugin("dsession"):
         from pytest_arena.parallel import workers
 

@@ -1,11 +1,10 @@
-"""The session: begin a run, keep its environment and records, finish it."""
+"""The session: begin a run, keep its environment and what is known of it; `session_end` finishes it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,20 +15,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_arena import shards, suite
+from pytest_arena import shards
 from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
 from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.parallel.progress import watch_workers
-from pytest_arena.parallel.recovery import UNWRITTEN, CrashReports, LossGuard, end_workers, settle
+from pytest_arena.parallel.recovery import CrashReports, LossGuard
 from pytest_arena.parallel.transport import PlainReports
 from pytest_arena.parallel.workers import command, hold_in_worker, run_directory, shared_directory
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
-from pytest_arena.records.schema import SCHEMA_VERSION, Status
+from pytest_arena.records.schema import SCHEMA_VERSION
 from pytest_arena.reports import json_report
 from pytest_arena.simulators.isaaclab_app import APP
 from pytest_arena.simulators.pool import EnvironmentPool
+from pytest_arena.verdicts import Line
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -75,23 +75,44 @@ class Run:
     """Not in a worker."""
     lost: list[str] = field(default_factory=list)
     """Tests that never ran, though nobody stopped the session."""
-    suite: list[suite.Line] = field(default_factory=list)
+    unmeasured: list[str] = field(default_factory=list)
+    """Tests that passed without a measurement, a line each."""
+    suite: list[Line] = field(default_factory=list)
     """Verdicts over several jobs, in words."""
+    verdicts: dict[str, Any] = field(default_factory=dict)
+    """The same for ``run.json``."""
     unwritten: list[str] = field(default_factory=list)
     """Results that could not be written, a line each; with any, the session does not succeed."""
+    failures: list[str] = field(default_factory=list)
+    """Tracebacks of results that failed for another reason than the disk."""
+    told: bool = False
+    """Whether the summary has told what went wrong; some reporters have none."""
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Write a result: one that cannot be written keeps those after it from nothing."""
+        """Make and write a result: one that cannot be written keeps those after it from nothing."""
         try:
             yield
         except OSError as error:
             line = f"{what} could not be written: {error.strerror or error}"
-            if line not in self.unwritten:
-                self.unwritten.append(line)
+        except Exception as error:  # of a plugin, or our own
+            line = f"{what} failed: {type(error).__name__}: {error}"
+            self.failures.append("".join(traceback.format_exception(error)))
+        else:
+            return
+        if line not in self.unwritten:
+            self.unwritten.append(line)
+
+    def troubles(self) -> list[str]:
+        """Return in words what keeps the session from success, beside tests that failed."""
+        tests = "1 test" if len(self.lost) == 1 else f"{len(self.lost)} tests"
+        lost = [f"{tests} never ran to the end:", *(f"  {nodeid}" for nodeid in self.lost)]
+        return [*(lost if self.lost else ()), *self.unmeasured, *self.unwritten, *self.failures]
 
 
 RUN = pytest.StashKey[Run]()
+_SHOWING = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test")
+"""pytest's options that collect tests to show something of them."""
 
 
 def run_of(config: pytest.Config) -> Run:
@@ -103,7 +124,7 @@ def begin(session: pytest.Session) -> None:
     """Make the run directory and its manifest, and turn the JSON report on."""
     config = session.config
     # pytest calls this hook after a refused collection too: then no job has a label.
-    if config.option.collectonly or not any(LABEL in item.stash for item in session.items):
+    if _runs_nothing(config) or not any(LABEL in item.stash for item in session.items):
         return
     directory = shared_directory(config) or run_directory(config)
     config.stash[RUN] = Run(directory)
@@ -122,8 +143,14 @@ def begin(session: pytest.Session) -> None:
         config.stash[RUN].exit_guard = ExitGuard()
         config.stash[RUN].pool.expected = [job for item in session.items if (job := job_of(item)) is not None]
         _guard(config, [item.nodeid for item in session.items])
-        shards.enable(config, directory)
+        if not config.getoption("setuponly", False):
+            shards.enable(config, directory)
     _interrupt_on_sigterm(config)
+
+
+def _runs_nothing(config: pytest.Config) -> bool:
+    """Whether pytest only shows what there is: no test, and no fixture, is run."""
+    return any(config.getoption(name, False) for name in _SHOWING)
 
 
 def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
@@ -142,52 +169,9 @@ def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
         watch_workers(config, directory)
 
 
-def finish(session: pytest.Session) -> None:
-    """Close the records, write ``metrics.json``, close the manifest; in a worker the controller does it."""
-    config = session.config
-    if RUN not in config.stash:
-        return
-    run = run_of(config)
-    if is_worker(config):
-        config.workeroutput[UNWRITTEN] = run.unwritten  # type: ignore[attr-defined]
-        return
-    directory = run.directory
-    end_workers(config)
-    alone = not config.pluginmanager.hasplugin("dsession")
-    stopped = alone or session.exitstatus == pytest.ExitCode.INTERRUPTED
-    settle(directory, Status.INTERRUPTED if stopped else Status.CRASHED, run.writing)
-    _refuse_losses(session)
-    with run.writing("the records of sharded jobs"):
-        shards.join_rest(session)
-    run.suite, verdicts = suite.judge(config, directory)
-    if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    with run.writing("metrics.json"):
-        write_json(directory.path / "metrics.json", _metrics(directory))
-    _refuse_unwritten(session)
-    run.written_status = int(session.exitstatus)
-    with run.writing("run.json"):
-        directory.finish_manifest(
-            **verdicts, finished_at=utc_now(), exit_status=run.written_status, never_ran=run.lost
-        )
-
-
-@contextlib.contextmanager
-def noting_the_end(session: pytest.Session) -> Iterator[None]:
-    """Keep what other plugins make of the status, and what they raise: the app may end the process."""
-    run = session.config.stash.get(RUN, None)
-    try:
-        yield
-    except BaseException as error:
-        if run is not None:
-            run.broken = error
-        raise
-    if run is not None:
-        _refuse_unwritten(session)  # report.json has been written since
-        run.exit_status = int(session.exitstatus)
-        if run.written_status not in (None, run.exit_status):
-            with run.writing("run.json"):
-                run.directory.finish_manifest(exit_status=run.exit_status)
+def write_metrics(directory: RunDirectory) -> None:
+    """Write ``metrics.json``."""
+    write_json(directory.path / "metrics.json", _metrics(directory))
 
 
 def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:
@@ -208,39 +192,6 @@ def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:
 def _guard(config: pytest.Config, tests: Sequence[str]) -> None:
     run_of(config).guard = guard = LossGuard(tests)
     config.pluginmanager.register(guard, "arena-loss-guard")
-
-
-def _refuse_losses(session: pytest.Session) -> None:
-    """No false green: a session that lost tests, or failed inside, ends with pytest's status for that."""
-    run = run_of(session.config)
-    if run.guard is None:
-        return
-    run.lost = run.guard.lost(session)
-    mild = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
-    if (run.lost or run.guard.broken) and session.exitstatus in mild:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-
-
-def _refuse_unwritten(session: pytest.Session) -> None:
-    """A session whose results are not on disk does not succeed."""
-    if run_of(session.config).unwritten and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-
-
-def end(config: pytest.Config) -> None:
-    """Close the environment and, if there is one, the app."""
-    if RUN not in config.stash:
-        return
-    run = run_of(config)
-    if run.previous_sigterm is not None:
-        signal.signal(signal.SIGTERM, run.previous_sigterm)
-    if run.exit_guard is not None:
-        run.exit_guard.lift()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if run.broken is not None and run.pool.has_app:
-        traceback.print_exception(run.broken, file=sys.__stderr__)
-    run.pool.shutdown(run.exit_status)
 
 
 def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.verdicts import report_verdict
+from pytest_arena.verdicts import Line, report_verdict
 
 _PLUGIN = "arena-shards"
 
@@ -25,6 +25,8 @@ class ShardedJob:
     """Node id of a shard -> its label."""
     count: int = 0
     finished: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    """Shards that a test or fixture has skipped."""
     joined: bool = False
 
 
@@ -35,11 +37,10 @@ def enable(config: pytest.Config, directory: RunDirectory) -> None:
         config.pluginmanager.register(ShardWatch(config, directory, jobs), _PLUGIN)
 
 
-def join_rest(session: pytest.Session) -> None:
-    """At the end, join the jobs whose last shard died without a report."""
+def join_rest(session: pytest.Session) -> list[Line]:
+    """At the end, join jobs whose last shard died without a report; returns a line for each left without."""
     watch: ShardWatch | None = session.config.pluginmanager.get_plugin(_PLUGIN)
-    if watch is not None:
-        watch.join_rest(session)
+    return [] if watch is None else watch.join_rest()
 
 
 def _sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
@@ -70,27 +71,43 @@ class ShardWatch:
         """Join a job when the last of its shards has been torn down."""
         waiting = (job for job in self._jobs.get(report.nodeid, ()) if report.nodeid not in job.finished)
         job = next(waiting, None)
-        if job is None or report.when != "teardown":
+        if job is None:
             return
-        job.finished.add(report.nodeid)
-        if len(job.finished) == job.count:
-            self._join(job, report.location)
+        if report.skipped:
+            job.skipped.add(report.nodeid)
+        elif report.when == "call":  # of a rerun, too
+            job.skipped.discard(report.nodeid)
+        if report.when == "teardown":
+            job.finished.add(report.nodeid)
+            if len(job.finished) == job.count and not job.skipped:
+                self._join(job, report.location)
 
-    def join_rest(self, session: pytest.Session) -> None:
-        """Join what has a record of every shard; one that never ran leaves no verdict, and a word of it."""
+    def join_rest(self) -> list[Line]:
+        """Join what has a record of every shard; what lacks one has no verdict, and a word of it."""
         recorded = self._directory.latest()
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        lines: list[Line] = []
         for job in {id(job): job for jobs in self._jobs.values() for job in jobs}.values():
+            there = sum(label in recorded for label in job.parts.values())
             if job.joined:
                 continue
-            there = sum(label in recorded for label in job.parts.values())
-            if there == job.count:
+            if job.skipped:
+                text = f"{len(job.skipped)} of {job.count} shards skipped or xfailed"
+                lines.append((f"no verdict on {job.label}: {text}", None))
+            elif there == job.count:
                 self._join(job, (job.nodeid.partition("::")[0], None, job.nodeid.partition("::")[2]))
-            elif reporter is not None:
-                reporter.write_line("")
-                reporter.write_line(f"no verdict on {job.label}: {there} of {job.count} shards ran")
+            else:
+                lines.append((f"no verdict on {job.label}: {there} of {job.count} shards ran", None))
+        return lines
 
     def _join(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
+        """Draw the verdict and report it; one that cannot be written costs the session its success."""
+        from pytest_arena.run import run_of
+
+        job.joined = True
+        with run_of(self._config).writing(f"{job.label}/record.json"):
+            self._judge(job, location)
+
+    def _judge(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
         from pytest_arena.baselines import baseline_of
         from pytest_arena.errors import EvaluationError
         from pytest_arena.jobs.model import Job
@@ -100,10 +117,9 @@ class ShardWatch:
         from pytest_arena.reports.junit import scalars
         from pytest_arena.result import Result
 
-        job.joined = True
         recorded = self._directory.latest()
         parts = [recorded[label] for label in job.parts.values() if label in recorded]
-        if not parts:  # all of them were skipped, and so is the job
+        if not parts:  # none of them has begun a record, and each has told why
             return
         model = Job.model_validate({**job.config})
         record, episodes = join_shards(

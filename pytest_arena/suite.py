@@ -13,7 +13,7 @@ import pytest
 
 from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.verdicts import report_verdict
+from pytest_arena.verdicts import Line, report_verdict
 
 if TYPE_CHECKING:
     from pytest_arena.gate.family import GroupVerdict
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 FAMILY = "arena::family"
 """Node id of the verdict over all comparisons."""
-
-Line = tuple[str, bool | None]
-"""A line of the summary: text, and whether it is good; None where nothing was judged."""
 
 
 def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from pytest_arena.records.plain import to_plain
 
 Location = tuple[str, int | None, str]
 """File, line and name, as pytest has it."""
+Line = tuple[str, bool | None]
+"""A line of the summary: text, and whether it is good; None where nothing was judged."""
 
 
 def report_verdict(
@@ -48,7 +51,17 @@ def report_verdict(
         report._json_report_extra = {"metadata": plain, when: {}}  # type: ignore[attr-defined]
         hook.pytest_runtest_logreport(report=report)
     hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
-    remembered: dict[str, bool] = getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
-    remembered.pop(nodeid, None)
-    if message is not None and not xfailed:
-        remembered.update(dict.fromkeys(tests, True))
+    _remember(config, nodeid, tests if message is not None and not xfailed else ())
+
+
+def _remember(config: pytest.Config, verdict: str, failed: Iterable[str]) -> None:
+    """Let ``--lf`` select the tests that *failed* in place of the *verdict*."""
+    remembered: dict[Any, bool] = getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
+
+    def key(nodeid: str) -> Any:
+        # Since pytest 9.2 its keys are what reports have as their id; before, it was the text.
+        report = pytest.TestReport(nodeid, (nodeid, None, nodeid), {}, "passed", None, "call")
+        return getattr(report, "id", nodeid)
+
+    remembered.pop(key(verdict), None)
+    remembered.update({key(nodeid): True for nodeid in failed})

@@ -24,10 +24,9 @@ import pytest
 from pytest_arena.parallel.workers import shared_directory
 from pytest_arena.records.directory import RunDirectory, write_json
 from pytest_arena.reports.progress import Snapshot, Tally
+from pytest_arena.reports.reporter import terminal_reporter
 
 if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
-
     from pytest_arena.rollout.loop import Loop, Watch
 
 BEAT = 0.5
@@ -82,7 +81,7 @@ def read_beats(directory: RunDirectory) -> dict[str, Snapshot]:
 
 def watch_workers(config: pytest.Config, directory: RunDirectory) -> None:
     """Begin to show in the controller how far the workers are; ends with the session."""
-    reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    reporter = terminal_reporter(config)
     if reporter is None or reporter.verbosity < 0 or reporter.no_summary:
         return
     live = reporter.isatty and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"

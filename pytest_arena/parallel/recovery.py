@@ -151,6 +151,8 @@ class LossGuard:
 
     def __init__(self, expected: Iterable[str]) -> None:
         self._waiting = dict.fromkeys(expected)
+        self.passed: set[str] = set()
+        """Tests whose body passed."""
         self.broken = False
         """pytest failed inside, here or in a worker."""
 
@@ -158,6 +160,8 @@ class LossGuard:
         """Cross off a test that came to its end; an attempt that is followed by another one is none."""
         if report.when == "teardown" or report.failed:
             self._waiting.pop(report.nodeid, None)
+        if report.when == "call" and report.passed:
+            self.passed.add(report.nodeid)
 
     def pytest_internalerror(self) -> None:
         """Remember that the session cannot be trusted."""

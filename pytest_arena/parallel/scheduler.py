@@ -19,6 +19,7 @@ from xdist.workermanage import WorkerController
 from pytest_arena.parallel.durations import expected_costs, read_manifest
 from pytest_arena.parallel.plan import Item, Plan
 from pytest_arena.parallel.workers import shared_directory
+from pytest_arena.reports.reporter import terminal_reporter
 
 OUTSTANDING = 2
 """Items a worker has at most: the one it runs, and the next, without which it would not start."""
@@ -143,7 +144,7 @@ def _give_up_surplus(config: pytest.Config, plan: Plan, collection: Sequence[str
 
 
 def _say(config: pytest.Config, line: str) -> None:
-    terminal = config.pluginmanager.getplugin("terminalreporter")
+    terminal = terminal_reporter(config)
     if terminal is not None:
         terminal.ensure_newline()
         terminal.write_line(line, red=True)

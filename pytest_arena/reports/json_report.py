@@ -36,6 +36,8 @@ def enable(config: pytest.Config, session: pytest.Session | None) -> None:
         config.option.json_report = True
         config.option.json_report_file = None  # ours is written by `ReportRepair`
         config.option.json_report_verbosity = -1
+        if "tbstyle" not in config.option:  # -p no:terminal: it reads pytest's --tb
+            config.option.tbstyle = "auto"
         reporter = plugin.JSONReportWorker(config) if is_worker(config) else plugin.JSONReport(config)
         reporter._start_time = time.time()
         config._json_report = reporter  # type: ignore[attr-defined]
@@ -101,9 +103,29 @@ class ReportRepair:
         item.user_properties[:] = [(str(key), to_plain(value)) for key, value in item.user_properties]
         return (yield)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Name a test's outcome where ``-p no:terminal`` has taken away who does: the JSON report asks."""
+        if self._config.pluginmanager.hasplugin("terminal"):
+            return None
+        outcome = "error" if report.failed and report.when != "call" else str(report.outcome)
+        return outcome, outcome[:1].upper(), outcome.upper()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Give the session what the JSON report asks for, which ``-p no:legacypath`` takes away."""
+        if not hasattr(session, "fspath"):
+            session.fspath = session.path
+
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Mend outcomes and environment; write ``report.json``."""
+        from pytest_arena.run import run_of
+
+        with run_of(self._config).writing("report.json"):
+            self._mend_and_write(json_report)
+
+    def _mend_and_write(self, json_report: dict[str, Any]) -> None:
         from pytest_arena.run import run_of
 
         tests = json_report.get("tests", [])
@@ -124,9 +146,7 @@ class ReportRepair:
         plain = to_plain(json_report)
         json_report.update(plain)
         if not is_worker(self._config):
-            run = run_of(self._config)
-            with run.writing("report.json"):
-                write_json(run.directory.path / "report.json", plain)
+            write_json(run_of(self._config).directory.path / "report.json", plain)
 
     def _refresh(self, tests: list[dict[str, Any]]) -> None:
         """Some records know more than their tests did.

@@ -16,6 +16,7 @@ import pytest
 
 from pytest_arena.options import is_worker
 from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.reports.reporter import terminal_reporter
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -41,7 +42,7 @@ def progress(
         with heartbeat(config, Tally(job, label, earlier)) as beat:
             yield beat
         return
-    reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    reporter = terminal_reporter(config)
     if reporter is None or not reporter.isatty or reporter.no_summary or os.environ.get("CI"):
         yield None
         return

@@ -37,9 +37,11 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: in
     """Print the table of jobs, their notes, where the results are, and how an interrupted run goes on."""
     if RUN not in config.stash:
         return
-    directory = run_of(config).directory
-    records, lost, unwritten = list(directory.records()), run_of(config).lost, run_of(config).unwritten
-    if not records and not lost and not unwritten:
+    run = run_of(config)
+    directory, troubles = run.directory, run.troubles()
+    records = list(directory.records())
+    if not records and not troubles and not run.suite:
+        run.told = True
         return
     reporter.write_sep("=", "arena")
     rows = [_row(record) for record in records]
@@ -57,22 +59,18 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: in
     for note, count in shared.items():
         if count > 1:
             reporter.write_line(f"in {count} jobs: {note}", yellow=True)
-    for text, holds in run_of(config).suite:
+    for text, holds in run.suite:
         reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
         reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
     for line in _footnotes([record for record in records if _has_interval(record)]):
         reporter.write_line(line)
-    if lost:
-        tests = "1 test" if len(lost) == 1 else f"{len(lost)} tests"
-        reporter.write_line(f"{tests} never ran to the end:", red=True, bold=True)
-        for nodeid in lost:
-            reporter.write_line(f"  {nodeid}", red=True)
-    for text in unwritten:
-        reporter.write_line(text, red=True, bold=True)
+    for text in troubles:
+        reporter.write_line(text, red=True, bold=not text.startswith(" "))
     reporter.write_line(f"results: {_shown(directory.path)}")
     if exit_status == pytest.ExitCode.INTERRUPTED:
         reporter.write_line(f"the same command with --arena-resume {_shown(directory.path)} goes on")
+    run.told = True
 
 
 def _footnotes(records: Sequence[JobRecord]) -> Iterable[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.conftest import Suite
+from tests.integration.conftest import Suite, parse
 
 UNPARAMETRIZED = """
 import unittest
@@ -66,3 +66,129 @@ def test_workers_refuse_it_too(suite: Suite) -> None:
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*test_method is marked arena but has no job*"])
     assert "INTERNALERROR" not in result.stdout.str()
+
+
+SILENT = """
+import threading
+import pytest
+
+@pytest.mark.arena("broken.yaml")
+def test_swallowed(arena_rollout):
+    try:
+        arena_rollout()
+    except Exception:
+        pass
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+@pytest.mark.arena("jobs.yaml")
+def test_thread(arena_rollout):
+    thread = threading.Thread(target=arena_rollout)
+    thread.start()
+    thread.join()
+
+@pytest.mark.arena("jobs.yaml")
+async def test_async(arena_rollout):
+    arena_rollout()
+
+@pytest.mark.arena("jobs.yaml")
+class TestClass:
+    def test_method(self, arena_rollout): pass
+
+@pytest.mark.arena("jobs.yaml")
+def test_mine(arena_rollout): pass
+"""
+PRETENDS = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    if "test_mine" not in item.name:
+        return None
+    for when in ("setup", "call", "teardown"):
+        report = pytest.TestReport(item.nodeid, item.location, {}, "passed", None, when)
+        report._json_report_extra = {when: {}}
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+
+def test_a_test_cannot_pass_silently(suite: Suite) -> None:
+    suite.jobs({"job": {}})
+    trap = {"id": "tests.registered:arena/Trap-v0", "options": {"make": {"trap": "raise"}}}
+    suite.jobs({"broken": {"environment": trap}}, name="broken.yaml")
+    suite.test(SILENT)
+    suite.pytester.makeconftest(PRETENDS)
+    result = suite.run()
+    result.assert_outcomes(failed=4, passed=1)
+    assert result.ret == 3
+    result.stdout.fnmatch_lines(
+        [
+            "*the test passed although its job 'broken' ended as an error: RuntimeError: the simulator broke",
+            "*the test passed without running its job 'job-test_thread': call arena_rollout()",
+            "*passed without running its job 'job-test_method': call arena_rollout()",
+            "test_it.py::test_mine[[]job] passed, but its job 'job-test_mine' has no record",
+        ]
+    )
+    assert parse((suite.run_dir / "run.json").read_text())["exit_status"] == 3
+
+
+SKIPS = """
+import unittest
+import pytest
+
+@pytest.fixture
+def arena_env_options(arena_env_options, arena_job):
+    if arena_job.name == "early":
+        pytest.skip("no licence")
+    return arena_env_options
+
+@pytest.fixture
+def arena_recorders(arena_recorders, arena_job, request):
+    if arena_job.name == "late":
+        raise unittest.SkipTest("no disk")
+    if arena_job.name == "expected":
+        pytest.xfail("known")
+    if "shard1of2" in request.node.name:
+        pytest.skip("half")
+    return arena_recorders
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("-n", "1")], ids=["alone", "n1"])
+def test_a_skip_in_a_fixture_skips_that_job_alone(suite: Suite, args: tuple[str, ...]) -> None:
+    suite.jobs(
+        {
+            "early": {},
+            "late": {},
+            "expected": {},
+            "parts": {"rollout": {"episodes": 4, "shards": 2}},
+            "good": {},
+        }
+    )
+    suite.pytester.makeconftest(SKIPS)
+    result = suite.run("--arena-jobs", "jobs.yaml", *args)
+    assert result.ret == 0
+    assert suite.outcomes() == {
+        "early": "skipped",
+        "late": "skipped",
+        "expected": "xfailed",
+        "parts-shard0of2": "passed",
+        "parts-shard1of2": "skipped",
+        "good": "passed",
+    }
+    records = sorted(path.parent.name for path in suite.run_dir.glob("*/record.json"))
+    assert records == ["good", "parts-shard0of2"]
+    result.stdout.fnmatch_lines(["no verdict on parts: 1 of 2 shards skipped or xfailed"])
+
+
+def test_a_skipped_job_of_a_resumed_run_keeps_its_episodes(suite: Suite) -> None:
+    suite.jobs({"late": {}})
+    assert suite.run("--arena-jobs", "jobs.yaml").ret == 0
+    before = suite.episodes("late")
+    suite.pytester.makeconftest(SKIPS)
+    run = str(suite.run_dir)
+    assert suite.run("--arena-jobs", "jobs.yaml", "--arena-resume", run).ret == 0
+    assert suite.record("late")["status"] == "interrupted"
+    assert "the test was skipped" in suite.record("late")["error"]["message"]
+    assert suite.episodes("late") == before
