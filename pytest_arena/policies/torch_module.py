@@ -1,6 +1,7 @@
-"""Policies stored as PyTorch programs, TorchScript or ``torch.export``: no Python code of the file is run.
+"""Policies stored as PyTorch programs, TorchScript or ``torch.export``, or as weights of a module of the job.
 
-``torch.jit.load`` builds the program with TorchScript's own interpreter and never unpickles Python objects.
+No Python code of the file is run. ``torch.jit.load`` builds the program with TorchScript's own interpreter
+and never unpickles Python objects; what the program can do beside computing is looked for first.
 ``torch.export.load`` (torch 2.13) does: it unpickles whatever the file says of weights, constants and sample
 inputs, evaluates symbolic sizes (through sympy) and guards as Python, looks up any function below ``torch``
 by name, and loads compiled libraries. So an exported program is copied first, without all that, and every
@@ -9,7 +10,6 @@ word of its description is checked; only the copy is loaded.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import io
@@ -26,23 +26,40 @@ import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
-from pytest_arena.jobs.model import Model
+from pytest_arena.jobs.model import Job, Model
+from pytest_arena.policies.archive import read_members
 from pytest_arena.policies.base import Policy
+from pytest_arena.policies.custom import check_signature
+from pytest_arena.policies.files import sha256_of
+from pytest_arena.policies.script_check import checked_script
+from pytest_arena.policies.weights import load_weights, read_weights
+from pytest_arena.records.json_files import open_regular
 from pytest_arena.simulators.base import Action, Observation, SimEnv
 from pytest_arena.simulators.devices import own_device
+from pytest_arena.simulators.functions import named
 
 BatchMode: TypeAlias = Literal["all", "single"]
 
 _ACCEPTED = (
     "expected a TorchScript archive (torch.jit.save) or an exported program (torch.export.save); "
-    "a pickled module or state dict is not accepted, since loading one can run any code"
+    "a pickled module is not accepted, since loading one can run any code; for a state dict name the class "
+    "that it belongs to: module: my_module:MyClass"
 )
 
 
 class TorchSettings(Model):
     """Settings of the policy ``torch``."""
 
-    checkpoint: str = Field(min_length=1, description="TorchScript archive or exported program (.pt2)")
+    checkpoint: str = Field(
+        min_length=1,
+        description="TorchScript archive, exported program (.pt2), or weights (.pt, .safetensors)",
+    )
+    module: str | None = Field(
+        default=None,
+        description="module:Class of the job's own code whose weights the checkpoint has; default: the "
+        "checkpoint is the whole program",
+    )
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of module")
     device: str = Field(default="cpu", description="where the module runs, e.g. cpu, cuda:0")
     observation_keys: tuple[str, ...] | None = Field(
         default=None,
@@ -77,9 +94,34 @@ class TorchModule(Policy):
         automatic: BatchMode = "single" if settings.device == "cpu" else "all"
         self._batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
         self.reproducible = self.deterministic = self._batch == "single"
-        content = _read(self._checkpoint)
-        self._sha256 = hashlib.sha256(content).hexdigest()
-        self._module, self._dtype = _load(content, self._checkpoint, self._device)
+        self._made = settings.module
+        try:
+            self._sha256 = sha256_of(self._checkpoint)
+            self._module, self._dtype = (
+                _load(self._checkpoint, self._device)
+                if settings.module is None
+                else _weighed(settings.module, settings.kwargs, self._checkpoint, self._device)
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise EvaluationError(f"checkpoint {self._checkpoint} cannot be read: {reason}") from None
+
+    @classmethod
+    def check(cls, settings: TorchSettings, job: Job) -> None:
+        """Check that the job's own module can be imported and takes its arguments."""
+        if settings.module is None:
+            if settings.kwargs:
+                raise job.problem(("policy", "kwargs"), "expected module beside it, which they are for")
+            return
+        try:
+            made = named(settings.module, "policy.module")
+        except EvaluationError as error:
+            raise job.problem(("policy", "module"), str(error).removeprefix("policy.module: ")) from None
+        if not callable(made):
+            raise job.problem(("policy", "module"), f"expected a class, {settings.module} is none")
+        if wrong := check_signature(made, settings.kwargs):
+            key, expectation = wrong
+            raise job.problem(("policy", "kwargs") if key is None else ("policy", "kwargs", key), expectation)
 
     def act(self, observation: Observation) -> Action:
         """Return actions (N, A): a tensor on the observation's device, or an array for an array."""
@@ -104,6 +146,7 @@ class TorchModule(Policy):
             "torch": str(self._torch.__version__),
             "device": self._device,
             "batch": self._batch,
+            **({} if self._made is None else {"module": self._made}),
         }
 
     def _flat(self, observation: Observation) -> Any:
@@ -153,20 +196,16 @@ class TorchModule(Policy):
         return self._space.low, self._space.high
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EvaluationError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any]:
+    """Return the module and the dtype that it computes in; what the file is decides how it is loaded.
 
-
-def _load(content: bytes, path: Path, device: str) -> tuple[Callable[[Any], Any], Any]:
-    """Return the module and the dtype that it computes in; what the file is decides how it is loaded."""
+    Raises OSError, ValueError, and `EvaluationError` for what is no program.
+    """
     torch: Any = importlib.import_module("torch")
-    members = _members(content, path)
+    members = _members(path)
     try:
         if "constants.pkl" in members and any(name.startswith("code/") for name in members):
-            module = _load_script(torch, content, device)
+            module = _load_script(torch, checked_script(members), device)
         elif members.get("archive_format") == b"pt2":
             program = torch.export.load(_without_code(members, path))
             if device != "cpu":
@@ -176,25 +215,44 @@ def _load(content: bytes, path: Path, device: str) -> tuple[Callable[[Any], Any]
             raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
     except (RuntimeError, AssertionError, ValueError, KeyError) as error:
         raise EvaluationError(f"checkpoint {path} cannot be loaded on {device}: {error}") from error
+    return module, _dtype(torch, module)
+
+
+def _weighed(
+    path: str, arguments: Mapping[str, Any], checkpoint: Path, device: str
+) -> tuple[Callable[[Any], Any], Any]:
+    """Return the job's own module with the weights of *checkpoint*, and its dtype; OSError, ValueError."""
+    torch: Any = importlib.import_module("torch")
+    module = named(path, "policy.module")(**arguments)
+    if not isinstance(module, torch.nn.Module):
+        raise EvaluationError(f"policy.module: expected a torch.nn.Module, {path} is {type(module).__name__}")
+    load_weights(module, read_weights(checkpoint))
+    module = module.to(device).eval()
+    return module, _dtype(torch, module)
+
+
+def _dtype(torch: Any, module: Any) -> Any:
     floating = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
-    return module, next(floating, torch.float32)
+    return next(floating, torch.float32)
 
 
-def _load_script(torch: Any, content: bytes, device: str) -> Any:
+def _load_script(torch: Any, archive: io.BytesIO, device: str) -> Any:
     with warnings.catch_warnings():
         # torch 2.13 deprecates TorchScript; files written by others are still worth evaluating.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.load(io.BytesIO(content), map_location=device).eval()
+        return torch.jit.load(archive, map_location=device).eval()
 
 
-def _members(content: bytes, path: Path) -> dict[str, bytes]:
-    """Return the archive's files by their name below its one root folder."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-    except zipfile.BadZipFile:
-        raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}") from None
-    return {name.partition("/")[2]: data for name, data in members.items()}
+def _members(path: Path) -> dict[str, bytes]:
+    """Return the archive's files by their name below its one root folder; OSError, ValueError."""
+    with open_regular(path) as file:
+        if not zipfile.is_zipfile(file):
+            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
+        found = read_members(file)
+    members = {name.partition("/")[2]: data for name, data in found.items()}
+    if len(members) < len(found):
+        raise ValueError("a name is in it twice")
+    return members
 
 
 # What is copied of an exported program: its description and plain numbers.

@@ -8,8 +8,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 LARGEST_FILE = 1 << 30
 """Bytes: the record of the most episodes that a job can have, with their boundaries."""
@@ -20,7 +21,7 @@ DEEPEST = 100
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BufferedReader]:
     """Open the file *path* to read it.
 
     Raises OSError, and ValueError where it is no regular file: to open a pipe would wait for its writer.

@@ -1,0 +1,37 @@
+"""The files that policies are loaded from: what is in them tells one policy from another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_arena.records.json_files import open_regular
+
+MOST_FILES = 100_000
+"""In a folder that a setting names."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of the file *path*, or of a folder: of the names and contents of all files in it.
+
+    Raises OSError; ValueError where it is neither, or a folder with far too many files.
+    """
+    if not path.is_dir():
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for file_path in sorted(_files(path)):
+        whole.update(f"{file_path.relative_to(path).as_posix()}\0{sha256_of(file_path)}\n".encode())
+    return whole.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    found = 0
+    for parent, _, names in os.walk(folder):  # links to folders are not followed: they may lead round
+        for name in names:
+            found += 1
+            if found > MOST_FILES:
+                raise ValueError(f"expected at most {MOST_FILES} files in {folder}")
+            yield Path(parent, name)
