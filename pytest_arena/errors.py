@@ -45,6 +45,14 @@ class RolloutTimeoutError(EvaluationError):
     """A job used up its `rollout.timeout`."""
 
 
+class TimeIsUp(BaseException):
+    """Interrupts code that is out of time, through every ``except Exception``; see `guards.deadline`."""
+
+
+class StrayOutcomeError(Exception):
+    """An environment or policy raised what is a word of the test to its framework: a skip, an exit, …"""
+
+
 class RecordingError(ArenaError):
     """A film or dataset could not be made, or not be written."""
 

@@ -7,6 +7,8 @@ record = evaluate(load_jobs(Path("jobs.yaml"))[0])
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,27 +21,31 @@ from pytest_arena.gate.baseline import Baseline
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.regression import judge_regression
 from pytest_arena.gate.thresholds import verdict_of
+from pytest_arena.guards import stderr
+from pytest_arena.guards.closing import close_within
+from pytest_arena.guards.deadline import Deadline
+from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.registry import make_policy
-from pytest_arena.recorders.base import Recorder, RolloutContext
+from pytest_arena.policies.registry import make_policy, policy_files
+from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
-from pytest_arena.recorders.own_dataset import OwnDataset
+from pytest_arena.recorders.standard import standard_recorders
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_episodes, write_json
-from pytest_arena.records.schema import Episode, JobRecord, Status
-from pytest_arena.rollout.deadline import Deadline
+from pytest_arena.records.provenance import machine, source_revision, versions
+from pytest_arena.records.schema import SCHEMA_VERSION, Episode, JobRecord, Status
 from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
-from pytest_arena.simulators.registry import find_simulator
-from pytest_arena.summary import counted, require_measurement, summarize
+from pytest_arena.summary import counted, metrics_of, require_measurement, summarize
 from pytest_arena.validation import validate
 
 MakeEnv = Callable[[int], SimEnv]
 """rebuild number -> environment; 0 is the first."""
+_FOREIGN = "the environment, the policy, a recorder or a metric"
 
 
 @dataclass
@@ -78,6 +84,9 @@ class Evaluation:
             self.record.hdf5_path = self.directory.dataset.relative_to(self.run_dir).as_posix()
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
         self._frames_notice: str | None = None
+        self._reviewed = False
+        self._running: Loop | None = None
+        """The loop that steps now."""
         self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._gate = JobGate.of(self.job, self.metrics, self.earlier, self.record.deterministic)
         # So the rule is on disk before the first episode.
@@ -100,19 +109,10 @@ class Evaluation:
         __tracebackhide__ = USERS_MISTAKE
         started = time.monotonic()
         try:
-            with Deadline(self.job.rollout.timeout) as deadline:
-                self._roll_out(deadline)
-            self._summarize()
-            if len(self.episodes) > len(self.earlier):
-                self.record.notes += self.policy.review(self.episodes)
-            require_measurement(self.record, self.metrics)
-            judge_regression(
-                self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
-            )
+            self._measure()
             self.record.status = Status.COMPLETED
-        except (Exception, SystemExit) as error:  # pytest goes on after either
-            fail_record(self.record, error)
-            self._summarize()
+        except Exception as error:
+            self._fail(error)
             error.add_note(
                 f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished "
                 f"episodes; they are kept in {self.directory.episodes}"
@@ -123,8 +123,49 @@ class Evaluation:
             self._summarize()
             raise
         finally:
-            self._finish(started)
+            self._write(started)
         return self.record
+
+    def _measure(self) -> None:
+        """Roll out, close the recorders, and judge: only then is the job completed."""
+        __tracebackhide__ = USERS_MISTAKE
+        try:
+            self._roll_out(Deadline(self.job.rollout.timeout, last_resort=self._give_up))
+        except BaseException as error:
+            self._close_recorders(error)
+            raise
+        self._close_recorders()
+        self._summarize()
+        self._review()
+        require_measurement(self.record, self.metrics)
+        judge_regression(
+            self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        fail_record(self.record, error)
+        self._summarize()
+        try:
+            self._review()
+        except Exception as other:
+            self.record.notes.append(f"the policy's review failed: {type(other).__name__}: {other}")
+
+    def _review(self) -> None:
+        """Ask the policy, once, what it has to say of its episodes."""
+        if self._reviewed or len(self.episodes) == len(self.earlier):
+            return
+        self._reviewed = True
+        with foreign_code("the policy"):
+            self.record.notes += self.policy.review(self.episodes)
+
+    def _give_up(self, error: RolloutTimeoutError) -> None:
+        """Save what is known: the rollout hangs, in another thread, and the process is about to end."""
+        if self._running is not None:
+            self.episodes += self._running.episodes
+        fail_record(self.record, error)
+        self._summarize()
+        self.record.finished_at = utc_now()
+        write_json(self.directory.record, self.record.to_json())
 
     def _roll_out(self, deadline: Deadline) -> None:
         __tracebackhide__ = USERS_MISTAKE
@@ -143,43 +184,62 @@ class Evaluation:
             built = time.monotonic()
             env = self.make_env(rebuild)
             self._time("build_seconds", built)
-            loop = self._loop(env, rebuild, share, counter, taken)
+            with foreign_code(_FOREIGN), deadline:
+                loop = self._loop(env, rebuild, share, counter, taken)
+            self._warn_of_no_end(env)
             # Should this process die, the record tells what was evaluated, and how to reduce the episodes.
             self._identify(env)
             write_json(self.directory.record, self.record.to_json())
-            rolled = time.monotonic()
-            env.begin(len(share) or None)
+            rolled, self._running = time.monotonic(), loop
             try:
-                loop.run(deadline, self._max_steps())
-            except (Exception, SystemExit) as error:
+                with foreign_code(_FOREIGN), deadline:
+                    env.begin(len(share) or None)
+                    loop.run(deadline, self._max_steps())
+            except Exception as error:
                 self._keep_abandoned(loop, error)
                 if loop.acting and not isinstance(error, RolloutTimeoutError):
                     self._after_rollout(loop, deadline)
                 raise
             finally:
+                self._running = None
                 self.episodes += loop.episodes
                 self._time("rollout_seconds", rolled)
                 self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
                 self._identify(env)
             taken = loop.row_steps
             if loop.episodes:
-                self.record.reported.append((len(loop.episodes), dict(env.metrics())))
+                with foreign_code(_FOREIGN), deadline:
+                    self.record.reported.append((len(loop.episodes), dict(env.metrics())))
             self._after_rollout(loop, deadline)
             self._identify(env)
 
+    def _warn_of_no_end(self, env: SimEnv) -> None:
+        """Say at once that an episode may last for ever: nobody reads the record of a job that never ends."""
+        limit = self.job.rollout
+        if limit.episodes is None or limit.timeout is not None or env.max_episode_steps is not None:
+            return
+        note = (
+            "the environment has no step limit (environment.max_episode_steps) and the job no time limit "
+            "(rollout.timeout): an episode that does not end by itself lasts for ever"
+        )
+        if note not in self.record.notes:
+            self.record.notes.append(note)
+            stderr.say(f"job {self.record.job!r}: {note}")
+
     def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
-        """Let recorders use the environment, within the job's time."""
+        """Let recorders use the environment, within the job's time; films cost a rebuild none of its own."""
+        limit = deadline.rest("after the rollout")
 
         def tick(activity: str) -> None:
             loop.activity = activity
-            deadline.check()
+            limit.check()
             if self.watch is not None:
                 self.watch(loop)
 
         began = time.monotonic()
-        for recorder in self._observers.recorders:
-            recorder.after_rollout(tick)
-        deadline.extend(time.monotonic() - began)  # films of one rebuild cost the next none of its episodes
+        with foreign_code(_FOREIGN), limit:
+            for recorder in self._observers.recorders:
+                recorder.after_rollout(tick)
         self._time("filming_seconds", began)
 
     def _loop(
@@ -258,28 +318,50 @@ class Evaluation:
     def _summarize(self) -> None:
         summarize(self.record, self.job, self.episodes, self.metrics, self.record.reported)
 
-    def _finish(self, started: float) -> None:
-        """Close the recorders and write the record: after a failure as after a success."""
+    def _close_recorders(self, failed: BaseException | None = None) -> None:
+        """Close every recorder; raises what the first one raises unless the job has *failed* before.
+
+        Each has the job's time for itself: a film that is complete when the time is used up is kept.
+        """
+        closing, revised = time.monotonic(), False
+        first: BaseException | None = None
+        for recorder in self._observers.recorders:
+            name = type(recorder).__name__
+            try:
+                with foreign_code(name), Deadline(self.job.rollout.timeout, f"while {name} was closed"):
+                    left = recorder.close()
+            except Exception as error:
+                if failed is None and first is None:
+                    first = error
+                else:
+                    self.record.notes.append(f"{name} could not be closed: {type(error).__name__}: {error}")
+                continue
+            self._take(left)
+            revised = revised or left.revised
+        if revised:
+            self._revise_episodes()
+        if self.record.videos:
+            self.record.notes += [] if self._frames_notice is None else [self._frames_notice]
+            self.record.terminal_frame = self.record.identity["capabilities"]["terminal_frame"]
+        self._time("recording_seconds", closing)
+        if first is not None:
+            raise first
+
+    def _take(self, left: Recorded) -> None:
+        record = self.record
+        record.videos = sorted({*record.videos, *left.videos})
+        record.hdf5_path = left.hdf5_path or record.hdf5_path
+        record.notes += left.notes
+        record.live_films = sorted({*record.live_films, *left.live_films})
+        self.environment_failed |= left.environment_failed
+
+    def _write(self, started: float) -> None:
+        """Write the record: after a failure as after a success."""
         record = self.record
         try:
-            closing, revised = time.monotonic(), False
-            for recorder in self._observers.recorders:
-                left = recorder.close()
-                record.videos = sorted({*record.videos, *left.videos})
-                record.hdf5_path = left.hdf5_path or record.hdf5_path
-                record.notes += left.notes
-                record.live_films = sorted({*record.live_films, *left.live_films})
-                self.environment_failed |= left.environment_failed
-                revised = revised or left.revised
-            if revised:
-                self._revise_episodes()
-            if record.videos:
-                record.notes += [] if self._frames_notice is None else [self._frames_notice]
-                record.terminal_frame = record.identity["capabilities"]["terminal_frame"]
-            record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
-            self._time("recording_seconds", closing)
             self._add_overview()
         finally:
+            record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
             record.verdict = verdict_of(record)
             record.finished_at = utc_now()
             record.timings["total_seconds"] = round(time.monotonic() - started, 6)
@@ -312,19 +394,37 @@ def evaluate(
     watch: Watch | None = None,
     baseline: Baseline | None = None,
 ) -> JobRecord:
-    """Evaluate *job* in a run directory of its own under *output*; see `Evaluation.run` for errors."""
+    """Evaluate *job* in a run directory of its own under *output*, as pytest would.
+
+    The run directory gets ``run.json``, ``metrics.json`` and the job's folder with record, episodes, films
+    and trajectories as the job asks for. *recorders* come beside those, and one of the same class in place.
+    *baseline* is what a job with ``regression`` is compared with. Raises what the environment or the policy
+    raises, after all this has been written; see `Evaluation.run`. A threshold that is missed raises nothing.
+    """
     validate(job, metrics)
-    run = RunDirectory.create(output)
+    run = RunDirectory.create(output.absolute())  # the environment may change the working directory
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)
-    if find_simulator(job).own_dataset(job) and not any(isinstance(r, OwnDataset) for r in recorders):
-        recorders = [*recorders, OwnDataset()]
+    _publish_manifest(run, job)
+
+    def note(text: str) -> None:
+        record.notes.append(text)
+        write_json(directory.record, record.to_json())
+
     pool = EnvironmentPool()
     try:
-        env = pool.get(job)
-        policy = make_policy(job, env)
         try:
-            make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, rebuild=rebuild)  # noqa: E731
+            env = pool.get(job, note=note)
+            policy = make_policy(job, env)
+        except Exception as error:
+            fail_record(record, error)
+            record.finished_at = utc_now()
+            write_json(directory.record, record.to_json())
+            raise
+        replaced = {type(recorder) for recorder in recorders}
+        standard = [r for r in standard_recorders(job) if type(r) not in replaced]
+        make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, rebuild=rebuild, note=note)  # noqa: E731
+        try:
             return Evaluation(
                 job,
                 record,
@@ -332,12 +432,33 @@ def evaluate(
                 run.path,
                 make_env,
                 policy,
-                recorders,
+                [*standard, *recorders],
                 metrics,
                 watch,
                 baseline=baseline,
             ).run()
         finally:
-            policy.close()
+            problem = close_within(job.rollout.timeout, "the policy", policy.close)
+            if problem is not None:
+                note(problem)
     finally:
         pool.clear()
+        write_json(run.path / "metrics.json", metrics_of(run))
+        run.finish_manifest(finished_at=utc_now())
+
+
+def _publish_manifest(run: RunDirectory, job: Job) -> None:
+    about = {"config_sha256": job.sha256(), "policy_files": policy_files(job), "config": job.config()}
+    run.publish_manifest(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": run.path.name,
+            "command": [str(arg) for arg in sys.argv],
+            "working_directory": os.getcwd(),
+            "started_at": utc_now(),
+            "versions": versions(),
+            "revision": source_revision(Path.cwd()),
+            "machine": machine(),
+            "jobs": {job.name: about},
+        }
+    )

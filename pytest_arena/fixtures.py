@@ -75,11 +75,11 @@ def arena_env(
 @pytest.fixture
 def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
     """The job's policy."""
-    from pytest_arena.items import policy
+    from pytest_arena.items import close_policy, policy
 
     made = policy(request.node, arena_job, arena_env)
     yield made
-    made.close()
+    close_policy(request.node, arena_job, made)
 
 
 @pytest.fixture

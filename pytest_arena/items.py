@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import unittest
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -16,9 +17,12 @@ from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
 from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
+from pytest_arena.guards import stderr
+from pytest_arena.guards.closing import close_within
 from pytest_arena.options import settings
 from pytest_arena.parallel.recovery import rebuild
 from pytest_arena.policies.registry import make_policy
+from pytest_arena.recorders import standard
 from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import (
@@ -34,11 +38,11 @@ from pytest_arena.reports.progress import progress
 from pytest_arena.reruns import errors_before, standing_measurement
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
-from pytest_arena.simulators.registry import find_simulator, validate_simulation
+from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.summary import counted, notes_of
 
 if TYPE_CHECKING:
-    from pytest_arena.jobs.model import Job, VideoChoice
+    from pytest_arena.jobs.model import Job
     from pytest_arena.policies.base import Policy
     from pytest_arena.recorders.base import Recorder
     from pytest_arena.simulators.base import SimEnv
@@ -149,10 +153,15 @@ def _kept_notes(
         note for note in before.notes if note not in found and (complete or "film" in note or "video" in note)
     ]
     bare = [e for e in earlier if e.outcome == Outcome.FAILURE and not e.videos]
-    if bare and job.environment.cameras and _films(item.config, job)[0] != "off":
+    if bare and job.environment.cameras and _keeps_films(item.config, job):
         episodes = "1 failed episode" if len(bare) == 1 else f"{len(bare)} failed episodes"
         kept.append(f"no video of {episodes}: the run was interrupted before they were filmed")
     return kept
+
+
+def _keeps_films(config: pytest.Config, job: Job) -> bool:
+    chosen = settings(config)
+    return standard.film_choice(job, chosen.video, chosen.video_default)[0] != "off"
 
 
 def _nothing_left(item: pytest.Item, job: Job, before: JobRecord, earlier: Sequence[Episode]) -> bool:
@@ -239,10 +248,11 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
     __tracebackhide__ = USERS_MISTAKE
     pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
     if attempt.complete:
-        return cast("SimEnv", Unbuilt(lambda: pool.get(changed)))
+        note = note_taker(item, attempt.record)
+        return cast("SimEnv", Unbuilt(lambda: pool.get(changed, note=note)))
     began = time.monotonic()
     try:
-        env = pool.get(changed)
+        env = pool.get(changed, note=note_taker(item, attempt.record))
     except ArenaError as error:  # the way through this package says nothing about a user's mistake
         raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
     attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
@@ -260,28 +270,43 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
         raise error.with_traceback(None)  # noqa: B904
 
 
-def _films(config: pytest.Config, job: Job) -> tuple[VideoChoice, VideoChoice | None]:
-    """Return which films are kept, and what was asked for, if anything was."""
-    asked = settings(config).video or job.record.video or settings(config).video_default
-    return asked or "retain-on-failure", asked
+def close_policy(item: pytest.Item, job: Job, made: Policy) -> None:
+    """Close the job's policy; what it raises is a note."""
+    problem = close_within(job.rollout.timeout, "the policy", made.close)
+    if problem is not None:
+        note_taker(item, attempt_of(item, job).record)(problem)
+
+
+def note_taker(item: pytest.Item, record: JobRecord) -> Callable[[str], None]:
+    """Return what adds a note to *record*, even to one that is complete, and warns of it."""
+    config, run = item.config, run_of(item.config)
+
+    def note(text: str) -> None:
+        line = f"job {record.job!r}: {text}"
+        if text not in record.notes:
+            record.notes.append(text)
+        with run.writing(str(record.record_path)):
+            write_json(run.directory.path / str(record.record_path), record.to_json())
+        if run.ended:
+            stderr.say(line)
+            return
+        # Not by `warnings.warn`, which an environment, or -W error, may have turned into an exception.
+        warning = warnings.WarningMessage(pytest.PytestWarning(line), pytest.PytestWarning, str(item.path), 0)
+        config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": warning,
+                "when": "runtest",
+                "nodeid": item.nodeid,
+                "location": None,
+            }
+        )
+
+    return note
 
 
 def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
     """Return the recorders of a job: command line over job over ini file over the default."""
-    from pytest_arena.recorders.own_dataset import OwnDataset
-    from pytest_arena.recorders.video import VideoRecorder
-
-    recorders: list[Recorder] = []
-    choice, asked = _films(config, job)
-    if choice != "off":
-        recorders.append(VideoRecorder(choice, job.record.cameras, required=asked is not None))
-    if find_simulator(job).own_dataset(job):
-        recorders.append(OwnDataset())
-    elif job.record.trajectory:
-        from pytest_arena.recorders.trajectory import TrajectoryRecorder
-
-        recorders.append(TrajectoryRecorder())
-    return recorders
+    return standard.standard_recorders(job, settings(config).video, settings(config).video_default)
 
 
 def roll_out(
@@ -294,14 +319,16 @@ def roll_out(
         raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")
     attempt.record.config_sha256 = job.sha256()
 
+    rebuildable = run.pool.holds(env)
+
     def make_env(rebuild: int) -> SimEnv:
         if rebuild == 0:
             return env
-        if not run.pool.holds(env):
+        if not rebuildable:
             raise EvaluationError(
                 "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
             )
-        return run.pool.get(job, rebuild=rebuild)
+        return run.pool.get(job, rebuild=rebuild, note=note_taker(item, attempt.record))
 
     with progress(item.config, job, attempt.record.job, attempt.earlier) as watch:
         evaluation = Evaluation(

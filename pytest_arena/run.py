@@ -17,13 +17,14 @@ import pytest
 
 from pytest_arena import shards
 from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
+from pytest_arena.guards import stderr
 from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.recovery import CrashReports, LossGuard
 from pytest_arena.parallel.transport import PlainReports
 from pytest_arena.parallel.workers import command, hold_in_worker, run_directory, shared_directory
 from pytest_arena.policies.registry import policy_files
-from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, utc_now, write_json
+from pytest_arena.records.directory import RunDirectory, utc_now
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION
 from pytest_arena.reports import json_report
@@ -87,6 +88,8 @@ class Run:
     """Tracebacks of results that failed for another reason than the disk."""
     told: bool = False
     """Whether the summary has told what went wrong; some reporters have none."""
+    ended: bool = False
+    """The session's reports are written: a warning comes too late for them."""
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -133,6 +136,8 @@ def begin(session: pytest.Session) -> None:
     # The standard error that pytest kept before it captured it: else a traceback is lost with the process.
     kept = getattr(config.pluginmanager.get_plugin("faulthandler"), "fault_handler_stderr_fd_key", None)
     APP.faults_to = None if kept is None else config.stash.get(kept, None)
+    if APP.faults_to is not None:
+        stderr.show_on(APP.faults_to)
     _write_manifest(session, directory)
     if settings(config).resume is not None and not is_worker(config):
         _note_resume(config, directory)
@@ -167,26 +172,6 @@ def join_as_controller(config: pytest.Config, tests: Sequence[str]) -> None:
         shards.enable(config, directory)
         _interrupt_on_sigterm(config)
         watch_workers(config, directory)
-
-
-def write_metrics(directory: RunDirectory) -> None:
-    """Write ``metrics.json``."""
-    write_json(directory.path / "metrics.json", _metrics(directory))
-
-
-def _metrics(directory: RunDirectory) -> dict[str, dict[str, Any]]:
-    """Return what ``metrics.json`` holds; the number of episodes only where no gate could choose it."""
-    from pytest_arena.gate.baseline import stops_early
-
-    configs: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        configs = configs_of(directory.manifest())
-    metrics: dict[str, dict[str, Any]] = {}
-    for label, record in directory.latest().items():
-        metrics[label] = dict(record.metrics)
-        if record.episodes.get("requested") and not stops_early(configs.get(label, {})):
-            metrics[label][METRICS_EPISODES] = record.episodes["measured"]
-    return metrics
 
 
 def _guard(config: pytest.Config, tests: Sequence[str]) -> None:

@@ -18,10 +18,11 @@ import pytest
 from pytest_arena import shards, suite
 from pytest_arena.options import is_worker
 from pytest_arena.parallel.recovery import UNWRITTEN, end_workers, settle
-from pytest_arena.records.directory import utc_now
+from pytest_arena.records.directory import utc_now, write_json
 from pytest_arena.records.schema import Status
 from pytest_arena.reports import terminal
-from pytest_arena.run import RUN, Run, run_of, write_metrics
+from pytest_arena.run import RUN, Run, run_of
+from pytest_arena.summary import metrics_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -95,7 +96,7 @@ def _count_failures(session: pytest.Session, run: Run) -> None:
 
 
 def _write_metrics(session: pytest.Session, run: Run) -> None:
-    write_metrics(run.directory)
+    write_json(run.directory.path / "metrics.json", metrics_of(run.directory))
 
 
 def _close_manifest(session: pytest.Session, run: Run) -> None:
@@ -164,6 +165,7 @@ def close_down(config: pytest.Config) -> None:
     if RUN not in config.stash:
         return
     run = run_of(config)
+    run.ended = True
     session: Any = config.pluginmanager.get_plugin("session")
     if session is not None and run.written_status is not None:
         _note_status(run, int(session.exitstatus) if run.broken is None else RAISED)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pytest_arena.errors import EvaluationError, first_few
+from pytest_arena.gate.baseline import stops_early
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.starts import count_starts, different_starts
 from pytest_arena.gate.thresholds import judge
 from pytest_arena.jobs.model import Job
+from pytest_arena.records.directory import (
+    METRICS_EPISODES,
+    METRICS_STATUS,
+    METRICS_VERDICT,
+    RunDirectory,
+    configs_of,
+)
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
 
@@ -29,7 +39,7 @@ def summarize(
     """Fill *record* with what *episodes* say: metrics, intervals, thresholds, counts, boundaries, notes.
 
     *metrics* are those beside the standard ones. The result depends on the episodes' indices, not on the
-    order in which they are given.
+    order in which they are given. Notes are added to those that the record has, each once.
     """
     finished = sorted(episodes, key=lambda episode: episode.episode)
     gate = JobGate.of(job, metrics, finished, record.deterministic)
@@ -63,11 +73,28 @@ def summarize(
         {"episode": e.episode, "env_idx": e.env_idx, "start_step": e.start_step, "end_step": e.end_step}
         for e in measured
     ]
-    record.notes = [*notes_of(job, ordered), *_notes_on_chance(record, job, measured, different)]
+    notes = [*notes_of(job, ordered), *_notes_on_chance(record, job, measured, different)]
     if len(ordered) < len(finished) and any(values for _, values in reported):
-        record.notes.append(
-            f"what the simulator computes itself is over all {len(finished)} finished episodes"
-        )
+        notes.append(f"what the simulator computes itself is over all {len(finished)} finished episodes")
+    record.notes = list(dict.fromkeys([*notes, *record.notes]))
+
+
+def metrics_of(run: RunDirectory) -> dict[str, dict[str, Any]]:
+    """Return what ``metrics.json`` of *run* holds.
+
+    Beside the numbers of each job, its status and verdict: those of a job that did not complete are no
+    measurement. The number of episodes only where no gate could choose it.
+    """
+    configs: Mapping[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        configs = configs_of(run.manifest())
+    metrics: dict[str, dict[str, Any]] = {}
+    for label, record in run.latest().items():
+        about = {METRICS_STATUS: str(record.status), METRICS_VERDICT: str(record.verdict)}
+        metrics[label] = {**record.metrics, **about}
+        if record.episodes.get("requested") and not stops_early(configs.get(label, {})):
+            metrics[label][METRICS_EPISODES] = record.episodes["measured"]
+    return metrics
 
 
 def _intervals(gate: JobGate | None, counts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:

@@ -12,13 +12,22 @@ from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
 from pytest_arena.gate.samples import Sample, sample_of
 from pytest_arena.gate.stored_episodes import stored_episodes
-from pytest_arena.records.directory import METRICS_EPISODES, RunDirectory, configs_of, read_record
+from pytest_arena.records.directory import (
+    METRICS_EPISODES,
+    METRICS_STATUS,
+    METRICS_VERDICT,
+    RunDirectory,
+    configs_of,
+    read_record,
+)
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.schema import Episode, JobRecord, Status
 from pytest_arena.rollout.metrics import Metric
 
 EXPECTED = "expected a run directory, a metrics.json of a run, or an eval_info.json of LeRobot"
 
+_NO_METRICS = (METRICS_STATUS, METRICS_VERDICT)
+"""Keys of a job in ``metrics.json`` beside its numbers."""
 SAME = (("simulator",), ("environment", "id"))
 """Keys in which two jobs must agree to be compared at all."""
 ALIKE = (
@@ -234,6 +243,11 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         episodes = metrics.get(METRICS_EPISODES)
         where = f"{path}: job {label!r}"
         hint = "a metrics.json allows only rates to be compared, those that are in it; use the run directory"
+        status = metrics.get(METRICS_STATUS, Status.COMPLETED)  # older files do not have it
+        if status != Status.COMPLETED:
+            yield label, BaselineJob(problem=f"the job did not complete ({status})")
+            continue
+        metrics = {name: value for name, value in metrics.items() if name not in _NO_METRICS}
         if METRICS_EPISODES not in metrics:
             missing = f"its metrics.json has no fixed number of episodes ({METRICS_EPISODES})"
             yield label, BaselineJob(hint=f"{missing}; use the run directory")

@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_arena.errors import did_you_mean
+from pytest_arena.guards.deadline import Deadline
+from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.modules import where_looked
 from pytest_arena.jobs.words import plain_error
@@ -69,7 +71,15 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
 
 
 def make_policy(job: Job, env: SimEnv) -> Policy:
-    """Make the job's policy for *env*; call after `validate_policy`."""
+    """Make the job's policy for *env*; call after `validate_policy`.
+
+    Making it has the job's ``rollout.timeout`` for itself: `RolloutTimeoutError`.
+    """
+    with foreign_code("the policy"), Deadline(job.rollout.timeout, "while the policy was made"):
+        return _make_policy(job, env)
+
+
+def _make_policy(job: Job, env: SimEnv) -> Policy:
     simulator, kind = find_simulator(job), job.policy.type
     if kind in simulator.policy_names:
         cls = simulator.policy_class(kind)

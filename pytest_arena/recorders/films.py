@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.errors import USERS_MISTAKE, ArenaError, RecordingError, not_among
+from pytest_arena.errors import USERS_MISTAKE, RecordingError, not_among
 from pytest_arena.recorders.base import EpisodeStart, RolloutContext
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.mp4 import Look, choose_codec
@@ -103,8 +103,6 @@ class Stage:
             return
         try:
             frames: Frames = self.env.frames(np.array([shot.row for shot in shots], np.int64))
-        except ArenaError:  # the job's time limit rings wherever the loop is
-            raise
         except Exception as error:
             reason = f"the environment gave none, {type(error).__name__}: {error}"
             for shot in shots:

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from pytest_arena.errors import first_few
+from pytest_arena.errors import RolloutTimeoutError, TimeIsUp, first_few
 from pytest_arena.recorders.actions import ActionLog, KeptActions, Played
 from pytest_arena.recorders.base import EpisodeStart
 from pytest_arena.recorders.encoder import Encoder
@@ -144,7 +144,7 @@ class Afterwards:
 
         try:
             Replay(self._stage, encoder, self._kept, filmed, self._device).run(self._takes, tick)
-        except Exception as error:
+        except (Exception, TimeIsUp) as error:
             self._lose([take.episode.episode for take in self._takes], error)
             self._takes.clear()
             raise
@@ -163,9 +163,10 @@ class Afterwards:
         self._takes, self._lost = [], []
         return notes
 
-    def _lose(self, episodes: Sequence[int], error: Exception) -> None:
+    def _lose(self, episodes: Sequence[int], error: BaseException) -> None:
         self._lost += episodes
-        self._why_lost = self._why_lost or f"{type(error).__name__}: {error}"
+        late = RolloutTimeoutError("the job's time was used up") if isinstance(error, TimeIsUp) else error
+        self._why_lost = self._why_lost or f"{type(late).__name__}: {late}"
 
 
 def _listed(episodes: Sequence[int]) -> str:

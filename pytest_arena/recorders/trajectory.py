@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.errors import EvaluationError, first_few
+from pytest_arena.errors import first_few
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.spool import Spool
 from pytest_arena.records.dataset import (
@@ -86,8 +86,6 @@ class TrajectoryRecorder(Recorder):
         self._observation = observation
         try:
             states = self._context.env.state(rows)
-        except EvaluationError:  # the job's time limit rings wherever the loop is
-            raise
         except Exception as error:
             self._end_recording(f"the environment's state: {type(error).__name__}: {error}")
             return
@@ -109,8 +107,6 @@ class TrajectoryRecorder(Recorder):
                     **self._observed.arrays(self._observation),
                 }
             )
-        except EvaluationError:
-            raise
         except Exception as error:
             self._end_recording(plain_reason(error))
         self._observation = step.observation
@@ -125,8 +121,6 @@ class TrajectoryRecorder(Recorder):
             with episode_file(context.directory, episode.episode, self._header) as group:
                 group.attrs.update(_attributes(running.start, episode))
                 self._write(group, row, running, episode.length)
-        except EvaluationError:
-            raise
         except Exception as error:
             self._end_recording(f"episode {episode.episode}: {plain_reason(error)}")
             return

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pytest_arena.errors import USERS_MISTAKE, RecordingError
+from pytest_arena.errors import USERS_MISTAKE, RecordingError, TimeIsUp
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.films import Shot, Stage, add_frames, choose_cameras
@@ -193,7 +193,7 @@ class VideoRecorder(Recorder):
         if afterwards is not None and (title := afterwards.title):
             try:
                 afterwards.film(self._open_encoder(), self._filmed, partial(tick, f"filming {title}"))
-            except Exception:  # costs the films: a note says why
+            except (Exception, TimeIsUp):  # costs the films: a note says why
                 self._found.environment_failed = True
 
     def _filmed(self, take: Take, shot: Shot, difference: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from pytest_arena.errors import ArenaError
+from pytest_arena.errors import ArenaError, StrayOutcomeError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.directory import JobDirectory, utc_now, write_json
 from pytest_arena.records.provenance import host, versions
@@ -61,8 +61,9 @@ def begin_record(
 def fail_record(record: JobRecord, error: BaseException) -> None:
     """Note *error* in the record; the full traceback unless the error is the user's to mend."""
     record.status, record.verdict = Status.ERROR, Verdict.ERROR
+    named = error.__cause__ if isinstance(error, StrayOutcomeError) and error.__cause__ else error
     record.error = {
-        "type": type(error).__name__,
+        "type": type(named).__name__,
         "message": str(error),
         "traceback": "" if isinstance(error, ArenaError) else "".join(traceback.format_exception(error)),
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import dumps  # bound here: records are written whatever an environment makes of the module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ LATEST = "latest"
 """The link beside the runs that leads to the newest one."""
 METRICS_EPISODES = "episodes_measured"
 """Beside the metrics of a job in ``metrics.json``: over how many episodes they were measured."""
+METRICS_STATUS = "status"
+"""Beside them: the job's status; numbers of one that did not complete are no measurement."""
+METRICS_VERDICT = "verdict"
+"""And what the thresholds say."""
 DATASET = "dataset.hdf5"
 """Name of a job's trajectories, in its folder."""
 TRAJECTORIES = "trajectories"
@@ -42,7 +46,7 @@ def utc_now() -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write *data* as indented JSON so that readers see the old file or the new one, never a half."""
-    _write_whole(path, json.dumps(to_plain(data), indent=2, allow_nan=False) + "\n")
+    _write_whole(path, dumps(to_plain(data), indent=2, allow_nan=False) + "\n")
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -235,7 +239,7 @@ def configs_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write a whole ``episodes.jsonl`` at once, in place of the one that may be there."""
-    _write_whole(path, "".join(json.dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in episodes))
+    _write_whole(path, "".join(dumps(to_plain(e.to_json()), allow_nan=False) + "\n" for e in episodes))
 
 
 def keep_measured(directory: JobDirectory) -> list[Episode]:

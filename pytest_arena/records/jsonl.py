@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from json import dumps  # bound here: see `records.directory`
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class JsonLinesWriter:
 
     def append(self, item: Mapping[str, Any]) -> None:
         """Write *item* as one line; when this returns, the operating system has it."""
-        self._file.write(json.dumps(to_plain(item), allow_nan=False) + "\n")
+        self._file.write(dumps(to_plain(item), allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ begin or end an episode cost a loop.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pytest_arena.guards.foreign_code import end_forked_child
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.directory import utc_now
@@ -21,7 +23,7 @@ from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import Schedule
-from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, Observation, Step
+from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
 
 Watch = Callable[["Loop"], None]
 """Called after every step: progress. Must return at once."""
@@ -88,6 +90,7 @@ class Loop:
         self._step_metrics = [m for m in observers.metrics if m.watches_steps]
         self._step_recorders = [r for r in observers.recorders if r.watches_steps]
         self._observation: Observation = None
+        self._process = os.getpid()
 
     def run(self, deadline: Deadline, max_steps: int | None = None) -> None:
         """Step until every scheduled episode has ended, or for *max_steps* steps of the vector.
@@ -103,7 +106,9 @@ class Loop:
             self.acting = True
             action = self.policy.act(self._observation)
             self.acting = False
+            end_forked_child(self._process)
             step = self.env.step(action)
+            end_forked_child(self._process)
             self.vector_steps += 1
             self._count(action, step)
             self._observation = step.observation
@@ -133,12 +138,17 @@ class Loop:
         seeds = [start.seed for start in starts]
         caps = self.env.capabilities
         if caps.partial_reset and len(rows) < self.env.num_envs:
-            reset = self.env.reset(np.array(rows, np.int64), seeds)
+            reset = self._reset(np.array(rows, np.int64), seeds)
         else:
             # A simulator that resets all rows at once wants a seed for rows without an episode as well.
-            reset = self.env.reset(None, seeds + [0] * (self.env.num_envs - len(rows)))
+            reset = self._reset(None, seeds + [0] * (self.env.num_envs - len(rows)))
         self._observation = reset.observation
         self._begin(rows, starts, reset.success)
+
+    def _reset(self, env_ids: IndexArray | None, seeds: Sequence[int]) -> Reset:
+        reset = self.env.reset(env_ids, seeds)
+        end_forked_child(self._process)
+        return reset
 
     def _draw(self, rows: Sequence[int] | range) -> tuple[list[int], list[EpisodeStart]]:
         """Ask the schedule for the next episode of each row; rows that are done drop out."""
@@ -251,7 +261,7 @@ class Loop:
         elif autoreset == "same_step":
             self._begin(rows, starts, np.full(self.env.num_envs, UNMEASURED, np.int8))
         elif rows:
-            reset = self.env.reset(np.array(rows, np.int64), [start.seed for start in starts])
+            reset = self._reset(np.array(rows, np.int64), [start.seed for start in starts])
             self._observation = reset.observation
             self._begin(rows, starts, reset.success)
 

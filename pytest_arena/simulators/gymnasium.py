@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -10,9 +11,11 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
 from pydantic import Field
 
-from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError
+from pytest_arena.errors import MissingDependencyError, RecordingError
+from pytest_arena.guards.processes import end_processes
 from pytest_arena.jobs.model import Job, KeyPath, Model, Success
 from pytest_arena.jobs.modules import where_looked
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
@@ -196,8 +199,6 @@ class GymnasiumEnv(SimEnv):
                 if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
                     raise RecordingError("MUJOCO_GL is disabled")
                 return [row.render() for row in rows]
-            except EvaluationError:  # the job's time limit rings wherever the loop is
-                raise
             except Exception as error:
                 if not self._mujoco:
                     raise
@@ -206,10 +207,20 @@ class GymnasiumEnv(SimEnv):
         return [self._rays.render(row) for row in rows]
 
     def close(self) -> None:
-        """Close the vector environment."""
-        if not self._closed:
-            self._closed = True
-            self._vec.close()
+        """Close the vector environment; processes of rows that do not answer are ended."""
+        if self._closed:
+            return
+        self._closed = True
+        processes = self._base.processes if isinstance(self._base, AsyncVectorEnv) else ()
+        try:
+            # Closing waits for an answer that is due, and a row that hangs gives none.
+            if getattr(self._base, "_state", AsyncState.DEFAULT) != AsyncState.DEFAULT:
+                end_processes(processes)
+                self._base.closed = True
+            else:
+                self._vec.close()
+        finally:
+            end_processes(processes)
 
     def _full_seeds(self, seeds: Sequence[int] | None) -> Any:
         if seeds is None:
@@ -302,12 +313,16 @@ class GymnasiumSimulator(Simulator):
         if job.environment.cameras:
             kwargs["render_mode"] = "rgb_array"
         mode = _vectorization(options, job.environment.id)
+        children = set(multiprocessing.active_children())
         try:
             vec = make_vector(
                 job.environment.id, job.environment.num_envs, mode, _MODES[options.autoreset], kwargs
             )
         except gymnasium.error.DependencyNotInstalled as error:
             raise MissingDependencyError(f"environment {job.environment.id}: {error}") from error
+        except BaseException:  # rows that hang while they are built have processes that hang
+            end_processes([*set(multiprocessing.active_children()) - children])
+            raise
         env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
         if isinstance(vec.unwrapped, AsyncVectorEnv):
             env.step_dt = float(vec.unwrapped.get_attr("arena_step_dt")[0])

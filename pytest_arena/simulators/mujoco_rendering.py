@@ -170,8 +170,6 @@ class Renderer:
             self.gl_renderer = _gl_renderer()
             self.quality = self._choose_quality()
             self._context = self._make_context()
-        except EvaluationError:  # the job's time limit rings wherever the loop is
-            raise
         except Exception as error:  # each platform fails with its own exception types
             self._gl = self._context = self.gl_renderer = None
             self.notice = without_opengl(error)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError
+from pytest_arena.guards.closing import close_within
+from pytest_arena.guards.deadline import EXIT_STATUS, Deadline
+from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.devices import lift_device_mask
 from pytest_arena.simulators.registry import find_simulator
+
+Note = Callable[[str], None]
+"""Takes down what the record of a job is to say, also after the job has ended."""
 
 
 class EnvironmentPool:
@@ -19,51 +23,67 @@ class EnvironmentPool:
     def __init__(self) -> None:
         self._env: SimEnv | None = None
         self._key: Hashable = None
+        self._last: Job | None = None
+        """The job that had the environment last."""
+        self._note: Note | None = None
+        """Its."""
         self._launched: tuple[Simulator, Hashable] | None = None
         self._app: Simulator | None = None
         self.expected: Sequence[Job] = ()
         """Jobs that this process will run: its app is started so that it serves as many as one app can."""
 
-    def get(self, job: Job, *, rebuild: int = 0) -> SimEnv:
+    def get(self, job: Job, *, rebuild: int = 0, note: Note | None = None) -> SimEnv:
         """Return the environment of *job*; that of a *rebuild* above 0 is built anew in any case.
+
+        Building has the job's ``rollout.timeout`` for itself. *note* is told what went wrong when the
+        environment was closed, which may be long after the job.
 
         Raises:
             EvaluationError: the job needs an app that differs from the one this process has started.
             MissingDependencyError: the simulator is not installed.
+            RolloutTimeoutError: the environment was not built in time.
         """
         __tracebackhide__ = USERS_MISTAKE
         simulator = find_simulator(job)
-        self._launch(simulator, job)
+        limit = Deadline(job.rollout.timeout, "while the environment was built")
+        with foreign_code("the simulator"), limit:
+            self._launch(simulator, job)
         job = simulator.rebuilt(job, rebuild)
         key = simulator.environment_key(job)
         if self._env is None or self._env.spent or rebuild or key != self._key:
             self.clear()
-            self._env = simulator.make(job)
+            with foreign_code("the environment"), limit:
+                self._env = simulator.make(job)
             self._key = key
+        self._last, self._note = job, note
         return self._env
 
     def holds(self, env: SimEnv) -> bool:
         """Whether *env* is the pool's own environment."""
         return env is self._env
 
-    def clear(self) -> None:
-        """Close the environment; the app stays."""
+    def clear(self, exit_status: int = EXIT_STATUS) -> None:
+        """Close the environment; the app stays.
+
+        What it raises is a note of the job that had the environment last, and nothing else. It has that
+        job's ``rollout.timeout``; one that hangs and cannot be interrupted ends the process, with
+        *exit_status*.
+        """
         env, self._env, self._key = self._env, None, None
-        if env is not None:
-            env.close()
+        last, note = self._last, self._note
+        if env is None or last is None:
+            return
+        self._last = self._note = None
+        problem = close_within(last.rollout.timeout, "the environment", env.close, exit_status)
+        if problem is not None and note is not None:
+            note(problem)
 
     def shutdown(self, exit_code: int) -> None:
-        """Close the environment, then the app. May end the process: with a failure if the former fails."""
+        """Close the environment, then the app. May end the process."""
         simulator, self._app, self._launched = self._app, None, None
-        if simulator is None:
-            self.clear()
-            return
-        try:
-            self.clear()
-        except Exception:
-            traceback.print_exc(file=sys.__stderr__)
-            exit_code = exit_code or 1
-        simulator.shutdown(exit_code)
+        self.clear(exit_code)
+        if simulator is not None:
+            simulator.shutdown(exit_code)
 
     @property
     def has_app(self) -> bool:

@@ -14,7 +14,18 @@ import pytest_arena
 PACKAGE = Path(pytest_arena.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS = ["errors", "jobs", "records", "simulators", "policies", "recorders", "rollout", "gate", "evaluation"]
+FLOORS = [
+    "errors",
+    "guards",
+    "jobs",
+    "records",
+    "simulators",
+    "policies",
+    "recorders",
+    "rollout",
+    "gate",
+    "evaluation",
+]
 """From the ground up; `validation` shares the floor of `evaluation`. What is not named here knows pytest."""
 SAME_FLOOR = dict.fromkeys(("join", "run_check", "summary", "validation"), "evaluation")
 HEAVY = (

@@ -322,12 +322,14 @@ def test_filming_has_the_jobs_time_and_no_more(tmp_path: Path, monkeypatch: pyte
     from pytest_arena.errors import RolloutTimeoutError
 
     class Late:
-        def __init__(self, seconds: float | None) -> None: ...
+        def __init__(self, seconds: float | None, *args: Any, **more: Any) -> None: ...
         def __enter__(self) -> Late:
             return self
 
         def __exit__(self, *args: Any) -> None: ...
-        def extend(self, seconds: float) -> None: ...
+        def rest(self, during: str) -> Late:
+            return self
+
         def check(self) -> None:
             if Painted.played and max(Painted.played.values()) > 1:
                 raise RolloutTimeoutError("timed out after 5 s (rollout.timeout)")

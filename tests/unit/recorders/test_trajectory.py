@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from pytest_arena.errors import RolloutTimeoutError
+from pytest_arena.errors import TimeIsUp
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders import trajectory
 from pytest_arena.recorders.base import Recorded, RolloutContext
@@ -238,11 +238,11 @@ def test_the_jobs_time_limit_is_no_note(tmp_path: Path, monkeypatch: pytest.Monk
     """It rings wherever the loop is, also while a trajectory is written."""
 
     def ring(*args: Any) -> None:
-        raise RolloutTimeoutError("time is up")
+        raise TimeIsUp
 
     monkeypatch.setattr(trajectory, "write_rows", ring)
     recorder = TrajectoryRecorder()
-    with pytest.raises(RolloutTimeoutError):
+    with pytest.raises(TimeIsUp):
         record(fake(), tmp_path, range(6), recorder)
     assert recorder.close() == Recorded()
     assert list((tmp_path / "job").iterdir()) == []

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from pytest_arena.errors import RecordingError, RolloutTimeoutError
+from pytest_arena.errors import RecordingError, TimeIsUp
 from pytest_arena.jobs.model import Camera, Environment, Job, PolicyConfig, Record, Rollout
 from pytest_arena.recorders import encoder as encoder_module
 from pytest_arena.recorders.base import EpisodeStart, Recorded, RolloutContext
@@ -626,13 +626,13 @@ def test_an_error_while_rendering_costs_the_films_not_the_rollout(tmp_path: Path
 
 def test_the_jobs_time_limit_is_not_taken_for_a_rendering_error(tmp_path: Path) -> None:
     def ring(frames: dict[str, Any], rows: list[int]) -> Any:
-        raise RolloutTimeoutError("timed out after 1 s (rollout.timeout)")
+        raise TimeIsUp
 
     env = FakeEnv([[6]])
     loop = Loop(VideoRecorder("on"), env, tmp_path)
     loop.start()
     env.spoil = ring
-    with pytest.raises(RolloutTimeoutError):
+    with pytest.raises(TimeIsUp):
         loop.step()
     loop.recorder.close()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from pytest_arena.errors import EvaluationError, JobFileError, RolloutTimeoutError
+from pytest_arena.errors import EvaluationError, JobFileError, TimeIsUp
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
 from pytest_arena.simulators.gymnasium_vector import step_length
 from pytest_arena.simulators.registry import validate_simulation
@@ -196,7 +196,7 @@ def test_what_it_refuses(environment: dict[str, Any], words: str) -> None:
         validate_simulation(make_job(environment=environment))
 
 
-@pytest.mark.parametrize(("error", "mujoco"), [(RolloutTimeoutError, True), (ValueError, False)])
+@pytest.mark.parametrize(("error", "mujoco"), [(TimeIsUp, True), (ValueError, False)])
 def test_only_a_lack_of_opengl_is_made_up_for(error: type[Exception], mujoco: bool) -> None:
     """Neither the job's time limit nor another environment's mistake is taken for one."""
 
