@@ -23,6 +23,7 @@ from pytest_arena.options import settings
 from pytest_arena.parallel.recovery import rebuild
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders import standard
+from pytest_arena.recorders.own_dataset import unfinished_datasets
 from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import (
@@ -130,7 +131,7 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     if found is None:
         return None
     directory, before = found
-    notes = unfinished_films(directory)
+    notes = unfinished_films(directory) + unfinished_datasets(directory)
     earlier = keep_measured(directory)
     complete = _nothing_left(item, job, before, earlier)
     if earlier and not complete and not before.reproducible and before.status != Status.COMPLETED:

@@ -7,6 +7,7 @@ in the only process of a run without workers.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 from collections import Counter
@@ -18,6 +19,7 @@ import pytest
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.parallel.durations import read_manifest
+from pytest_arena.recorders.own_dataset import unfinished_datasets
 from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record
 from pytest_arena.records.directory import (
@@ -186,6 +188,8 @@ def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
     """Return the episodes and, in words, what is missing of them; leaves films that play and whole lines."""
     notes = unfinished_films(directory)
     try:
+        with contextlib.suppress(OSError):  # the disk is full
+            notes += unfinished_datasets(directory)
         whole = read_episodes(directory.episodes)
         named = sum(len(episode.videos) for episode in whole)
         try:

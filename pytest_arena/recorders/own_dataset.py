@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
+from pytest_arena.records.directory import JobDirectory, read_episodes, write_episodes
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
 
@@ -76,3 +77,52 @@ class OwnDataset(Recorder):
             self._draft.rename(self._path)
             self._published.append(self._context.relative(self._path))
         self._env = None
+
+
+def unfinished_datasets(directory: JobDirectory) -> list[str]:
+    """Name the files that a simulator was writing when its process died; returns a note on what they lack.
+
+    A file whose episodes can be read gets its name, any other goes. An episode that is not in the file that
+    its line names loses that path. To be called when no process writes any more; raises as `read_episodes`.
+    """
+    drafts = sorted(directory.path.glob(".dataset*.hdf5"))
+    episodes = read_episodes(directory.episodes) if drafts else []
+    named: list[Path] = []
+    lost = 0
+    for draft in drafts:
+        whole = draft.with_name(draft.name.removeprefix("."))
+        readable = set() if draft.is_symlink() or whole.exists() else _readable_episodes(draft)
+        if readable:
+            named.append(draft)
+        for episode in episodes:
+            path, _, place = (episode.trajectory or "").partition("#")
+            if path == f"{directory.path.name}/{whole.name}" and place not in readable and not whole.exists():
+                episode.trajectory, lost = None, lost + 1
+    if lost:
+        write_episodes(directory.episodes, episodes)  # first, so that no line names what is not there
+    for draft in drafts:
+        if draft in named:
+            draft.rename(draft.with_name(draft.name.removeprefix(".")))
+        else:
+            draft.unlink()
+    what = "1 episode is" if lost == 1 else f"{lost} episodes are"
+    return [f"{what} not in the simulator's dataset: its process died while it wrote the file"] * bool(lost)
+
+
+def _readable_episodes(path: Path) -> set[str]:
+    """Return the groups of *path* that can be read to their last row: ``data/demo_0`` and so on."""
+    import h5py
+
+    def last_row(_: str, held: object) -> None:
+        if isinstance(held, h5py.Dataset) and held.shape and held.shape[0]:
+            held[-1]
+
+    found: set[str] = set()
+    with contextlib.suppress(OSError, RuntimeError), h5py.File(path, "r", locking="best-effort") as file:
+        data = file.get("data")
+        for name in data if isinstance(data, h5py.Group) else ():
+            with contextlib.suppress(OSError, RuntimeError, KeyError):
+                if isinstance(data.get(name, getlink=True), h5py.HardLink):
+                    data[name].visititems(last_row)
+                    found.add(f"data/{name}")
+    return found

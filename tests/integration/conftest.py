@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,12 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     return Suite(pytester)
 
 
+def needs_torch() -> None:
+    """Skip without torch. It is not imported to tell: `pytester` would forget it, and it loads once a process."""
+    if find_spec("torch") is None:
+        pytest.skip("needs torch")
+
+
 @pytest.fixture
 def generation() -> str:
     """Isaac Lab's, for `kit`."""
@@ -122,7 +129,7 @@ def generation() -> str:
 @pytest.fixture
 def kit(suite: Suite, generation: str, monkeypatch: pytest.MonkeyPatch) -> Suite:
     """A suite whose Isaac Lab is the stand-in that runs on Kit, and needs torch."""
-    pytest.importorskip("torch")
+    needs_torch()
     folder = ROOT / "tests" / "stand_ins" / "kit"
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / generation), str(folder), str(ROOT)]))

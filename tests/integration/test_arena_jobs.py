@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
+import h5py
 import pytest
 
 from tests.arena_stand_in import GENERATIONS, PATH
-from tests.integration.conftest import ROOT, Suite
+from tests.integration.conftest import ROOT, Suite, needs_torch
 
 
 @pytest.fixture
 def arena(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    pytest.importorskip("torch")
+    needs_torch()
     monkeypatch.setenv("PYTHONPATH", f"{PATH}{os.pathsep}{os.environ['PYTHONPATH']}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return suite
@@ -77,3 +79,32 @@ def test_failing_jobs_end_with_pytests_status_and_all_reports(
     assert "environment.options.args: CountingCfg has no 'objekt'" in output
     assert "isaaclab_arena_build.py" not in output, "a user's mistake needs no traceback"
     assert "RuntimeError: the simulator broke" in output
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "n1"])
+def test_a_killed_process_leaves_a_dataset_that_holds_its_episodes(
+    arena: Suite, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ARENA_STAND_IN", GENERATIONS[-1])
+    monkeypatch.setenv("KILL_AFTER", "4")
+    arena.jobs(
+        {"cut": {"rollout": {"episodes": 8}}},
+        simulator="isaaclab_arena",
+        environment={"id": "counting", "num_envs": 4},
+    )
+    killed = arena.run("--arena-jobs=jobs.yaml", "-p", "tests.killer", *workers)
+    assert killed.ret == (1 if workers else -signal.SIGKILL)
+    if not workers:  # the next session finds what was left
+        assert arena.run("--arena-jobs=jobs.yaml", f"--arena-resume={arena.run_dir}").ret == 0
+        assert len(arena.episodes("cut.2")) == 8
+        found = arena.record("cut.2")
+        assert found["hdf5_path"] == "cut.2/dataset.hdf5"
+    else:
+        assert arena.record("cut")["hdf5_path"] == "cut/dataset.hdf5"
+    assert len(arena.episodes("cut")) == 4
+    for folder in ("cut", "cut.2")[: 1 if workers else 2]:
+        for episode in arena.episodes(folder):
+            path, _, demo = episode["trajectory"].partition("#")
+            with h5py.File(arena.run_dir / path) as file:
+                assert len(file[demo]["step"]) == episode["length"]
+        assert not list((arena.run_dir / folder).glob(".*"))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
-from pytest_arena.recorders.own_dataset import OwnDataset
+from pytest_arena.recorders.own_dataset import OwnDataset, unfinished_datasets
+from pytest_arena.records.directory import JobDirectory, read_episodes, write_episodes
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.isaaclab_dataset import Dataset
 
@@ -206,3 +211,68 @@ def test_a_simulator_without_a_recorder_leaves_no_path(tmp_path: Path) -> None:
     assert recorder.close().notes == [
         "no dataset: the environment has no recorder of its own that records anything"
     ]
+
+
+# -- what a killed process leaves
+
+
+WRITE_AND_DIE = """
+import os, signal, sys
+import h5py, numpy as np
+
+file = h5py.File(sys.argv[1], "w")
+data = file.create_group("data")
+for k in range(2):
+    data.create_group(f"demo_{k}")["actions"] = np.full((3, 1), k)
+    file.flush()
+data.create_group("demo_2")["actions"] = np.zeros((3, 1))  # not flushed
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> JobDirectory:
+    """The folder of a job with three episodes, the third of which is not in the simulator's file."""
+    directory = JobDirectory(tmp_path / "job", 1)
+    directory.path.mkdir()
+    command = [sys.executable, "-c", WRITE_AND_DIE, str(directory.path / ".dataset.hdf5")]
+    assert subprocess.run(command, timeout=60).returncode == -signal.SIGKILL
+    episodes = [episode() for _ in range(3)]
+    for number, each in enumerate(episodes):
+        each.episode, each.trajectory = number, f"job/dataset.hdf5#data/demo_{number}"
+    write_episodes(directory.episodes, episodes)
+    return directory
+
+
+def test_the_file_of_a_killed_process_is_named_and_nothing_points_beside_it(killed: JobDirectory) -> None:
+    assert unfinished_datasets(killed) == [
+        "1 episode is not in the simulator's dataset: its process died while it wrote the file"
+    ]
+    kept = [e.trajectory for e in read_episodes(killed.episodes)]
+    assert kept == ["job/dataset.hdf5#data/demo_0", "job/dataset.hdf5#data/demo_1", None]
+    with h5py.File(killed.path / "dataset.hdf5") as file:
+        assert [file[f"data/demo_{k}/actions"][2, 0] for k in range(2)] == [0, 1]
+    assert unfinished_datasets(killed) == []
+    assert sorted(path.name for path in killed.path.iterdir()) == ["dataset.hdf5", "episodes.jsonl"]
+
+
+@pytest.mark.parametrize("content", [b"", b"half a file", None], ids=["empty", "garbage", "link"])
+def test_a_file_that_cannot_be_read_goes(killed: JobDirectory, tmp_path: Path, content: bytes | None) -> None:
+    draft = killed.path / ".dataset.hdf5"
+    whole = draft.rename(tmp_path / "elsewhere.hdf5")
+    if content is None:
+        draft.symlink_to(whole)
+    else:
+        draft.write_bytes(content)
+    assert unfinished_datasets(killed)[0].startswith("3 episodes are not in the simulator's dataset")
+    assert [e.trajectory for e in read_episodes(killed.episodes)] == [None] * 3
+    assert [path.name for path in killed.path.iterdir()] == ["episodes.jsonl"]
+    assert whole.exists()
+
+
+def test_a_file_of_an_earlier_environment_stays_as_it_is(killed: JobDirectory) -> None:
+    (killed.path / ".dataset.hdf5").rename(killed.path / "dataset.hdf5")
+    (killed.path / ".dataset-1.hdf5").write_bytes(b"")
+    assert unfinished_datasets(killed) == []
+    assert [e.trajectory is not None for e in read_episodes(killed.episodes)] == [True] * 3
+    assert (killed.path / "dataset.hdf5").exists()
