@@ -83,7 +83,7 @@ def evaluated(job: Job, env: SimEnv, output: Path, *, camera: bool) -> None:
     run = RunDirectory.create(output)
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)
-    policy = CustomPolicy(Driver, {"stiffness": 0.0}, env)
+    policy = CustomPolicy.make(Driver, {"stiffness": 0.0}, env)
     recorders = [VideoRecorder("on")] if camera else []
     with mock.patch("pytest_arena.recorders.overview.add_overview"):
         Evaluation(job, record, directory, run.path, lambda _: env, policy, recorders).run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 
@@ -112,3 +112,19 @@ def first_few(words: Iterable[object], at_most: int = 5) -> str:
     """Return e.g. ``a, b, c, d, e, …``: *words* joined by commas, of more than *at_most* the first ones."""
     every = [str(word) for word in words]
     return ", ".join(every[:at_most]) + (", …" if len(every) > at_most else "")
+
+
+def described(value: object) -> str:
+    """Return in words what *value* is, for a message about a value that is none of those expected."""
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        return f"the text {str(value)[:40]!r}"
+    if isinstance(value, Mapping):
+        return f"a dict with the keys {first_few(value)}" if value else "an empty dict"
+    shape, name = getattr(value, "shape", None), type(value).__name__
+    if isinstance(shape, tuple) and shape != ():
+        return f"an array of shape {tuple(shape)} and type {getattr(value, 'dtype', 'unknown')}"
+    if isinstance(value, (tuple, list)):
+        return f"a {name} of {len(value)}"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

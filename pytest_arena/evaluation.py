@@ -27,7 +27,7 @@ from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.registry import make_policy, policy_files
+from pytest_arena.policies.registry import as_policy, make_policy, policy_files
 from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
@@ -35,10 +35,12 @@ from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_episodes, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, JobRecord, Status
+from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.env_check import require_env
 from pytest_arena.simulators.pool import EnvironmentPool
 from pytest_arena.summary import counted, metrics_of, require_measurement, summarize
 from pytest_arena.validation import validate
@@ -87,6 +89,7 @@ class Evaluation:
         self._reviewed = False
         self._running: Loop | None = None
         """The loop that steps now."""
+        self._actions: list[ActionCheck] = []  # one a rebuild
         self._writer = EpisodeWriter(resume=self.directory.resumed)
         self._gate = JobGate.of(self.job, self.metrics, self.earlier, self.record.deterministic)
         # So the rule is on disk before the first episode.
@@ -205,6 +208,7 @@ class Evaluation:
                 self.episodes += loop.episodes
                 self._time("rollout_seconds", rolled)
                 self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
+                self._actions.append(loop.actions)
                 self._identify(env)
             taken = loop.row_steps
             if loop.episodes:
@@ -251,6 +255,8 @@ class Evaluation:
         taken: np.ndarray | None,
     ) -> Loop:
         __tracebackhide__ = USERS_MISTAKE
+        require_env(env)
+        self.policy = as_policy(self.policy, env)
         caps, seed = env.capabilities, self.job.environment.seed
         schedule = (
             fixed_schedule(
@@ -361,6 +367,7 @@ class Evaluation:
         try:
             self._add_overview()
         finally:
+            record.notes += outside_notes(self._actions)
             record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
             record.verdict = verdict_of(record)
             record.finished_at = utc_now()

@@ -39,6 +39,7 @@ from pytest_arena.reports.progress import progress
 from pytest_arena.reruns import errors_before, standing_measurement
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
+from pytest_arena.simulators.env_check import require_env
 from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.summary import counted, notes_of
 
@@ -266,6 +267,7 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
     if attempt_of(item, job).complete:
         return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
     try:
+        require_env(env)  # it may be one of a user's own fixture
         return make_policy(job, env)
     except ArenaError as error:
         raise error.with_traceback(None)  # noqa: B904

@@ -127,6 +127,7 @@ class FakeLabEnv(gymnasium.Env[Any, Any]):
             if getattr(self.cfg, "compute_final_obs", False):
                 self.extras["final_obs"] = self._observe()
             self.extras["solved"] = self.holds("success").float()
+            self.extras["unsure"] = None
             self._reset_idx(done.nonzero(as_tuple=False).squeeze(-1))
         return self._observe(), self._reward, self._terminated, self._truncated, self.extras
 

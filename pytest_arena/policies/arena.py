@@ -20,9 +20,9 @@ DEVICES = ("device", "policy_device")
 """Settings that say where a policy computes: with ``-n``, the first GPU is the worker's own."""
 
 
-def is_arena_style(cls: type[Any]) -> bool:
-    """Whether *cls* speaks Arena's interface and not ours."""
-    return callable(getattr(cls, "get_action", None)) and not callable(getattr(cls, "act", None))
+def is_arena_style(policy: Any) -> bool:
+    """Whether *policy*, a class or an object, speaks Arena's interface and not ours."""
+    return callable(getattr(policy, "get_action", None)) and not callable(getattr(policy, "act", None))
 
 
 def check_arena_settings(cls: type[Any], settings: Mapping[str, Any]) -> None:
@@ -78,15 +78,20 @@ class ArenaPolicy(Policy):
 
     reproducible = False
 
-    def __init__(self, cls: type[Any], settings: Mapping[str, Any], env: SimEnv) -> None:
-        self._policy = _build(cls, settings, env)
+    def __init__(self, policy: Any, env: SimEnv) -> None:
+        self.wrapped = policy
         self._env, self._fresh = env, True
+
+    @classmethod
+    def make(cls, kind: type[Any], settings: Mapping[str, Any], env: SimEnv) -> ArenaPolicy:
+        """Adapt a policy of this *kind*, made of its *settings*."""
+        return cls(_build(kind, settings, env), env)
 
     def act(self, observation: Observation) -> Action:
         """Ask the policy with the simulator's own environment object, as Arena's runner does."""
         torch = sys.modules.get("torch")
         with contextlib.nullcontext() if torch is None else torch.no_grad():
-            return self._policy.get_action(self._env.unwrapped, observation)
+            return self.wrapped.get_action(self._env.unwrapped, observation)
 
     def begin(self, env: SimEnv) -> None:
         """Act in *env* from now on."""
@@ -99,31 +104,31 @@ class ArenaPolicy(Policy):
         """
         torch, fresh, self._fresh = sys.modules.get("torch"), self._fresh, False
         if fresh or env_ids is None:
-            self._policy.reset()
+            self.wrapped.reset()
         else:
-            self._policy.reset(
+            self.wrapped.reset(
                 env_ids if torch is None else torch.as_tensor(env_ids, device=self._env.device)
             )
 
     def set_task_description(self, text: str | None) -> None:
         """Pass the instruction on, under whichever name the class has for it."""
         for name in ("set_task_description", "set_language_instruction"):
-            if (method := getattr(self._policy, name, None)) is not None:
+            if (method := getattr(self.wrapped, name, None)) is not None:
                 method(text)
                 return
 
     def length(self) -> int | None:
         """Return the number of recorded steps of a replay."""
         for name in ("has_length", "is_recording"):
-            if callable(asked := getattr(self._policy, name, None)):
-                return int(self._policy.length()) if asked() else None
-        return len(self._policy) if hasattr(self._policy, "__len__") else None
+            if callable(asked := getattr(self.wrapped, name, None)):
+                return int(self.wrapped.length()) if asked() else None
+        return len(self.wrapped) if hasattr(self.wrapped, "__len__") else None
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The class that acts."""
-        return {"class": f"{type(self._policy).__module__}:{type(self._policy).__qualname__}"}
+        return {"class": f"{type(self.wrapped).__module__}:{type(self.wrapped).__qualname__}"}
 
     def close(self) -> None:
         """Close the policy where it can be closed."""
-        getattr(self._policy, "close", lambda: None)()
+        getattr(self.wrapped, "close", lambda: None)()

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_arena.errors import did_you_mean
+from pytest_arena.errors import EvaluationError, did_you_mean
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
@@ -20,7 +20,7 @@ from pytest_arena.jobs.modules import where_looked
 from pytest_arena.jobs.words import plain_error
 from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.custom import CustomPolicy, check_signature
+from pytest_arena.policies.custom import CustomPolicy, check_methods, check_signature
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.functions import is_missing, split_name
 from pytest_arena.simulators.registry import find_simulator
@@ -88,11 +88,25 @@ def _make_policy(job: Job, env: SimEnv) -> Policy:
     if kind in simulator.policy_names or kind not in _targets():
         _check_class(job, cls)  # it may be one that could not be imported any earlier
     if is_arena_style(cls):
-        return ArenaPolicy(cls, job.policy.settings, env)
+        return ArenaPolicy.make(cls, job.policy.settings, env)
     if issubclass(cls, Policy):
         policy: Policy = cls(_settings(job, cls), env)  # type: ignore[call-arg]
         return policy
-    return CustomPolicy(cls, job.policy.settings, env)
+    return CustomPolicy.make(cls, job.policy.settings, env)
+
+
+def as_policy(given: Any, env: SimEnv) -> Policy:
+    """Return what a fixture gave as a policy: an object with `act` alone, or one of Arena's, is wrapped.
+
+    Raises `EvaluationError` where it is none of them.
+    """
+    if isinstance(given, Policy):
+        return given
+    if isinstance(given, type):
+        raise EvaluationError(f"arena_policy: expected a policy, got the class {given.__name__} itself")
+    if is_arena_style(given):
+        return ArenaPolicy(given, env)
+    return CustomPolicy(given)
 
 
 def policy_files(job: Job, hashes: dict[Path, str] | None = None) -> dict[str, str]:
@@ -167,6 +181,8 @@ def _check_class(job: Job, cls: type[Any]) -> None:
     elif not callable(getattr(cls, "act", None)):
         expected = "expected a class with act(observation) or get_action(env, observation)"
         raise job.problem(("policy", "type"), f"{expected}, {cls.__name__} has neither")
+    elif (misfit := check_methods(cls)) is not None:
+        raise job.problem(("policy", "type"), misfit)
     elif wrong := check_signature(cls, job.policy.settings):
         key, expectation = wrong
         raise job.problem(("policy",) if key is None else ("policy", key), expectation)

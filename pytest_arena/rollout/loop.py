@@ -16,14 +16,17 @@ import numpy as np
 
 from pytest_arena.guards.foreign_code import end_forked_child
 from pytest_arena.policies.base import Policy
+from pytest_arena.policies.custom import policy_name
 from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.directory import utc_now
 from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.rollout.action_check import ActionCheck
 from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import Schedule
 from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
+from pytest_arena.simulators.env_check import check_reset, check_step
 
 Watch = Callable[["Loop"], None]
 """Called after every step: progress. Must return at once."""
@@ -74,6 +77,7 @@ class Loop:
         self.activity: str | None = None
         """What is done after the last step, for who watches."""
         n = self.env.num_envs
+        self.actions = ActionCheck(self.env, policy_name(policy))
         self.row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
         self.active = np.zeros(n, np.bool_)
         # Next-step autoreset: these rows are reset in the next step, and then begin these episodes.
@@ -84,7 +88,6 @@ class Loop:
         self._first_step = np.zeros(n, np.int64)  # `row_steps` when the row's episode began
         self._return = np.zeros(n, np.float64)
         self._first_success = np.full(n, -1, np.int64)
-        self._measured = np.zeros(n, np.bool_)
         self._reset_success = np.full(n, UNMEASURED, np.int8)
         self._began_at: list[tuple[str, float]] = [("", 0.0)] * n
         self._step_metrics = [m for m in observers.metrics if m.watches_steps]
@@ -104,11 +107,12 @@ class Loop:
         while self._unfinished() and (max_steps is None or self.vector_steps < max_steps):
             deadline.check()
             self.acting = True
-            action = self.policy.act(self._observation)
+            action = self.actions(self.policy.act(self._observation), self.active)
             self.acting = False
             end_forked_child(self._process)
-            step = self.env.step(action)
+            given = self.env.step(action)
             end_forked_child(self._process)
+            step = check_step(self.env, given)
             self.vector_steps += 1
             self._count(action, step)
             self._observation = step.observation
@@ -146,9 +150,9 @@ class Loop:
         self._begin(rows, starts, reset.success)
 
     def _reset(self, env_ids: IndexArray | None, seeds: Sequence[int]) -> Reset:
-        reset = self.env.reset(env_ids, seeds)
+        given = self.env.reset(env_ids, seeds)
         end_forked_child(self._process)
-        return reset
+        return check_reset(self.env, given)
 
     def _draw(self, rows: Sequence[int] | range) -> tuple[list[int], list[EpisodeStart]]:
         """Ask the schedule for the next episode of each row; rows that are done drop out."""
@@ -163,7 +167,6 @@ class Loop:
         self._first_step[index] = self.row_steps[index]
         self._return[index] = 0.0
         self._first_success[index] = -1
-        self._measured[index] = False
         self._reset_success[index] = success[index]
         now = (utc_now(), time.monotonic())
         states = initial_states(self._observation, index, self.env.single_observation_space)
@@ -183,7 +186,6 @@ class Loop:
         counted = self.active & step.valid
         self.row_steps += counted
         np.add(self._return, step.reward, out=self._return, where=counted)
-        self._measured |= counted & (step.success != UNMEASURED)
         succeeded = step.success == 1
         if succeeded.any():
             newly = counted & succeeded & (self._first_success < 0)
@@ -219,8 +221,8 @@ class Loop:
         start, (started_at, began) = self._starts[row], self._began_at[row]
         assert start is not None, "an active row has an episode"
         once: bool | None = bool(self._first_success[row] >= 0)
-        if not once and not self._measured[row]:
-            once = None
+        if not once and success_at_end is None:
+            once = None  # nobody knows what its last step was
         success = once if self.job.success.when == "once" else success_at_end
         at_reset = int(self._reset_success[row])
         steps, first_step = int(self.row_steps[row]), int(self._first_step[row])

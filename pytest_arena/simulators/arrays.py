@@ -144,3 +144,15 @@ def _part(space: Space | None, key: Any) -> Space | None:
     if isinstance(space, gymnasium.spaces.Tuple) and isinstance(key, int) and key < len(space.spaces):
         return space.spaces[key]
     return None
+
+
+def only_element(value: Any) -> Any:
+    """Return the element of an array or tensor that has one, as Python's number; anything else as it is."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        if value.size != 1:
+            return value
+        # A long double's item is itself.
+        return float(value.reshape(-1)[0]) if value.dtype.kind == "f" else value.item()
+    if hasattr(value, "detach") and value.numel() == 1:
+        return value.item()
+    return value

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
@@ -119,8 +120,12 @@ class SimEnv(ABC):
     """What a viewer of the images should know, once there are some; a note of every job with films."""
     spent: bool = False
     """It has run the one rollout that it can run: the next one needs a new environment."""
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Any] = MappingProxyType({})
     """Versions and choices worth keeping in the record (renderer, scene quality, …)."""
+    clips_actions: bool = False
+    """It takes an action outside its space for the nearest one within: nobody needs to be told of such."""
+    discrete_columns: bool = False
+    """Actions of a ``Discrete`` space may have the shape (N, 1), too."""
 
     @property
     def unwrapped(self) -> Any:

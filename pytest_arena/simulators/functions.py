@@ -6,9 +6,6 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pytest_arena.errors import EvaluationError, did_you_mean
 
 
@@ -60,21 +57,3 @@ def import_function(path: str) -> Callable[..., Any]:
     if not callable(found):
         raise EvaluationError(f"success.callable: {path!r} is not a function")
     return found  # type: ignore[no-any-return]
-
-
-def success_by_row(given: Any, name: str, num_envs: int) -> NDArray[np.bool_]:
-    """Return what the ``success.callable`` *name* gave, (N,).
-
-    Raises `EvaluationError` where that does not say it of each row.
-    """
-    gave, expected = f"success.callable: {name!r} gave", f"({num_envs},) booleans"
-    try:
-        values = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise EvaluationError(f"{gave} {type(given).__name__}, expected {expected}") from None
-    if values.shape != (num_envs,):
-        raise EvaluationError(f"{gave} a value of shape {values.shape}, expected {expected}")
-    if np.isnan(values).any():
-        raise EvaluationError(f"{gave} NaN, expected {expected}")
-    held: NDArray[np.bool_] = values > 0.5
-    return held

@@ -14,17 +14,17 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from gymnasium.vector.async_vector_env import AsyncState
 from pydantic import Field
 
-from pytest_arena.errors import MissingDependencyError, RecordingError
+from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
 from pytest_arena.guards.processes import end_processes
 from pytest_arena.jobs.model import Job, KeyPath, Model, Success
 from pytest_arena.jobs.modules import where_looked
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
-    UNMEASURED,
     Action,
     BoolArray,
     Capabilities,
     EpisodeEnd,
+    FloatArray,
     Frames,
     IndexArray,
     Observation,
@@ -35,13 +35,13 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.functions import import_function, is_missing, success_by_row
+from pytest_arena.simulators.functions import is_missing
+from pytest_arena.simulators.gymnasium_success import VectorSuccess, success_keys, tells_final
 from pytest_arena.simulators.gymnasium_vector import check_make_arguments, make_vector, step_length
 from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
+from pytest_arena.simulators.step_values import flags_by_row, numbers_by_row
 
-SUCCESS_KEYS = ("success", "is_success")
-"""Where environments of this family report success, in the order of looking."""
 RENDER_CAMERA = "render"
 """The only camera of a gymnasium environment: its own `render`."""
 
@@ -78,6 +78,12 @@ class GymnasiumEnv(SimEnv):
     def __init__(
         self, vec: VectorEnv[Any, Any, Any], success: Success | None = None, cameras: Sequence[str] = ()
     ) -> None:
+        """Adapt *vec*; *success* tells how success is read, *cameras* are those to film with.
+
+        Raises:
+            EvaluationError: *vec* does not declare its autoreset mode, or ``success.callable`` could only be
+                asked about the next episode.
+        """
         self._vec, self._base = vec, vec.unwrapped
         self.num_envs, self.device = vec.num_envs, "cpu"
         self.single_action_space = vec.single_action_space
@@ -86,8 +92,7 @@ class GymnasiumEnv(SimEnv):
         self.step_dt = step_length(self._base)
         self.max_episode_steps = _horizon(self._base)
         self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
-        mode = vec.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        self._mode: Autoreset = _NAMES[AutoresetMode(mode)]
+        self._mode = _declared_mode(vec)
         seedable = isinstance(self._base, (SyncVectorEnv, AsyncVectorEnv))
         self.capabilities = Capabilities(
             autoreset=self._mode,
@@ -99,9 +104,7 @@ class GymnasiumEnv(SimEnv):
         )
         self._seedable = seedable
         self._copies = seedable and bool(getattr(self._base, "copy", False))
-        self._success = success or Success()
-        self._success_keys = (self._success.info_key,) if self._success.info_key else SUCCESS_KEYS
-        self._success_of = import_function(self._success.callable) if self._success.callable else None
+        self._success = VectorSuccess(vec, success or Success(), same_step=self._mode == "same_step")
         self._mujoco = isinstance(self._base, SyncVectorEnv) and is_mujoco_row(self._base.envs[0])
         self._rays: GymnasiumRays | None = None
         if self._mujoco and self.cameras:
@@ -120,7 +123,7 @@ class GymnasiumEnv(SimEnv):
         """Reset rows; in the automatic modes only all of them at once."""
         if env_ids is None:
             env_ids = np.arange(self.num_envs)
-            observation, info = self._vec.reset(seed=self._full_seeds(seeds))
+            given = self._vec.reset(seed=self._full_seeds(seeds))
         else:
             mask = np.zeros(self.num_envs, np.bool_)
             mask[env_ids] = True
@@ -132,27 +135,26 @@ class GymnasiumEnv(SimEnv):
             # The first reset must be of all rows: a batch of observations needs one of each.
             options = {"reset_mask": mask} if self._begun else None
             self._stale &= self._begun
-            observation, info = self._vec.reset(seed=by_row, options=options)  # type: ignore[arg-type]
+            given = self._vec.reset(seed=by_row, options=options)  # type: ignore[arg-type]
+        observation, info = _answer(given, "reset", ("observation", "info"))
         self._begun = True
         # Without shared memory, a process would repeat its automatic reset after one that was asked for.
         self.spent = self._mode == "next_step" and not getattr(self._base, "shared_memory", True)
         self._parking.release(env_ids)
         self._stale[env_ids] = False
         self._resetting[:] = False
-        return Reset(self._own(observation), self._read_success(info))
+        return Reset(self._own(observation), self._success.read(info))
 
     def step(self, actions: Action) -> Step:
         """Step all rows; parked ones along with the others."""
         if self._mode == "manual" and self._parking.any and self._stale.any():
             self._vec.reset(options={"reset_mask": self._stale.copy()})
             self._stale[:] = False
-        observation, reward, terminated, truncated, info = self._vec.step(to_numpy(actions))
+        observation, reward, terminated, truncated, info = self._vector_step(to_numpy(actions))
         observation = self._own(observation)
-        terminated = np.array(terminated, np.bool_)
-        truncated = np.array(truncated, np.bool_)
         valid = ~self._parking.parked if self._mode == "manual" else ~self._resetting
         done = (terminated | truncated) & valid
-        success = self._read_success(info)
+        success = self._success.read(info)
         ends: tuple[EpisodeEnd, ...] = ()
         terminal = None
         if self._mode == "manual" and self._parking.any:
@@ -160,17 +162,20 @@ class GymnasiumEnv(SimEnv):
         self._resetting = done if self._mode == "next_step" else self._resetting
         if done.any():
             if self._mode == "same_step":
-                terminal = self._final_observation(observation, info, done)
-                success = np.where(done, self._read_success(info.get("final_info", {})), success)
+                terminal = (
+                    self._final_observation(observation, info, done) if tells_final(info, done) else None
+                )
+                success = np.where(done, self._success.read_final(info), success)
             else:
                 terminal = observation
+            self._success.require_key()
             ends = self._ends(done, terminated, success)
             if self._mode == "manual":
                 self._parking.park(done)
                 self._stale |= done
         return Step(
             observation=observation,
-            reward=np.array(reward, np.float64),
+            reward=reward,
             terminated=terminated,
             truncated=truncated,
             valid=valid,
@@ -231,22 +236,22 @@ class GymnasiumEnv(SimEnv):
     def _own(self, observation: Observation) -> Observation:
         return observation if self._copies else copy_rows(observation, self.single_observation_space)
 
-    def _read_success(self, info: Mapping[str, Any]) -> SuccessArray:
-        """Read success of all rows; the mask ``_key`` tells where an info value is no filler."""
-        if self._success_of is not None:
-            name, given = str(self._success.callable), self._success_of(self._vec)
-            return success_by_row(given, name, self.num_envs).astype(np.int8)
-        for key in self._success_keys:
-            if key in info:
-                mask = np.asarray(info.get(f"_{key}", True), np.bool_)
-                values = np.asarray(info[key])
-                if values.dtype == object:
-                    values = np.array([bool(value) for value in values])
-                held = values if values.dtype == np.bool_ else values > 0.5
-                if values.dtype.kind == "f":
-                    mask = mask & ~np.isnan(values)
-                return np.where(mask, held.astype(np.int8), np.int8(UNMEASURED))
-        return np.full(self.num_envs, UNMEASURED, np.int8)
+    def _vector_step(
+        self, actions: Action
+    ) -> tuple[Any, FloatArray, BoolArray, BoolArray, Mapping[str, Any]]:
+        """Step the vector environment; returns what it gave, with owned numbers and flags (N,)."""
+        with self._success.stepping():
+            result = self._vec.step(actions)
+        names = ("observation", "reward", "terminated", "truncated", "info")
+        observation, reward, terminated, truncated, info = _answer(result, "step", names)
+        gave = "the vector environment's step() gave"
+        return (
+            observation,
+            numbers_by_row(reward, f"{gave} as reward", self.num_envs),
+            flags_by_row(terminated, f"{gave} as terminated", self.num_envs),
+            flags_by_row(truncated, f"{gave} as truncated", self.num_envs),
+            info,
+        )
 
     def _final_observation(
         self, observation: Observation, info: Mapping[str, Any], done: BoolArray
@@ -260,6 +265,36 @@ class GymnasiumEnv(SimEnv):
             EpisodeEnd(int(row), _reason(bool(terminated[row]), success[row] == 1))
             for row in np.flatnonzero(done)
         )
+
+
+def _declared_mode(vec: VectorEnv[Any, Any, Any]) -> Autoreset:
+    """Return how *vec* says that it resets rows that ended; `EvaluationError` where it does not say."""
+    metadata = vec.metadata if isinstance(vec.metadata, Mapping) else {}
+    kind = type(vec.unwrapped).__name__
+    modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
+    if "autoreset_mode" not in metadata:
+        raise EvaluationError(
+            f"the vector environment {kind} does not declare its autoreset mode, and a wrong guess would "
+            f"measure other episodes: set metadata['autoreset_mode'] to one of {modes}"
+        )
+    try:
+        return _NAMES[AutoresetMode(metadata["autoreset_mode"])]
+    except ValueError:
+        raise EvaluationError(
+            f"the vector environment {kind} declares the autoreset mode {metadata['autoreset_mode']!r}: "
+            f"set metadata['autoreset_mode'] to one of {modes}"
+        ) from None
+
+
+def _answer(result: Any, method: str, names: Sequence[str]) -> tuple[Any, ...]:
+    """Return what a vector environment's *method* gave, a tuple of *names*; else `EvaluationError`."""
+    told = f"the vector environment's {method}()"
+    if not (isinstance(result, tuple) and len(result) == len(names)):
+        expected = f"expected a tuple of {len(names)}: {', '.join(names)}"
+        raise EvaluationError(f"{told} returned {described(result)}, {expected}")
+    if not isinstance(result[-1], Mapping):
+        raise EvaluationError(f"{told} gave {described(result[-1])} as its info, expected a dict")
+    return result
 
 
 def _reason(terminated: bool, success: bool) -> str:
@@ -316,14 +351,23 @@ class GymnasiumSimulator(Simulator):
         children = set(multiprocessing.active_children())
         try:
             vec = make_vector(
-                job.environment.id, job.environment.num_envs, mode, _MODES[options.autoreset], kwargs
+                job.environment.id,
+                job.environment.num_envs,
+                mode,
+                _MODES[options.autoreset],
+                kwargs,
+                success_keys(job.success),
             )
         except gymnasium.error.DependencyNotInstalled as error:
             raise MissingDependencyError(f"environment {job.environment.id}: {error}") from error
         except BaseException:  # rows that hang while they are built have processes that hang
             end_processes([*set(multiprocessing.active_children()) - children])
             raise
-        env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
+        try:
+            env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
+        except BaseException:
+            vec.close()
+            raise
         if isinstance(vec.unwrapped, AsyncVectorEnv):
             env.step_dt = float(vec.unwrapped.get_attr("arena_step_dt")[0])
         return env

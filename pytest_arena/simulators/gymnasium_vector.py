@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import multiprocessing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -16,6 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from pytest_arena.errors import EvaluationError, not_among
 from pytest_arena.jobs.model import Job, KeyPath
 from pytest_arena.simulators.arrays import ARRAY_SPACES, copy_rows
+from pytest_arena.simulators.gymnasium_row import AddedWrapper, check_row
 
 MAKE: KeyPath = ("environment", "options", "make")
 _DECIDED_ELSEWHERE = {
@@ -27,7 +28,7 @@ _DECIDED_ELSEWHERE = {
 _VECTOR_CLASSES: dict[str, type[VectorEnv[Any, Any, Any]]] = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}
 
 
-class Row(gymnasium.Wrapper[Any, Any, Any, Any]):
+class Row(AddedWrapper):
     """One row of a vector environment.
 
     A partial reset gives rows ``options={}``, where the first one gives None: an environment that asks for
@@ -86,14 +87,24 @@ def check_make_arguments(job: Job, arguments: Mapping[str, Any], vectorization: 
 
 
 def make_vector(
-    env_id: str, num_envs: int, vectorization: str, autoreset: AutoresetMode, arguments: Mapping[str, Any]
+    env_id: str,
+    num_envs: int,
+    vectorization: str,
+    autoreset: AutoresetMode,
+    arguments: Mapping[str, Any],
+    success_keys: Sequence[str] = (),
 ) -> VectorEnv[Any, Any, Any]:
-    """Build the vector environment; *arguments* are those of `gymnasium.make_vec`."""
+    """Build the vector environment; *arguments* are those of `gymnasium.make_vec`.
+
+    Rows of processes are checked from now on, with *success_keys*; those of this process by who adapts them.
+    """
     arguments = dict(arguments)
     if vectorization not in _VECTOR_CLASSES:
         return gymnasium.make_vec(env_id, num_envs, vectorization_mode=vectorization, **arguments)
     given = {"autoreset_mode": autoreset, **arguments.pop("vector_kwargs", {})}
-    wrapper = partial(Row, resets_itself=autoreset == AutoresetMode.SAME_STEP)
+    wrappers: list[Any] = [partial(Row, resets_itself=autoreset == AutoresetMode.SAME_STEP)]
+    if vectorization == "async":
+        wrappers.insert(0, partial(check_row, success_keys=success_keys))
 
     def build(**more: Any) -> VectorEnv[Any, Any, Any]:
         return gymnasium.make_vec(
@@ -101,7 +112,7 @@ def make_vector(
             num_envs,
             vectorization_mode=vectorization,
             vector_kwargs={**given, **more},
-            wrappers=[wrapper],
+            wrappers=wrappers,
             **arguments,
         )
 

@@ -117,7 +117,7 @@ class IsaacLabEnv(TensorEnv):
         """Return success where the recorder, which knows the term ``success`` alone, would have it wrong."""
         if self._success_of is not None:
             self._seen_success = self._called_success()
-            return self._seen_success
+            return self._seen_success > 0.5
         if self._success_term not in (None, SUCCESS_TERM):
             return self._base.termination_manager.get_term(self._success_term)
         return None

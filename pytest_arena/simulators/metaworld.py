@@ -15,10 +15,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean
+from pytest_arena.errors import MissingDependencyError, did_you_mean
 from pytest_arena.jobs.model import Camera, Job, Model
 from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import (
@@ -35,6 +34,7 @@ from pytest_arena.simulators.base import (
     Step,
 )
 from pytest_arena.simulators.mujoco_rendering import QualityChoice, Renderer, import_mujoco
+from pytest_arena.simulators.success import success_of
 
 # The names are kept here so that a job is validated without the second that importing Meta-World takes.
 _TASKS = """
@@ -169,6 +169,7 @@ class MetaworldEnv(SimEnv):
     """
 
     device = "cpu"
+    clips_actions = True
     capabilities = Capabilities(
         autoreset="manual",
         terminal_observation=True,
@@ -237,15 +238,15 @@ class MetaworldEnv(SimEnv):
         return Reset(self._observation.copy(), success)
 
     def step(self, actions: Action) -> Step:
-        """Advance every row that is not parked."""
+        """Advance every row that is not parked. MuJoCo would answer a NaN by silently starting over."""
         valid = ~self._parking.parked
-        actions = self._checked(actions, valid)
+        actions = np.asarray(to_numpy(actions), np.float32)
         reward = np.zeros(self.num_envs, dtype=np.float64)
         success = np.full(self.num_envs, UNMEASURED, dtype=np.int8)
         for i in np.flatnonzero(valid):
             observation, reward[i], _, _, info = self.rows[i].step(actions[i])
             self._observation[i] = observation
-            success[i] = bool(info["success"])
+            success[i] = success_of(info["success"], "info['success'] is")
         self._lengths += valid
         terminated = valid & (success == 1) & self._terminate_on_success
         truncated = valid & ~terminated & (self._lengths >= self._horizon)
@@ -276,8 +277,8 @@ class MetaworldEnv(SimEnv):
         self._mujoco.mj_forward(row.model, data)
         return data
 
-    def _succeeds_already(self, row: Any) -> bool:
-        """Return whether a row's reset state is a success, without leaving a trace in the row."""
+    def _succeeds_already(self, row: Any) -> int:
+        """Return success of a row's reset state, without leaving a trace in the row."""
         attributes = dict(row.__dict__)
         try:
             # Some tasks note progress (pickCompleted and the like) while they compute the reward.
@@ -286,21 +287,7 @@ class MetaworldEnv(SimEnv):
         finally:
             row.__dict__.clear()
             row.__dict__.update(attributes)
-        return bool(info["success"])
-
-    def _checked(self, actions: Action, valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return *actions* as (N, 4) float32, or say what is wrong with them."""
-        array = np.asarray(to_numpy(actions), dtype=np.float32)
-        if array.shape != (self.num_envs, 4):
-            raise EvaluationError(
-                f"{self.task_name}: expected actions of shape ({self.num_envs}, 4), got {array.shape}"
-            )
-        # MuJoCo answers a NaN by silently starting over: the episode would be no measurement.
-        finite = np.isfinite(array)
-        if not finite.all() and (wrong := valid & ~finite.all(axis=1)).any():
-            rows = np.flatnonzero(wrong).tolist()
-            raise EvaluationError(f"{self.task_name}: the actions of rows {rows} are not finite")
-        return array
+        return success_of(info["success"], "info['success'] is")
 
     def state(self, env_ids: IndexArray) -> Mapping[str, Any]:
         """Return the rows' MuJoCo state and their goals."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Sequence
 
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError
@@ -11,6 +12,7 @@ from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.devices import lift_device_mask
+from pytest_arena.simulators.env_check import require_env
 from pytest_arena.simulators.registry import find_simulator
 
 Note = Callable[[str], None]
@@ -53,8 +55,14 @@ class EnvironmentPool:
         if self._env is None or self._env.spent or rebuild or key != self._key:
             self.clear()
             with foreign_code("the environment"), limit:
-                self._env = simulator.make(job)
-            self._key = key
+                made = simulator.make(job)
+                try:
+                    require_env(made)
+                except EvaluationError:
+                    with contextlib.suppress(Exception):  # it may lack a `close` as well
+                        made.close()
+                    raise
+            self._env, self._key = made, key
         self._last, self._note = job, note
         return self._env
 

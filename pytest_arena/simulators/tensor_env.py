@@ -35,6 +35,8 @@ from pytest_arena.simulators.base import (
 )
 from pytest_arena.simulators.functions import import_function
 from pytest_arena.simulators.sensors import choose_cameras, find_cameras, gather
+from pytest_arena.simulators.step_values import numbers_by_row
+from pytest_arena.simulators.success import InfoKey, success_by_row
 
 SEEDS = 2**31
 """How many seeds there are: simulators of this family keep them in 32 bits with a sign."""
@@ -52,6 +54,7 @@ class TensorEnv(SimEnv):
     seeds the stream, with the first row's seed.
     """
 
+    discrete_columns = True  # as Isaac Lab and skrl have them
     _manual: bool = False
     """Rows that ended wait for `reset`; a subclass sets it before it calls our constructor."""
 
@@ -80,6 +83,7 @@ class TensorEnv(SimEnv):
         self._success_term = self._find_term()
         function = self._success.callable
         self._success_of = import_function(function) if function is not None else None
+        self._info_key = InfoKey(self._success.info_key)
         self._films = self._find_cameras()
         self.cameras = self._chosen = choose_cameras(cameras, self._films)
         self.identity = {"environment": f"{type(base).__module__}:{type(base).__qualname__}"}
@@ -161,18 +165,21 @@ class TensorEnv(SimEnv):
         finally:
             self._stepping = False
         seen = self._read_success(extras)
-        columns = [reward, terminated, truncated] + ([] if seen is None else [seen])
-        host = self._to_host(*columns)  # one wait for the device
+        columns = [
+            self._column(reward, "the environment's step() gave as reward"),
+            self._column(terminated, "the environment's step() gave as terminated"),
+            self._column(truncated, "the environment's step() gave as truncated"),
+        ]
+        host = self._to_host(*columns, *([] if seen is None else [seen]))  # one wait for the device
         terminated, truncated = host[1] != 0, host[2] != 0
-        success = (
-            np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else (host[3] != 0).astype(np.int8)
-        )
+        success = np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else self._told(host[3])
         observation = copy_rows(observation)
         valid = ~self._parking.parked if self._manual else np.ones(self.num_envs, np.bool_)
         done = (terminated | truncated) & valid
         ends: tuple[EpisodeEnd, ...] = ()
         terminal, frames = None, None
         if done.any():
+            self._info_key.require()
             ends = self._ends(done, terminated, success)
             terminal = observation if self._manual else self._terminal(observation, extras, done)
             frames = self._terminal_frames(ends)
@@ -281,35 +288,47 @@ class TensorEnv(SimEnv):
         return wanted
 
     def _read_success(self, extras: Mapping[str, Any]) -> Any:
-        """Return (N,) success of the state that this step reached, as a tensor; None if unmeasured."""
+        """Return (N,) what tells of success of the state that this step reached; None if unmeasured.
+
+        A tensor: more than 0.5 is a success, NaN is unmeasured.
+        """
         if self._success_term is not None:
             return self._base.termination_manager.get_term(self._success_term)
         if self._success_of is not None:
             return self._called_success() if self._seen_success is None else self._seen_success
+        self._info_key.look(extras)
         key = self._success.info_key
-        if key is not None and key in extras:
-            return self._by_row(extras[key], f"success.info_key: extras[{key!r}] is") > 0.5
+        if key is not None and extras.get(key) is not None:
+            return self._success_column(extras[key], f"success.info_key: extras[{key!r}] is")
         return None
 
     def _called_success(self) -> Any:
         assert self._success_of is not None
-        name = self._success.callable
-        return self._by_row(self._success_of(self._base), f"success.callable: {name!r} gave") > 0.5
+        what = f"success.callable: {self._success.callable!r} gave"
+        return self._success_column(self._success_of(self._base), what)
 
-    def _by_row(self, held: Any, what: str) -> Any:
-        """Return *held* as an (N,) tensor; `EvaluationError` where it is none, beginning with *what*."""
-        try:
-            found = self._torch.as_tensor(held, device=self.device)
-        except (TypeError, ValueError, RuntimeError):
-            raise EvaluationError(
-                f"{what} {type(held).__name__}, expected ({self.num_envs},) numbers"
-            ) from None
-        if tuple(found.shape) != (self.num_envs,):
-            shape = tuple(found.shape)
-            raise EvaluationError(f"{what} a value of shape {shape}, expected ({self.num_envs},)")
-        if found.is_floating_point() and bool(found.isnan().any()):
-            raise EvaluationError(f"{what} NaN, expected ({self.num_envs},) numbers")
-        return found
+    def _column(self, held: Any, what: str) -> Any:
+        """Return *held* as a tensor (N,) of numbers; else `EvaluationError`, whose message *what* begins."""
+        n = self.num_envs
+        if not isinstance(held, self._torch.Tensor):
+            return self._torch.as_tensor(numbers_by_row(held, what, n), device=self.device)
+        if tuple(held.shape) not in ((n,), (n, 1)):
+            raise EvaluationError(f"{what} a value of shape {tuple(held.shape)}, expected {n} numbers")
+        if held.is_complex():
+            raise EvaluationError(f"{what} values of type {held.dtype}, expected {n} numbers")
+        return held.detach().reshape(n)
+
+    def _success_column(self, held: Any, what: str) -> Any:
+        """Return what *held* tells of success as `_column` does; NaN where it does not tell it of a row."""
+        if isinstance(held, self._torch.Tensor):
+            return self._column(held, what)
+        told = success_by_row(held, what, self.num_envs).astype(np.float64)
+        return self._column(np.where(told == UNMEASURED, np.nan, told), what)
+
+    @staticmethod
+    def _told(held: Any) -> SuccessArray:
+        """Return what numbers (N,) on the host tell of success."""
+        return np.where(np.isnan(held), np.int8(UNMEASURED), held > 0.5).astype(np.int8)
 
     def _forget_info(self) -> None:
         """The key counts only where the step writes it: the dict is the same object for ever."""
@@ -328,8 +347,7 @@ class TensorEnv(SimEnv):
                 held = term.func(self._base, **(term.params or {}))
         if held is None:
             return np.full(self.num_envs, UNMEASURED, np.int8)
-        at_reset: SuccessArray = (self._to_host(held)[0] != 0).astype(np.int8)
-        return at_reset
+        return self._told(self._to_host(held)[0])
 
     # -- tensors
 

@@ -17,6 +17,7 @@ pytest.importorskip("metaworld")
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Camera
+from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 from pytest_arena.simulators.metaworld import (
     CAMERAS,
     HORIZON,
@@ -238,12 +239,15 @@ def test_the_horizon_is_metaworlds_own(make_env: MakeEnv) -> None:
 
 
 def test_wrong_actions_are_refused(make_env: MakeEnv) -> None:
+    """MuJoCo answers a NaN by silently starting over: it must not get one."""
     env = make_env(num_envs=2)
-    env.reset(seeds=[0, 1])
-    with pytest.raises(EvaluationError, match=r"shape \(2, 4\), got \(2, 3\)"):
-        env.step(np.zeros((2, 3)))
-    with pytest.raises(EvaluationError, match=r"rows \[1\] are not finite"):
-        env.step(np.array([[0.0] * 4, [0.0, np.nan, 0.0, 0.0]]))
+    check, active = ActionCheck(env, "mine"), np.ones(2, np.bool_)
+    with pytest.raises(EvaluationError, match=r"shape \(2, 4\), got shape \(2, 3\)"):
+        check(np.zeros((2, 3)), active)
+    with pytest.raises(EvaluationError, match=r"row 1 are not finite"):
+        check(np.array([[0.0] * 4, [0.0, np.nan, 0.0, 0.0]]), active)
+    check(np.full((2, 4), 5.0), active)
+    assert outside_notes([check]) == [], "Meta-World clips"
 
 
 def test_what_the_environment_says_of_itself(make_env: MakeEnv) -> None:

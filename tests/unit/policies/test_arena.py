@@ -86,7 +86,7 @@ def test_each_style_is_made_as_arena_makes_it(
     cls: Any, settings: dict[str, Any], given: dict[str, Any]
 ) -> None:
     check_arena_settings(cls, settings)
-    assert ArenaPolicy(cls, settings, ENV)._policy.given == given
+    assert ArenaPolicy.make(cls, settings, ENV).wrapped.given == given
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,17 @@ def test_wrong_settings_are_found_without_making_the_policy(
 
 
 def test_a_rollout_begins_with_all_rows_in_its_own_environment() -> None:
-    policy = ArenaPolicy(Recorder, {}, ENV)
+    policy = ArenaPolicy.make(Recorder, {}, ENV)
     for name in ("first", "second"):
         policy.begin(SimpleNamespace(num_envs=3, device="cpu", unwrapped=SimpleNamespace(name=name)))
         policy.reset(np.arange(2), [1, 2])
         policy.act(None)
         policy.reset(np.array([1]), [3])
-    assert policy._policy.told == [None, "first", [1], None, "second", [1]]
+    assert policy.wrapped.told == [None, "first", [1], None, "second", [1]]
 
 
 @pytest.mark.parametrize(("recorded", "length"), [(True, 7), (False, None)])
 @pytest.mark.parametrize("name", ["has_length", "is_recording"])
 def test_a_replay_has_a_length_in_either_interface(name: str, recorded: bool, length: int | None) -> None:
     members = {name: lambda self: recorded, "length": lambda self: 7, "__len__": lambda self: 99}
-    assert ArenaPolicy(type("Replay", (Recorder,), members), {}, ENV).length() == length
+    assert ArenaPolicy.make(type("Replay", (Recorder,), members), {}, ENV).length() == length

@@ -195,7 +195,7 @@ def test_an_arena_class_gets_the_simulators_own_environment() -> None:
     policy.act(np.zeros(1))
     assert policy.length() == 12
     assert not policy.reproducible
-    assert policy._policy.told == ["open the door", None, "the simulator"]
+    assert policy.wrapped.told == ["open the door", None, "the simulator"]
 
 
 @pytest.mark.parametrize(

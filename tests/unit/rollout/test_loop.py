@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from pytest_arena.errors import EvaluationError
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.schema import Episode, Outcome
@@ -17,9 +19,9 @@ from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule
-from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Reset, SimEnv, Step
 from pytest_arena.simulators.gymnasium import GymnasiumEnv
-from tests.fakes import CountingVectorEnv, ScriptedEnv
+from tests.fakes import ACTIONS, BOX, CountingVectorEnv, ScriptedEnv
 from tests.jobs import make_job
 
 MODES = [AutoresetMode.DISABLED, AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP]
@@ -280,3 +282,85 @@ def test_an_episode_begins_alike_whatever_its_row() -> None:
     many, _, _ = run(scripted(4, [3] * 6), 6)
     assert [e.initial_state for e in one] == [e.initial_state for e in many]
     assert len({e.initial_state for e in one}) == 6
+
+
+class Tells(SimEnv):
+    """One row; each step says of its success what it is told to say, the last one ends the episode."""
+
+    num_envs, step_dt, max_episode_steps, device = 1, 0.0, None, "cpu"
+    single_observation_space, single_action_space = BOX, ACTIONS
+    capabilities = Capabilities("manual", True, True, True, True, True)
+
+    def __init__(self, told: list[int]) -> None:
+        self.told, self.t = told, 0
+
+    def reset(self, env_ids: Any = None, seeds: Any = None) -> Reset:
+        self.t = 0
+        return Reset(np.zeros((1, 3)), np.array([-1], np.int8))
+
+    def step(self, actions: Any) -> Step:
+        told, over = self.told[self.t], np.array([self.t + 1 == len(self.told)])
+        self.t += 1
+        return Step(
+            observation=np.zeros((1, 3)),
+            reward=np.ones(1),
+            terminated=over,
+            truncated=np.zeros(1, bool),
+            valid=np.ones(1, bool),
+            success=np.array([told], np.int8),
+            ends=(EpisodeEnd(0, "over"),) if over[0] else (),
+        )
+
+
+@pytest.mark.parametrize(
+    ("told", "once", "at_end"),
+    [
+        ([0, 0, 0], False, False),
+        ([-1, -1, 0], False, False),
+        ([0, 0, -1], None, None),
+        ([-1, -1, -1], None, None),
+        ([0, 1, -1], True, None),
+        ([1, 0, 0], True, False),
+        ([-1, -1, 1], True, True),
+    ],
+)
+@pytest.mark.parametrize("when", ["once", "at_end"])
+def test_an_episode_whose_last_step_nobody_measured_is_no_failure(
+    told: list[int], once: bool | None, at_end: bool | None, when: str
+) -> None:
+    (episode,), _, _ = run(Tells(told), 1, when=when)
+    assert (episode.success_once, episode.success_at_end) == (once, at_end)
+    known = {True: Outcome.SUCCESS, False: Outcome.FAILURE, None: Outcome.UNKNOWN}
+    assert episode.outcome == known[once if when == "once" else at_end]
+
+
+class Spoilt(Still):
+    """Gives something else in its third step."""
+
+    given: Any = None
+
+    def act(self, observation: Any) -> Any:
+        self.steps = getattr(self, "steps", 0) + 1
+        return self.given if self.steps == 3 else super().act(observation)
+
+
+def test_wrong_actions_are_the_policys_error_and_never_reach_the_environment() -> None:
+    env = Tells([0] * 5)
+    context = RolloutContext(make_job(), "job", 1, Path("."), Path("."), env)
+    schedule = fixed_schedule([0], job_seed=0, rebuild=0, num_envs=1, seeded=True)
+    loop = Loop(context, Spoilt(env), schedule, Observers([], []))
+    with pytest.raises(EvaluationError, match=rf"^policy {__name__}:Spoilt: expected actions"):
+        loop.run(Deadline(None))
+    assert loop.acting, "whoever asks whose error it is"
+    assert (loop.vector_steps, env.t, loop.actions.actions) == (2, 2, 2)
+    (episode,) = loop.abandon(ValueError("x"))
+    assert episode.outcome == Outcome.ERROR
+
+
+def test_what_an_environment_gives_is_checked() -> None:
+    class Half(Tells):
+        def step(self, actions: Any) -> Step:
+            return dataclasses.replace(super().step(actions), reward=np.ones((1, 1)))
+
+    with pytest.raises(EvaluationError, match=r"^Half.step\(\) gave as reward an array of shape \(1, 1\)"):
+        run(Half([0]), 1)

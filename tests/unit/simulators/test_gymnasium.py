@@ -143,24 +143,39 @@ def answer(env: Any) -> Any:
     return env.answer
 
 
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ([float("nan"), 0.0], "NaN"),
-        (True, "a value of shape ()"),
-        ([True], "a value of shape (1,)"),
-        (None, "a value of shape ()"),
-        ({"held": 1}, "dict"),
-    ],
-)
-def test_a_callable_must_say_it_of_each_row(given: Any, told: str) -> None:
+def asked(given: Any) -> GymnasiumEnv:
+    """An environment of two rows whose ``success.callable`` returns *given*."""
     vec = SyncVectorEnv([ScriptedEnv] * 2, autoreset_mode=AutoresetMode.DISABLED)
     name = "tests.unit.simulators.test_gymnasium:answer"
     env = GymnasiumEnv(vec, make_job(success={"callable": name}).success)
     vec.answer = given  # type: ignore[attr-defined]
+    return env
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (True, "a bool, expected 2"),
+        ([True], "a list of 1, expected 2"),
+        (np.array([[True, False]]), "a value of shape (1, 2), expected 2"),
+        (None, "None, expected 2"),
+        ({"held": 1}, "a dict with the keys held, expected 2"),
+        (["False", "True"], "the text 'False' in row 0, expected a"),
+        (np.array([0j, 1j]), "a complex128 in row 0, expected a"),
+    ],
+    ids=str,
+)
+def test_a_callable_must_say_it_of_each_row(given: Any, told: str) -> None:
     with pytest.raises(EvaluationError) as raised:
-        env.reset(None, [0, 0])
-    assert str(raised.value) == f"success.callable: {name!r} gave {told}, expected (2,) booleans"
+        asked(given).reset(None, [0, 0])
+    name = "tests.unit.simulators.test_gymnasium:answer"
+    assert str(raised.value).startswith(f"success.callable: {name!r} gave {told} boolean")
+
+
+def test_a_callable_may_not_know_it_of_a_row() -> None:
+    assert asked([float("nan"), 1.0]).reset(None, [0, 0]).success.tolist() == [-1, 1]
+    assert asked([True, None]).reset(None, [0, 0]).success.tolist() == [1, -1]
+    assert asked(np.array([[True], [False]])).reset(None, [0, 0]).success.tolist() == [1, 0]
 
 
 def test_a_key_without_a_number_is_no_failure() -> None:

@@ -9,13 +9,13 @@ from pytest_arena.simulators import pool as module
 from pytest_arena.simulators.base import Simulator
 from pytest_arena.simulators.devices import assigned_device
 from pytest_arena.simulators.pool import EnvironmentPool
+from tests.fakes import LongFailures
 from tests.jobs import make_job
 
 
-class Env:
-    spent = False
-
+class Env(LongFailures):
     def __init__(self, log: list[str], name: str) -> None:
+        super().__init__(num_envs=1, rate=1.0)
         self.log, self.name = log, name
 
     def close(self) -> None:
@@ -65,6 +65,20 @@ def test_one_environment_for_jobs_that_can_share_it(app: App) -> None:
     pool.shutdown(1)
     assert app.log[0] == "launch"
     assert [entry for entry in app.log if entry != "launch"] == ["make a", "close a", "make c", "close c"]
+
+
+def test_what_is_no_environment_is_closed_and_not_kept(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half:
+        def close(self) -> None:
+            app.log.append("close half")
+
+    pool = EnvironmentPool()
+    monkeypatch.setattr(app, "make", lambda job: Half())
+    for _ in range(2):
+        with pytest.raises(EvaluationError, match="the environment Half lacks num_envs, step_dt, "):
+            pool.get(job("a"))
+    monkeypatch.undo()
+    assert app.log.count("close half") == 2
 
 
 def test_an_app_is_launched_once_and_shut_down_with_the_exit_status(app: App) -> None:

@@ -75,21 +75,72 @@ def test_success_by_an_info_key_counts_in_its_own_step_only() -> None:
     assert by_step == [[-1, -1, -1, -1], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1]]
 
 
-@pytest.mark.parametrize(
-    ("held", "expected"),
-    [
-        ({"lifted": 1}, r"extras\['solved'\] is dict, expected \(4,\) numbers"),
-        (torch.tensor([0.0, 1.0, float("nan"), 0.0]), r"extras\['solved'\] is NaN, expected \(4,\) numbers"),
-        (torch.zeros(4, 1), r"extras\['solved'\] is a value of shape \(4, 1\), expected \(4,\)"),
-    ],
-)
-def test_an_info_key_needs_a_number_for_each_row(held: Any, expected: str) -> None:
-    fake = FakeLabEnv()
+def with_solved(fake: FakeLabEnv, held: Any) -> IsaacLabEnv:
+    """An environment whose step writes *held* as ``solved`` into its extras."""
     env = IsaacLabEnv(fake, Success(info_key="solved"))
     env.reset(None, [0] * 4)
     step = fake.step
     fake.step = lambda actions: (*step(actions)[:4], {"solved": held})  # type: ignore[method-assign]
-    with pytest.raises(EvaluationError, match=f"^success.info_key: {expected}$"):
+    return env
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"lifted": 1}, "a dict with the keys lifted, expected 4 booleans or numbers"),
+        (torch.zeros(4, 2), r"a value of shape \(4, 2\), expected 4 numbers"),
+        (torch.zeros(()), r"a value of shape \(\), expected 4 numbers"),
+        (torch.zeros(4, dtype=torch.complex64), "values of type torch.complex64, expected 4 numbers"),
+        ("False", "the text 'False', expected 4 booleans or numbers"),
+        ([True, "no", True, True], "the text 'no' in row 1, expected a boolean or a number"),
+    ],
+)
+def test_an_info_key_needs_a_number_for_each_row(held: Any, expected: str) -> None:
+    with pytest.raises(EvaluationError, match=rf"^success.info_key: extras\['solved'\] is {expected}$"):
+        with_solved(FakeLabEnv(), held).step(np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (torch.tensor([0.0, 1.0, float("nan"), 0.4]), [0, 1, -1, 0]),
+        (torch.tensor([[False], [True], [True], [False]]), [0, 1, 1, 0]),
+        (np.array([1, 0, 0, 2]), [1, 0, 0, 1]),
+        ([True, None, torch.tensor([1.0]), np.bool_(False)], [1, -1, 1, 0]),
+        (None, [-1, -1, -1, -1]),
+    ],
+)
+def test_what_an_info_key_tells(held: Any, told: list[int]) -> None:
+    """NaN and None are unmeasured."""
+    assert with_solved(FakeLabEnv(), held).step(np.zeros((4, 2))).success.tolist() == told
+
+
+def test_a_misspelt_info_key_is_an_error_when_an_episode_ends() -> None:
+    env = IsaacLabEnv(FakeLabEnv(), Success(info_key="sovled"))
+    env.reset(None, [0] * 4)
+    env.step(np.zeros((4, 2)))
+    with pytest.raises(
+        EvaluationError, match=r"never had 'sovled' \(did you mean 'solved'\?\); it had log, "
+    ):
+        env.step(np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize("name", ["reward", "terminated", "truncated"])
+def test_a_step_needs_a_number_for_each_row(name: str) -> None:
+    fake = FakeLabEnv()
+    env = IsaacLabEnv(fake)
+    env.reset(None, [0] * 4)
+    step, place = fake.step, ["", "reward", "terminated", "truncated"].index(name)
+
+    def spoilt(actions: Any) -> Any:
+        given = list(step(actions))
+        given[place] = torch.zeros(4, 3)
+        return tuple(given)
+
+    fake.step = spoilt  # type: ignore[method-assign]
+    with pytest.raises(
+        EvaluationError, match=rf"gave as {name} a value of shape \(4, 3\), expected 4 numbers"
+    ):
         env.step(np.zeros((4, 2)))
 
 
@@ -109,7 +160,7 @@ def test_success_is_the_term_that_the_job_names() -> None:
     [
         (Success(term="fallen"), ["terminated", "success", "time_out", "terminated"]),
         (Success(callable="tests.lab_fakes:held"), ["success", "fallen", "time_out", "success"]),
-        (Success(info_key="nowhere"), ["terminated", "fallen", "time_out", "terminated"]),
+        (Success(info_key="unsure"), ["terminated", "fallen", "time_out", "terminated"]),
     ],
     ids=["another term", "a function", "unmeasured"],
 )

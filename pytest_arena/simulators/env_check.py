@@ -1,0 +1,120 @@
+"""What every environment must have and give, whoever wrote it: checked where it enters, and at each step.
+
+A user's own simulator or fixture may lack an attribute, or give arrays of another shape: that is one line
+with a name, not a traceback from the depths of the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from pytest_arena.errors import EvaluationError, described, first_few
+from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Reset, SimEnv, Step
+
+_OWN = {
+    "num_envs": (int, np.integer),
+    "step_dt": (int, float, np.number),
+    "max_episode_steps": (int, np.integer, type(None)),
+    "device": (object,),
+    "capabilities": (Capabilities,),
+    "single_action_space": (gymnasium.Space,),
+    "single_observation_space": (gymnasium.Space,),
+}
+"""What a `SimEnv` has no default for, and of which types it may be."""
+_SEAM = (*_OWN, *(name for name in vars(SimEnv) if name.islower() and not name.startswith("_")))
+_ARRAYS = {"reward": "fiu", "terminated": "b", "truncated": "b", "valid": "b", "success": "ib"}
+"""What a step has one of a row -> which kinds of dtype it may have."""
+
+
+def require_env(env: Any) -> None:
+    """Raise `EvaluationError`, which names what is wrong, where *env* is no environment for a rollout."""
+    name = type(env).__name__
+    if missing := [attribute for attribute in _SEAM if not hasattr(env, attribute)]:
+        hint = (
+            "set them in its constructor"
+            if isinstance(env, SimEnv)
+            else "subclass pytest_arena.simulators.base.SimEnv, or wrap a vector environment of gymnasium in "
+            "pytest_arena.simulators.gymnasium.GymnasiumEnv"
+        )
+        raise EvaluationError(f"the environment {name} lacks {', '.join(missing)}: {hint}")
+    for attribute, types in _OWN.items():
+        value = getattr(env, attribute)
+        if not isinstance(value, types) or isinstance(value, bool):
+            expected = " or ".join(sorted({_plain(kind) for kind in types}))
+            raise EvaluationError(
+                f"the environment {name} has {described(value)} as its {attribute}, expected {expected}"
+            )
+    if env.num_envs < 1:
+        raise EvaluationError(f"the environment {name} has num_envs {env.num_envs}, expected 1 or more")
+    if not isinstance(env.identity, Mapping):
+        raise EvaluationError(
+            f"the environment {name} has {described(env.identity)} as its identity, expected a dict"
+        )
+
+
+def _plain(kind: type[Any]) -> str:
+    names = {np.integer: "int", np.number: "float", type(None): "None", gymnasium.Space: "a gymnasium Space"}
+    return names.get(kind, kind.__name__)
+
+
+def check_reset(env: SimEnv, reset: Any) -> Reset:
+    """Return what *env* gave for a reset; `EvaluationError` where it is none."""
+    name = f"{type(env).__name__}.reset()"
+    if not isinstance(reset, Reset):
+        raise EvaluationError(f"{name} returned {described(reset)}, expected a Reset(observation, success)")
+    _require_array(name, "success", reset.success, env.num_envs)
+    _require_rows(name, reset.observation, env.num_envs)
+    return reset
+
+
+def check_step(env: SimEnv, step: Any) -> Step:
+    """Return what *env* gave for a step; `EvaluationError` where it is none, or forgets an end."""
+    name, n = f"{type(env).__name__}.step()", env.num_envs
+    if not isinstance(step, Step):
+        raise EvaluationError(f"{name} returned {described(step)}, expected a Step")
+    for attribute in _ARRAYS:
+        _require_array(name, attribute, getattr(step, attribute), n)
+    over = (step.terminated | step.truncated) & step.valid
+    if step.ends or over.any():
+        _require_ends(name, step, over)
+    return step
+
+
+def _require_array(name: str, attribute: str, value: Any, n: int) -> None:
+    kinds = _ARRAYS[attribute]
+    if isinstance(value, np.ndarray) and value.shape == (n,) and value.dtype.kind in kinds:
+        return
+    expected = {"f": "float64", "b": "bool", "i": "int8"}[kinds[0]]
+    told = (
+        f"an array of shape {value.shape} and type {value.dtype}"
+        if isinstance(value, np.ndarray)
+        else described(value)
+    )
+    raise EvaluationError(f"{name} gave as {attribute} {told}, expected a numpy array ({n},) {expected}")
+
+
+def _require_rows(name: str, observation: Any, n: int, entry: str = "") -> None:
+    """Every batch of an observation that has a shape has N rows."""
+    if isinstance(observation, Mapping):
+        for key, value in observation.items():
+            _require_rows(name, value, n, f"{entry}[{key!r}]")
+        return
+    shape = getattr(observation, "shape", None)
+    if observation is None or (shape is not None and tuple(shape[:1]) != (n,)):
+        told = f"of shape {tuple(shape)}" if shape is not None else "None"
+        raise EvaluationError(f"{name} gave an observation{entry} {told}, expected one of {n} rows")
+
+
+def _require_ends(name: str, step: Step, over: np.ndarray) -> None:
+    if not all(isinstance(end, EpisodeEnd) for end in step.ends):
+        raise EvaluationError(f"{name} gave as ends {described(step.ends)}, expected a tuple of EpisodeEnd")
+    told = {end.env_idx for end in step.ends}
+    if silent := [int(row) for row in np.flatnonzero(over) if row not in told]:
+        raise EvaluationError(
+            f"{name} gave no end of row {first_few(silent)}, which terminated or was truncated: ends must "
+            "have an EpisodeEnd of each such row"
+        )

@@ -1,0 +1,88 @@
+"""Success, as environments and functions tell it: read where it is an answer, else refused by name.
+
+A boolean or a number is an answer, more than 0.5 is a success. None, NaN and what is missing mean that nobody
+measured it. A text, a container or any other object is a mistake that must not become a rate.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pytest_arena.errors import EvaluationError, described, did_you_mean, first_few
+from pytest_arena.simulators.arrays import only_element, to_numpy
+from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
+
+
+def success_of(value: Any, what: str, place: str = "") -> int:
+    """Return what one row's *value* says: 1, 0 or `UNMEASURED`.
+
+    An array or tensor of one element is read as that element. *what* begins the message of the
+    `EvaluationError` that anything but a boolean or a number is, *place* names the row.
+    """
+    if value is None:
+        return UNMEASURED
+    element = only_element(value)
+    if not isinstance(element, (bool, int, float)) or isinstance(element, enum.Enum):
+        raise EvaluationError(f"{what} {described(value)}{place}, expected a boolean or a number")
+    if element != element:  # NaN
+        return UNMEASURED
+    return int(element > 0.5)
+
+
+def success_by_row(given: Any, what: str, num_envs: int, rows: BoolArray | None = None) -> SuccessArray:
+    """Return what *given*, one value a row, says of *rows* (N,), by default of all; `UNMEASURED` elsewhere.
+
+    Booleans or numbers of shape (N,) or (N, 1), or N values of any kind that `success_of` reads. Raises
+    `EvaluationError`, whose message *what* begins, where that does not say it of each row.
+    """
+    values = to_numpy(given)
+    if not isinstance(values, np.ndarray) and not (
+        isinstance(values, (list, tuple)) and len(values) == num_envs
+    ):
+        raise EvaluationError(f"{what} {described(given)}, expected {num_envs} booleans or numbers")
+    if isinstance(values, np.ndarray):
+        if values.shape not in ((num_envs,), (num_envs, 1)):
+            raise EvaluationError(
+                f"{what} a value of shape {values.shape}, expected {num_envs} booleans or numbers"
+            )
+        values = values.reshape(num_envs)
+        if values.dtype.kind in "biuf":
+            success = (values > 0.5).astype(np.int8)
+            if values.dtype.kind == "f":
+                success[np.isnan(values)] = UNMEASURED
+            return success if rows is None else np.where(rows, success, np.int8(UNMEASURED))
+    success = np.full(num_envs, UNMEASURED, np.int8)
+    for row in range(num_envs) if rows is None else np.flatnonzero(rows):
+        success[row] = success_of(values[row], what, f" in row {row}")
+    return success
+
+
+class InfoKey:
+    """The key that a job names under ``success.info_key``: a misspelt one is found when an episode ends."""
+
+    def __init__(self, key: str | None) -> None:
+        """Look for *key*; None: the job names none, and nothing is looked for."""
+        self._missing = key
+        self._seen: dict[str, None] = {}
+
+    def look(self, info: Mapping[str, Any]) -> None:
+        """Take note of what an *info* has."""
+        if self._missing is None:
+            return
+        if self._missing in info:
+            self._missing = None
+        else:
+            self._seen |= {key: None for key in map(str, info) if not (key[:1] == "_" and key[1:] in info)}
+
+    def require(self) -> None:
+        """An episode ended: raise `EvaluationError` where no info has had the key so far."""
+        if self._missing is not None:
+            had = f"it had {first_few(self._seen, 20)}" if self._seen else "it had nothing"
+            raise EvaluationError(
+                f"success.info_key: up to the end of an episode the environment's info never had "
+                f"{self._missing!r}{did_you_mean(self._missing, self._seen)}; {had}"
+            )
