@@ -212,6 +212,8 @@ class CartEnvCfg(ManagerBasedRLEnvCfg):
 class Driver:
     """A scripted controller: a spring to the mark, and a damper."""
 
+    reproducible = True
+
     def __init__(self, stiffness: float = 1.5, damping: float = 0.9, env=None) -> None:
         """*stiffness* in 1/m and *damping* in s/m, of the full force."""
         self.stiffness, self.damping = stiffness, damping

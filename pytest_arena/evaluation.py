@@ -27,7 +27,8 @@ from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.registry import as_policy, make_policy, policy_files
+from pytest_arena.policies.files import changed_source, source_identity
+from pytest_arena.policies.registry import BUILT_IN, as_policy, make_policy, policy_files
 from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
@@ -45,6 +46,10 @@ from pytest_arena.simulators.pool import EnvironmentPool
 from pytest_arena.summary import counted, metrics_of, require_measurement, summarize
 from pytest_arena.validation import validate
 
+_OTHER_SOURCE = (
+    "the file that defines the policy's class has changed since the first episodes: not all of them ran with "
+    "the same code"
+)
 MakeEnv = Callable[[int], SimEnv]
 """rebuild number -> environment; 0 is the first."""
 _FOREIGN = "the environment, the policy, a recorder or a metric"
@@ -79,6 +84,8 @@ class Evaluation:
     """A recorder that used the environment after the rollout found it failing: it may be in any state."""
 
     def __post_init__(self) -> None:
+        files = policy_files(self.job) if self.job.policy.type not in BUILT_IN else {}
+        self._files = {"files": files} if files else {}
         self.episodes = list(self.earlier)
         paths = sorted(path for episode in self.earlier for path in episode.videos.values())
         self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
@@ -160,6 +167,7 @@ class Evaluation:
         self._reviewed = True
         with foreign_code("the policy"):
             self.record.notes += self.policy.review(self.episodes)
+            self.record.reproducible &= self.policy.reproducible  # the review may have found otherwise
 
     def _give_up(self, error: RolloutTimeoutError) -> None:
         """Save what is known: the rollout hangs, in another thread, and the process is about to end."""
@@ -296,12 +304,15 @@ class Evaluation:
     def _identify(self, env: SimEnv) -> None:
         """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
         caps, self._frames_notice = env.capabilities, env.frames_notice
+        before = self.record.identity.get("policy", {})
         self.record.identity.update(
             environment=dict(env.identity),
-            policy=dict(self.policy.identity),
+            policy=source_identity(type(self.policy)) | dict(self.policy.identity) | self._files,
             horizon=env.max_episode_steps,
             capabilities={name: getattr(caps, name) for name in caps.__slots__},
         )
+        if self.earlier and changed_source(before, self.record.identity["policy"]):
+            self.earlier_notes = [*self.earlier_notes, _OTHER_SOURCE]
 
     def _max_steps(self) -> int | None:
         __tracebackhide__ = USERS_MISTAKE
@@ -346,6 +357,8 @@ class Evaluation:
             revised = revised or left.revised
         if revised:
             self._revise_episodes()
+        # A film that its replay did not give again tells that no episode of the job can be relied on so.
+        self.record.reproducible &= not any(episode.videos_note for episode in self.episodes)
         if self.record.videos:
             self.record.notes += [] if self._frames_notice is None else [self._frames_notice]
             self.record.terminal_frame = self.record.identity["capabilities"]["terminal_frame"]

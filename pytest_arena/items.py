@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 
 _BEGUN_ANEW = (
-    "begun anew: attempt {} was interrupted, and of episodes that share one stream of random numbers "
-    "what had finished by then is no fair sample"
+    "begun anew: attempt {} was interrupted, and of episodes that share one stream of random numbers, or "
+    "whose policy does not declare reproducible = True, what had finished by then is no fair sample"
 )
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 """How tests and fixtures say that a test is not to run."""
@@ -134,6 +134,7 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
     directory, before = found
     notes = unfinished_films(directory) + unfinished_datasets(directory)
     earlier = keep_measured(directory)
+    before.reproducible &= not any(episode.videos_note for episode in earlier)
     complete = _nothing_left(item, job, before, earlier)
     if earlier and not complete and not before.reproducible and before.status != Status.COMPLETED:
         # Drawn anew, the episodes that were cut off would be others, and long ones are cut off more often.

@@ -95,6 +95,8 @@ class Broken:
 class Skill:
     """A policy for `Skilled`: succeeds in a share *level* of the episodes, always the same ones."""
 
+    reproducible = True
+
     def __init__(self, env: Any, level: float) -> None:
         self.env, self.level = env, level
 

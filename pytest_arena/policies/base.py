@@ -26,9 +26,16 @@ class Policy(ABC):
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
     file_settings: ClassVar[tuple[str, ...]] = ()
-    """Settings that name files: relative to the job file, else to the working directory; they must exist."""
-    reproducible: bool = True
-    """A row's actions depend on that row's observations and seed alone, whatever the other rows do."""
+    """Settings that name files: relative to the job file, else to the working directory; they must exist.
+
+    Those of classes that are not built in may be folders.
+    """
+    reproducible: bool = False
+    """A row's actions depend on that row's observations and seed alone, whatever the other rows do.
+
+    Only who wrote the policy can know: episodes of one that does not say so are never put together from two
+    runs.
+    """
     deterministic: bool = False
     """They do not depend on the seed either: an episode that begins like another one repeats it."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_arena.errors import EvaluationError, described, did_you_mean
 from pytest_arena.policies.base import Policy
+from pytest_arena.policies.files import source_identity
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 
@@ -31,7 +32,7 @@ def check_signature(cls: type[Any], settings: Mapping[str, Any]) -> tuple[str | 
 class CustomPolicy(Policy):
     """Wraps an object that has ``act(observation)`` and perhaps `reset`, `set_task_description`, `close`.
 
-    An attribute ``reproducible = False`` on the object is believed; without `reset` it can only be stateless.
+    Its episodes are reproducible one by one only where the object says so, by ``reproducible = True``.
     """
 
     def __init__(self, policy: Any) -> None:
@@ -39,7 +40,7 @@ class CustomPolicy(Policy):
         if (wrong := check_methods(policy)) is not None:
             raise EvaluationError(wrong)
         self.wrapped = policy
-        self.reproducible = bool(getattr(policy, "reproducible", True))
+        self.reproducible = getattr(policy, "reproducible", False) is True
         self.deterministic = bool(getattr(policy, "deterministic", False))
         self._reset = _method(policy, "reset")
         self._placed, self._named = _taken(_signature(policy, "reset"))
@@ -72,7 +73,7 @@ class CustomPolicy(Policy):
         if not isinstance(own, Mapping):
             kind = type(self.wrapped).__name__
             raise EvaluationError(f"policy {kind}: expected a dict as its identity, got {described(own)}")
-        return {"class": policy_name(self), **own}
+        return {"class": policy_name(self), **source_identity(type(self.wrapped)), **own}
 
     def close(self) -> None:
         """Close the object where it can be closed."""

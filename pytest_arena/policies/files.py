@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pytest_arena.records.json_files import open_regular
 
@@ -25,6 +27,25 @@ def sha256_of(path: Path) -> str:
     for file_path in sorted(_files(path)):
         whole.update(f"{file_path.relative_to(path).as_posix()}\0{sha256_of(file_path)}\n".encode())
     return whole.hexdigest()
+
+
+def source_identity(cls: type[Any]) -> dict[str, str]:
+    """Return the SHA-256 of the file that defines *cls*, to tell versions of it apart; empty for our own.
+
+    Empty, too, for a class without a file, such as one that was typed into an interpreter.
+    """
+    if cls.__module__.partition(".")[0] == "pytest_arena":
+        return {}
+    try:
+        return {"source_sha256": sha256_of(Path(inspect.getfile(cls)))}
+    except (OSError, TypeError, ValueError):
+        return {}
+
+
+def changed_source(before: Any, now: Mapping[str, Any]) -> bool:
+    """Whether the identity of a policy names another source than the one *before*, if that named any."""
+    known = before.get("source_sha256") if isinstance(before, Mapping) else None
+    return known is not None and known != now.get("source_sha256")
 
 
 def _files(folder: Path) -> Iterator[Path]:

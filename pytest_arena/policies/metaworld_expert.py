@@ -33,6 +33,7 @@ class MetaworldExpert(Policy):
     """The task's scripted expert, one object a row, with noise on request."""
 
     Settings = ExpertSettings
+    reproducible = True
 
     def __init__(self, settings: ExpertSettings, env: SimEnv) -> None:
         """Find the expert of the environment's task."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,6 +21,7 @@ from pytest_arena.jobs.words import plain_error
 from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import CustomPolicy, check_methods, check_signature
+from pytest_arena.policies.files import sha256_of
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.functions import is_missing, split_name
 from pytest_arena.simulators.registry import find_simulator
@@ -115,19 +116,39 @@ def policy_files(job: Job, hashes: dict[Path, str] | None = None) -> dict[str, s
     *hashes* holds those that are known already, for jobs share files, and gets the others.
     """
     hashes = {} if hashes is None else hashes
-    own = job.policy.type in find_simulator(job).policy_names
-    target = None if own else _targets().get(job.policy.type)
-    names = _import(target, job).file_settings if target is not None else ()
-    files = {name: job.path(job.policy.settings[name]) for name in names if name in job.policy.settings}
+    files = dict(_files(job))
     for path in files.values():
         if path not in hashes:
-            hashes[path] = _sha256(path)
+            try:
+                hashes[path] = sha256_of(path)
+            except (OSError, ValueError) as error:  # the policy itself says it better
+                hashes[path] = f"cannot be read: {type(error).__name__}"
     return {name: hashes[path] for name, path in files.items()}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _files(job: Job) -> Iterator[tuple[str, Path]]:
+    """Yield (setting, file or folder) of what the job's policy is loaded from.
+
+    Of a class that is not registered these are its ``file_settings`` and whatever else names a file: most
+    classes do not declare any.
+    """
+    simulator, kind, settings = find_simulator(job), job.policy.type, job.policy.settings
+    if kind in _targets() and kind not in simulator.policy_names:
+        declared = _import(_targets()[kind], job).file_settings
+    elif _is_path(kind) and not simulator.app_first:
+        declared = tuple(getattr(_import(kind, job), "file_settings", ()))
+    else:
+        declared = ()
+    for name, value in settings.items():
+        if not isinstance(value, str) or not value or "\0" in value:
+            continue
+        try:
+            path = job.path(value)
+            is_one = name in declared or (kind not in BUILT_IN and path.is_file())
+        except OSError:  # a text that is too long for a name
+            continue
+        if is_one:
+            yield name, path
 
 
 def _is_path(kind: str) -> bool:
@@ -164,7 +185,7 @@ def _settings(job: Job, cls: type[Any]) -> BaseModel:
 
 def _file(job: Job, settings: BaseModel, key: str) -> str:
     path = job.path(getattr(settings, key))
-    if not path.is_file():
+    if not (path.is_file() or (path.is_dir() and job.policy.type not in BUILT_IN)):
         raise job.problem(("policy", key), f"expected a file, there is none at {path}")
     return str(path)
 

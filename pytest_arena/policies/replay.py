@@ -86,6 +86,7 @@ class ReplayPolicy(Policy):
 
     Settings = ReplaySettings
     file_settings = ("dataset", "replay_file_path")
+    reproducible = True
 
     BLOCK = 64
     """Actions read at a time: memory does not grow with the length of an episode."""
@@ -235,6 +236,8 @@ class ReplayPolicy(Policy):
         compared = [e for e in measured if e.episode in self._dataset]
         differing = [text for e in compared if (text := self._difference(e)) is not None]
         notes = []
+        if differing or strange:  # then it is not the recorded actions alone that decide
+            self.reproducible = False
         if differing:
             notes.append(
                 f"{len(differing)} of {len(compared)} replayed episodes did not end as they were recorded: "

@@ -20,7 +20,7 @@ from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 class ZeroPolicy(Policy):
     """Zeros, or what the action space has nearest to them; each agent's own for a team."""
 
-    deterministic = True
+    reproducible = deterministic = True
 
     def __init__(self, settings: BaseModel, env: SimEnv) -> None:
         self._actions = idle_actions(env.single_action_space, env.num_envs, "zero")
@@ -36,6 +36,8 @@ class RandomPolicy(Policy):
     A bounded Box is sampled uniformly, an unbounded one as gymnasium does, a discrete one over its values;
     for a team, and for any Dict or Tuple, each part's space.
     """
+
+    reproducible = True
 
     def __init__(self, settings: BaseModel, env: SimEnv) -> None:
         space, n = env.single_action_space, env.num_envs

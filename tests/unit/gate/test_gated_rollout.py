@@ -32,6 +32,8 @@ RUNS = 250
 
 
 class Still(Policy):
+    reproducible = True
+
     def __init__(self, env: SimEnv) -> None:
         self.actions = np.zeros((env.num_envs, 2), np.float32)
 

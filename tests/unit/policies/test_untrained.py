@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -181,9 +182,22 @@ def test_a_class_with_nothing_but_act() -> None:
     policy.set_task_description("reach")
     assert policy.act(np.ones(2)).tolist() == [2.0, 2.0]
     assert policy.length() is None
-    assert policy.reproducible
+    assert not policy.reproducible
     assert policy.identity["class"].endswith(":Plain")
     policy.close()
+
+
+class Declared(Plain):
+    reproducible = True
+
+
+class Odd(Plain):
+    reproducible = "yes"
+
+
+def test_only_who_wrote_a_class_knows_that_its_rows_do_not_depend_on_each_other() -> None:
+    assert make_policy(job("Declared", gain=2.0), env()).reproducible is True
+    assert make_policy(job("Odd", gain=2.0), env()).reproducible is False
 
 
 def test_an_arena_class_gets_the_simulators_own_environment() -> None:
@@ -232,3 +246,28 @@ def test_the_content_of_policy_files_is_known(tmp_path: Any) -> None:
     assert list(before) == ["checkpoint"]
     assert policy_files(made) != before
     assert policy_files(make_job()) == {}
+
+
+class Reader(Plain):
+    file_settings = ("folder",)
+
+
+def test_the_content_of_what_a_class_of_ones_own_reads_is_known(tmp_path: Any) -> None:
+    """Files are found though no class declares them; folders only where it does."""
+    folder = tmp_path / "checkpoint"
+    (folder / "deep").mkdir(parents=True)
+    weights = tmp_path / "w.npy"
+    settings = {"folder": str(folder), "weights": str(weights), "other": str(tmp_path), "name": "x" * 999}
+    made = job("Reader", gain=1.0, **settings)
+    found = []
+    for path in (weights, folder / "deep" / "a", folder / "b"):
+        path.write_bytes(b"1")
+        found.append(policy_files(made))
+        path.write_bytes(b"2")
+        found.append(policy_files(made))
+    (folder / "b").rename(folder / "c")
+    found.append(policy_files(made))
+    assert all(sorted(files) == ["folder", "weights"] for files in found)
+    assert all(before != after for before, after in pairwise(found))
+    (tmp_path / "checkpoint").rename(tmp_path / "gone")
+    assert policy_files(made)["folder"].startswith("cannot be read")

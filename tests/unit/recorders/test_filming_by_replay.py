@@ -187,6 +187,7 @@ def test_it_is_seen_where_a_replay_is_not_what_happened(tmp_path: Path, rendered
     failures = [e.episode for e in first.failures if e.length >= 2]
     assert failures
     assert first.record.live_films == failures
+    assert not first.record.reproducible, "the environment did not repeat itself"
     assert len(first.record.notes) == len(failures)
     for episode in first.failures:
         assert "not faithful: the reward of step 1 was" in str(episode.videos_note)
