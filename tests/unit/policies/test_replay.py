@@ -47,7 +47,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Epis
     """Seven episodes of random actions; the rewards depend on the actions."""
     output = tmp_path_factory.mktemp("recording")
     _, episodes = run(output, job("recorded", 3, policy={"type": "random"}), TrajectoryRecorder())
-    return next(output.glob("*/recorded/dataset.hdf5")), episodes
+    return next(output.glob("*/recorded/dataset.hdf5")).resolve(), episodes
 
 
 def replay(path: Path, **settings: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_long_episodes_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.Mo
     settings = {"environment": environment, "rollout": {"episodes": 3}}
     _, recorded = run(tmp_path, job("rec", 2, policy={"type": "random"}, **settings), TrajectoryRecorder())
     assert [e.length for e in recorded] == [100] * 3 > [ReplayPolicy.BLOCK]
-    path = next(tmp_path.glob("*/rec/dataset.hdf5"))
+    path = next(tmp_path.glob("*/rec/dataset.hdf5")).resolve()
     _, episodes = run(tmp_path, job("again", 1, policy=replay(path), **settings))
     assert told(episodes) == told(recorded)
 
@@ -148,7 +148,7 @@ def test_other_rebuilds_are_other_episodes(tmp_path: Path, recording: Any) -> No
 def test_recorded_rebuilds_are_replayed(tmp_path: Path) -> None:
     rollout = {"episodes": 7, "rebuilds": 3}
     _, recorded = run(tmp_path, job("rec", policy={"type": "random"}, rollout=rollout), TrajectoryRecorder())
-    path = next(tmp_path.glob("*/rec/dataset.hdf5"))
+    path = next(tmp_path.glob("*/rec/dataset.hdf5")).resolve()
     _, episodes = run(tmp_path, job("again", 2, policy=replay(path), rollout=rollout))
     assert told(episodes) == told(recorded)
     assert "demo_3" in problem(job(policy=replay(path)))
@@ -282,7 +282,7 @@ def test_after_a_recordings_end_there_is_still_a_valid_action(
     environment = {"id": "arena/Counted-v0", "options": {"make": {"space": space}}}
     settings = {"environment": environment, "rollout": {"episodes": 3}}
     run(tmp_path, job("rec", 2, policy={"type": "random"}, **settings), TrajectoryRecorder())
-    path = next(tmp_path.glob("*/rec/dataset.hdf5"))
+    path = next(tmp_path.glob("*/rec/dataset.hdf5")).resolve()
     monkeypatch.setattr(Counted, "longer", 90)
     record, episodes = run(tmp_path, job("again", 2, policy=replay(path), **settings))
     assert [e.length for e in episodes] == [50] * 3, "the horizon ends them"
