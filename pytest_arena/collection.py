@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import unittest
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -139,7 +140,7 @@ def refuse_problems(config: pytest.Config, items: list[pytest.Item]) -> None:
         from pytest_arena import baselines
 
         problems += baselines.problems(config, items)
-    _refuse(config, items, problems)
+    refuse(config, items, problems)
 
 
 def refuse_other_jobs(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -147,13 +148,13 @@ def refuse_other_jobs(config: pytest.Config, items: list[pytest.Item]) -> None:
     from pytest_arena import baselines
     from pytest_arena.resume import differences
 
-    _refuse(config, items, [*differences(config, items), *baselines.broken(config, items)])
+    refuse(config, items, [*differences(config, items), *baselines.broken(config, items)])
 
 
 def refuse_marked_without_job(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of what is selected, each test that is marked arena must have a job: else it would pass without one."""
     marked = [item for item in items if item.get_closest_marker("arena") is not None and not _has_job(item)]
-    _refuse(config, items, [f"{item.nodeid} is marked arena but has no job: {_why(item)}" for item in marked])
+    refuse(config, items, [f"{item.nodeid} is marked arena but has no job: {_why(item)}" for item in marked])
 
 
 def _has_job(item: pytest.Item) -> bool:
@@ -170,7 +171,7 @@ def _why(item: pytest.Item) -> str:
     return f"pytest cannot give one to a {type(item).__name__}; mark test functions"
 
 
-def _refuse(config: pytest.Config, items: list[pytest.Item], problems: Sequence[str]) -> None:
+def refuse(config: pytest.Config, items: list[pytest.Item], problems: Sequence[str]) -> None:
     """Raise, or in a worker, which cannot, report a failed collection: that ends the controller's session."""
     if problems:
         items.clear()  # pytest finishes its collection in any case: let it find nothing
@@ -240,7 +241,8 @@ def environment_key(job: Job) -> tuple[Hashable, Hashable]:
 def _load(config: pytest.Config, path: Path) -> list[Job]:
     """Load and validate a file once a session; problems are kept for `refuse_problems`."""
     files = config.stash.setdefault(_FILES, {})
-    path = path.resolve()
+    with contextlib.suppress(OSError, RuntimeError):  # links in a ring, a long name: reading it says so
+        path = path.resolve()
     if path not in files:
         files[path] = Loaded([], [])
         try:

@@ -234,9 +234,12 @@ def _refuse_bad_overrides(config: pytest.Config) -> None:
 
 
 def _existing(asked_by: str, path: Path) -> Path:
-    resolved = path.resolve()
-    if not resolved.is_file():
-        kind = "a directory" if resolved.is_dir() else "missing"
+    try:
+        resolved = path.resolve()
+        kind = None if resolved.is_file() else "a directory" if resolved.is_dir() else "missing"
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a ring
+        kind = f"none: {getattr(error, 'strerror', None) or error}"
+    if kind is not None:
         raise pytest.UsageError(f"{asked_by} {path}: expected a job file, this is {kind}")
     return resolved
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_arena import shards
-from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, whole_node_id
+from pytest_arena.collection import LABEL, environment_key, groups_of, job_of, refuse, whole_node_id
 from pytest_arena.guards import stderr
 from pytest_arena.options import is_worker, note_jobs, settings
 from pytest_arena.parallel.progress import watch_workers
@@ -138,7 +138,12 @@ def begin(session: pytest.Session) -> None:
     APP.faults_to = None if kept is None else config.stash.get(kept, None)
     if APP.faults_to is not None:
         stderr.show_on(APP.faults_to)
-    _write_manifest(session, directory)
+    try:
+        _write_manifest(session, directory)
+    except OSError as error:
+        line = f"{directory.path}: run.json could not be written: {error.strerror or error}"
+        refuse(config, session.items, [line])
+        return
     if settings(config).resume is not None and not is_worker(config):
         _note_resume(config, directory)
     json_report.enable(config, session)
@@ -190,7 +195,7 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
             "schema_version": SCHEMA_VERSION,
             "run": directory.path.name,
             "command": command(config),
-            "working_directory": os.getcwd(),
+            "working_directory": str(config.invocation_params.dir),
             "started_at": utc_now(),
             "versions": versions(),
             "revision": source_revision(config.rootpath),

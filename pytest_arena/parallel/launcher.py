@@ -12,7 +12,6 @@ import secrets
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 from pytest_arena.options import is_worker, launcher
 from pytest_arena.parallel import bootstrap, relay
 from pytest_arena.records.directory import RunDirectory
+from pytest_arena.records.scratch import remove_scratch, scratch_folder
 
 DEADLINE = 120.0
 """Seconds that a worker has to answer."""
@@ -69,8 +69,8 @@ def prepare(config: pytest.Config) -> None:
     if not count:  # -n 0 asks for no workers
         return
     config.option.arena_launcher = command
-    folder = Path(tempfile.mkdtemp(prefix="pytest-arena-"))
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    folder = scratch_folder()
+    config.add_cleanup(lambda: remove_scratch(folder))
     launch_file = folder / "launch.json"
     launch_file.write_text(
         json.dumps(

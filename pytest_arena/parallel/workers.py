@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.options import is_worker, settings
+from pytest_arena.options import asked_by, is_worker, settings
 from pytest_arena.records.directory import RunDirectory
 from pytest_arena.records.lock import hold_as_session, hold_as_worker, remove_unused_locks
 
+UNWRITABLE = int(pytest.ExitCode.INTERNAL_ERROR)
+"""The exit status where results cannot be written."""
 _RESERVED = pytest.StashKey[RunDirectory]()
 
 
@@ -44,12 +46,20 @@ def run_directory(config: pytest.Config) -> RunDirectory:
     resumed, output = settings(config).resume, settings(config).output
     if resumed is not None:  # it is held since it was checked
         return RunDirectory(resumed)
+    asked = asked_by(config, "arena_output")
     try:
         directory = RunDirectory.create(output)
     except OSError as error:
-        raise pytest.UsageError(
-            f"--arena-output {output}: cannot make a run directory there: {error}"
-        ) from None
+        reason = str(error.strerror)
+        if isinstance(error, FileExistsError):
+            reason = f"this is {'a link that leads nowhere' if output.is_symlink() else 'a file'}"
+        raise pytest.UsageError(f"{asked} {output}: cannot make a run directory there: {reason}") from None
+    try:
+        directory.require_writable()
+    except OSError as error:
+        directory.path.rmdir()
+        # As for results that cannot be written at the end; nothing is simulated only to be lost.
+        pytest.exit(f"{asked} {output}: results could not be written: {error.strerror}", UNWRITABLE)
     with contextlib.suppress(OSError):  # a full disk: what follows says so
         hold(config, directory.path)
     return directory

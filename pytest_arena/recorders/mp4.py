@@ -182,8 +182,8 @@ def remux(source: Path, target: Path) -> None:
     import av
 
     with (
-        av.open(str(source), format="mp4") as fragments,
-        av.open(str(target), "w", format="mp4", options=_FASTSTART) as film,
+        av.open(address(source), format="mp4") as fragments,
+        av.open(address(target), "w", format="mp4", options=_FASTSTART) as film,
     ):
         stream = film.add_stream_from_template(fragments.streams.video[0])
         start: int | None = None
@@ -198,11 +198,16 @@ def remux(source: Path, target: Path) -> None:
             film.mux(packet)
 
 
+def address(path: Path) -> str:
+    """Return *path* for FFmpeg, which takes what stands before a colon for a protocol."""
+    return f"file:{path}"
+
+
 def require_frames(path: Path, frames: int) -> None:
     """Raise `RecordingError` where the film at *path* does not have that many *frames*."""
     import av
 
-    with av.open(str(path), format="mp4") as film:
+    with av.open(address(path), format="mp4") as film:
         found = film.streams.video[0].frames
     if found != frames:
         raise RecordingError(f"expected {frames} frames in the file, found {found}")

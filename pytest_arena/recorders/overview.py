@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_arena.recorders.mp4 import require_frames
+from pytest_arena.recorders.mp4 import address, require_frames
 from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
 from pytest_arena.records.room import require_room, room
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
@@ -137,7 +137,7 @@ def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitSta
         if path is None or len(tiles) == TILES_MAX:
             continue
         try:
-            container = films.enter_context(av.open(str(path)))
+            container = films.enter_context(av.open(address(path)))
         except av.error.FFmpegError:
             continue
         stream = container.streams.video[0]

@@ -7,7 +7,7 @@ import os
 import struct
 from pathlib import Path
 
-from pytest_arena.recorders.mp4 import remux
+from pytest_arena.recorders.mp4 import address, remux
 from pytest_arena.records.directory import PARTIAL_FILM, JobDirectory
 from pytest_arena.records.room import require_room
 
@@ -80,7 +80,7 @@ def _plays(working: Path) -> bool:
     import av
 
     try:
-        with av.open(str(working), format="mp4") as film:
+        with av.open(address(working), format="mp4") as film:
             return next(film.decode(video=0), None) is not None
     except (OSError, av.FFmpegError, IndexError):
         return False

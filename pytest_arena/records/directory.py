@@ -34,6 +34,8 @@ TRAJECTORIES = "trajectories"
 """Folder, in a job's, of the episodes that are not in its dataset yet."""
 PARTIAL_FILM = ".partial.mp4"
 """How the name of a film ends that breaks off where its process died: no episode's film."""
+_PROBE = 65_536
+"""Bytes that a new run directory must have room for: about a manifest and a record."""
 RUNS_READ = 10
 """Earlier runs that are looked at."""
 
@@ -57,6 +59,22 @@ def _write_whole(path: Path, text: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def _name_first(draft: Path, target: Path) -> None:
+    """Give *draft* the name *target*, unless another process was first: FileExistsError.
+
+    Readers see a whole file in any case. Without hard links (exFAT, some network file systems) two that come
+    in the same moment may both have their way, the latter one in the end.
+    """
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        if target.exists():
+            raise FileExistsError(target) from None
+        os.replace(draft, target)
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,14 @@ class RunDirectory:
                 path.mkdir()
                 return cls(path)
 
+    def require_writable(self) -> None:
+        """Raise OSError where no file can be written here, for want of space above all."""
+        probe = self.path / f".probe.{secrets.token_hex(4)}.tmp"
+        try:
+            probe.write_bytes(bytes(_PROBE))
+        finally:
+            probe.unlink(missing_ok=True)
+
     @property
     def manifest_path(self) -> Path:
         """Path of ``run.json``."""
@@ -112,10 +138,10 @@ class RunDirectory:
         write_json(draft, manifest)
         try:
             with contextlib.suppress(FileExistsError):
-                os.link(draft, self.manifest_path)
+                _name_first(draft, self.manifest_path)
                 self._become_latest()
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
 
     def _become_latest(self) -> None:
         """Let the link `LATEST` lead to this run, where links can be made and nothing else has the name."""

@@ -30,7 +30,7 @@ def announcement(config: pytest.Config) -> str | None:
         return None
     session = config.pluginmanager.get_plugin("session")
     jobs = sum(job_of(item) is not None for item in session.items) if session is not None else 0
-    return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(run_of(config).directory.path)}"
+    return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(config)}"
 
 
 def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: int) -> None:
@@ -67,9 +67,9 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: in
         reporter.write_line(line)
     for text in troubles:
         reporter.write_line(text, red=True, bold=not text.startswith(" "))
-    reporter.write_line(f"results: {_shown(directory.path)}")
+    reporter.write_line(f"results: {_shown(config)}")
     if exit_status == pytest.ExitCode.INTERRUPTED:
-        reporter.write_line(f"the same command with --arena-resume {_shown(directory.path)} goes on")
+        reporter.write_line(f"the same command with --arena-resume {_shown(config)} goes on")
     run.told = True
 
 
@@ -154,6 +154,8 @@ def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _shown(path: Path) -> str:
-    relative = os.path.relpath(path)
+def _shown(config: pytest.Config) -> str:
+    """Return the run directory as seen from where pytest was started, wherever tests have gone since."""
+    path = run_of(config).directory.path
+    relative = os.path.relpath(path, config.invocation_params.dir)
     return str(path) if relative.startswith("..") else relative

@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_arena.errors import EvaluationError, did_you_mean, not_among
 from pytest_arena.jobs.model import Job
+from pytest_arena.records.scratch import PREFIX, remove_scratch, scratch_folder
 from pytest_arena.simulators.configuration import override, set_given
 from pytest_arena.simulators.devices import FIRST, assigned_device, torch_device
 from pytest_arena.simulators.functions import import_named, named
@@ -175,7 +174,7 @@ def redirect_dataset(configuration: Any, *, wanted: bool) -> None:
     # EXPORT_ALL, when an episode ends, or EXPORT_NONE: the record says which episode is which.
     recorders.dataset_export_mode = type(recorders.dataset_export_mode)(1 if wanted else 0)
     recorders.export_in_record_pre_reset = True
-    recorders.dataset_export_dir_path = tempfile.mkdtemp(prefix="pytest-arena-")
+    recorders.dataset_export_dir_path = str(scratch_folder())
 
 
 @contextlib.contextmanager
@@ -186,7 +185,7 @@ def kept_if_built(configuration: Any) -> Iterator[Path | None]:
         yield scratch
     except BaseException:
         if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_scratch(scratch)
         raise
 
 
@@ -194,4 +193,4 @@ def scratch_of(configuration: Any) -> Path | None:
     """Return the folder that `redirect_dataset` made."""
     recorders = getattr(configuration, "recorders", None)
     path = getattr(recorders, "dataset_export_dir_path", None)
-    return Path(path) if path is not None and Path(path).name.startswith("pytest-arena-") else None
+    return Path(path) if path is not None and Path(path).name.startswith(PREFIX) else None

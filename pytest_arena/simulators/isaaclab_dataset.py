@@ -6,13 +6,13 @@ when the garbage collector finds it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from pytest_arena.records.scratch import remove_scratch
 from pytest_arena.simulators.base import IndexArray
 
 
@@ -86,7 +86,7 @@ class Dataset:
             self.close()
             vars(self._manager).pop("record_pre_reset", None)
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            remove_scratch(self._scratch)
 
     def _record_pre_reset(self, env_ids: Any, force_export_or_skip: bool | None = None) -> None:
         """Export the counted episodes among *env_ids*, drop what was recorded of the others."""

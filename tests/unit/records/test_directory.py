@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,18 @@ def test_the_link_latest_is_no_earlier_run(tmp_path: Path) -> None:
     write_json(directory.record, begin_record(make_job(), directory, run.path, "job", None).to_json())
     run.publish_manifest({"jobs": {}})
     assert earlier_record(run.path, "job", attempt=1) is None
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def test_without_hard_links_the_first_manifest_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refused)
+    run = RunDirectory.create(tmp_path)
+    for job in ("first", "second"):
+        run.publish_manifest({"jobs": {}, "command": [job]})
+    assert run.manifest()["command"] == ["first"]
+    assert [path.name for path in run.path.iterdir()] == ["run.json"]
