@@ -72,6 +72,23 @@ class Skilled(ScriptedEnv):
         return super().step(action)
 
 
+class Moved(Skilled):
+    """Begins elsewhere in a share *moved* of the episodes, and no policy succeeds there."""
+
+    def __init__(self, moved: float = 0.0, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.moved, self.elsewhere = moved, False
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.elsewhere = np.random.default_rng([seed or 0, 2]).random() < self.moved
+        observation, info = super().reset(seed=seed, options=options)
+        return (observation + 0.5 if self.elsewhere else observation), info
+
+    def step(self, action: Any) -> Any:
+        return super().step(action * 0 if self.elsewhere else action)
+
+
+gymnasium.register("arena/Moved-v0", Moved, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Skilled-v0", Skilled, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Scripted-v0", ScriptedEnv, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Trap-v0", Trap, max_episode_steps=50, disable_env_checker=True)

@@ -223,6 +223,27 @@ def test_power_to_find_ten_points_in_200_pairs() -> None:
     assert probability(least, *pair_probabilities(0.9, 0.8, 0.6)) >= 0.96
 
 
+def test_pairs_are_never_worse_than_the_same_episodes_without_them() -> None:
+    """Power of both tests over the same 40 episodes: alike where pairs are independent, else higher."""
+    n = 40
+    paired = least_falls(lambda falls, rises: paired_test(falls, rises, n, ALPHA).rejects, n, 30)
+    unpaired, least = np.zeros(n + 1, int), 0
+    for before in range(n + 1):  # failures before -> the failures after from which the rate has fallen
+        while least <= n and not unpaired_test((n - before, n), (n - least, n), ALPHA).rejects:
+            least += 1
+        unpaired[before] = least
+    rng = np.random.default_rng(8)
+    for rate, fallen in ((0.9, 0.75), (0.9, 0.6), (0.7, 0.45), (0.98, 0.85)):
+        for correlation in (0.0, 0.3, 0.6, 0.9):
+            fall, rise = pair_probabilities(rate, fallen, correlation)
+            both = rate - fall
+            cells = rng.multinomial(n, [both, fall, rise, max(0.0, 1 - both - fall - rise)], 20_000)
+            failures, failures_after = cells[:, 2] + cells[:, 3], cells[:, 1] + cells[:, 3]
+            without = np.mean(failures_after >= unpaired[failures])
+            allowed = 0.015 if correlation == 0.0 else 0.007  # twice the error of the simulation
+            assert probability(paired, fall, rise) >= without - allowed
+
+
 def test_power_to_show_a_margin_without_pairs() -> None:
     """A margin of 10 points at a rate of 0.9 on both sides of 50 episodes; limits of both rates have .08."""
     n = 50

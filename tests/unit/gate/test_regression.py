@@ -84,3 +84,25 @@ def test_what_is_not_comparable_fails(
         True,
         "fail",
     )
+
+
+def test_a_change_that_moves_some_of_the_starts_is_judged_by_all_of_them(tmp_path: Path) -> None:
+    """The policy fails wherever the start has moved; the episodes that still agree are as good as before."""
+    settings: dict[str, Any] = {"id": "tests.registered:arena/Moved-v0"}
+    moving = {**settings, "options": {"make": {"moved": 0.45}}}
+    rollout = {"episodes": 100}
+    run(tmp_path / "one", 0.97, environment=settings, rollout=rollout)
+    before = load_baseline(next((tmp_path / "one").iterdir()))
+    record = run(tmp_path / "two", 0.97, before, environment=moving, rollout=rollout)
+    found = record.comparison
+    assert found is not None
+    assert (str(found.verdict), found.paired, found.pairs, record.verdict) == (
+        "regression",
+        True,
+        100,
+        "fail",
+    )
+    assert found.matched is not None
+    assert 45 <= found.matched <= 65
+    assert found.reason == f"the initial states agree in only {found.matched} of 100 episodes"
+    assert found.value == record.metrics["success_rate"]
