@@ -104,13 +104,15 @@ def _judge_group(
     if verdict.missing:
         return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
     what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
-    text = f"{what}: {'; '.join(describe(result) for result in verdict.results)}"
+    gates = [gate for label in verdict.jobs if (gate := records[label].gate) is not None]
+    told = [describe(result, fixed=all(gate.fixed for gate in gates)) for result in verdict.results]
+    text = f"{what}: {'; '.join(told)}"
     message = None
     if not verdict.passed:
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
         # pytest's short summary shows the first line only, and of that what fits into the terminal.
         first = "; ".join(describe_shortly(result) for result in verdict.results if not result.passed)
-        message = "\n".join([f"{first} ({what})", *(f"  {describe(r)}" for r in verdict.results), *jobs])
+        message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in told), *jobs])
     file, _, item = group["nodeid"].partition("::")
     report_verdict(
         config,

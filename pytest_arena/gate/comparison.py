@@ -183,23 +183,26 @@ def _count_claims(before: tuple[int, int], after: tuple[int, int], rule: Rule, q
 
 def _conclude(comparison: Comparison, claims: Callable[[int, bool], Claims], episodes: int) -> None:
     """Draw the verdict from *claims*, which take how many times as many episodes, and whether to be quick."""
-    comparison.worse, comparison.better, comparison.within_margin = claims(1, False)
-    comparison.verdict = _verdict(comparison)
+    found = claims(1, False)
+    comparison.worse, comparison.better, comparison.within_margin = found
+    comparison.verdict = _verdict(comparison, found)
     if comparison.verdict == ComparisonVerdict.INCONCLUSIVE:
-        comparison.times_more = _first_decided(claims, episodes)
+        comparison.times_more = _first_decided(comparison, claims, episodes)
 
 
-def _first_decided(claims: Callable[[int, bool], Claims], episodes: int) -> int | None:
+def _first_decided(
+    comparison: Comparison, claims: Callable[[int, bool], Claims], episodes: int
+) -> int | None:
     """Return the first of `MULTIPLES` for which *claims* decide something; None where none is in reach."""
     for times in MULTIPLES:
         if times * episodes > MOST_EPISODES:
             return None
-        if any(claim is not None and claim.rejects for claim in claims(times, True)):
+        if _verdict(comparison, claims(times, True)) != ComparisonVerdict.INCONCLUSIVE:
             return times
     return None
 
 
-def _verdict(comparison: Comparison) -> ComparisonVerdict:
+def _verdict(comparison: Comparison, claims: Claims) -> ComparisonVerdict:
     """Better before within the margin before worse: a proven loss that is proven small is as good.
 
     Episodes that are claimed to be both better and worse, each at some time, decide nothing. Nor does a claim
@@ -207,8 +210,7 @@ def _verdict(comparison: Comparison) -> ComparisonVerdict:
     """
     sign = 1 if comparison.direction == "higher" else -1
     gain = sign * (comparison.difference or 0.0)
-    worse, better = (e is not None and e.rejects for e in (comparison.worse, comparison.better))
-    within = comparison.within_margin is not None and comparison.within_margin.rejects
+    worse, better, within = (claim is not None and claim.rejects for claim in claims)
     if better and not worse and gain > 0:
         return ComparisonVerdict.IMPROVED
     if within and gain > -comparison.margin:

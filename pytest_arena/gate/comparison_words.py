@@ -106,6 +106,9 @@ def decision(comparison: Comparison) -> Iterator[str]:
         but = "worse, but not" if worse else "not worse"
         yield f"{but} by {margin} or more ({_told(comparison.within_margin)}, {rate})"
     else:
+        if any(e is not None and e.rejects for e in (comparison.worse, comparison.better)):
+            yield f"what the first episodes show, the others contradict ({rate})"
+            return
         within = f", nor that any loss is below {margin}" if comparison.margin else ""
         yield f"neither worse nor better is shown{within} ({rate})"
         times = comparison.times_more

@@ -122,7 +122,11 @@ def test_a_claim_that_all_episodes_contradict_decides_nothing() -> None:
     found = compare(rates([1] * 7 + [0] * 7), rates([0] * 7 + [1] * 7, fixed=False), RATE)
     assert found.worse is not None
     assert found.worse.rejects
-    assert str(found.verdict) == "inconclusive"
+    assert (str(found.verdict), found.times_more) == ("inconclusive", None)
+    assert (
+        "what the first episodes show, the others contradict (error rate 0.05); paired"
+        in describe_comparison(found)
+    )
 
 
 def test_what_an_inconclusive_comparison_lacks() -> None:
