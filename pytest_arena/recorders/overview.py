@@ -195,7 +195,7 @@ class _Sheet:
         try:
             with (
                 _film_writer()(
-                    str(path),
+                    str(path.absolute()),  # with a colon in it, a path that begins with a slash is one
                     (width, height),
                     self._fps,
                     preset="veryfast",

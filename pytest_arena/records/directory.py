@@ -20,6 +20,8 @@ from pytest_arena.records.schema import Episode, JobRecord, Outcome
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
 
+RESULTS = "arena-results"
+"""Name of the folder of runs where no other is asked for."""
 LATEST = "latest"
 """The link beside the runs that leads to the newest one."""
 METRICS_EPISODES = "episodes_measured"
@@ -144,7 +146,13 @@ class RunDirectory:
             draft.unlink(missing_ok=True)
 
     def _become_latest(self) -> None:
-        """Let the link `LATEST` lead to this run, where links can be made and nothing else has the name."""
+        """Let the link `LATEST` lead to this run, where links can be made and nothing else has the name.
+
+        In a folder that was named for the purpose there is none: a script that takes all that lies there for
+        runs would count one twice.
+        """
+        if self.path.parent.name != RESULTS:
+            return
         latest = self.path.with_name(LATEST)
         draft = latest.with_name(f".{LATEST}.{secrets.token_hex(4)}.tmp")
         with contextlib.suppress(OSError):

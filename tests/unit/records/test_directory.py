@@ -11,6 +11,7 @@ import pytest
 
 from pytest_arena.records.attempt import begin_record, fail_record
 from pytest_arena.records.directory import (
+    RESULTS,
     RunDirectory,
     earlier_record,
     keep_measured,
@@ -152,44 +153,57 @@ def test_films_that_were_finished_when_the_process_died_are_taken_over(tmp_path:
     assert read_episodes(directory.episodes)[1].videos == kept[1].videos
 
 
-def test_latest_leads_to_the_newest_run(tmp_path: Path) -> None:
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """The folder of runs where no other is asked for."""
+    return tmp_path / RESULTS
+
+
+def test_latest_leads_to_the_newest_run(results: Path) -> None:
     runs = []
     for _ in range(2):
-        runs.append(RunDirectory.create(tmp_path))
-        assert (tmp_path / "latest").resolve() != runs[-1].path, "a directory that nobody uses yet"
+        runs.append(RunDirectory.create(results))
+        assert (results / "latest").resolve() != runs[-1].path, "a directory that nobody uses yet"
         runs[-1].publish_manifest({"jobs": {}})
         runs[0].publish_manifest({"jobs": {}})  # a worker that was late
-        assert (tmp_path / "latest").resolve() == runs[-1].path.resolve()
-    assert (tmp_path / "latest").readlink() == Path(runs[1].path.name), "it may be moved with its folder"
-    assert {path.name for path in tmp_path.iterdir()} == {"latest", *(run.path.name for run in runs)}
+        assert (results / "latest").resolve() == runs[-1].path.resolve()
+    assert (results / "latest").readlink() == Path(runs[1].path.name), "it may be moved with its folder"
+    assert {path.name for path in results.iterdir()} == {"latest", *(run.path.name for run in runs)}
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_has_the_name_latest_is_left_alone(tmp_path: Path, kind: str) -> None:
-    latest = tmp_path / "latest"
+def test_what_has_the_name_latest_is_left_alone(results: Path, kind: str) -> None:
+    results.mkdir()
+    latest = results / "latest"
     latest.mkdir() if kind == "folder" else latest.write_text("mine")
-    run = RunDirectory.create(tmp_path)
+    run = RunDirectory.create(results)
     run.publish_manifest({"jobs": {}})
     assert not latest.is_symlink()
-    assert {path.name for path in tmp_path.iterdir()} == {"latest", run.path.name}
+    assert {path.name for path in results.iterdir()} == {"latest", run.path.name}
 
 
-def test_where_links_cannot_be_made_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_links_cannot_be_made_there_is_none(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError("links are not supported")
 
     monkeypatch.setattr("os.symlink", refuse)
-    run = RunDirectory.create(tmp_path)
+    run = RunDirectory.create(results)
     run.publish_manifest({"jobs": {}})
-    assert [path.name for path in tmp_path.iterdir()] == [run.path.name]
+    assert [path.name for path in results.iterdir()] == [run.path.name]
 
 
-def test_the_link_latest_is_no_earlier_run(tmp_path: Path) -> None:
-    run = RunDirectory.create(tmp_path)
+def test_the_link_latest_is_no_earlier_run(results: Path) -> None:
+    run = RunDirectory.create(results)
     directory = run.claim("job")
     write_json(directory.record, begin_record(make_job(), directory, run.path, "job", None).to_json())
     run.publish_manifest({"jobs": {}})
     assert earlier_record(run.path, "job", attempt=1) is None
+
+
+def test_a_folder_that_was_asked_for_holds_nothing_but_runs(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "mine")
+    run.publish_manifest({"jobs": {}})
+    assert list((tmp_path / "mine").iterdir()) == [run.path]
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
