@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -19,6 +20,12 @@ if find_spec("hypothesis") is not None:  # the environments of real simulators h
     # On a busy machine any example may take its time: speed belongs to benchmarks.
     settings.register_profile("no deadline", deadline=None)
     settings.load_profile("no deadline")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse ids with an address in them: every worker must collect the same."""
+    if moving := [item.nodeid for item in items if re.search(r"0x[0-9a-f]{4}", item.nodeid)]:
+        raise pytest.UsageError("ids that differ from process to process", *moving)
 
 
 @pytest.fixture
