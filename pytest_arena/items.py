@@ -35,7 +35,7 @@ from pytest_arena.records.directory import (
 )
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.reports.junit import scalars
-from pytest_arena.reports.progress import progress
+from pytest_arena.reports.progress import preparing, progress
 from pytest_arena.reruns import errors_before, standing_measurement
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
@@ -195,7 +195,7 @@ def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         return
     if call.excinfo is not None and call.when != "teardown":
         _note_exception(item, job, call.excinfo)
-    if call.when == "call" and ATTEMPT in item.stash:
+    if (call.when == "call" or call.excinfo is not None) and ATTEMPT in item.stash:
         properties = scalars(item.stash[ATTEMPT].record, job)
         item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("arena_")]
         item.user_properties.extend(properties)
@@ -255,7 +255,8 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
         return cast("SimEnv", Unbuilt(lambda: pool.get(changed, note=note)))
     began = time.monotonic()
     try:
-        env = pool.get(changed, note=note_taker(item, attempt.record))
+        with preparing(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
+            env = pool.get(changed, note=note_taker(item, attempt.record))
     except ArenaError as error:  # the way through this package says nothing about a user's mistake
         raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
     attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
@@ -334,7 +335,7 @@ def roll_out(
             )
         return run.pool.get(job, rebuild=rebuild, note=note_taker(item, attempt.record))
 
-    with progress(item.config, job, attempt.record.job, attempt.earlier) as watch:
+    with progress(item.config, job, attempt.record, attempt.earlier) as watch:
         evaluation = Evaluation(
             job=job.as_run,
             record=attempt.record,

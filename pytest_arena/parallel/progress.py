@@ -2,19 +2,19 @@
 
 A worker writes where its job is into a hidden file of the run directory, a few times a second at most. A
 thread of the controller reads these files: on a terminal it keeps one line a worker below pytest's own
-output, elsewhere it prints a line a worker now and then.
+output, elsewhere it prints a line a worker when its job begins, and now and then. What became of a job is
+printed when its report arrives.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +23,8 @@ import pytest
 
 from pytest_arena.parallel.workers import shared_directory
 from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.reports.progress import Snapshot, Tally
+from pytest_arena.records.schema import JobRecord
+from pytest_arena.reports.progress import PERIOD, Snapshot, Tally, ended, is_live
 from pytest_arena.reports.reporter import terminal_reporter
 
 if TYPE_CHECKING:
@@ -31,34 +32,42 @@ if TYPE_CHECKING:
 
 BEAT = 0.5
 """Seconds between a worker's updates, and between the controller's looks."""
-PERIOD = 30.0
-"""Seconds between lines where there is no terminal."""
-
 Snapshots = Mapping[str, Snapshot]
 """Worker -> where its job is."""
 
 
 @contextlib.contextmanager
-def heartbeat(config: pytest.Config, tally: Tally) -> Iterator[Watch]:
-    """Yield what a worker's loop calls after each step; its file is gone at the end."""
+def telling_controller(config: pytest.Config) -> Iterator[Callable[[Snapshot], None]]:
+    """Yield what writes where this worker's job is; the file is gone at the end."""
     directory = shared_directory(config)
     assert directory is not None, "a worker has a run directory"
-    worker: str = config.workerinput["workerid"]  # type: ignore[attr-defined]
-    path, written = beat_path(directory, worker), 0.0
+    path = beat_path(directory, config.workerinput["workerid"])  # type: ignore[attr-defined]
+
+    def tell(snapshot: Snapshot) -> None:
+        with contextlib.suppress(OSError):  # a full disk is found by those who write results
+            write_json(path, asdict(snapshot))
+
+    try:
+        yield tell
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@contextlib.contextmanager
+def heartbeat(config: pytest.Config, tally: Tally) -> Iterator[Watch]:
+    """Yield what a worker's loop calls after each step."""
+    written = 0.0
 
     def beat(loop: Loop) -> None:
         nonlocal written
         now = time.monotonic()
         if now - written >= BEAT:
             written = now
-            with contextlib.suppress(OSError):  # a full disk is found by those who write results
-                write_json(path, asdict(tally.snapshot(loop, now)))
+            tell(tally.snapshot(loop, now))
 
-    try:
+    with telling_controller(config) as tell:
         yield beat
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def beat_path(directory: RunDirectory, worker: str) -> Path:
@@ -84,8 +93,7 @@ def watch_workers(config: pytest.Config, directory: RunDirectory) -> None:
     reporter = terminal_reporter(config)
     if reporter is None or reporter.verbosity < 0 or reporter.no_summary:
         return
-    live = reporter.isatty and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
-    display = LiveLines(reporter._tw) if live else PlainLines(reporter._tw)
+    display = LiveLines(reporter._tw) if is_live(reporter) else PlainLines(reporter._tw)
     config.pluginmanager.register(Watcher(directory, display), "arena_worker_progress")
 
 
@@ -94,6 +102,9 @@ class Display(Protocol):
 
     def show(self, snapshots: Snapshots) -> None:
         """Show these, and no others."""
+
+    def end(self, worker: str | None, record: JobRecord) -> None:
+        """Show what became of a job."""
 
     def close(self) -> None:
         """Show nothing any more."""
@@ -112,6 +123,19 @@ class Watcher:
         with contextlib.suppress(Exception):  # a terminal that is gone must not end an evaluation
             while not self._over.wait(BEAT):
                 self._display.show(read_beats(self._directory))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """The report of a job's rollout says where its record is."""
+        path = dict(report.user_properties).get("arena_record")
+        if report.when == "teardown" or not isinstance(path, str):
+            return
+        node = getattr(report, "node", None)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            text = (self._directory.path / path).read_text(encoding="utf-8")
+            self._display.end(
+                None if node is None else node.gateway.id, JobRecord.from_json(json.loads(text))
+            )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -142,30 +166,38 @@ class Watcher:
 
 
 class PlainLines:
-    """A line a worker every `PERIOD` seconds, for workers that have got further."""
+    """A line a worker when its job begins and ends, and every `PERIOD` seconds if it has got further."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
         self._printed_at = time.monotonic()
         self._printed: dict[str, Snapshot] = {}
+        self._jobs: dict[str, str] = {}
+        """Worker -> the job whose beginning was printed."""
 
     def show(self, snapshots: Snapshots) -> None:
         """Print what has changed, when it is time."""
         now = time.monotonic()
-        if now - self._printed_at < PERIOD:
-            return
-        changed = {w: s for w, s in snapshots.items() if s != self._printed.get(w)}
-        if not changed:
-            return
-        self._printed_at, self._printed = now, dict(snapshots)
-        if self._writer.width_of_current_line:  # in a row of dots
-            self._writer.line()
-        for line in lines(changed):
-            self._writer.line(line)
-        self._writer.flush()
+        changed = {w: s for w, s in snapshots.items() if s.job != self._jobs.get(w)}
+        if now - self._printed_at >= PERIOD:
+            self._printed_at = now
+            changed = {w: s for w, s in snapshots.items() if s != self._printed.get(w)}
+        self._jobs.update({worker: snapshot.job for worker, snapshot in changed.items()})
+        self._printed.update(changed)
+        self._print(lines(changed))
+
+    def end(self, worker: str | None, record: JobRecord) -> None:
+        """Print what became of a job."""
+        self._print([ended(record) if worker is None else f"[{worker}] {ended(record)}"])
 
     def close(self) -> None:
         """Nothing is left to take away."""
+
+    def _print(self, texts: Sequence[str]) -> None:
+        if texts:
+            # At once: pytest's dots come from another thread. They may have begun a line.
+            end = "\n" if self._writer.width_of_current_line else ""
+            self._writer.write(end + "".join(f"{text}\n" for text in texts), flush=True)
 
 
 class LiveLines:
@@ -187,6 +219,9 @@ class LiveLines:
             self._lines = [line[: columns - 1] for line in lines(snapshots)[: max(rows - 2, 0)]]
             self._draw()
             self._file.flush()
+
+    def end(self, worker: str | None, record: JobRecord) -> None:
+        """The table tells what became of jobs."""
 
     def close(self) -> None:
         """Take the lines away; pytest writes by itself again."""

@@ -1,4 +1,4 @@
-"""How far a job is: a live line on a terminal while it runs in this process; nothing in CI or in a pipe.
+"""How far a job is: a live line on a terminal while it runs in this process; a few lines in CI and in pipes.
 
 Workers of xdist tell the controller instead (`pytest_arena.parallel.progress`), in the same words.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.options import is_worker
-from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
 from pytest_arena.reports.reporter import terminal_reporter
 
 if TYPE_CHECKING:
@@ -26,31 +26,71 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.2
 """Seconds between updates: more often costs steps and shows nothing."""
+PERIOD = 60.0
+"""Seconds between lines where there is no terminal."""
+
+
+@contextlib.contextmanager
+def preparing(config: pytest.Config, job: Job, label: str, *, builds: bool) -> Iterator[None]:
+    """Show that *job* begins, and whether it *builds* its environment or takes the one that is there."""
+    tally = Tally(job, label)
+    snapshot = tally.idle("building environment" if builds else "begins")
+    if is_worker(config):
+        from pytest_arena.parallel.progress import telling_controller
+
+        with telling_controller(config) as tell:
+            tell(snapshot)
+            yield
+        return
+    line = _line(config, tally)
+    if line is not None:
+        line.show(snapshot)
+    try:
+        yield
+    finally:
+        if line is not None:
+            line.erase()
 
 
 @contextlib.contextmanager
 def progress(
-    config: pytest.Config, job: Job, label: str, earlier: Sequence[Episode] = ()
+    config: pytest.Config, job: Job, record: JobRecord, earlier: Sequence[Episode] = ()
 ) -> Iterator[Watch | None]:
-    """Yield what the loop calls after each step; None where nobody looks. All traces go at the end.
+    """Yield what the loop calls after each step; None where nobody looks.
 
-    *earlier* are episodes that a resumed run had measured.
+    *record* tells at the end what became of the job; *earlier* are episodes that a resumed run had measured.
     """
+    tally = Tally(job, record.job, earlier)
     if is_worker(config):
         from pytest_arena.parallel.progress import heartbeat
 
-        with heartbeat(config, Tally(job, label, earlier)) as beat:
+        with heartbeat(config, tally) as beat:
             yield beat
         return
-    reporter = terminal_reporter(config)
-    if reporter is None or not reporter.isatty or reporter.no_summary or os.environ.get("CI"):
-        yield None
-        return
-    line = ProgressLine(config, reporter, Tally(job, label, earlier))
+    line = _line(config, tally)
     try:
-        yield line.update
+        yield None if line is None else line.update
     finally:
-        line.erase()
+        if line is not None:
+            line.end(record)
+
+
+def is_live(reporter: TerminalReporter) -> bool:
+    """Whether lines can be drawn and taken away again."""
+    return bool(reporter.isatty) and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+def ended(record: JobRecord) -> str:
+    """Return e.g. ``reach  20/20 episodes  success 95.0%  pass  0:12``: what became of a job."""
+    measured, requested = record.episodes.get("measured", 0), record.episodes.get("requested")
+    parts = [record.job, f"{measured}/{requested} episodes" if requested else f"{measured} episodes"]
+    rate = record.metrics.get("success_rate")
+    if rate is not None:
+        parts.append(f"success {rate:.1%}")
+    judged = record.status == Status.COMPLETED and record.verdict != Verdict.NONE
+    parts.append(str(record.verdict if judged else record.status))
+    seconds = record.timings.get("total_seconds")
+    return "  ".join(parts if seconds is None else [*parts, clock(seconds)])
 
 
 @dataclass(frozen=True)
@@ -79,6 +119,8 @@ class Snapshot:
 
     def text(self) -> str:
         """Return e.g. ``reach  episode 12/20  success 91.7%  340 steps/s  0:12  0:08 left``."""
+        if self.activity is not None and not self.vector_steps:
+            return f"{self.job}  {self.activity}"
         parts, limit = [self.job], "≤" if self.at_most else ""
         if self.requested is not None:
             parts.append(f"episode {self.episodes}/{limit}{self.requested}")
@@ -103,6 +145,11 @@ class Tally:
         self._loop: Loop | None = None
         self._before: list[Episode] = []
         self._vector_steps_before = self._steps_before = 0
+
+    def idle(self, activity: str) -> Snapshot:
+        """Return where the job is before its first step: it does *activity*."""
+        requested = len(self._job.wanted_episodes) if self._job.rollout.episodes is not None else None
+        return Snapshot(self._label, 0, requested, 0, 0, 0, None, 0, 0.0, None, activity=activity)
 
     def snapshot(self, loop: Loop, now: float | None = None) -> Snapshot:
         """Return where the job is, in the middle of *loop*; *now* is of the monotonic clock."""
@@ -150,6 +197,39 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+class PlainLine:
+    """Prints a line when a job begins, one a `PERIOD`, and one when it ends, past pytest's capture."""
+
+    def __init__(self, config: pytest.Config, reporter: TerminalReporter, tally: Tally) -> None:
+        self._capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        self._reporter, self._tally = reporter, tally
+        self._printed = time.monotonic()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Print where the job is."""
+        self._print(snapshot.text())
+
+    def update(self, loop: Loop) -> None:
+        """Print where *loop* is, once a `PERIOD`."""
+        now = time.monotonic()
+        if now - self._printed >= PERIOD:
+            self._printed = now
+            self.show(self._tally.snapshot(loop, now))
+
+    def erase(self) -> None:
+        """What was printed stays."""
+
+    def end(self, record: JobRecord) -> None:
+        """Print what became of the job."""
+        self._print(ended(record))
+
+    def _print(self, text: str) -> None:
+        with _visible(self._capture):
+            self._reporter.ensure_newline()  # pytest may be in a row of dots
+            self._reporter.write_line(text)
+            self._reporter.flush()
+
+
 class ProgressLine:
     """Rewrites one terminal line, past pytest's capture."""
 
@@ -163,24 +243,38 @@ class ProgressLine:
         now = time.monotonic()
         if now - self._shown < INTERVAL:
             return
-        if not self._shown:
-            with self._visible():
+        self.show(self._tally.snapshot(loop, now), now)
+
+    def show(self, snapshot: Snapshot, now: float | None = None) -> None:
+        """Show where the job is."""
+        with _visible(self._capture):
+            if not self._shown:
                 self._reporter.ensure_newline()
-        self._shown = now
-        with self._visible():
-            self._reporter.rewrite(self._tally.snapshot(loop, now).text(), erase=True)
+            self._reporter.rewrite(snapshot.text(), erase=True)
             self._reporter.flush()
+        self._shown = time.monotonic() if now is None else now
 
     def erase(self) -> None:
         """Leave the terminal as it was."""
         if self._shown:
-            with self._visible():
+            with _visible(self._capture):
                 self._reporter.rewrite("", erase=True)
 
-    def _visible(self) -> Any:
-        if self._capture is None:
-            return contextlib.nullcontext()
-        return self._capture.global_and_fixture_disabled()
+    def end(self, record: JobRecord) -> None:
+        """Take the line away: the table tells what became of the job."""
+        self.erase()
+
+
+def _line(config: pytest.Config, tally: Tally) -> ProgressLine | PlainLine | None:
+    """Return what shows *tally*; None where nobody looks."""
+    reporter = terminal_reporter(config)
+    if is_worker(config) or reporter is None or reporter.no_summary or reporter.verbosity < 0:
+        return None
+    return ProgressLine(config, reporter, tally) if is_live(reporter) else PlainLine(config, reporter, tally)
+
+
+def _visible(capture: Any) -> Any:
+    return contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled()
 
 
 def _steps(loop: Loop) -> int:

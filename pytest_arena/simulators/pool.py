@@ -66,6 +66,11 @@ class EnvironmentPool:
         self._last, self._note = job, note
         return self._env
 
+    def has(self, job: Job) -> bool:
+        """Whether `get` would give *job* the environment that is there."""
+        key = find_simulator(job).environment_key(job)
+        return self._env is not None and not self._env.spent and key == self._key
+
     def holds(self, env: SimEnv) -> bool:
         """Whether *env* is the pool's own environment."""
         return env is self._env

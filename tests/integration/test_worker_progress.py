@@ -28,6 +28,7 @@ class Slow(ScriptedEnv):
 
 gymnasium.register("Slow-v0", Slow, max_episode_steps=50, disable_env_checker=True)
 """
+END = r"\[gw\d\] slow\d  12/12 episodes  success [\d.]+%  completed  \d:\d\d"
 LINE = r"\[gw\d\] *slow\d  episode \d+/12  (success [\d.]+%  )?\d+ steps/s  \d:\d\d(  \d:\d\d left)?"
 
 
@@ -46,7 +47,20 @@ def test_lines_now_and_then_without_a_terminal(slow: Suite) -> None:
     assert {line[:5] for line in found} == {"[gw0]", "[gw1]"}
     assert any("success" in line and "left" in line for line in found)
     assert len(found) == len(set(found)), "a line that says nothing new"
+    ends = [line for line in result.outlines if re.fullmatch(END, line)]
+    assert {line.split()[1] for line in ends} == {"slow0", "slow1"}
+    assert len(ends) == 2
     assert not list(slow.run_dir.glob(".progress-*"))
+
+
+def test_lines_of_this_process_without_a_terminal(slow: Suite) -> None:
+    result = slow.run()
+    assert result.ret == 0
+    starts = ["slow0  building environment", "slow1  begins"]
+    ends = [rf"slow{n}  12/12 episodes  success [\d.]+%  completed  \d:\d\d" for n in (0, 1)]
+    found = [line for line in result.outlines if re.match(r"slow\d  (building|begins|.*episodes)", line)]
+    assert found[::2] == starts
+    assert all(re.fullmatch(end, line) for end, line in zip(ends, found[1::2], strict=True))
 
 
 def test_no_lines_when_quiet(slow: Suite) -> None:

@@ -13,8 +13,9 @@ import pytest
 from pytest_arena.parallel import progress
 from pytest_arena.parallel.progress import LiveLines, PlainLines, Watcher, beat_path, heartbeat, read_beats
 from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.records.schema import Outcome
-from pytest_arena.reports.progress import Snapshot, Tally, clock
+from pytest_arena.records.schema import JobRecord, Outcome, Status, Verdict
+from pytest_arena.reports.progress import Snapshot, Tally, clock, ended, preparing
+from pytest_arena.reports.progress import progress as reports_progress
 from tests.jobs import make_job
 
 
@@ -32,6 +33,17 @@ def snapshot(job: str = "reach", **changes: Any) -> Snapshot:
         "left": 8.4,
     }
     return Snapshot(**{**values, **changes})
+
+
+def record(**changes: Any) -> JobRecord:
+    values: dict[str, Any] = {
+        "status": Status.COMPLETED,
+        "verdict": Verdict.PASS,
+        "metrics": {"success_rate": 17 / 18},
+        "episodes": {"measured": 18, "requested": 20},
+        "timings": {"total_seconds": 12.3},
+    }
+    return JobRecord("reach", 1, "", "gymnasium", "CartPole-v1", "zero", **{**values, **changes})
 
 
 def loop(*lengths: int, outcome: Outcome = Outcome.SUCCESS, steps: int = 0, rows: int = 2) -> Any:
@@ -154,38 +166,104 @@ class Writer:
     def width_of_current_line(self) -> int:
         return len(self.text.getvalue().rpartition("\n")[2])
 
-    def line(self, text: str = "") -> None:
-        self._file.write(text + "\n")
-
-    def flush(self) -> None:
-        self._file.flush()
+    def write(self, text: str, *, flush: bool = False) -> None:
+        self._file.write(text)
 
 
 class TestPlainLines:
-    def test_only_now_and_then_and_only_what_has_changed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_line_at_the_begin_and_now_and_then(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock, writer = [0.0], Writer()
         monkeypatch.setattr("time.monotonic", lambda: clock[0])
         shown = PlainLines(writer)
         first, second = snapshot(), snapshot("push", episodes=3)
         printed = []
         for seconds, state in (
-            (progress.PERIOD - 1, {"gw0": first}),
-            (progress.PERIOD + 1, {"gw0": first, "gw1": second}),
-            (2 * progress.PERIOD + 2, {"gw0": first, "gw1": second}),
-            (2 * progress.PERIOD + 3, {"gw0": first, "gw1": snapshot("push", episodes=4)}),
+            (1, {"gw0": first}),  # its job begins
+            (2, {"gw0": snapshot(episodes=13), "gw1": second}),
+            (progress.PERIOD + 3, {"gw0": snapshot(episodes=13), "gw1": second}),
+            (2 * progress.PERIOD + 4, {"gw1": second}),
+            (3 * progress.PERIOD + 5, {"gw1": snapshot("push", episodes=4)}),
         ):
             clock[0] = seconds
             shown.show(state)
             printed.append(writer.text.getvalue().count("\n"))
-        assert printed == [0, 2, 2, 3]
+        assert printed == [1, 2, 3, 3, 4]
         assert writer.text.getvalue().splitlines()[0] == f"[gw0] {first.text()}"
 
-    def test_a_row_of_dots_is_ended_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(progress, "PERIOD", 0.0)
+    def test_a_row_of_dots_is_ended_first(self) -> None:
         writer = Writer()
         writer.text.write("...")
         PlainLines(writer).show({"gw0": snapshot()})
         assert writer.text.getvalue().startswith("...\n[gw0]")
+
+    def test_what_became_of_a_job(self) -> None:
+        writer = Writer()
+        PlainLines(writer).end("gw1", record())
+        PlainLines(writer).end(None, record())
+        line = "reach  18/20 episodes  success 94.4%  pass  0:12"
+        assert writer.text.getvalue() == f"[gw1] {line}\n{line}\n"
+
+
+class TestInThisProcess:
+    """Lines without a terminal, where jobs run in the process that prints them."""
+
+    @pytest.fixture
+    def written(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def config(self, written: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+        reporter = SimpleNamespace(
+            isatty=False,
+            no_summary=False,
+            verbosity=0,
+            ensure_newline=lambda: written.append("\n"),
+            write_line=written.append,
+            flush=lambda: None,
+        )
+        monkeypatch.setattr("pytest_arena.reports.progress.terminal_reporter", lambda config: reporter)
+        return SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda name: None), reporter=reporter)
+
+    def roll_out(self, config: Any, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+        clock = [0.0]
+        monkeypatch.setattr("time.monotonic", lambda: clock[0])
+        job = make_job()
+        with preparing(config, job, "reach", builds=True):
+            clock[0] += 5
+        running = loop(10, steps=10)
+        with reports_progress(config, job, record()) as watch:
+            for step in seconds:
+                clock[0] += step
+                if watch is not None:
+                    watch(running)
+
+    def test_begin_a_line_a_minute_and_end(
+        self, config: Any, written: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.roll_out(config, monkeypatch, [1, 58, 1, 1, 58, 1, 30])
+        assert [line for line in written if line != "\n"] == [
+            "reach  building environment",
+            "reach  episode 1/4  success 100.0%  0 steps/s  1:00  1:00 left",
+            "reach  episode 1/4  success 100.0%  0 steps/s  2:00  2:00 left",
+            "reach  18/20 episodes  success 94.4%  pass  0:12",
+        ]
+        assert written[::2] == ["\n"] * 4, "a row of dots is ended first"
+
+    def test_nothing_when_quiet(
+        self, config: Any, written: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config.reporter.verbosity = -1
+        self.roll_out(config, monkeypatch, [100])
+        assert written == []
+
+    def test_an_environment_that_is_there(self, config: Any, written: list[str]) -> None:
+        with preparing(config, make_job(), "reach", builds=False):
+            assert written == ["\n", "reach  begins"]
+
+    def test_a_job_that_did_not_complete(self) -> None:
+        failed = record(status=Status.ERROR, metrics={}, timings={}, episodes={"measured": 3, "errors": 1})
+        assert ended(failed) == "reach  3 episodes  error"
+        assert ended(record(verdict=Verdict.NONE, metrics={})) == "reach  18/20 episodes  completed  0:12"
 
 
 class TestLiveLines:
@@ -227,7 +305,7 @@ class TestLiveLines:
 
 class Shown:
     def __init__(self, error: Exception | None = None) -> None:
-        self.error, self.seen, self.closed = error, [], 0
+        self.error, self.seen, self.closed, self.ended = error, [], 0, []
 
     def show(self, snapshots: Any) -> None:
         self.seen.append(dict(snapshots))
@@ -236,6 +314,9 @@ class Shown:
 
     def close(self) -> None:
         self.closed += 1
+
+    def end(self, worker: str | None, record: JobRecord) -> None:
+        self.ended.append((worker, record.job))
 
 
 class TestWatcher:
@@ -261,6 +342,24 @@ class TestWatcher:
         assert shown.closed == 1
         assert not watcher._thread.is_alive()
         assert list(tmp_path.iterdir()) == []
+
+    def test_the_report_of_a_job_tells_its_end(self, tmp_path: Path) -> None:
+        directory, shown = RunDirectory(tmp_path), Shown()
+        (tmp_path / "reach").mkdir()
+        write_json(tmp_path / "reach" / "record.json", record().to_json())
+        watcher = Watcher(directory, shown)
+        node = SimpleNamespace(gateway=SimpleNamespace(id="gw0"))
+        for when, properties in (
+            ("setup", []),
+            ("call", [("arena_record", "reach/record.json")]),
+            ("teardown", [("arena_record", "reach/record.json")]),
+            ("call", [("arena_record", "gone/record.json")]),
+            ("call", [("other", 1)]),
+        ):
+            report: Any = SimpleNamespace(when=when, user_properties=properties, node=node)
+            watcher.pytest_runtest_logreport(report)
+        watcher.stop()
+        assert shown.ended == [("gw0", "reach")]
 
     def test_a_dead_worker_is_not_shown_any_more(self, tmp_path: Path) -> None:
         directory, shown = RunDirectory(tmp_path), Shown()
