@@ -74,18 +74,20 @@ def unpaired_test(
     less powerful, where Boschloo's would take minutes, or where it shall be *quick*. A rate that has risen
     gets 1.
     """
+    (_, n), (_, m) = before, after
+    test = "Boschloo" if n * m <= LARGEST_TABLE and not quick else "Fisher"
+    return over_counts(test, _fall(before, after, test), alpha)
+
+
+@lru_cache(maxsize=4096)
+def _fall(before: tuple[int, int], after: tuple[int, int], test: str) -> float:
     from scipy import stats  # here, for it takes a second, and paired rates do without
 
     (k, n), (j, m) = before, after
-    test = "Boschloo" if n * m <= LARGEST_TABLE and not quick else "Fisher"
-    p_value = 1.0
-    if j * n < k * m:
-        table = [[k, j], [n - k, m - j]]
-        if test == "Boschloo":
-            p_value = float(stats.boschloo_exact(table, alternative="greater").pvalue)
-        else:
-            p_value = float(stats.fisher_exact(table, alternative="greater").pvalue)
-    return over_counts(test, min(p_value, 1.0), alpha)
+    if j * n >= k * m:
+        return 1.0
+    exact = stats.boschloo_exact if test == "Boschloo" else stats.fisher_exact
+    return min(float(exact([[k, j], [n - k, m - j]], alternative="greater").pvalue), 1.0)
 
 
 def unpaired_margin(

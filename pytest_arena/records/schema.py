@@ -228,7 +228,7 @@ class JobRecord:
     """Nothing is left to chance in an episode: one that begins like another one repeats it."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Rate -> 95 % Wilson interval; of a job that may stop early, limits that hold wherever it stopped."""
+    """Rate -> 95 % Wilson interval; of a job that may stop early or be extended, limits that hold then."""
     unmeasured: dict[str, str] = field(default_factory=dict)
     """Metric -> why it is null."""
     definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
