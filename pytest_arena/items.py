@@ -216,7 +216,8 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
         attempt.record.finished_at = utc_now()
         write_json(attempt.directory.record, attempt.record.to_json())
     if ATTEMPT in item.stash:
-        item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
+        with run.writing(f"the hook pytest_arena_record of job {item.stash[LABEL]!r}"):
+            item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
 
 
 def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:

@@ -108,11 +108,18 @@ class CrashReports:
         """Put the job's record, rebuilt, on the report that xdist makes of a crash."""
         report.when = "teardown" if crashitem in self._called else "call"
         self._called.discard(crashitem)
-        record = self._record(crashitem)
         status, reason = _how_it_ended(report.node)
         report.longrepr = f"{reason} while running {crashitem!r}"
         file, _, name = crashitem.partition("::")
         report.location = (file, None, name)  # what pytest puts above the failure
+        try:
+            self._tell(crashitem, report, status, reason)
+        except OSError as error:
+            line = f"the record of {crashitem} could not be written: {error.strerror or error}"
+            self._unwritten.append(line)
+
+    def _tell(self, crashitem: str, report: pytest.TestReport, status: Status, reason: str) -> None:
+        record = self._record(crashitem)
         if record is None:
             return
         path = self._run.path / str(record.record_path)
@@ -122,7 +129,7 @@ class CrashReports:
             record.notes.append(f"{reason}, after the rollout")
             write_json(path, record.to_json())
         finished = _count(record.episodes["measured"], "finished episode")
-        report.longrepr += f", after {finished}\nrecord: {path}"
+        report.longrepr = f"{report.longrepr}, after {finished}\nrecord: {path}"
         self._attach(record, report)
 
     def _record(self, nodeid: str) -> JobRecord | None:
