@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_arena.jobs.raw import Section
@@ -36,6 +38,11 @@ def native_keys(
         "options": options,
     }
     instruction = builder.pop("language_instruction", None)
+    record = None
+    if isinstance(builder.get("record_trajectories"), bool):
+        record = {"trajectory": builder.pop("record_trajectories")}
+    if recorded := run.get("recorded_variation_samples_paths"):
+        options["recorded_variations"] = recorded
     if builder:
         options["builder"] = builder
     rollout = {
@@ -49,9 +56,38 @@ def native_keys(
         "environment": _given(simulated),
         "policy": dict(policy),
         "rollout": _given(rollout),
+        "record": record,
         "language_instruction": run.get("language_instruction", instruction),
     }
     return _given(keys)
+
+
+def recorded_episodes(path: Path) -> int:
+    """Return how many episodes the file *path* of Arena's records holds, a line of JSON each.
+
+    Raises OSError, or ValueError, ``path: line N: …``, for what is no such file.
+    """
+    count = 0
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                whole = isinstance(json.loads(line), dict)
+            except ValueError:
+                whole = False
+            if not whole:
+                raise ValueError(f"{path}: line {number}: expected the record of an episode, as JSON")
+            count += 1
+    if not count:
+        raise ValueError(f"{path}: there are no episodes in it")
+    return count
+
+
+def split_evenly(total: int, parts: int) -> list[int]:
+    """Return the shares of *total* episodes in so many rebuilds: larger ones first."""
+    share, more = divmod(total, parts)
+    return [share + (part < more) for part in range(parts)]
 
 
 def check_limit(section: Section, limit: Mapping[str, Any]) -> None:

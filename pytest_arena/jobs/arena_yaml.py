@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
-from pytest_arena.jobs.arena_jobs import check_limit, check_mappings, check_unique, native_keys
+from pytest_arena.jobs.arena_jobs import (
+    check_limit,
+    check_mappings,
+    check_unique,
+    native_keys,
+    recorded_episodes,
+)
 from pytest_arena.jobs.raw import RawJob, Section, locator, merge
 from pytest_arena.jobs.words import KeyPath, shown, unknown_key
 
 _TOP = ("shared", "runs")
 _MAPPINGS = ("environment", "policy", "environment_builder", "rollout_limit", "variations")
-_KEYS = (*_MAPPINGS, "num_rebuilds")
+_RECORDED = "recorded_variation_samples_paths"
+_KEYS = (*_MAPPINGS, "num_rebuilds", _RECORDED)
 _LIMITS = ("num_steps", "num_episodes")
 # Arena's rule for names in the mapping form, narrowed to names that a folder can have.
 _RUN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
@@ -27,6 +35,8 @@ _PLACES: dict[KeyPath, KeyPath] = {
     ("environment", "options"): ("environment",),
     ("environment", "options", "args"): ("environment",),
     ("environment", "options", "builder"): ("environment_builder",),
+    ("environment", "options", "recorded_variations"): (_RECORDED,),
+    ("record", "trajectory"): ("environment_builder", "record_trajectories"),
     ("rollout",): ("rollout_limit",),
     ("rollout", "episodes"): ("rollout_limit", "num_episodes"),
     ("rollout", "steps"): ("rollout_limit", "num_steps"),
@@ -55,7 +65,7 @@ def read_arena_yaml(top: Section) -> list[RawJob]:
     raw = []
     for place, name, run in runs:
         settings = merge(shared, run)
-        if _is_sound(place, settings):
+        if _is_sound(place, settings) and _is_replayable(place, settings):
             locate = locator(top.document, (place.key, ("shared",)), places)
             raw.append(RawJob(name, _translated(settings), locate))
     return raw
@@ -114,6 +124,28 @@ def _is_sound(section: Section, run: dict[str, Any]) -> bool:
         section.below("environment", "id").wrong("unknown key; the environment's name stands under type")
     check_limit(section.below("rollout_limit"), run.get("rollout_limit", {}))
     return len(section.problems) == before
+
+
+def _is_replayable(section: Section, run: dict[str, Any]) -> bool:
+    """Give a *run* that replays recorded variations the rebuilds and episodes of its files, as Arena does."""
+    paths = run.get(_RECORDED)
+    if paths is None:
+        return True
+    place = section.below(_RECORDED)
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+        place.wrong(f"expected a list of files of recorded episodes, got {shown(paths)}")
+    elif run.get("rollout_limit"):
+        section.below("rollout_limit").wrong("expected none: the recorded episodes are run, each once")
+    else:
+        beside = section.document.file.parent
+        found = [beside / path if (beside / path).exists() else Path(path) for path in paths]
+        try:
+            run["rollout_limit"] = {"num_episodes": sum(map(recorded_episodes, found))}
+            run["num_rebuilds"] = len(paths)
+            return True
+        except (OSError, ValueError) as error:
+            place.wrong(f"expected files of recorded episodes: {error}")
+    return False
 
 
 def _translated(run: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,8 @@ class Episode:
     initial_state: str | None = None
     """Hash of the reset observation; None where it has nothing that can be hashed."""
     metrics: dict[str, float | None] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    """What the simulator's own recorder says of the episode, such as the variations that it drew."""
     videos: dict[str, str] = field(default_factory=dict)
     videos_note: str | None = None
     """Why the films are not what happened."""

@@ -246,6 +246,8 @@ class Loop:
             wall_time_seconds=round(time.monotonic() - began, 6),
             time_to_success=int(self._first_success[row]) if once else None,
             initial_state=self._initial_states[row],
+            metrics=dict(end.metrics),
+            details=dict(end.details),
         )
 
     def _next_episodes(self, step: Step) -> None:

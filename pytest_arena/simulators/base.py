@@ -64,6 +64,10 @@ class EpisodeEnd:
     env_idx: int
     reason: str
     """``success``, ``terminated``, ``time_out``, or the simulator's own name of the term that fired."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """Numbers that the simulator itself has of the episode, for its line."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else it says of the episode, as plain JSON, for its line."""
 
 
 @dataclass(frozen=True, slots=True)

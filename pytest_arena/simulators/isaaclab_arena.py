@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError
+from pytest_arena.jobs.arena_jobs import recorded_episodes, split_evenly
 from pytest_arena.jobs.model import Job, Model
 from pytest_arena.simulators.base import SimEnv, Simulator, reseeded
 from pytest_arena.simulators.isaaclab import launch_arguments
@@ -22,8 +23,11 @@ _ELSEWHERE = {
     "seed": "environment.seed",
     "device": "environment.device",
     "language_instruction": "language_instruction",
+    "record_trajectories": "record.trajectory",
 }
 """Fields of Arena's builder that a job has a key of its own for."""
+_OURS = ("recorder_dataset_filename", "recorder_dataset_export_dir_path")
+"""Fields of Arena's builder that are ours: the file is in the job's folder."""
 
 
 class IsaacLabArenaOptions(Model):
@@ -31,6 +35,11 @@ class IsaacLabArenaOptions(Model):
 
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the environment")
     builder: dict[str, Any] = Field(default_factory=dict, description="arguments of the builder")
+    recorded_variations: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="files of recorded episodes, one a rebuild, whose variations are replayed",
+    )
     launch: dict[str, Any] = Field(
         default_factory=dict,
         description="arguments of the app's launcher, e.g. rendering_mode",
@@ -47,7 +56,9 @@ class IsaacLabArenaSimulator(Simulator):
     policy_names = frozenset(
         {
             "cosmos",
+            "cosmos_remote",
             "dreamzero",
+            "dreamzero_remote",
             "droid_session",
             "gr00t_closedloop",
             "gr00t_remote_closedloop",
@@ -68,10 +79,40 @@ class IsaacLabArenaSimulator(Simulator):
             raise job.problem(
                 ("environment", "options", "builder", key), f"unknown key; it stands under {_ELSEWHERE[key]}"
             )
+        for key in (key for key in options.builder if key in _OURS):
+            raise job.problem(
+                ("environment", "options", "builder", key), "unknown key; the file is in the job's folder"
+            )
+        if options.recorded_variations:
+            self._check_recorded(job, options)
         try:
             hydra_tokens(job.environment.variations)
         except ValueError as error:
             raise job.problem(("environment", "variations"), str(error)) from None
+
+    def _check_recorded(self, job: Job, options: IsaacLabArenaOptions) -> None:
+        """A job replays each recorded episode once: what it would run otherwise is refused."""
+        key = ("environment", "options", "recorded_variations")
+        if "recorded_variation_samples_path" in options.builder:
+            raise job.problem(key, "expected either these files or builder.recorded_variation_samples_path")
+        if job.rollout.shards > 1:
+            raise job.problem(("rollout", "shards"), "recorded variations cannot be split over shards")
+        try:
+            counts = [recorded_episodes(job.path(name)) for name in options.recorded_variations]
+        except (OSError, ValueError) as error:
+            raise job.problem(key, f"expected files of recorded episodes: {error}") from None
+        shares = split_evenly(sum(counts), len(counts))
+        if counts != shares:
+            raise job.problem(
+                key,
+                f"expected files of {', '.join(map(str, shares))} episodes, as rebuilds share them, got "
+                f"{', '.join(map(str, counts))}: give each file a job of its own",
+            )
+        if (job.rollout.episodes, job.rollout.rebuilds) != (sum(counts), len(counts)):
+            raise job.problem(
+                ("rollout",),
+                f"expected episodes: {sum(counts)} and rebuilds: {len(counts)}, as the files have them",
+            )
 
     def metric_names(self, job: Job) -> frozenset[str] | None:
         """Only the built environment knows its metrics."""
@@ -84,8 +125,17 @@ class IsaacLabArenaSimulator(Simulator):
         return (super().environment_key(job), made_from, self.launch_key(job))
 
     def rebuilt(self, job: Job, rebuild: int) -> Job:
-        """Each rebuild has a seed of its own, so that it draws other variations."""
-        return reseeded(job, rebuild)
+        """Each rebuild has a seed of its own, so that it draws other variations, or replays its own file."""
+        job = reseeded(job, rebuild)
+        options = IsaacLabArenaOptions.model_validate(job.environment.options)
+        if not options.recorded_variations:
+            return job
+        path = options.recorded_variations[rebuild]
+        builder = {**options.builder, "recorded_variation_samples_path": path}
+        environment = job.environment.model_copy(
+            update={"options": {**job.environment.options, "builder": builder, "recorded_variations": []}}
+        )
+        return job.model_copy(update={"environment": environment})
 
     def own_dataset(self, job: Job) -> bool:
         """Arena computes its metrics from the file that its recorder writes."""

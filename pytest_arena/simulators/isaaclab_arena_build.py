@@ -5,6 +5,7 @@ Imports Arena, so it is used only once the app runs.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import importlib
@@ -39,6 +40,10 @@ from pytest_arena.simulators.tensor_env import SEEDS
 
 APP_ARGUMENTS = ("disable_pinocchio",)
 """Arguments that say how the app starts: an environment does not know them."""
+GRAPH_FLAGS = ("env_graph_spec_yaml", "env_spec")
+"""The argument that names a graph's file, as releases call it."""
+RECORDED = "recorded_variation_samples_path"
+"""The builder's field for the file whose variations an environment replays."""
 _IMPORTED: set[str] = set()
 """Environments of one's own that Arena's parser has registered in this process: it refuses to do it twice."""
 
@@ -62,7 +67,7 @@ def build(job: Job, arguments: Mapping[str, Any], builder: Mapping[str, Any], *,
     with kept_if_built(configuration) as scratch:
         try:
             env = made.make_registered(configuration, *rest)
-            return ArenaEnv(env, job.success, tuple(job.environment.cameras) or None, scratch)
+            return ArenaEnv(env, job.success, tuple(job.environment.cameras) or None, scratch, job.name)
         except BaseException:
             tear_down(suppress_exceptions=True)
             if env is not None:
@@ -72,40 +77,81 @@ def build(job: Job, arguments: Mapping[str, Any], builder: Mapping[str, Any], *,
 
 def _builder(job: Job, arguments: dict[str, Any], builder: Mapping[str, Any], *, cameras: bool) -> Any:
     name, variations = job.environment.id, hydra_tokens(job.environment.variations)
-    types = None if _is_graph(name) or ":" in name else environment_types(name)
+    if _is_graph(name):
+        return _from_graph(job, arguments, builder, variations, cameras=cameras)
+    types = None if ":" in name else environment_types(name)
     if types is None:
         return _from_command_line(job, arguments, builder, variations, cameras=cameras)
     factory, configuration_type = types
-    if cameras and "enable_cameras" in {field.name for field in dataclasses.fields(configuration_type)}:
+    known = {field.name for field in dataclasses.fields(configuration_type)}
+    if cameras and "enable_cameras" in known:
         arguments = {"enable_cameras": True, **arguments}
+    settings, arguments = _settings_apart(builder, arguments, known)
     with _refusals("environment.options.args"):
         configuration = typed(configuration_type, arguments)
-    settings = importlib.import_module("isaaclab_arena.environments.arena_env_builder_cfg").ArenaEnvBuilderCfg
-    known = {field.name for field in dataclasses.fields(settings)}
+    return _typed_builder(job, factory().build(configuration), settings, variations)
+
+
+def _from_graph(
+    job: Job, arguments: dict[str, Any], builder: Mapping[str, Any], variations: list[str], *, cameras: bool
+) -> Any:
+    """A graph's own arguments go through Arena's parser; how it is built is a typed configuration."""
+    cli = importlib.import_module("isaaclab_arena_environments.cli")
+    if not hasattr(cli, "arena_env_from_graph_spec"):
+        return _from_command_line(job, arguments, builder, variations, cameras=cameras)
+    settings, arguments = _settings_apart(builder, arguments)
+    parsed = _parsed(job, arguments, cameras=cameras)
+    flag = next(flag for flag in GRAPH_FLAGS if hasattr(parsed, flag))
+    with _refusals("environment.options.args"):
+        described = cli.arena_env_from_graph_spec(getattr(parsed, flag), parsed)
+    return _typed_builder(job, described, settings, variations)
+
+
+def _settings_apart(
+    builder: Mapping[str, Any], arguments: Mapping[str, Any], own: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what configures the builder, and the environment's *arguments*.
+
+    Arena's older files write both together: what its builder has a field for is the builder's, unless the
+    environment has a field of its own of that name.
+    """
+    fields = {field.name for field in dataclasses.fields(_builder_configuration())}
+    theirs = {key: value for key, value in arguments.items() if key in fields and key not in own}
+    return {**theirs, **builder}, {key: value for key, value in arguments.items() if key not in theirs}
+
+
+def _builder_configuration() -> Any:
+    return importlib.import_module("isaaclab_arena.environments.arena_env_builder_cfg").ArenaEnvBuilderCfg
+
+
+def _typed_builder(job: Job, described: Any, settings: Mapping[str, Any], variations: list[str]) -> Any:
+    """Return Arena's builder of the environment that is *described*."""
+    cls = _builder_configuration()
+    known = {field.name for field in dataclasses.fields(cls)}
     with _refusals("environment.options.builder"):
-        builder_configuration = typed(settings, _with_trajectories(job, builder, known))
+        configuration = typed(cls, _with_files(job, _with_trajectories(job, settings, known), known))
     builders = importlib.import_module("isaaclab_arena.environments.arena_env_builder")
-    return builders.ArenaEnvBuilder(
-        factory().build(configuration), builder_configuration, hydra_overrides=variations
-    )
+    return builders.ArenaEnvBuilder(described, configuration, hydra_overrides=variations)
+
+
+def _with_files(job: Job, settings: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return *settings* with files as they are found beside the job file."""
+    if RECORDED in settings and RECORDED not in known:
+        raise EvaluationError(
+            "environment.options.recorded_variations: this IsaacLab-Arena cannot replay variations"
+        )
+    return {
+        key: str(job.path(value)) if key.endswith("_path") and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
 
 
 def _from_command_line(
     job: Job, arguments: dict[str, Any], builder: Mapping[str, Any], variations: list[str], *, cameras: bool
 ) -> Any:
-    base = importlib.import_module("isaaclab_arena.cli.isaaclab_arena_cli")
     cli = importlib.import_module("isaaclab_arena_environments.cli")
-    with command_line(()):
-        general = vars(base.get_isaaclab_arena_cli_parser().parse_known_args([])[0])
-    if cameras:
-        arguments = {"enable_cameras": True, **arguments}
     leading = {key: builder[key] for key in ("num_envs", "env_spacing", "placement_seed") if key in builder}
-    words = argument_list(_selection(job, general), {**leading, **arguments}, general)
-    # The parser reads the process's arguments while it is made: a graph or a class adds some of its own.
-    with _refusals("environment.options.args"), command_line(words), parser_errors():
-        parser = cli.get_isaaclab_arena_environments_cli_parser()
-        _IMPORTED.add(job.environment.id)
-        parsed = parser.parse_args(words)
+    parsed = _parsed(job, {**leading, **arguments}, cameras=cameras)
     for key, value in _with_trajectories(job, builder, vars(parsed)).items():
         if key != "language_instruction" and not hasattr(parsed, key):
             near = did_you_mean(key, vars(parsed))
@@ -119,11 +165,28 @@ def _from_command_line(
     return get_builder(parsed, hydra_overrides=variations)
 
 
+def _parsed(job: Job, arguments: dict[str, Any], *, cameras: bool) -> argparse.Namespace:
+    """Parse *arguments* with the parser of the environment that the job names."""
+    base = importlib.import_module("isaaclab_arena.cli.isaaclab_arena_cli")
+    cli = importlib.import_module("isaaclab_arena_environments.cli")
+    with command_line(()):
+        general = vars(base.get_isaaclab_arena_cli_parser().parse_known_args([])[0])
+    if cameras:
+        arguments = {"enable_cameras": True, **arguments}
+    words = argument_list(_selection(job, general), arguments, general)
+    # The parser reads the process's arguments while it is made: a graph or a class adds some of its own.
+    with _refusals("environment.options.args"), command_line(words), parser_errors():
+        parser = cli.get_isaaclab_arena_environments_cli_parser()
+        _IMPORTED.add(job.environment.id)
+        parsed: argparse.Namespace = parser.parse_args(words)
+    return parsed
+
+
 def _selection(job: Job, general: Mapping[str, Any]) -> list[str]:
     """Return the arguments that name the environment."""
     name = job.environment.id
     if _is_graph(name):
-        flag = next((flag for flag in ("env_graph_spec_yaml", "env_spec") if flag in general), None)
+        flag = next((flag for flag in GRAPH_FLAGS if flag in general), None)
         if flag is None:
             raise EvaluationError("environment.id: this IsaacLab-Arena cannot build environments from graphs")
         return [f"--{flag}", str(job.path(name))]

@@ -6,6 +6,7 @@ by episodes leaves it alone until it is told to reset it, and starts exactly as 
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import importlib
 import math
@@ -25,8 +26,10 @@ from pytest_arena.simulators.base import (
     IndexArray,
     Observation,
     Reset,
+    SuccessArray,
 )
 from pytest_arena.simulators.isaaclab import IsaacLabEnv
+from pytest_arena.simulators.isaaclab_arena_episodes import EpisodeRecords, scores
 from pytest_arena.simulators.sensors import gather
 
 IMAGES = "camera_obs"
@@ -52,8 +55,12 @@ class ArenaEnv(IsaacLabEnv):
         success: Success | None = None,
         cameras: Sequence[str] | None = None,
         scratch: Path | None = None,
+        job_name: str = "",
     ) -> None:
-        """Adapt *env*; *scratch* is the folder of the dataset that it opened when it was made."""
+        """Adapt *env*; *scratch* is the folder of the dataset that it opened when it was made.
+
+        *job_name* is what Arena's own records of episodes say.
+        """
         disabled = getattr(env.unwrapped.cfg, "autoreset_mode", None) == AutoresetMode.DISABLED
         self._manual = disabled  # the capabilities depend on it
         super().__init__(env, success, cameras, scratch)
@@ -61,6 +68,8 @@ class ArenaEnv(IsaacLabEnv):
         if instruction is not None:
             self.task_description = instruction()
         self._begun = False
+        self._records = EpisodeRecords(getattr(self._base, "episode_recorder", None), job_name)
+        self._scores: dict[str, list[float]] = {}
         self._last_images: Mapping[str, Any] | None = None
 
     def _capabilities(self) -> Capabilities:
@@ -97,6 +106,24 @@ class ArenaEnv(IsaacLabEnv):
         )
         return super()._terminal(observation, extras, done)
 
+    def open_dataset(self, path: Path) -> None:
+        """Have Arena's recorders write: steps to *path*, a line an episode to a file beside it."""
+        super().open_dataset(path)
+        self._records.open(path.parent)
+
+    def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
+        ends = super()._ends(done, terminated, success)
+        return tuple(self._described(end) for end in ends)
+
+    def _described(self, end: EpisodeEnd) -> EpisodeEnd:
+        """Return *end* with what Arena has recorded of it; scores of an episode that counts are kept."""
+        details = self._records.of_episode(end.env_idx)
+        found = scores(details)
+        if self._dataset.keeps(end.env_idx):
+            for name, score in found.items():
+                self._scores.setdefault(name, []).extend([] if score is None else [score])
+        return dataclasses.replace(end, metrics=found, details=details)
+
     # -- images
 
     def _find_cameras(self) -> Mapping[str, str]:
@@ -121,7 +148,14 @@ class ArenaEnv(IsaacLabEnv):
     # -- numbers
 
     def metrics(self) -> Mapping[str, float | None]:
-        """Return what Arena computes from the episodes in the file; lists are numbered: ``name.0``."""
+        """Return mean scores of progress, and what Arena computes from the episodes in the file.
+
+        Lists are numbered: ``name.0``.
+        """
+        means = {name: math.fsum(held) / len(held) if held else None for name, held in self._scores.items()}
+        return {**means, **self._computed()}
+
+    def _computed(self) -> dict[str, float | None]:
         if not self._dataset.is_open or getattr(self._base.cfg, "metrics", None) is None:
             return {}
         computed = self._base.compute_metrics()

@@ -71,6 +71,10 @@ class Dataset:
         """Tell which rows are in an episode that counts."""
         self._rows[rows] = keep
 
+    def keeps(self, row: int) -> bool:
+        """Whether *row* is in an episode that counts."""
+        return bool(self._rows[row])
+
     def close(self) -> None:
         """Close the file."""
         handler = getattr(self._manager, "_dataset_file_handler", None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,48 @@ def test_both_limits_after_merging(load: Any) -> None:
         "jobs.yaml:9: runs.billiard_hall.rollout_limit: "
         "expected at most one of num_steps and num_episodes, got both"
     )
+
+
+RECORDED = (
+    "runs: {a: {environment: {type: table}, policy: {type: zero_action},"
+    " recorded_variation_samples_paths: [r0.jsonl, r1.jsonl], num_rebuilds: 9}}"
+)
+
+
+def test_recorded_variations_are_run_once_each(load: Any, tmp_path: Path) -> None:
+    """As many rebuilds as there are files, whatever the run says, and as many episodes as they hold."""
+    job = load_recorded(load, tmp_path, RECORDED, ["{}\n" * 3, "{}\n\n{}\n"])
+    assert (job.rollout.episodes, job.rollout.rebuilds, job.rollout.steps) == (5, 2, None)
+    assert job.environment.options["recorded_variations"] == ["r0.jsonl", "r1.jsonl"]
+    problem = str(job.problem(("environment", "options", "recorded_variations"), "bad"))
+    assert problem == "jobs.yaml:1: runs.a.recorded_variation_samples_paths: bad"
+
+
+def load_recorded(load: Any, folder: Path, text: str, contents: list[str]) -> Any:
+    for number, content in enumerate(contents):
+        (folder / f"r{number}.jsonl").write_text(content)
+    return load(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (RECORDED, "recorded_variation_samples_paths: expected files of recorded episodes: .*r1.jsonl"),
+        (RECORDED.replace("[r0.jsonl, r1.jsonl]", "[]"), "expected a list of files of recorded episodes"),
+        (RECORDED.replace("[r0.jsonl, r1.jsonl]", "r0.jsonl"), "expected a list of files .* got 'r0.jsonl'"),
+        (
+            RECORDED.replace("num_rebuilds: 9", "rollout_limit: {num_steps: 4}"),
+            r"runs.a.rollout_limit: expected none: the recorded episodes are run, each once",
+        ),
+    ],
+)
+def test_recorded_variations_that_cannot_be_run(load: Any, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(JobFileError, match=message):
+        load_recorded(load, tmp_path, text, ["{}\n"])
+
+
+def test_trajectories_stand_where_native_jobs_have_them(load: Any) -> None:
+    run = "runs: {a: {environment: {type: t}, policy: {type: p}, rollout_limit: {num_steps: 1}, %s}}"
+    (job,) = load(run % "environment_builder: {record_trajectories: true, camera_height: 90}")
+    assert job.record.trajectory
+    assert job.environment.options["builder"] == {"camera_height": 90}

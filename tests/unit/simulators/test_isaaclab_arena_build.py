@@ -314,6 +314,99 @@ def test_a_graph_has_arguments_of_its_own(
         pool.clear()
 
 
+@pytest.mark.parametrize("written", ["builder", "args"])
+def test_a_graph_is_built_by_a_typed_configuration(newest: Any, tmp_path: Path, written: str) -> None:
+    """Fields that Arena's command line has no flags for, and that older files write with the arguments."""
+    graph, recorded = tmp_path / "scene.yaml", tmp_path / "recorded.jsonl"
+    graph.write_text("cli_override_specs: [pick_up_object]")
+    recorded.write_text('{"variations": {"light.intensity": 7.0}}\n' * 8)
+    builder = {
+        "presets": "newton",
+        "recorded_variation_samples_path": str(recorded),
+        "camera_height": 90,
+        "mimic": True,
+        "env_spacing": 2.5,
+    }
+    options = {written: {**({} if written == "builder" else {"pick_up_object": "banana"}), **builder}}
+    args = {"pick_up_object": "banana"} if written == "builder" else options.pop("args")
+    environment = {
+        "id": str(graph),
+        "options": options,
+        "variations": {"light": {"intensity": {"enabled": True}}},
+    }
+    job = arena_job(args=args, environment=environment, record={"trajectory": True})
+    find_simulator(job).launch(job)
+    env = find_simulator(job).make(job)
+    described, configuration, overrides = newest.logged("builder")[-1]
+    assert type(configuration).__name__ == "ArenaEnvBuilderCfg"
+    assert configuration.presets.name == "NEWTON"
+    assert {key: getattr(configuration, key) for key in builder if key != "presets"} == {
+        key: value for key, value in builder.items() if key != "presets"
+    }
+    assert (configuration.num_envs, configuration.seed, configuration.record_trajectories) == (4, 0, True)
+    assert described.settings.pick_up_object == "banana"
+    assert overrides == ["light.intensity.enabled=true"]
+    env.close()
+
+
+def test_fields_of_the_builder_are_found_among_the_arguments(newest: Any, pool: EnvironmentPool) -> None:
+    """A file of the older format writes both together; which are the builder's, its dataclass says."""
+    pool.get(arena_job(args={"camera_height": 90, "presets": "physx", "broken_at": 7}))
+    environment, configuration, _ = newest.logged("builder")[-1]
+    assert (configuration.camera_height, configuration.presets.name) == (90, "PHYSX")
+    assert environment.broken_at == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"builder": {"record_trajectories": "yes"}}, "unknown key; it stands under record.trajectory"),
+        ({"builder": {"recorder_dataset_filename": "x"}}, "unknown key; the file is in the job's folder"),
+        ({"recorded_variations": ["none.jsonl"]}, r"expected files of recorded episodes: .*none.jsonl"),
+    ],
+)
+def test_what_the_builder_cannot_be_told(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobFileError, match=message):
+        validate(arena_job(environment={"options": options}))
+
+
+@pytest.mark.parametrize(
+    ("contents", "changes", "message"),
+    [
+        (["{}\n" * 8], {"rollout": {"episodes": 7}}, "expected episodes: 8 and rebuilds: 1, as the files"),
+        (["{}\n"] * 8, {}, "expected episodes: 8 and rebuilds: 8, as the files"),
+        (["{}\n", "{}\n" * 7], {"rollout": {"episodes": 8, "rebuilds": 2}}, "files of 4, 4 .* got 1, 7"),
+        (["{}\n" * 8], {"rollout": {"episodes": 8, "shards": 2}}, "cannot be split over shards"),
+        (["{}\nno\n"], {}, r"0.jsonl: line 2: expected the record of an episode"),
+        ([""], {}, "there are no episodes in it"),
+    ],
+)
+def test_recorded_variations_must_be_what_the_job_runs(
+    tmp_path: Path, contents: list[str], changes: dict[str, Any], message: str
+) -> None:
+    files = [tmp_path / f"{number}.jsonl" for number in range(len(contents))]
+    for file, text in zip(files, contents, strict=True):
+        file.write_text(text)
+    options = {"recorded_variations": [str(file) for file in files]}
+    with pytest.raises(JobFileError, match=message):
+        validate(arena_job(environment={"options": options}, **changes))
+
+
+def test_an_arena_that_cannot_replay_variations_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "recorded.jsonl").write_text("{}\n" * 8)
+    options = {"recorded_variations": [str(tmp_path / "recorded.jsonl")]}
+    refused = pytest.raises(EvaluationError, match="this IsaacLab-Arena cannot replay variations")
+    with stand_in("0.3.0", monkeypatch), refused:
+        EnvironmentPool().get(arena_job(environment={"options": options}))
+
+
+@pytest.mark.parametrize("name", ["cosmos_remote", "dreamzero_remote"])
+def test_policies_of_todays_registry_are_known_without_arena(name: str) -> None:
+    validate(arena_job(policy={"type": name, "remote_host": "localhost"}))
+
+
 def test_an_unknown_variation_is_refused_with_those_that_there_are(
     newest: Any, pool: EnvironmentPool
 ) -> None:

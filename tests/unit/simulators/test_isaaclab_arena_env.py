@@ -48,10 +48,16 @@ def manual(lab: Any) -> bool:
     return bool(lab.GENERATION >= (0, 3, 1))
 
 
-def lines(run: Path) -> list[dict[str, Any]]:
-    """Return the episodes of the only job of the only run below *run*."""
-    (path,) = run.glob("*/job/episodes.jsonl")
-    return sorted(map(json.loads, path.read_text().splitlines()), key=lambda e: e["episode"])
+def run_in(output: Path) -> Path:
+    """Return the only run below *output*; a link beside it leads to it, too."""
+    (run,) = (path for path in output.iterdir() if not path.is_symlink())
+    return run
+
+
+def lines(output: Path) -> list[dict[str, Any]]:
+    """Return the episodes of the only job of the only run below *output*."""
+    text = (run_in(output) / "job" / "episodes.jsonl").read_text()
+    return sorted(map(json.loads, text.splitlines()), key=lambda e: e["episode"])
 
 
 def log_of(lab: Any, *kinds: str) -> list[str]:
@@ -90,7 +96,7 @@ def test_exactly_the_wanted_episodes_are_counted_and_written(
     assert len(record.boundaries) == record.episodes["measured"] == episodes
 
     assert record.hdf5_path == "job/dataset.hdf5"
-    (run,) = tmp_path.iterdir()
+    run = run_in(tmp_path)
     with h5py.File(run / record.hdf5_path) as file:
         assert len(file["data"]) == episodes
         for episode in found:
@@ -220,7 +226,7 @@ def test_metrics_are_computed_once_and_in_both_shapes(lab: Any, tmp_path: Path) 
     # What is no number is null, with a reason, and no JSON that is none.
     assert record.metrics["path_length"] is None
     assert record.unmeasured["path_length"] == "the simulator reported no finite value"
-    assert "NaN" not in next(tmp_path.glob("*/job/record.json")).read_text()
+    assert "NaN" not in (run_in(tmp_path) / "job" / "record.json").read_text()
 
 
 def test_a_threshold_on_what_could_not_be_computed_is_an_error(newest: Any, tmp_path: Path) -> None:
@@ -242,6 +248,64 @@ def test_an_environment_without_recorders_has_no_metrics_and_no_file(newest: Any
     assert not newest.logged("compute_metrics")
     assert record.metrics["success_rate"] == 0.5
     assert {e["trajectory"] for e in lines(tmp_path)} == {None}
+
+
+# -- what Arena records of an episode
+
+
+@pytest.mark.parametrize("rollout", [{"episodes": 6}, {"steps": 7}], ids=["episodes", "steps"])
+def test_what_arena_records_of_an_episode_is_in_its_line(newest: Any, tmp_path: Path, rollout: Any) -> None:
+    """Where rows wait for their reset, and where they are reset by themselves."""
+    evaluate(arena_job(rollout=rollout), output=tmp_path)
+    found = lines(tmp_path)
+    begun: dict[int, int] = {}
+    for episode in found:
+        row, success = episode["env_idx"], episode["success_at_end"]
+        index = begun.get(row, 0)
+        begun[row] = index + 1
+        assert episode["details"]["variations"] == {"light.intensity": 100.0 * row + index}
+        assert episode["details"]["progress"]["all_complete"] is success
+        assert episode["metrics"]["progress.score"] == (1.0 if success else 0.25)
+        assert episode["metrics"]["progress.score.lifted"] == 0.5
+        assert episode["metrics"]["subtask_1.progress.score"] is None
+        assert not {"job_name", "env_id", "seed", "success", "episode_length"} & set(episode["details"])
+    written = (run_in(tmp_path) / "job" / "episode_results_rebuild0.jsonl").read_text().splitlines()
+    assert len(written) == len(found)
+    assert {json.loads(line)["job_name"] for line in written} == {"job"}
+
+
+def test_scores_of_progress_are_metrics_of_the_job(newest: Any, tmp_path: Path) -> None:
+    """Over the episodes that count: two of four rows succeed."""
+    record = evaluate(arena_job(thresholds={"progress.score": "0.62..0.63"}), output=tmp_path)
+    assert record.metrics["progress.score"] == 0.625
+    assert record.metrics["progress.score.lifted"] == 0.5
+    assert record.metrics["subtask_1.progress.score"] is None
+
+
+def test_arenas_own_records_are_one_file_a_rebuild(newest: Any, tmp_path: Path) -> None:
+    job = arena_job(args={"recorders": False}, rollout={"episodes": 5, "rebuilds": 2})
+    evaluate(job, output=tmp_path)
+    folder = run_in(tmp_path) / "job"
+    counts = [len((folder / f"episode_results_rebuild{k}.jsonl").read_text().splitlines()) for k in (0, 1)]
+    assert counts == [3, 2]
+    assert [e["details"]["variations"]["light.intensity"] for e in lines(tmp_path)] == [0, 100, 200, 0, 100]
+
+
+def test_recorded_variations_are_replayed_once_each(newest: Any, tmp_path: Path) -> None:
+    evaluate(arena_job(rollout={"episodes": 5, "rebuilds": 2}), output=tmp_path / "recorded")
+    folder = run_in(tmp_path / "recorded") / "job"
+    files = [str(folder / f"episode_results_rebuild{k}.jsonl") for k in (0, 1)]
+    job = arena_job(
+        environment={"num_envs": 2, "options": {"recorded_variations": files}},
+        rollout={"episodes": 5, "rebuilds": 2},
+    )
+    evaluate(job, output=tmp_path / "replayed")
+    for rebuild in (0, 1):
+        recorded = [json.loads(line)["variations"] for line in Path(files[rebuild]).read_text().splitlines()]
+        replayed = [e["details"] for e in lines(tmp_path / "replayed") if e["rebuild"] == rebuild]
+        indices = [details["replay_source_record_index"] for details in replayed]
+        assert sorted(indices) == list(range(len(recorded)))
+        assert [details["variations"] for details in replayed] == [recorded[index] for index in indices]
 
 
 # -- one job, one environment
@@ -284,7 +348,7 @@ def test_a_job_gets_an_environment_that_no_other_has_used(newest: Any) -> None:
 def test_a_job_that_fails_leaves_its_record_its_file_and_its_boundaries(lab: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the simulator broke"):
         evaluate(arena_job(args={"broken_at": 5}), output=tmp_path)
-    data = json.loads(next(tmp_path.glob("*/job/record.json")).read_text())
+    data = json.loads((run_in(tmp_path) / "job" / "record.json").read_text())
     record = JobRecord.from_json(data)
     assert (record.status, record.hdf5_path) == ("error", "job/dataset.hdf5")
     assert [(b["env_idx"], b["start_step"], b["end_step"]) for b in record.boundaries] == [
@@ -294,7 +358,7 @@ def test_a_job_that_fails_leaves_its_record_its_file_and_its_boundaries(lab: Any
         (3, 2, 3),
     ]
     assert "the simulator broke" in record.error["message"]
-    (run,) = tmp_path.iterdir()
+    run = run_in(tmp_path)
     with h5py.File(run / record.hdf5_path) as file:
         assert len(file["data"]) == 4
     assert log_of(lab, "make", "close") == ["make", "close"]

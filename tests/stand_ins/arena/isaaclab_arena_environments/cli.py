@@ -52,9 +52,11 @@ else:
                 EnvironmentRegistry().register(made, name)
                 EnvironmentRegistry.configurations[made] = kind
 
-    def get_isaaclab_arena_environments_cli_parser() -> argparse.ArgumentParser:
+    def get_isaaclab_arena_environments_cli_parser(
+        args_parser: argparse.ArgumentParser | None = None,
+    ) -> argparse.ArgumentParser:
         ensure_environments_registered()
-        parser = get_isaaclab_arena_cli_parser()
+        parser = args_parser or get_isaaclab_arena_cli_parser()
         given = parser.parse_known_args()[0]
         if given.external_environment_class_path is not None:
             cls = _external(given.external_environment_class_path)
@@ -65,6 +67,12 @@ else:
                     parser.add_argument(f"--{name}", default=None)
             return parser
         return _with_subparsers(parser, EnvironmentRegistry.components)
+
+    if GENERATION >= (0, 3, 1):
+
+        def arena_env_from_graph_spec(env_spec: str, args_cli: argparse.Namespace) -> Any:
+            assert env_spec == args_cli.env_graph_spec_yaml
+            return describe("from_a_graph", args_cli)
 
     def get_arena_builder_from_cli(
         args_cli: argparse.Namespace, hydra_overrides: list[str] | None = None

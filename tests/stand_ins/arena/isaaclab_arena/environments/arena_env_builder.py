@@ -10,6 +10,7 @@ from isaaclab.envs import ManagerBasedRLEnvCfg
 from isaaclab.managers import RecorderManagerCfg
 
 from isaaclab_arena.metrics.metrics import RECORDERS
+from isaaclab_arena.recording.episode_recorder_manager import VariationRecorder
 
 require_app(__name__)
 
@@ -42,15 +43,18 @@ class ArenaEnvBuilder:
             cfg.observations.camera_obs = SimpleNamespace(wrist_camera_rgb=term)
         return cfg
 
-    def build_registered(self, env_cfg: Any = None) -> Any:
+    def build_registered(self, env_cfg: Any = None, env_kwargs: Any = None) -> Any:
         cfg = self._compose() if env_cfg is None else env_cfg
+        if env_kwargs is None:
+            path = getattr(self.cfg, "recorded_variation_samples_path", None)
+            env_kwargs = {"variation_recorder": VariationRecorder(path)}
         gymnasium.register(
             id=self.arena_env.name,
             entry_point=ENVIRONMENT,
             kwargs={"env_cfg_entry_point": "pinned for ever"},
             disable_env_checker=True,
         )
-        return (self.arena_env.name, cfg, {"variation_recorder": None})[: 3 if GENERATION >= (0, 3) else 2]
+        return (self.arena_env.name, cfg, env_kwargs)[: 3 if GENERATION >= (0, 3) else 2]
 
     def make_registered(
         self, env_cfg: Any = None, env_kwargs: Any = None, render_mode: str | None = None

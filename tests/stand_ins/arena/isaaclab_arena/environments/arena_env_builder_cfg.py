@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from isaaclab import GENERATION
+
 
 class PhysicsBackend(Enum):
     PHYSX = "physx"
@@ -10,7 +12,7 @@ class PhysicsBackend(Enum):
 
 
 @dataclass
-class ArenaEnvBuilderCfg:
+class _BuilderCfg:
     num_envs: int = 1
     env_spacing: float = 30.0
     seed: int = 42
@@ -22,7 +24,19 @@ class ArenaEnvBuilderCfg:
     presets: PhysicsBackend | None = None
     device: str = "cuda:0"
     language_instruction: str | None = None
-    record_trajectories: bool = False
 
     def __post_init__(self) -> None:
         assert self.num_envs > 0, "num_envs must be greater than zero"
+
+
+if GENERATION < (0, 3, 1):
+    ArenaEnvBuilderCfg = _BuilderCfg
+else:
+
+    @dataclass
+    class ArenaEnvBuilderCfg(_BuilderCfg):
+        record_trajectories: bool = False
+        recorder_dataset_export_dir_path: str | None = None
+        recorder_dataset_filename: str | None = None
+        recorded_variation_samples_path: str | None = None
+        camera_height: int | None = None

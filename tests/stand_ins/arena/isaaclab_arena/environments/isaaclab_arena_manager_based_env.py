@@ -9,12 +9,20 @@ from isaaclab.envs import ManagerBasedRLEnv
 from isaaclab.managers import DatasetExportMode, RecorderManagerCfg, RecorderTerm
 
 from isaaclab_arena.metrics.metrics import compute
+from isaaclab_arena.recording.episode_recorder_manager import EpisodeRecorderManager
 
 
 class IsaacLabArenaManagerBasedRLEnv(ManagerBasedRLEnv):
-    def __init__(self, cfg: Any, render_mode: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, cfg: Any, render_mode: str | None = None, variation_recorder: Any = None, **kwargs: Any
+    ) -> None:
         self._limit, self._started = None, 0
+        self._first_reset, self._episode_counts = True, dict.fromkeys(range(cfg.scene.num_envs), 0)
+        self.variation_recorder = variation_recorder
         super().__init__(cfg, render_mode, **kwargs)
+
+    def get_episode_index(self, env_id: int) -> int:
+        return self._episode_counts[env_id]
 
     def _script(self, row: int) -> tuple[int, str]:
         script = self.cfg.script
@@ -42,6 +50,21 @@ class IsaacLabArenaManagerBasedRLEnv(ManagerBasedRLEnv):
                 self.cfg.recorders = RecorderManagerCfg({"arena_episode_results": RecorderTerm})
                 self.cfg.recorders.dataset_export_mode = DatasetExportMode.EXPORT_NONE
             super().load_managers()
+            self.episode_recorder_manager = EpisodeRecorderManager(self)
+
+        @property
+        def episode_recorder(self) -> Any:
+            return self.episode_recorder_manager
+
+        def _end(self, done: torch.Tensor) -> None:
+            if self.manual:
+                self._record(done)
+            super()._end(done)
+
+        def _record(self, env_ids: Any) -> None:
+            self.episode_recorder_manager.record_pre_reset(env_ids)
+            for env_id in map(int, env_ids):
+                self._episode_counts[env_id] += 1
 
         def set_episode_limit(self, episode_limit: int | None) -> None:
             assert episode_limit is None or self.manual, "Finite episode limits require DISABLED"
@@ -68,4 +91,9 @@ class IsaacLabArenaManagerBasedRLEnv(ManagerBasedRLEnv):
         def _reset_idx(self, env_ids: Any) -> None:
             self._started += len(env_ids)
             assert self._limit is None or self._started <= self._limit, "exceeds the episode limit"
+            if not self.manual and not self._first_reset:
+                self._record(env_ids)
+            self._first_reset = False
+            for env_id in map(int, env_ids):
+                self.variation_recorder.start(env_id, self._episode_counts[env_id])
             super()._reset_idx(env_ids)
