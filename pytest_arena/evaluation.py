@@ -389,7 +389,8 @@ class Evaluation:
 
     def _add_overview(self) -> None:
         """Put the films together, unless somebody waits for the end; those of shards when they are joined."""
-        if self.record.videos and self.job.shard is None and self.record.status != Status.INTERRUPTED:
+        wanted = self.job.record.overview and self.job.shard is None
+        if wanted and self.record.videos and self.record.status != Status.INTERRUPTED:
             from pytest_arena.recorders.overview import add_overview
 
             add_overview(self.record, self.directory.path, self.run_dir, self.counted)

@@ -56,7 +56,7 @@ def join_shards(
     else:
         judge_regression(record, job, counted(record, episodes), metrics, baseline, deferred=family)
         record.status = Status.COMPLETED
-    if record.videos:
+    if record.videos and job.record.overview:
         from pytest_arena.recorders.overview import add_overview
 
         add_overview(record, directory.path, run.path, counted(record, episodes))

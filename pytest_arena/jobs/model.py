@@ -192,6 +192,7 @@ class Record(Model):
     cameras: tuple[str, ...] | None = Field(
         default=None, strict=False, description="only these cameras; default: all"
     )
+    overview: bool = Field(default=True, description="put the films side by side in overview.mp4")
     trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
     video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None, strict=False, description="only these rows, from 0; default: all, live at most 64"

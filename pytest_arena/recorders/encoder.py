@@ -33,6 +33,9 @@ QUEUE_BYTES = 8 * 2**20
 QUEUE_STEPS = 2
 """… and at least so many of each of its films: encoding overlaps with the next step, whatever their size."""
 
+SIDE_MAX = 8192
+"""In pixels: as large as a job's cameras may be."""
+
 _EXPECTED = (
     "expected an (H, W, 3) uint8 array (or (H, W): floats of a depth, integers of a segmentation camera)"
 )
@@ -54,6 +57,8 @@ class Film:
         """The file is complete and has its name."""
         self.error: str | None = None
         """Why there is no film; text alone, since a kept traceback would keep the frames alive."""
+        self.refused = False
+        """It is what was given as its pictures that it failed for; known at once."""
         self._mp4 = Mp4File(path, look)
         self._thread = thread
         self._first: tuple[tuple[int, ...], np.dtype[Any]] | None = None
@@ -79,7 +84,11 @@ class Film:
         self._thread.relieve()  # last: an interrupt may end the wait
 
     def fail(self, reason: str) -> None:
-        """There will be no film, because of *reason*; the first reason stays."""
+        """There will be no film, because of *reason*: no picture was given. The first reason stays."""
+        self.refused = self.refused or self.error is None
+        self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
         self.error = self.error or reason
 
     def finish(self) -> None:
@@ -100,6 +109,8 @@ class Film:
     def _problem_with(self, frame: object) -> str | None:
         if not isinstance(frame, np.ndarray):
             return f"{_EXPECTED}, got {type(frame).__name__}"
+        if frame.ndim > 1 and max(frame.shape[:2]) > SIDE_MAX:
+            return f"expected at most {SIDE_MAX} x {SIDE_MAX} pixels, got {frame.shape} {frame.dtype}"
         if kind_of(frame) is None:
             return f"{_EXPECTED}, got {frame.shape} {frame.dtype}"
         if self._first is not None and self._first != (frame.shape, frame.dtype):
@@ -116,10 +127,10 @@ class Film:
         try:
             self._mp4.write(as_rgb(frame))
         except RecordingError as error:
-            self.fail(f"frame {self._mp4.frames}: {error}")
+            self._lose(f"frame {self._mp4.frames}: {error}")
             self._mp4.drop()
         except Exception as error:
-            self.fail(f"{type(error).__name__}: {error}")
+            self._lose(f"{type(error).__name__}: {error}")
             self._mp4.drop()
 
     def _publish(self, frames: int) -> None:
@@ -128,7 +139,7 @@ class Film:
                 self._mp4.publish(frames)
                 self.published = True
         except Exception as error:
-            self.fail(f"{type(error).__name__}: {error}")
+            self._lose(f"{type(error).__name__}: {error}")
         finally:
             self._mp4.drop()
 

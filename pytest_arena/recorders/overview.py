@@ -99,6 +99,9 @@ class _Tile:
     frames: int
 
     def __post_init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._scaler = VideoReformatter()
         self._decoded = self.container.decode(video=0)
         self._at = self._shown = -1
         self._frame: Any = None
@@ -118,7 +121,9 @@ class _Tile:
         if self._frame is None or self._shown == self._at:
             return None
         self._shown = self._at
-        found: Picture = self._frame.to_ndarray(format="rgb24", width=width, height=height)
+        # One for all pictures: setting it up costs more than a picture.
+        scaled: Any = self._scaler.reformat(self._frame, width=width, height=height, format="rgb24")
+        found: Picture = scaled.to_ndarray()
         return found
 
 
@@ -153,9 +158,15 @@ class _Sheet:
     def __init__(self, job: str, episodes: Sequence[Episode], tiles: Sequence[_Tile]) -> None:
         self._tiles = tiles
         longest = max(tile.seconds for tile in tiles)
-        self._fps = max(1, min(FPS_MAX, round(max(tile.fps for tile in tiles))))
+        fastest = float(max(tile.fps for tile in tiles))
+        self._fps = min(FPS_MAX, round(fastest) if fastest > 1 else math.floor(100 * fastest) / 100)
         self._speed = max(1.0, longest / SECONDS_MAX)
-        self._last = math.ceil(longest / self._speed * self._fps)
+        # It has at most the frames of its films, and their time: it may not cost more than they did.
+        seconds = sum(float(tile.frames / tile.fps) for tile in tiles)
+        most = max(1, min(sum(tile.frames for tile in tiles), math.floor(seconds * self._fps + 1e-6)))
+        self._last = min(math.ceil(longest / self._speed * self._fps), most - 1)
+        self._frames = min(self._last + 1 + round(SECONDS_AT_END * self._fps), most)
+        self._longest = longest
         columns = math.ceil(math.sqrt(len(tiles)))
         width = _even(min(max(TILE_WIDTH_MIN, *(t.size[0] for t in tiles)), WIDTH_MAX // columns))
         height = _even(max(width * t.size[1] / t.size[0] for t in tiles))
@@ -188,7 +199,6 @@ class _Sheet:
         _save(paths[PREVIEW], "WEBP", first, **how, quality=60, method=2)
 
     def _write_film(self, path: Path) -> None:
-        frames = self._last + 1 + SECONDS_AT_END * self._fps
         height, width, _ = self._picture.shape
         check_room = partial(require_room, path.parent, 2 * ROOM_AT_LIMIT)
         check_room()
@@ -203,7 +213,7 @@ class _Sheet:
                 ) as writer,
                 _limited(writer.proc, path.parent),
             ):
-                for frame in range(frames):
+                for frame in range(self._frames):
                     self._paint(frame)
                     check_room()
                     writer.write_frame(self._picture)
@@ -211,12 +221,13 @@ class _Sheet:
             check_room()  # says it better than a pipe that is closed
             raise
         check_room()
-        require_frames(path, frames)
+        require_frames(path, self._frames)
 
     def _paint(self, frame: int) -> None:
         """Make the grid that of a frame of the film; frames must come in order."""
         for tile, (left, top, width, height) in zip(self._tiles, self._boxes, strict=True):
-            picture = tile.picture(frame / self._fps * self._speed, width, height)
+            seconds = frame / self._fps * self._speed if frame < self._last else self._longest
+            picture = tile.picture(seconds, width, height)
             if picture is not None:
                 self._picture[top : top + height, left : left + width] = picture
         if frame in self._previewed:

@@ -62,9 +62,11 @@ class VideoRecorder(Recorder):
         """Film with *cameras* (None: all that the environment has); *log* gets one line at the start.
 
         What else there is to choose is in the job's ``record``. Unless films are *required*, an environment
-        that cannot give images is a note, not an error.
+        that cannot give images is a note, not an error; where all are (``on``), so is one without cameras, or
+        whose pictures are none.
         """
         self._video, self._wanted, self._required = video, cameras, required
+        self._all_required = required and video == "on"
         self._log: Callable[[str], None] | None = log
         self._stage: Stage | None = None
         self._encoder: Encoder | None = None
@@ -80,13 +82,21 @@ class VideoRecorder(Recorder):
         """What is known before `close`."""
 
     def start(self, context: RolloutContext) -> None:
-        """Choose the cameras. Raises `RecordingError` for one that the environment does not have."""
+        """Choose the cameras.
+
+        Raises `RecordingError` for one that the environment does not have, and for none where films must be.
+        """
         __tracebackhide__ = USERS_MISTAKE
         self._drop_running()
         env = context.env
         self._stage, self._afterwards = None, None
         cameras = self._filmable(env, choose_cameras(self._wanted, env.cameras, context.label))
         if not cameras:
+            if self._all_required and not env.cameras:
+                raise RecordingError(
+                    f"job {context.label!r}: expected films, since video is on, and the environment has no "
+                    "cameras: name them under environment.cameras, or set record.video: off"
+                )
             if self._required and not env.cameras:
                 self._note("no videos: the environment has no cameras")
             return
@@ -121,7 +131,11 @@ class VideoRecorder(Recorder):
         return cameras
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
-        """Open the films of rows that are filmed live, and take frame 0."""
+        """Open the films of rows that are filmed live, and take frame 0.
+
+        Raises `RecordingError` where films must be, and a camera gives no picture from the first one on.
+        """
+        __tracebackhide__ = USERS_MISTAKE
         stage = self._stage
         if stage is None:
             return
@@ -142,6 +156,19 @@ class VideoRecorder(Recorder):
             self._afterwards.begin(later)
         if shots:
             stage.shoot(self._open_encoder(), shots)
+            if self._all_required and not self._ended:
+                self._require_pictures(shots)
+
+    def _require_pictures(self, shots: Sequence[Shot]) -> None:
+        """Raise `RecordingError` for a film that cannot be: later the rollout would be for nothing."""
+        __tracebackhide__ = USERS_MISTAKE
+        for shot in shots:
+            for camera, film in shot.films.items():
+                if film.refused:
+                    raise RecordingError(
+                        f"expected films, since video is on, and camera {camera!r} gives no pictures: "
+                        f"{film.error}"
+                    )
 
     def _wants(self, row: int, episode: int) -> bool:
         assert self._stage is not None, "asked between start and close"
@@ -186,7 +213,11 @@ class VideoRecorder(Recorder):
             self._afterwards.end(row, episode, keep=keep)
 
     def after_rollout(self, tick: Tick) -> None:
-        """Film by replay what is to be kept of this environment."""
+        """Film by replay what is to be kept of this environment.
+
+        Raises `RecordingError` where films must be, and the environment gave no picture for any of them.
+        """
+        __tracebackhide__ = USERS_MISTAKE
         if self._encoder is not None:  # a rebuild may take long, and films that ended wait for it
             self._encoder.release()
         afterwards = self._afterwards
@@ -195,6 +226,11 @@ class VideoRecorder(Recorder):
                 afterwards.film(self._open_encoder(), self._filmed, partial(tick, f"filming {title}"))
             except (Exception, TimeIsUp):  # costs the films: a note says why
                 self._found.environment_failed = True
+        if self._all_required and self._ended and all(ended.film.refused for ended in self._ended):
+            ended = self._ended[0]
+            raise RecordingError(
+                f"expected films, since video is on, and there are none: {ended.title}: {ended.film.error}"
+            )
 
     def _filmed(self, take: Take, shot: Shot, difference: str | None) -> None:
         self._keep(shot, take.episode)

@@ -37,7 +37,12 @@ from pytest_arena.simulators.base import (
 )
 from pytest_arena.simulators.functions import is_missing
 from pytest_arena.simulators.gymnasium_success import VectorSuccess, success_keys, tells_final
-from pytest_arena.simulators.gymnasium_vector import check_make_arguments, make_vector, step_length
+from pytest_arena.simulators.gymnasium_vector import (
+    batch_of_images,
+    check_make_arguments,
+    make_vector,
+    step_length,
+)
 from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
 from pytest_arena.simulators.step_values import flags_by_row, numbers_by_row
@@ -192,10 +197,8 @@ class GymnasiumEnv(SimEnv):
             images = self._draw([self._base.envs[row] for row in env_ids])
         else:
             rendered = self._vec.render()
-            if rendered is None:
-                raise RecordingError("the environment's render() returned nothing")
-            images = [rendered[row] for row in env_ids]
-        return {RENDER_CAMERA: np.stack([np.asarray(image) for image in images])}
+            images = [None if rendered is None else rendered[row] for row in env_ids]
+        return {RENDER_CAMERA: batch_of_images(images)}
 
     def _draw(self, rows: Sequence[Any]) -> list[Any]:
         """Return the rows' images; without OpenGL, those of MuJoCo are drawn by ray casting."""

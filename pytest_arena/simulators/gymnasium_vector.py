@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError, not_among
 from pytest_arena.jobs.model import Job, KeyPath
@@ -28,6 +30,13 @@ _DECIDED_ELSEWHERE = {
 _VECTOR_CLASSES: dict[str, type[VectorEnv[Any, Any, Any]]] = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}
 
 
+@dataclass(frozen=True, slots=True)
+class NoImage:
+    """In place of a row's image: why there is none."""
+
+    reason: str
+
+
 class Row(AddedWrapper):
     """One row of a vector environment.
 
@@ -35,10 +44,15 @@ class Row(AddedWrapper):
     None would begin its later episodes in another way than its first.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], *, resets_itself: bool = False) -> None:
-        """Wrap *env*; where it *resets_itself* within a step, what it gave last must outlive the reset."""
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], *, resets_itself: bool = False, in_process: bool = False
+    ) -> None:
+        """Wrap *env*; where it *resets_itself* within a step, what it gave last must outlive the reset.
+
+        *in_process*: it runs in a process of its own.
+        """
         super().__init__(env)
-        self._resets_itself = resets_itself
+        self._resets_itself, self._in_process = resets_itself, in_process
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset; no options are None, always."""
@@ -51,6 +65,15 @@ class Row(AddedWrapper):
         observation, reward, terminated, truncated, info = self.env.step(action)
         kept = dict(info) if isinstance(info, dict) else info
         return copy_rows(observation), reward, terminated, truncated, kept
+
+    def render(self) -> Any:
+        """Render; a row in a process of its own tells what went wrong, for which its process would end."""
+        if not self._in_process:
+            return self.env.render()
+        try:
+            return self.env.render()
+        except Exception as error:
+            return NoImage(f"{type(error).__name__}: {error}")
 
     @property
     def arena_step_dt(self) -> float:
@@ -102,8 +125,9 @@ def make_vector(
     if vectorization not in _VECTOR_CLASSES:
         return gymnasium.make_vec(env_id, num_envs, vectorization_mode=vectorization, **arguments)
     given = {"autoreset_mode": autoreset, **arguments.pop("vector_kwargs", {})}
-    wrappers: list[Any] = [partial(Row, resets_itself=autoreset == AutoresetMode.SAME_STEP)]
-    if vectorization == "async":
+    itself, in_process = autoreset == AutoresetMode.SAME_STEP, vectorization == "async"
+    wrappers: list[Any] = [partial(Row, resets_itself=itself, in_process=in_process)]
+    if in_process:
         wrappers.insert(0, partial(check_row, success_keys=success_keys))
 
     def build(**more: Any) -> VectorEnv[Any, Any, Any]:
@@ -141,6 +165,23 @@ def _built_or_none(build: Callable[[], VectorEnv[Any, Any, Any]]) -> VectorEnv[A
         return build()
     except (TypeError, ValueError):  # memory for a space whose values have no fixed size; or it comes again
         return None
+
+
+def batch_of_images(images: Sequence[Any]) -> NDArray[Any]:
+    """Return the rows' own images as one array; what are none, or not alike, in one of objects.
+
+    Raises RuntimeError for a row that could not be rendered.
+    """
+    for image in images:
+        if isinstance(image, NoImage):
+            raise RuntimeError(image.reason)
+    alike = {(image.shape, image.dtype) if isinstance(image, np.ndarray) else None for image in images}
+    if len(alike) == 1 and None not in alike:
+        return np.stack(images)
+    batch = np.empty(len(images), object)
+    for row, image in enumerate(images):
+        batch[row] = copy_rows(image)
+    return batch
 
 
 def shares_memory(space: gymnasium.Space[Any]) -> bool:

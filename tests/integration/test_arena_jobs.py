@@ -33,7 +33,7 @@ def test_arenas_example_jobs_run_as_they_are(
 ) -> None:
     monkeypatch.setenv("ARENA_STAND_IN", generation)
     evals(arena)
-    result = arena.run("--arena-video=on")
+    result = arena.run("--arena-set=variations_demo:record.video=on")  # the only one with cameras
     assert result.ret == 0
     result.assert_outcomes(passed=7, skipped=2)  # GR00T's package has no stand-in
     microwave = arena.arena("gr1_open_microwave_cracker_box-test_isaaclab_arena")

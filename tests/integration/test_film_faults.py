@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from pytest_arena.errors import RecordingError
 from pytest_arena.evaluation import evaluate
 from pytest_arena.jobs.model import Job
 from pytest_arena.recorders.video import VideoRecorder
@@ -146,7 +147,15 @@ def test_a_camera_that_goes_wrong(
     video: str,
 ) -> None:
     monkeypatch.setattr(Noisy, "spoil", staticmethod(spoil))
-    record, path = run(tmp_path, video)
+    if video == "on":  # asked for, and none is there: the numbers stand, the job does not
+        with pytest.raises(RecordingError, match=re.escape(message)):
+            run(tmp_path, video)
+        (path,) = tmp_path.iterdir()
+        (record,) = RunDirectory(path).records()
+        assert record.status == Status.ERROR
+        record.status = Status.COMPLETED
+    else:
+        record, path = run(tmp_path, video)
     check(record, path)
     assert record.videos == []
     (note,) = record.notes

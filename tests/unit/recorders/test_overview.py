@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def film(run_dir: Path, number: int, outcome: Outcome, length: int = 5, **how: A
     mp4 = Mp4File(path, Look(how.get("fps", 10)))
     for step in range(length + 1):
         image = np.empty((height, width, 3), np.uint8)
-        image[:] = (20 + 10 * step, 20 + 20 * number, 128)
+        image[:] = (min(20 + 10 * step, 255), min(20 + 20 * number, 255), 128)
         mp4.write(image)
     mp4.publish(length + 1)
     mp4.drop()
@@ -122,6 +123,40 @@ def test_films_of_other_sizes_and_rates(tmp_path: Path) -> None:
         assert small[0] / 10 == pytest.approx(int(20 * seconds + 1e-6), abs=0.5)
         assert large[0] / 10 == pytest.approx(int(10 * seconds + 1e-6), abs=0.5)
     assert found[0].shape[1] == 640
+
+
+@pytest.mark.parametrize(
+    ("lengths", "rates"),
+    [
+        ([5], [20]),
+        ([1], [10]),
+        ([0], [10]),
+        ([5, 5, 5, 5], [20, 20, 20, 20]),
+        ([40, 100], [20, 10]),
+        ([100], [5]),
+        ([3, 2], [1, 1]),
+        ([6, 6], [Fraction(1, 4), Fraction(5, 2)]),
+        ([300, 20], [60, 10]),
+        ([300], [Fraction(30000, 1001)]),
+        ([5] * 20, [20] * 20),
+    ],
+    ids=str,
+)
+def test_it_never_costs_more_than_its_films(tmp_path: Path, lengths: list[int], rates: list[Any]) -> None:
+    """It has at most as many pictures, and takes at most as long to see; and each film is seen to its end."""
+    episodes = [
+        film(tmp_path, i, F, n, fps=fps) for i, (n, fps) in enumerate(zip(lengths, rates, strict=True))
+    ]
+    record = make(tmp_path, episodes)
+    assert record.notes == []
+    found = pictures(tmp_path / record.overview["film"])
+    seen = list(zip(lengths, rates, strict=True))[: overview.TILES_MAX]
+    assert len(found) <= sum(n + 1 for n, _ in seen)
+    with av.open(str(tmp_path / record.overview["film"])) as opened:
+        rate = opened.streams.video[0].average_rate
+    assert len(found) / float(rate) <= sum((n + 1) / float(fps) for n, fps in seen) * 1.02
+    if len(seen) <= 2 and max(lengths) < 22:
+        assert [told(found[-1], 0, i)[0] for i in range(len(seen))] == lengths
 
 
 def test_long_films_are_shown_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +289,7 @@ def test_a_disk_without_bounds_has_one(tmp_path: Path, monkeypatch: pytest.Monke
 def test_with_room_enough_a_small_disk_has_one(tmp_path: Path, small_disk: Path) -> None:
     record = make(small_disk, [noise(tmp_path, 2)])
     assert record.notes == []
-    assert len(pictures(small_disk / record.overview["film"])) == 3 + 15
+    assert len(pictures(small_disk / record.overview["film"])) == 3
 
 
 def unfaithful(number: int, length: int) -> Episode:
@@ -323,6 +358,14 @@ def test_an_evaluation_makes_one(tmp_path: Path) -> None:
     without = evaluate(job("off"), output=tmp_path / "off")
     assert without.overview == {}
     assert "overview_seconds" not in without.timings
+
+
+def test_a_job_may_do_without(tmp_path: Path) -> None:
+    made = make_job(environment=job().environment.model_dump(), record={"video": "on", "overview": False})
+    record = evaluate(made, output=tmp_path, recorders=[VideoRecorder("on")])
+    assert (len(record.videos), record.overview, record.notes) == (4, {}, [])
+    assert "overview_seconds" not in record.timings
+    assert not list(tmp_path.rglob("overview*"))
 
 
 def test_an_evaluation_stands_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

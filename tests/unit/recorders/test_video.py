@@ -654,9 +654,11 @@ def test_a_failing_encoder_is_a_note_and_does_not_hang(
     assert "No space left on device" in note
 
 
-def test_films_asked_for_where_nothing_can_film_are_a_note(tmp_path: Path) -> None:
+def test_films_asked_for_where_nothing_can_film(tmp_path: Path) -> None:
     env = FakeEnv([[3]], cameras=())
-    assert Loop(VideoRecorder("on"), env, tmp_path).run().notes == [
+    with pytest.raises(RecordingError, match="job 'reach': expected films, since video is on, and the env"):
+        Loop(VideoRecorder("on"), env, tmp_path).start()
+    assert Loop(VideoRecorder("retain-on-failure"), env, tmp_path).run().notes == [
         "no videos: the environment has no cameras"
     ]
     env = FakeEnv([[3]], cameras=())
