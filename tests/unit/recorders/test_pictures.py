@@ -95,7 +95,7 @@ class Shown(ScriptedEnv):
         return RENDERS[self.kind](self)
 
 
-gymnasium.register("arena/Shown-v0", Shown, disable_env_checker=True)
+gymnasium.register("arena/Shown-v0", Shown, max_episode_steps=50, disable_env_checker=True)
 
 
 def run(
