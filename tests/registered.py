@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import time
+import unittest
 from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 
+from pytest_arena.policies.base import NoSettings, Policy
 from tests.fakes import ScriptedEnv
 
 
@@ -20,6 +25,8 @@ class Trap(ScriptedEnv):
         super().__init__(**kwargs)
         self.once = once
         self.trap, self.at, self.in_episode, self.count = trap, at, episode, -1
+        if trap == "build-hangs":
+            signal.pause()
 
     def reset(self, **kwargs: Any) -> Any:
         self.count += 1
@@ -49,7 +56,24 @@ class Trap(ScriptedEnv):
             os.killpg(0, signal.SIGINT)
         if self.trap == "hang":
             signal.pause()
+        while self.trap == "hang-swallows":
+            with contextlib.suppress(Exception):
+                time.sleep(60)
+        if self.trap in ("skip", "xfail"):
+            raise {"skip": pytest.skip, "xfail": pytest.xfail}[self.trap].Exception("not here")
+        if self.trap == "SkipTest":
+            raise unittest.SkipTest("not here")
+        if self.trap == "fork-and-exit" and os.fork() == 0:
+            sys.exit(0)
+        if self.trap.startswith(("close", "fork")):
+            return
         os.kill(os.getpid(), getattr(signal, self.trap))
+
+    def close(self) -> None:
+        if self.trap == "close-raises":
+            raise RuntimeError("cannot close")
+        if self.trap == "close-hangs":
+            signal.pause()
 
 
 class Endless(ScriptedEnv):
@@ -89,6 +113,110 @@ class Moved(Skilled):
 
 
 gymnasium.register("arena/Moved-v0", Moved, max_episode_steps=50, disable_env_checker=True)
+
+
+class Unruly(ScriptedEnv):
+    """Does what no environment should, where *deed* says so."""
+
+    def __init__(self, deed: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.deed, self.steps = deed, 0
+        self.do("build")
+
+    def do(self, where: str) -> None:
+        """Do the deed if this is its place."""
+        if self.deed == f"skip-{where}":
+            pytest.skip("no GPU")
+        if self.deed == f"exit-{where}":
+            sys.exit(0)
+        if self.deed == f"hang-{where}":
+            signal.pause()
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.do("reset")
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps == 2:
+            self.misbehave()
+        return super().step(action)
+
+    def misbehave(self) -> None:
+        """In the middle of the first episode."""
+        raised = {
+            "xfail": pytest.xfail.Exception("known"),
+            "SkipTest": unittest.SkipTest("later"),
+            "pytest.exit": pytest.exit.Exception("bye", 0),
+            "base": GeneratorExit(),
+        }
+        if self.deed in raised:
+            raise raised[self.deed]
+        if self.deed == "hang":
+            signal.pause()
+        if self.deed == "chdir":
+            os.chdir("/")
+        while self.deed == "swallows":
+            with contextlib.suppress(Exception):
+                time.sleep(60)
+        if self.deed.startswith("forks") and os.fork() == 0 and self.deed == "forks-and-exits":
+            sys.exit(0)
+
+    def close(self) -> None:
+        if self.deed == "close-raises":
+            raise RuntimeError("cannot close")
+        if self.deed == "close-exits":
+            sys.exit(0)
+        if self.deed == "close-hangs":
+            signal.pause()
+
+
+class Breaking(ScriptedEnv):
+    """Breaks in its third episode."""
+
+    episodes = 0
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.episodes += 1
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        if self.episodes == 3:
+            raise RuntimeError("the simulator broke")
+        return super().step(action)
+
+
+class Unclosable:
+    """A policy that cannot be closed."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+
+    def act(self, observation: Any) -> Any:
+        return np.zeros((self.env.num_envs, 2), np.float32)
+
+    def close(self) -> None:
+        raise RuntimeError("cannot close")
+
+
+class Reviewing(Policy):
+    """A policy that counts what it has seen."""
+
+    Settings = NoSettings
+
+    def __init__(self, settings: Any, env: Any) -> None:
+        self.env = env
+
+    def act(self, observation: Any) -> Any:
+        return np.zeros((self.env.num_envs, 2), np.float32)
+
+    def review(self, episodes: Any) -> list[str]:
+        return [f"I saw {len([e for e in episodes if e.outcome != 'error'])} episodes"]
+
+
+gymnasium.register("arena/Unruly-v0", Unruly, max_episode_steps=50, disable_env_checker=True)
+gymnasium.register("arena/Breaking-v0", Breaking, max_episode_steps=50, disable_env_checker=True)
+gymnasium.register("arena/Forever-v0", ScriptedEnv, disable_env_checker=True)
 gymnasium.register("arena/Skilled-v0", Skilled, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Scripted-v0", ScriptedEnv, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Trap-v0", Trap, max_episode_steps=50, disable_env_checker=True)

@@ -22,7 +22,8 @@ def foreign_code(whose: str) -> Iterator[None]:
     A process that it forks ends here, whatever it comes with: it must not go on as the evaluation. A skip,
     an exit or any other `BaseException` but an interrupt becomes a `StrayOutcomeError`: a test runner would
     take it for its own, and see nothing wrong. Working directory, recursion
-    limit, standard streams and the handlers of interrupts are given back, for who comes next relies on them.
+    limit, standard streams (which cannot be closed) and the handlers of interrupts are given back, for who
+    comes next relies on them.
     """
     process, state = os.getpid(), _ProcessState()
     try:
@@ -69,6 +70,9 @@ class _ProcessState:
         self._directory = _working_directory()
         self._recursion = sys.getrecursionlimit()
         self._streams = sys.stdout, sys.stderr
+        for stream in self._streams:
+            with contextlib.suppress(AttributeError):
+                stream.close = stream.flush  # type: ignore[method-assign]
         self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def restore(self) -> None:
@@ -78,6 +82,9 @@ class _ProcessState:
                 os.chdir(self._directory)
         if sys.getrecursionlimit() != self._recursion:
             sys.setrecursionlimit(self._recursion)
+        for stream in self._streams:
+            with contextlib.suppress(AttributeError):
+                del stream.close
         sys.stdout, sys.stderr = self._streams
         for number, handler in self._handlers.items():
             if signal.getsignal(number) is not handler and handler is not None:

@@ -133,7 +133,9 @@ class Rollout(Model):
         default=1, ge=1, le=1_000_000, description="build the environment anew this many times"
     )
     shards: int = Field(default=1, ge=1, le=10_000, description="split the episodes over this many tests")
-    timeout: float | None = Field(default=None, gt=0, description="seconds for the job, or a shard of it")
+    timeout: float | None = Field(
+        default=None, gt=0, description="seconds for each phase of the job, or of a shard of it"
+    )
 
     @model_validator(mode="after")
     def _one_limit(self) -> Rollout:

@@ -26,6 +26,7 @@ BODY = """
 import logging, pathlib
 import numpy as np
 import pytest
+from pytest_arena.recorders.base import Recorder
 
 FAULTS = {faults!r}
 
@@ -34,6 +35,15 @@ def fragile(arena_job):
     yield
     if FAULTS.get(arena_job.name) == "teardown":
         raise RuntimeError("the teardown broke")
+
+class Unclosable(Recorder):
+    def close(self):
+        raise OSError("the disk is gone")
+
+@pytest.fixture
+def arena_recorders(arena_job, arena_recorders):
+    broken = FAULTS.get(arena_job.name) == "recorder-close"
+    return [*arena_recorders, Unclosable()] if broken else arena_recorders
 
 @pytest.mark.arena("jobs.yaml")
 def test_it(arena_job, arena_rollout, fragile, json_metadata, record_property):
@@ -69,9 +79,13 @@ class Fault:
     """Ends its process: without workers, pytest itself."""
     metadata: Any = None
     user_property: Any = None
+    ended: int | None = None
+    """Episodes that ended, where it is another number than that before the trap."""
 
     @property
     def measured(self) -> int:
+        if self.ended is not None:
+            return self.ended
         return EPISODES if self.trap is None else FAULT_AT
 
 
@@ -97,6 +111,26 @@ FAULTS = {
     "-x": Fault("raise", exit_xdist=2, args=("-x",), others="may-run"),
     "--maxfail": Fault("raise", args=("--maxfail=2",)),
 }
+
+
+def late(trap: str, **more: Any) -> Fault:
+    """Too late to cost anything."""
+    return Fault(trap, "passed", "completed", exit_alone=0, exit_xdist=0, ended=EPISODES, **more)
+
+
+BRIEFLY = {"rollout": {"timeout": 0.5}}
+OUTCOMES_AND_ENDS = {
+    "skip": Fault("skip"),
+    "xfail": Fault("xfail"),
+    "SkipTest": Fault("SkipTest"),
+    "build-hangs": Fault("build-hangs", "error", job=BRIEFLY, ended=0),
+    "hang-swallows": Fault("hang-swallows", job=BRIEFLY),
+    "recorder-close": Fault(ended=EPISODES),
+    "close-raises": late("close-raises"),
+    "close-hangs": late("close-hangs", job=BRIEFLY),
+    "fork-and-exit": late("fork-and-exit"),
+}
+"""Each in every mode and every place, though not in every pair of the two."""
 
 
 def odd(**expected: Any) -> Fault:
@@ -132,11 +166,23 @@ def launch(suite: Suite, *args: str) -> tuple[int, str]:
     return process.returncode, process.stdout
 
 
+@pytest.mark.parametrize("turn", range(len(MODES)))
+@pytest.mark.parametrize("name", OUTCOMES_AND_ENDS)
+def test_outcome_or_end(suite: Suite, name: str, turn: int) -> None:
+    place = list(PLACES)[(turn + list(OUTCOMES_AND_ENDS).index(name)) % len(PLACES)]
+    go_through(suite, name, OUTCOMES_AND_ENDS[name], list(MODES)[turn], place)
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault(suite: Suite, name: str, mode: str, place: str) -> None:
-    fault, others = FAULTS[name], ["one", "two"]
+    go_through(suite, name, FAULTS[name], mode, place)
+
+
+def go_through(suite: Suite, name: str, fault: Fault, mode: str, place: str) -> None:
+    """Run the faulty job beside two others, and look at all that is left."""
+    others = ["one", "two"]
     names = [*others[: PLACES[place]], "faulty", *others[PLACES[place] :]]
     jobs = {job: environment(fault.trap if job == "faulty" else None, i) for i, job in enumerate(names)}
     jobs["faulty"].update(fault.job)
@@ -187,13 +233,14 @@ def told(suite: Suite, job: str, fault: Fault) -> None:
     assert test["outcome"] in expected
     record, arena = suite.record(job), test["metadata"]["arena"]
     assert record["status"] == arena["status"] == fault.status
-    finished = [e for e in suite.episodes(job) if e["outcome"] != "error"]
+    begun = (suite.run_dir / job / "episodes.jsonl").exists()
+    finished = [e for e in suite.episodes(job) if e["outcome"] != "error"] if begun else []
     assert [e["episode"] for e in finished] == list(range(fault.measured))
     assert record["episodes"]["measured"] == arena["episodes"]["measured"] == fault.measured
     assert len(arena["boundaries"]) == fault.measured
     assert record["verdict"] == arena["verdict"] == ("none" if fault.status == "completed" else "error")
-    lengths = [e["length"] for e in finished]
-    assert arena["metrics"]["episode_length"] == sum(lengths) / len(lengths)
+    lengths = [e["length"] for e in finished] or [0]
+    assert arena["metrics"].get("episode_length", 0) == sum(lengths) / len(lengths)
     if fault.metadata is not None:
         assert test["metadata"]["odd"] == fault.metadata
         assert {"odd": fault.user_property} in test["user_properties"]

@@ -226,6 +226,22 @@ PER_TASK = {
 }
 
 
+def test_numbers_of_a_job_that_did_not_complete_are_not_compared(tmp_path: Path) -> None:
+    numbers = {"success_rate": 1.0, "episodes_measured": 3}
+    stored = {
+        "crashed": {**numbers, "status": "crashed", "verdict": "error"},
+        "whole": {**numbers, "status": "completed", "verdict": "pass"},
+        "older": numbers,
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(stored))
+    jobs = load_baseline(tmp_path / "metrics.json").jobs
+    with pytest.raises(NotComparableError, match=r"the job did not complete \(crashed\)"):
+        jobs["crashed"].sample(metric())
+    for label in ("whole", "older"):
+        assert jobs[label].sample(metric()) == Sample(counts=(3, 3))
+        assert not jobs[label].faults
+
+
 def test_lerobot_with_several_tasks(tmp_path: Path) -> None:
     file = tmp_path / "eval_info.json"
     file.write_text(json.dumps(PER_TASK))

@@ -71,9 +71,12 @@ def test_the_process_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         gone.rmdir()
         sys.setrecursionlimit(5000)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.stdout.close()
         sys.stdout = None  # type: ignore[assignment]
     assert Path.cwd() == tmp_path
     assert (signal.getsignal(signal.SIGINT), sys.getrecursionlimit(), sys.stdout) == before
+    print("still open")
+    assert "close" not in vars(sys.stdout)
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("broken"), *OUTCOMES], ids=repr)

@@ -351,7 +351,7 @@ def job(video: str = "on") -> Any:
 def test_an_evaluation_makes_one(tmp_path: Path) -> None:
     record = evaluate(job(), output=tmp_path, recorders=[VideoRecorder("on")])
     assert record.status == Status.COMPLETED
-    (run,) = tmp_path.iterdir()
+    (run,) = (path for path in tmp_path.iterdir() if not path.is_symlink())
     assert len(record.overview) == 3
     assert all((run / path).exists() for path in record.overview.values())
     assert 0 < record.timings["overview_seconds"] < record.timings["total_seconds"]

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import EvaluationError, RolloutTimeoutError
 from pytest_arena.simulators import pool as module
 from pytest_arena.simulators.base import Simulator
 from pytest_arena.simulators.devices import assigned_device
@@ -133,3 +134,30 @@ def test_a_mask_is_lifted_for_a_simulator_that_it_does_not_pin(
     EnvironmentPool().get(job("a"))
     assert app.mask == seen
     assert assigned_device() == "cuda:1"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stuck"), SystemExit(0), pytest.skip.Exception("stuck")])
+def test_a_close_that_fails_is_a_note_of_who_had_the_environment_last(
+    app: App, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(env: Env) -> None:
+        raise error
+
+    monkeypatch.setattr(Env, "close", fail)
+    pool, notes = EnvironmentPool(), dict[str, list[str]](first=[], last=[], other=[])
+    pool.get(job("first"), note=notes["first"].append)
+    pool.get(job("last"), note=notes["last"].append)
+    pool.get(job("other", num_envs=2), note=notes["other"].append)
+    assert notes["first"] == notes["other"] == []
+    (note,) = notes["last"]
+    assert note.startswith("the environment could not be closed: ")
+    pool.shutdown(0)
+    assert len(notes["other"]) == 1
+
+
+def test_building_has_the_jobs_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(App, "make", lambda self, job: signal.pause())
+    with pytest.raises(
+        RolloutTimeoutError, match=r"timed out after 0\.05 s .* while the environment was built"
+    ):
+        EnvironmentPool().get(make_job("slow", rollout={"episodes": 1, "timeout": 0.05}))
