@@ -26,7 +26,12 @@ _PLUGIN = "arena-json-report"
 
 def enable(config: pytest.Config, session: pytest.Session | None) -> None:
     """Turn pytest-json-report on, now that there are jobs; leave it as it is where the user did so."""
-    if config.pluginmanager.hasplugin(_PLUGIN) or not config.pluginmanager.hasplugin("pytest_jsonreport"):
+    if config.pluginmanager.hasplugin(_PLUGIN):
+        return
+    if not config.pluginmanager.hasplugin("pytest_jsonreport"):
+        from pytest_arena.run import run_of
+
+        run_of(config).suite.append(("no report.json: the plugin pytest_jsonreport is switched off", None))
         return
     # LogRecord attributes of any type would reach the transport and end the worker: never send logs.
     config.option.json_report_omit = [*config.option.json_report_omit, "log"]

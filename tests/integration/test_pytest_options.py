@@ -75,3 +75,11 @@ def test_what_shows_tests_makes_no_run(suite: Suite) -> None:
         assert suite.run("--arena-jobs", "jobs.yaml", option).ret == 0
         assert not (suite.path / "arena-results").exists()
     assert suite.run("--arena-jobs", "jobs.yaml", "--setup-only").ret == 0
+
+
+def test_without_the_json_report(suite: Suite) -> None:
+    suite.jobs({"good": {}})
+    result = suite.run("--arena-jobs", "jobs.yaml", "-p", "no:pytest_jsonreport")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["no report.json: the plugin pytest_jsonreport is switched off"])
+    assert not (suite.run_dir / "report.json").exists()
