@@ -174,6 +174,8 @@ def _check_attempt(
             for inner in path.iterdir() if path.name in _FOLDERS else ():
                 _require_inside(run, inner)
                 _require_single(run, inner)
+    for path in [*folder.glob("dataset*.hdf5"), *folder.glob(f"{TRAJECTORIES}/*.hdf5")]:
+        _check_dataset(run, path)
     record_path, episodes_path = folder / "record.json", folder / "episodes.jsonl"
     if not record_path.exists():
         if episodes_path.exists():
@@ -197,6 +199,18 @@ def _check_attempt(
     except ValueError as error:
         text = str(error).removeprefix(f"{episodes_path}: ")
         raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {text}") from None
+
+
+def _check_dataset(run: Path, path: Path) -> None:
+    """Trajectories are put together on resuming: none may lead elsewhere. What a kill has broken may stay."""
+    from pytest_arena.records.dataset_check import DatasetError, require_own_data
+
+    try:
+        require_own_data(path)
+    except DatasetError as error:
+        raise RunDirectoryError(f"{path.relative_to(run).as_posix()}: {error}") from None
+    except (OSError, RuntimeError, KeyError):  # it is not read either
+        return
 
 
 def _require_own(record: JobRecord, part: _Part, attempt: int, folder: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from pytest_arena.jobs.problems import MalformedError
@@ -21,8 +22,8 @@ def parse_json(text: str) -> tuple[Any, list[str]]:
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         data = dict(pairs)
         if len(data) < len(pairs):
-            names = [name for name, _ in pairs]
-            duplicates.extend(name for name in data if names.count(name) > 1)
+            counts = Counter(name for name, _ in pairs)
+            duplicates.extend(name for name in data if counts[name] > 1)
         return data
 
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.raw import RawJob, Section, locator, merge
-from pytest_arena.jobs.words import KeyPath, fields_at, shown, unknown_key
+from pytest_arena.jobs.words import MOST_HINTS, KeyPath, fields_at, shown, unknown_key
 
 _KEYS = ("defaults", "groups", "jobs")
 _SWITCHES = ("gate", "regression")
@@ -51,10 +51,11 @@ def _settings(section: Section, written: Any) -> dict[str, Any] | None:
     if "name" in written:
         section.below("name").wrong("unknown key; a job's name is its key under jobs")
         return None
-    for removed in _removed(written, ()):
+    for number, removed in enumerate(_removed(written, ())):
         known = fields_at(Job, removed[:-1])
         if known is not None and removed[-1] not in known:
-            section.below(*removed).wrong(unknown_key(removed[-1], known))
+            words = unknown_key(removed[-1], known) if number < MOST_HINTS else "unknown key"
+            section.below(*removed).wrong(words)
     return written
 
 

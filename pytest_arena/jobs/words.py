@@ -18,6 +18,8 @@ from pytest_arena.errors import did_you_mean
 KeyPath = tuple[str | int, ...]
 
 _LONGEST = 60
+MOST_HINTS = 100
+"""Problems of one job that are put in words: looking for near misses takes long, and one is shown."""
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -110,7 +112,10 @@ def plain_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[K
     found: dict[KeyPath, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         found.setdefault(_key(model, detail), []).append(detail)
-    return [(key, _sentence(model, key, details)) for key, details in found.items()]
+    return [
+        (key, _sentence(model, key, details) if number < MOST_HINTS else details[0]["msg"])
+        for number, (key, details) in enumerate(found.items())
+    ]
 
 
 def plain_error(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, str]:

@@ -21,6 +21,7 @@ from pytest_arena.jobs.model import Job, Model, Shard
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.idle import idle_actions
 from pytest_arena.records.dataset import Dataset, dataset_names, demo_name
+from pytest_arena.records.dataset_check import DatasetError
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.arrays import EntryPath, Place, leaves
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
@@ -101,6 +102,12 @@ class ReplayPolicy(Policy):
             raise job.problem(("policy", key), str(error)) from None
         try:
             cls._check(settings, dataset, job)
+            only = settings.only(dataset)
+            _require_one_shape(
+                dataset, [only] if only is not None else job.wanted_episodes or dataset.episodes
+            )
+        except DatasetError as error:
+            raise job.problem(("policy", key), str(error)) from None
         finally:
             dataset.close()
 
@@ -300,3 +307,18 @@ def _nested(space: gymnasium.Space[Any], batches: Mapping[EntryPath, Any], path:
 def _listed(words: Any, at_most: int = 5) -> str:
     shown = list(words)
     return ", ".join(shown[:at_most]) + (f" and {len(shown) - at_most} more" if len(shown) > at_most else "")
+
+
+def _require_one_shape(dataset: Dataset, episodes: Sequence[int]) -> None:
+    """Raise `DatasetError` unless the actions of all *episodes* are numbers of the same shape."""
+    shapes = dataset.shapes(episodes[0])
+    for episode in episodes:
+        if (other := dataset.shapes(episode)) != shapes:
+            raise DatasetError(
+                f"expected actions of one shape, {demo_name(episodes[0])} has {_shown(shapes)}, "
+                f"{demo_name(episode)} has {_shown(other)}"
+            )
+
+
+def _shown(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return _listed(f"{part or 'actions'} {shape}" for part, shape in shapes.items())

@@ -13,7 +13,6 @@ ones. `collect` puts them together.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -26,12 +25,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_arena.records.dataset_check import DEEPEST, DatasetError, child, linked_file, require_numbers
 from pytest_arena.records.directory import DATASET, TRAJECTORIES
+from pytest_arena.records.json_files import open_regular, parse_json
 from pytest_arena.records.room import require_room
 
 GYM_TYPE = 2
 """robomimic's number for an environment with Gymnasium's interface; Isaac Lab writes the same."""
 CHUNK_BYTES, WRITE_BYTES = 1 << 18, 1 << 22
+MOST_PARTS = 1000
+"""Of an action that is no array."""
 IMAGE_NDIM = 4
 """Steps, height, width, channels: compressed, since they would fill disks."""
 
@@ -204,8 +207,11 @@ def _write_whole(target: Path, sources: Iterable[Path], *, linked: bool) -> None
         data = file.create_group("data")
         for path in sources:
             with _open(path, "r") as source:
-                _take_over(data, source["data"], os.path.relpath(path, target.parent) if linked else None)
-        data.attrs["total"] = sum(int(demo.attrs["num_samples"]) for demo in data.values())
+                try:
+                    _take_over(data, source["data"], os.path.relpath(path, target.parent) if linked else None)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise OSError(f"{path.name} is no dataset of episodes: {error}") from None
+        data.attrs["total"] = sum(int(demo.attrs.get("num_samples", 0)) for demo in data.values())
 
 
 def _take_over(data: Any, source: Any, linked_path: str | None) -> None:
@@ -221,60 +227,135 @@ def _take_over(data: Any, source: Any, linked_path: str | None) -> None:
 
 
 class Dataset:
-    """A dataset to read: of this package, robomimic, or Isaac Lab. Raises ValueError for what is none."""
+    """A dataset to read: of this package, robomimic, or Isaac Lab. It may come from anybody.
+
+    Only what is in the file itself is read; of the dataset of a sharded job also what is in those of its
+    shards. All methods raise `DatasetError`, one line, where it is not what it should be.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path, self._others = path, dict[Path, Any]()
+        self._file = self._opened(path)
+        self._demos: dict[int, Any] = {}
+        self._tracks: dict[tuple[int, str], Any] = {}
         try:
-            self._file = _open(path, "r")
-        except OSError as error:
-            raise ValueError(f"expected an HDF5 file, {path} cannot be read as one: {error}") from None
-        data = self._file.get("data")
-        found = {name: re.fullmatch(r"demo_(\d+)", name) for name in data or ()}
-        self.episodes = sorted(int(match[1]) for match in found.values() if match)
-        """Episodes in the file, by the number in their name."""
-        if not self.episodes:
+            self._data = self._data_of(self._file)
+            found = (re.fullmatch(r"demo_(0|[1-9][0-9]{0,8})", name) for name in self._data or ())
+            self.episodes = sorted(int(match[1]) for match in found if match)
+            """Episodes in the file, by the number in their name."""
+            if not self.episodes:
+                raise DatasetError(f"expected groups data/demo_0, data/demo_1 … in {path}, there are none")
+        except DatasetError:
             self.close()
-            raise ValueError(f"expected groups data/demo_0, data/demo_1 … in {path}, there are none")
-        try:
-            about = json.loads(data.attrs.get("arena", "{}"))
-        except ValueError:
-            about = {}
-        self.about: dict[str, Any] = about if isinstance(about, dict) else {}
+            raise
+        self.about: dict[str, Any] = _about(self._data)
         """What this package wrote of the job that was recorded; empty for other files."""
 
     def __contains__(self, episode: int) -> bool:
-        return demo_name(episode) in self._file["data"]
+        return demo_name(episode) in self._data
 
     def attribute(self, episode: int, name: str) -> Any:
-        """Return an attribute of an episode; None where it has none."""
-        value = self._demo(episode).attrs.get(name)
-        return value.item() if isinstance(value, np.generic) else value
+        """Return an attribute of an episode, a single value; None where it has none."""
+        value = _attribute(self._demo(episode), name)
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.reshape(())[()]
+        if isinstance(value, np.generic):
+            value = value.item()
+        if not (value is None or isinstance(value, (bool, int, float, str))):
+            raise DatasetError(f"expected a single value as {name} of {demo_name(episode)} in {self._path}")
+        return value
 
     def length(self, episode: int) -> int:
         """Return the number of actions of an episode."""
-        found = self._demo(episode).get("actions")
-        while isinstance(found, h5py.Group) and len(found):  # parts of one action: each has them all
-            found = found[next(iter(found))]
-        return int((found if isinstance(found, h5py.Dataset) else self._actions(episode)).shape[0])
+        return int(self._actions(episode, self._parts(episode)[0]).shape[0])
+
+    def shapes(self, episode: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of an episode's actions, without their number, of each part that they have."""
+        return {part: tuple(self._actions(episode, part).shape[1:]) for part in self._parts(episode)}
 
     def actions(self, episode: int, first: int, last: int, part: str = "") -> NDArray[Any]:
         """Return actions *first* to *last*, excluded, as (k, *action shape); or the *part* with this name."""
-        found: NDArray[Any] = self._actions(episode, part)[first:last]
+        try:
+            found: NDArray[Any] = self._actions(episode, part)[first:last]
+        except (OSError, RuntimeError) as error:
+            raise DatasetError(
+                f"expected the actions of {demo_name(episode)} in {self._path}, they cannot be read: "
+                f"{plain_reason(error)}"
+            ) from None
         return found
 
     def close(self) -> None:
         """Close the file; calling it twice is harmless."""
-        self._file.close()
+        for file in (*self._others.values(), self._file):
+            file.close()
+
+    def _opened(self, path: Path) -> Any:
+        try:
+            with open_regular(path):
+                pass
+            return _open(path, "r")
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"expected an HDF5 file, {path} cannot be read as one: {error}") from None
+
+    def _data_of(self, file: Any) -> Any:
+        data = child(file, "data")
+        return data if isinstance(data, h5py.Group) else None
 
     def _demo(self, episode: int) -> Any:
-        return self._file["data"][demo_name(episode)]
+        if episode not in self._demos:
+            name, data = demo_name(episode), self._data
+            if (other := linked_file(self._path, data, name)) is not None:
+                if other not in self._others:
+                    self._others[other] = self._opened(other)
+                data = self._data_of(self._others[other])
+            found = None if data is None else child(data, name)
+            if not isinstance(found, h5py.Group):
+                raise DatasetError(f"expected a group data/{name} in {self._path}, there is none")
+            self._demos[episode] = found
+        return self._demos[episode]
+
+    def _parts(self, episode: int) -> list[str]:
+        """Return the names of the parts of an action: a single one, without a name, unless it has several."""
+        parts: list[str] = []
+        waiting = [("", child(self._demo(episode), "actions"))]
+        while waiting:
+            name, found = waiting.pop()
+            if isinstance(found, h5py.Group) and name.count("/") < DEEPEST and len(found):
+                below = [f"{name}/{key}".strip("/") for key in found]
+                waiting += [(path, child(found, path.rpartition("/")[2])) for path in reversed(below)]
+            else:
+                parts.append(name)
+            if len(parts) + len(waiting) > MOST_PARTS:
+                raise DatasetError(f"expected at most {MOST_PARTS} parts of an action in {self._path}")
+        return parts
 
     def _actions(self, episode: int, part: str = "") -> Any:
-        name = f"actions/{part}" if part else "actions"
-        found = self._demo(episode).get(name)
-        if not isinstance(found, h5py.Dataset):
-            raise ValueError(f"expected a dataset data/{demo_name(episode)}/{name}, there is none")
-        return found
+        if (episode, part) not in self._tracks:
+            found = self._demo(episode)
+            for name in ("actions", *(part.split("/") if part else ())):
+                found = child(found, name) if isinstance(found, h5py.Group) else None
+            if not isinstance(found, h5py.Dataset):
+                where = f"{demo_name(episode)}/actions{'/' * bool(part)}{part}"
+                raise DatasetError(f"expected a dataset data/{where}, there is none")
+            require_numbers(found)
+            self._tracks[episode, part] = found
+        return self._tracks[episode, part]
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    try:
+        return holder.attrs.get(name)
+    except (OSError, RuntimeError, TypeError, ValueError):  # of a type that numpy does not have
+        raise DatasetError(f"expected a plain value as {name} of {holder.name}") from None
+
+
+def _about(data: Any) -> dict[str, Any]:
+    text = _attribute(data, "arena")
+    try:
+        about = parse_json(text.encode()) if isinstance(text, str) else {}
+    except ValueError:
+        about = {}
+    return about if isinstance(about, dict) else {}
 
 
 def plain_reason(error: Exception) -> str:

@@ -26,14 +26,12 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
 
     Raises OSError, and ValueError where it is no regular file: to open a pipe would wait for its writer.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except IsADirectoryError:
-        raise ValueError("expected a file, got a folder") from None
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise ValueError(f"expected a file, got {kind_of(mode)}")
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
-            raise ValueError(f"expected a file, got {kind_of(mode)}")
         yield file
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from pytest_arena.errors import RunDirectoryError
@@ -327,3 +328,15 @@ def test_folders_of_attempts(run: Path) -> None:
 
 def test_no_run_directory(tmp_path: Path) -> None:
     assert refusal(tmp_path).startswith("expected a run directory, with a whole run.json in it")
+
+
+def test_trajectories_that_lead_elsewhere(run: Path) -> None:
+    path = run / "a" / "dataset.hdf5"
+    path.write_text("what a kill has broken")
+    check_run(run)
+    with h5py.File(path, "w") as file:
+        demo = file.create_group("data/demo_0")
+        demo.create_dataset("actions", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+    assert refusal(run) == (
+        "a/dataset.hdf5: expected data in the file itself, /data/demo_0/actions has it in /etc/passwd"
+    )

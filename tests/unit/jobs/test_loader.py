@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from jobs_examples import ALL, METAWORLD
 
 from pytest_arena.errors import JobFileError
+from pytest_arena.jobs import words
 from pytest_arena.jobs.loader import load_jobs
 
 
@@ -104,3 +106,16 @@ def test_loading_imports_neither_pytest_nor_the_rest_of_the_package() -> None:
         "assert not {'pytest', '_pytest', 'numpy', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("value", [1, None])
+def test_thousands_of_unknown_keys_do_not_each_get_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    asked = []
+    monkeypatch.setattr(words, "did_you_mean", lambda *of: asked.append(of) or " (did you mean 'x'?)")
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps({"jobs": {"a": {f"key{i}": value for i in range(1000)}}}))
+    with pytest.raises(JobFileError, match="more problems in this file"):
+        load_jobs(path)
+    assert len(asked) <= words.MOST_HINTS
