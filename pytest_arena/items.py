@@ -14,7 +14,7 @@ import pytest
 
 from pytest_arena.baselines import baseline_of
 from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
-from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError
+from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.guards import stderr
@@ -355,9 +355,11 @@ def roll_out(
         )
         try:
             evaluation.run()
-        except BaseException:
+        except BaseException as error:
             # A simulator that failed may be left in any state: the next job gets a new environment.
             run.pool.clear()
+            if isinstance(error, ArenaError) and not isinstance(error, RolloutTimeoutError):
+                raise error.with_traceback(None)  # noqa: B904  (where it was found says nothing to a user)
             raise
         else:
             if evaluation.environment_failed:

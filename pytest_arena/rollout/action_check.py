@@ -134,6 +134,7 @@ class _Entries:
         return {key: self._checks[key](actions[key], active, f"{entry} {key!r}") for key in keys}
 
 
+_least, _greatest = np.minimum.reduce, np.maximum.reduce  # methods of arrays cost as much again
 _Numeric = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
 
 
@@ -144,7 +145,8 @@ class _Numbers:
         self._space, self._rows, self._columns = space, num_envs, columns
         self._shape = (num_envs, *(space.shape or ()))
         self._dtype = np.dtype(space.dtype or np.int64)
-        self._floats = self._dtype.kind == "f"
+        self._kind, self._floats = self._dtype.kind, self._dtype.kind == "f"
+        self._empty = 0 in self._shape
         self._bits = isinstance(space, spaces.MultiBinary)
         self._low, self._high = _bounds(space)
         # What lies between these lies within the bounds of every entry.
@@ -157,7 +159,10 @@ class _Numbers:
         return int(self._outside)
 
     def __call__(self, actions: Any, active: BoolArray, entry: str) -> Any:
-        if hasattr(actions, "detach"):
+        if type(actions) is np.ndarray and actions.shape == self._shape:
+            if actions.dtype.kind == self._kind and self._within(actions):
+                return actions  # the usual step, without a further look
+        elif hasattr(actions, "detach"):
             return self._tensor(actions.detach(), active, entry)
         if type(actions) is not np.ndarray:
             actions = self._array(actions, entry)
@@ -166,11 +171,16 @@ class _Numbers:
         self._require_shape(actions, entry)
         if kind != "f" and self._floats:
             actions = actions.astype(self._dtype)
-        if actions.size and not (
-            self._lowest <= float(actions.min()) and float(actions.max()) <= self._highest
-        ):
-            return _replaced(actions, self._look(actions, active, entry), active)
-        return actions
+        if self._within(actions):
+            return actions
+        return _replaced(actions, self._look(actions, active, entry), active)
+
+    def _within(self, actions: Any) -> bool:
+        """Whether every value is finite and within the bounds: no NaN compares so."""
+        return self._empty or (
+            self._lowest <= float(_least(actions, axis=None))
+            and float(_greatest(actions, axis=None)) <= self._highest
+        )
 
     def _array(self, actions: Any, entry: str) -> Any:
         """Return an array of another library as numpy's."""

@@ -187,7 +187,7 @@ class Loop:
         self.row_steps += counted
         np.add(self._return, step.reward, out=self._return, where=counted)
         succeeded = step.success == 1
-        if succeeded.any():
+        if np.count_nonzero(succeeded):
             newly = counted & succeeded & (self._first_success < 0)
             self._first_success[newly] = (self.row_steps - self._first_step)[newly]
         if self._step_metrics or self._step_recorders:

@@ -61,6 +61,8 @@ def leaves(
 
 def copy_rows(observation: Observation, space: Space | None = None) -> Observation:
     """Return an observation that shares no memory with the simulator's buffers."""
+    if isinstance(observation, np.ndarray) and observation.dtype.kind != "O":
+        return np.array(observation)
     if isinstance(observation, Mapping):
         return {key: copy_rows(value, _part(space, key)) for key, value in observation.items()}
     if isinstance(observation, (tuple, list)):

@@ -165,7 +165,7 @@ class GymnasiumEnv(SimEnv):
         if self._mode == "manual" and self._parking.any:
             self._stale |= self._parking.parked & (terminated | truncated)
         self._resetting = done if self._mode == "next_step" else self._resetting
-        if done.any():
+        if np.count_nonzero(done):
             if self._mode == "same_step":
                 terminal = (
                     self._final_observation(observation, info, done) if tells_final(info, done) else None
@@ -243,8 +243,11 @@ class GymnasiumEnv(SimEnv):
         self, actions: Action
     ) -> tuple[Any, FloatArray, BoolArray, BoolArray, Mapping[str, Any]]:
         """Step the vector environment; returns what it gave, with owned numbers and flags (N,)."""
-        with self._success.stepping():
+        self._success.begin_step()
+        try:
             result = self._vec.step(actions)
+        finally:
+            self._success.end_step()
         names = ("observation", "reward", "terminated", "truncated", "info")
         observation, reward, terminated, truncated, info = _answer(result, "step", names)
         gave = "the vector environment's step() gave"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,28 +54,32 @@ class VectorSuccess:
                 "autoreset mode"
             )
 
-    @contextmanager
-    def stepping(self) -> Iterator[None]:
-        """Rows that are reset now have ended in this step."""
+    def begin_step(self) -> None:
+        """Rows that are reset from now on have ended in this step."""
         self._before_reset, self._stepping = {}, True
-        try:
-            yield
-        finally:
-            self._stepping = False
+
+    def end_step(self) -> None:
+        """Rows that are reset from now on are reset because somebody wants it."""
+        self._stepping = False
 
     def read(self, info: Mapping[str, Any]) -> SuccessArray:
         """Return success (N,) of the states that *info* is about."""
         if self._function is not None:
             return self._ask()
         self._info_key.look(info)
-        success = np.full(self._num_envs, UNMEASURED, np.int8)
+        success: SuccessArray | None = None
         for key in self._keys:
-            if info.get(key) is not None:
-                # Where the mask does not hold, the value is the vector environment's filler.
-                rows = (success == UNMEASURED) & np.asarray(info.get(f"_{key}", True), np.bool_)
-                told = success_by_row(info[key], f"info[{key!r}] is", self._num_envs, rows)
-                success = np.where(rows, told, success)
-        return success
+            if info.get(key) is None:
+                continue
+            # Where the mask does not hold, the value is the vector environment's filler.
+            rows = np.asarray(info.get(f"_{key}", True), np.bool_)
+            if rows.shape != (self._num_envs,):
+                rows = np.broadcast_to(rows, (self._num_envs,))
+            if success is not None:
+                rows = rows & (success == UNMEASURED)
+            told = success_by_row(info[key], f"info[{key!r}] is", self._num_envs, rows)
+            success = told if success is None else np.where(rows, told, success)
+        return np.full(self._num_envs, UNMEASURED, np.int8) if success is None else success
 
     def read_final(self, info: Mapping[str, Any]) -> SuccessArray:
         """Return success (N,) of the rows that ended and were reset within this step.

@@ -17,7 +17,7 @@ def number_of(value: Any, what: str, place: str = "") -> float:
     An array of one element is read as that element. *what* begins the message of the `EvaluationError` that
     anything but a number is, *place* names the row.
     """
-    element = only_element(value)
+    element = value if type(value) is np.float64 else only_element(value)
     if isinstance(element, (bool, int, float)):
         try:
             return float(element)
@@ -28,6 +28,8 @@ def number_of(value: Any, what: str, place: str = "") -> float:
 
 def flag_of(value: Any, what: str, place: str = "") -> bool:
     """Return whether a row's *value* holds: a boolean, or 0 or 1; an array of one element as that element."""
+    if type(value) is np.bool_:
+        return bool(value)
     element = only_element(value)
     if isinstance(element, (bool, int, float)) and element in (0, 1):
         return bool(element)

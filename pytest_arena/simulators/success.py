@@ -16,6 +16,8 @@ from pytest_arena.errors import EvaluationError, described, did_you_mean, first_
 from pytest_arena.simulators.arrays import only_element, to_numpy
 from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
 
+_PLAIN = (bool, float, np.float64, int)
+
 
 def success_of(value: Any, what: str, place: str = "") -> int:
     """Return what one row's *value* says: 1, 0 or `UNMEASURED`.
@@ -25,6 +27,8 @@ def success_of(value: Any, what: str, place: str = "") -> int:
     """
     if value is None:
         return UNMEASURED
+    if type(value) in _PLAIN:
+        return int(value > 0.5) if value == value else UNMEASURED
     element = only_element(value)
     if not isinstance(element, (bool, int, float)) or isinstance(element, enum.Enum):
         raise EvaluationError(f"{what} {described(value)}{place}, expected a boolean or a number")
@@ -51,10 +55,13 @@ def success_by_row(given: Any, what: str, num_envs: int, rows: BoolArray | None 
             )
         values = values.reshape(num_envs)
         if values.dtype.kind in "biuf":
-            success = (values > 0.5).astype(np.int8)
+            held = values if values.dtype.kind == "b" else values > 0.5
+            success = held.astype(np.int8)
             if values.dtype.kind == "f":
                 success[np.isnan(values)] = UNMEASURED
-            return success if rows is None else np.where(rows, success, np.int8(UNMEASURED))
+            if rows is not None and np.count_nonzero(rows) < num_envs:
+                success[~rows] = UNMEASURED
+            return success
     success = np.full(num_envs, UNMEASURED, np.int8)
     for row in range(num_envs) if rows is None else np.flatnonzero(rows):
         success[row] = success_of(values[row], what, f" in row {row}")
