@@ -17,6 +17,7 @@ def inner_environment() -> dict[str, str]:
     }
     path = os.environ.get("PYTHONPATH")
     kept["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
-    # Its plugin imports all of hypothesis, which takes longer than the rest of most inner runs together.
-    kept["PYTEST_ADDOPTS"] = "-p no:hypothesispytest"
+    # hypothesis' plugin imports all of it, which takes longer than the rest of most inner runs together.
+    # pytest-randomly, where it is installed, would shuffle jobs whose order a test asserts.
+    kept["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:randomly"
     return kept
