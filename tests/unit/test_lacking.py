@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,13 @@ def test_what_is_lacking_is_skipped_or_fails(
 
 def test_ci_skips_nothing_that_a_machine_can_have() -> None:
     assert f"export {NO_SKIPS}=1\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_tests_do_without_torch() -> None:
+    """A module that imports torch without asking breaks the collection where it is not installed."""
+    folders = (ROOT / "tests" / "unit", ROOT / "tests" / "integration", ROOT / "tests" / "proofs")
+    files = [*(ROOT / "tests").glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]
+    careless = [
+        path.name for path in files if re.search(r"^(import|from) torch\b", path.read_text(), re.MULTILINE)
+    ]
+    assert careless == [], 'write torch = pytest.importorskip("torch") below the imports'

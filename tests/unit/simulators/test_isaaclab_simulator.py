@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.simulators import isaaclab_app, isaaclab_config
@@ -23,6 +22,8 @@ from pytest_arena.simulators.isaaclab_app import App, kit_possible, pinned, undi
 from pytest_arena.simulators.isaaclab_config import redirect_dataset, scratch_of
 from tests.jobs import make_job
 from tests.lab_fakes import FakeLabEnv
+
+torch = pytest.importorskip("torch")
 
 
 def job(record: Any = None, launch: Any = None, **environment: Any) -> Any:
