@@ -146,7 +146,8 @@ def arena_env_options(arena_env_options, arena_job):
 @pytest.fixture
 def arena_recorders(arena_recorders, arena_job, request):
     if arena_job.name == "late":
-        raise unittest.SkipTest("no disk")
+        # The first releases of pytest 9 took unittest's for an error.
+        raise unittest.SkipTest("no disk") if pytest.version_tuple >= (9, 0, 3) else pytest.skip.Exception("no")
     if arena_job.name == "expected":
         pytest.xfail("known")
     if "shard1of2" in request.node.name:
