@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_arena.records.typed import require_types
+from pytest_arena.records.typed import require_types, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,17 @@ class Manifest:
     resumed: list[dict[str, Any]] = field(default_factory=list)
 
 
+_SECTIONS = ("environment", "gate", "policy", "record", "regression", "rollout", "success", "thresholds")
+"""Keys of a job's configuration that hold others, or nothing."""
+
+
 def require_manifest(data: Any) -> dict[str, Any]:
     """Return *data*; ValueError, one line that names the key, where it is no manifest."""
     require_types(Manifest, data, {})
+    for label, entry in data.get("jobs", {}).items():
+        for key in _SECTIONS:
+            section = entry.get("config", {}).get(key)
+            if not (section is None or isinstance(section, dict)):
+                raise ValueError(f"jobs.{label}.config.{key}: expected an object, got {shown(section)}")
     found: dict[str, Any] = data
     return found

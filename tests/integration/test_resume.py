@@ -219,3 +219,73 @@ def test_another_checkpoint_under_the_same_name_is_refused(suite: Suite) -> None
     result = suite.run("--arena-resume", str(suite.run_dir))
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*these keys differ: the content of policy.checkpoint*"])
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
+def test_a_record_that_leads_elsewhere_ends_the_session_before_anything_is_simulated(
+    suite: Suite, args: list[str]
+) -> None:
+    suite.jobs({"job": {}})
+    suite.test()
+    suite.run()
+    run, victim = suite.run_dir, suite.path / "victim"
+    victim.mkdir()
+    (victim / "record.json").write_text("{}")
+    record = json.loads((run / "job" / "record.json").read_text())
+    (run / "job" / "record.json").write_text(
+        json.dumps({**record, "record_path": "../../victim/record.json"})
+    )
+    result = suite.run("--arena-resume", str(run), *args)
+    assert result.ret == 4
+    words = "job/record.json: record_path: expected 'job/record.json', got '../../victim/record.json'"
+    assert f"ERROR: --arena-resume {run}: {words}" in result.stderr.lines
+    assert (victim / "record.json").read_text() == "{}"
+
+
+def test_a_resume_that_is_killed_while_it_builds_loses_nothing(suite: Suite) -> None:
+    suite.jobs({"cut": trapped(suite, "SIGKILL", 3, rollout={"episodes": 5})})
+    suite.test()
+    play(suite)
+    before = suite.episodes("cut")
+    assert len(before) == 3
+    suite.pytester.makeconftest(
+        """
+        import os
+        from pytest_arena.simulators import gymnasium
+
+        def make(self, job):
+            os.kill(os.getpid(), 9)
+
+        gymnasium.GymnasiumSimulator.make = make
+        """
+    )
+    play(suite, "--arena-resume", str(suite.run_dir))
+    assert suite.record("cut")["reproducible"]
+    assert suite.record("cut")["status"] == "running"
+    (suite.path / "conftest.py").unlink()
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    assert suite.episodes("cut")[:3] == before
+    assert not (suite.run_dir / "cut.2").exists()
+
+
+def test_the_session_that_began_a_run_holds_it_and_so_do_its_workers(suite: Suite) -> None:
+    suite.jobs({"job": {}})
+    suite.test(
+        """
+        import fcntl
+        import os
+        from pathlib import Path
+
+        import pytest
+
+        @pytest.mark.arena("jobs.yaml")
+        def test_it(arena_rollout, arena_run_dir):
+            for name in (".lock", ".lock-workers") if "PYTEST_XDIST_WORKER" in os.environ else (".lock",):
+                with (Path(arena_run_dir) / name).open("w") as lock, pytest.raises(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            arena_rollout()
+        """
+    )
+    assert suite.run().ret == 0
+    assert suite.run("-n", "1").ret == 0
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0, "the locks went with the processes"

@@ -344,3 +344,19 @@ def test_a_run_that_was_limited_by_steps_is_not_comparable(tmp_path: Path) -> No
     write_json(run / "run.json", {"jobs": {"reach": {"config": config}}})
     with pytest.raises(NotComparableError, match="limited by steps, which favours short episodes"):
         found(load_baseline(run), "reach").sample(metric())
+
+
+@pytest.mark.parametrize("key", ["rollout", "regression", "gate", "environment"])
+def test_a_configuration_of_other_types(tmp_path: Path, key: str) -> None:
+    run = make_run(tmp_path / "run")
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["jobs"]["reach"]["config"][key] = "text"
+    write_json(run / "run.json", manifest)
+    with pytest.raises(BaselineError, match=rf"jobs\.reach\.config\.{key}: expected an object, got 'text'"):
+        load_baseline(run)
+
+
+def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("[" * 100_000)
+    with pytest.raises(BaselineError, match="nested at most"):
+        load_baseline(tmp_path / "metrics.json")
