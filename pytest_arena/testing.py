@@ -11,6 +11,7 @@ class TestMySimulator(SimEnvContract):
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 from pytest_arena.recorders.colours import kind_of
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.env_check import check_reset, check_step, require_env
 
 
 def snapshot(value: Any) -> Any:
@@ -64,13 +66,19 @@ class SimEnvContract:
                 rows = np.array([end.env_idx for end in step.ends])
                 env.reset(rows, [7] * len(rows))
 
+    def test_it_has_all_that_a_rollout_needs(self, env: SimEnv) -> None:
+        """No attribute lacks, and what tells it from another can be written down."""
+        require_env(env)
+        json.dumps(dict(env.identity))
+
     def test_shapes_and_dtypes(self, env: SimEnv) -> None:
         """Every array has N rows and the promised type."""
         n = env.num_envs
-        reset = self.begin(env)
+        reset = check_reset(env, self.begin(env))
         assert reset.success.shape == (n,)
         assert reset.success.dtype == np.int8
         for step in self.play(env, 3):
+            check_step(env, step)
             assert step.reward.shape == (n,)
             assert step.reward.dtype == np.float64
             for flags in (step.terminated, step.truncated, step.valid):
@@ -101,6 +109,7 @@ class SimEnvContract:
             assert (step.terminal_observation is not None) == (
                 bool(rows) and env.capabilities.terminal_observation
             )
+            check_step(env, step)  # and no end is forgotten
             ended += len(rows)
         assert ended, "the contract needs episodes that end"
 

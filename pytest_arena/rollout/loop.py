@@ -184,8 +184,12 @@ class Loop:
 
     def _count(self, action: Action, step: Step) -> None:
         counted = self.active & step.valid
-        self.row_steps += counted
-        np.add(self._return, step.reward, out=self._return, where=counted)
+        if np.count_nonzero(counted) == len(counted):  # the usual step; a mask costs six times as much
+            self.row_steps += 1
+            self._return += step.reward
+        else:
+            self.row_steps += counted
+            np.add(self._return, step.reward, out=self._return, where=counted)
         succeeded = step.success == 1
         if np.count_nonzero(succeeded):
             newly = counted & succeeded & (self._first_success < 0)

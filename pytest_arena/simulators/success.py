@@ -16,6 +16,8 @@ from pytest_arena.errors import EvaluationError, described, did_you_mean, first_
 from pytest_arena.simulators.arrays import only_element, to_numpy
 from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
 
+_OF_GYMNASIUM = ("final_info", "final_obs")
+"""What a vector environment adds to the infos of its rows."""
 _PLAIN = (bool, float, np.float64, int)
 
 
@@ -83,7 +85,8 @@ class InfoKey:
         if self._missing in info:
             self._missing = None
         else:
-            self._seen |= {key: None for key in map(str, info) if not (key[:1] == "_" and key[1:] in info)}
+            keys = [key for key in map(str, info) if not (key[:1] == "_" and key[1:] in info)]
+            self._seen |= dict.fromkeys(key for key in keys if key not in _OF_GYMNASIUM)
 
     def require(self) -> None:
         """An episode ended: raise `EvaluationError` where no info has had the key so far."""
