@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.vector.utils import batch_space
 
 from pytest_arena.recorders.colours import kind_of
+from pytest_arena.rollout.initial_state import initial_states
+from pytest_arena.simulators.arrays import leaves
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.env_check import check_reset, check_step, require_env
 
@@ -48,9 +51,9 @@ class SimEnvContract:
 
     def actions(self, env: SimEnv) -> Any:
         """Return valid actions for all rows."""
-        space = env.single_action_space
+        space = batch_space(env.single_action_space, env.num_envs)
         space.seed(0)
-        return np.stack([space.sample() for _ in range(env.num_envs)])
+        return space.sample()
 
     def begin(self, env: SimEnv) -> Any:
         """Reset all rows, each with a seed."""
@@ -143,10 +146,23 @@ class SimEnvContract:
 
     def row(self, env: SimEnv, moment: Any, row: int) -> Any:
         """Return one row's observation."""
-        observation = moment.observation
-        if isinstance(observation, dict):
-            return {key: np.array(value[row]) for key, value in observation.items()}
-        return np.array(observation[row])
+        return {
+            path: copy.deepcopy(batch[row])
+            for path, batch in leaves(moment.observation, env.single_observation_space)
+        }
+
+    def test_a_row_is_told_apart_by_what_it_begins_with(self, env: SimEnv) -> None:
+        """Equal hashes mean equal observations, and every row has one."""
+        reset = self.begin(env)
+        rows = np.arange(env.num_envs)
+        hashes = initial_states(reset.observation, rows, env.single_observation_space)
+        assert None not in hashes
+        for i in rows:
+            for j in rows[:i]:
+                if hashes[i] == hashes[j]:
+                    first, second = (self.row(env, reset, int(row)) for row in (i, j))
+                    images = {path for path, value in first.items() if np.ndim(value) >= 3}
+                    assert all(path in images or same(first[path], second[path]) for path in first)
 
     def test_frames_are_owned_and_only_of_the_rows_asked_for(self, env: SimEnv) -> None:
         """Images are as `Frames` says, of K rows, and stay as they are."""

@@ -29,7 +29,7 @@ from pytest_arena.records.dataset import (
 )
 from pytest_arena.records.directory import DATASET, TRAJECTORIES
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
-from pytest_arena.simulators.arrays import EntryPath, Place, Space, copy_rows, leaves, to_numpy
+from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 
 OBSERVATION = "policy"
@@ -181,8 +181,6 @@ class _Layout:
 
     def arrays(self, batch: Any) -> dict[str, NDArray[Any]]:
         """Return name -> (N, …) numbers; what is no array of numbers, a row for each, is left out."""
-        if isinstance(batch, (tuple, list, dict)):
-            batch = copy_rows(batch, self._space)  # a policy may give lists where the space has arrays
         found = dict(leaves(batch, self._space))
         if found.keys() != self._names.keys():
             self._names = dataset_names(found)
