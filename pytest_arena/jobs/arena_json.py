@@ -15,7 +15,8 @@ _SETTINGS = ("policy_config_dict", "policy_args")
 _LIMITS = ("num_steps", "num_episodes")
 _KEYS = (*_REQUIRED, *_SETTINGS, *_LIMITS, "num_rebuilds", "language_instruction", "variations", "status")
 
-# The typed format has these apart, under environment_builder.
+# The typed format has these apart, under environment_builder. What else is the builder's stands among the
+# environment's arguments until the installed Arena says so.
 _BUILDER = (
     "num_envs",
     "seed",

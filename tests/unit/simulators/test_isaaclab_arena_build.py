@@ -402,9 +402,18 @@ def test_an_arena_that_cannot_replay_variations_says_so(
         EnvironmentPool().get(arena_job(environment={"options": options}))
 
 
-@pytest.mark.parametrize("name", ["cosmos_remote", "dreamzero_remote"])
-def test_policies_of_todays_registry_are_known_without_arena(name: str) -> None:
-    validate(arena_job(policy={"type": name, "remote_host": "localhost"}))
+@pytest.mark.parametrize(
+    ("name", "own"), [("cosmos_remote", {"open_loop_horizon": 4}), ("dreamzero_remote", {})]
+)
+def test_policies_of_todays_registry_run_with_their_settings(
+    newest: Any, tmp_path: Path, name: str, own: dict[str, Any]
+) -> None:
+    settings = {"remote_host": "gpu-box", "remote_port": 9000, "policy_device": "cpu", **own}
+    job = arena_job(policy={"type": name, **settings}, rollout={"episodes": 4})
+    validate(job)  # known where there is no Arena
+    assert evaluate(job, output=tmp_path).episodes["measured"] == 4
+    _, configuration = newest.logged("policy")[-1]
+    assert {key: getattr(configuration, key) for key in settings} == settings
 
 
 def test_an_unknown_variation_is_refused_with_those_that_there_are(
@@ -486,10 +495,11 @@ def test_wrong_settings_of_a_registered_policy(
 
 
 def test_a_policy_that_this_arena_lacks(newest: Any, pool: EnvironmentPool) -> None:
-    job = arena_job(policy={"type": "cosmos"})
+    job = arena_job(policy={"type": "dreamzero"})
     validate(job)
     with pytest.raises(
-        EvaluationError, match="no policy 'cosmos'; it has gr00t_closedloop, replay_lerobot, rl_games"
+        EvaluationError,
+        match=r"no policy 'dreamzero'.*; it has cosmos_remote, dreamzero_remote, gr00t_closedloop, replay_l",
     ):
         make_policy(job, pool.get(job))
 

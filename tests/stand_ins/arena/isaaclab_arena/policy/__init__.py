@@ -103,6 +103,38 @@ class Replay(PolicyBase):
         return self.config.steps
 
 
+@dataclass
+class RemoteCfg:
+    """What policies behind a server have in common; the rest is their own."""
+
+    remote_host: str = "localhost"
+    remote_port: int = 8000
+    policy_device: str = "cuda"
+    ping_timeout: float | None = None
+
+
+@dataclass
+class CosmosRemoteCfg(RemoteCfg):
+    open_loop_horizon: int = 8
+    cosmos_embodiment_adapter: str = "droid"
+
+
+class CosmosRemote(PolicyBase):
+    name = "cosmos_remote"
+
+
+class DreamZeroRemote(PolicyBase):
+    name = "dreamzero_remote"
+    config_class = RemoteCfg
+
+
+if GENERATION >= (0, 3, 1):
+    from isaaclab_arena.assets.registries import PolicyRegistry
+
+    for policy, configuration in ((CosmosRemote, CosmosRemoteCfg), (DreamZeroRemote, RemoteCfg)):
+        PolicyRegistry().register(policy, policy.name)
+        PolicyRegistry.configurations[policy] = configuration
+
 if GENERATION >= (0, 3):
     from isaaclab_arena.assets.registries import PolicyRegistry
 
