@@ -78,7 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedP
         text=True,
         timeout=500,
     )
-    return done, next((folder / "out").iterdir())
+    return done, next(path for path in (folder / "out").iterdir() if not path.is_symlink())
 
 
 def record(run: Any, job: str) -> dict[str, Any]:
@@ -179,6 +179,31 @@ def test_rebuilds_have_files_and_seeds_of_their_own(run: Any) -> None:
 def test_nothing_is_left_in_the_folder_for_temporary_files(run: Any) -> None:
     """Isaac Lab's recorder makes a file with every environment."""
     assert not list((run[1].parents[1] / "tmp").glob("pytest-arena-*"))
+
+
+def test_a_killed_process_leaves_a_dataset_that_holds_its_episodes(tmp_path: Path) -> None:
+    """A worker is killed after two episodes; the main process settles what it left."""
+    jobs = tmp_path / "jobs.yaml"
+    jobs.write_text(yaml.safe_dump({"defaults": DEFAULTS, "jobs": {"cut": MOVING}}))
+    command = [sys.executable, "-m", "pytest", "-q", "-n1", "-p", "tests.killer", "-p", "no:warnings"]
+    done = subprocess.run(
+        [*command, "--arena-jobs", str(jobs), "--arena-output", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "KILL_AFTER": "2", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    directory = next(path for path in (tmp_path / "out").iterdir() if not path.is_symlink())
+    episodes = list(read_episodes(directory / "cut" / "episodes.jsonl"))
+    assert len(episodes) == 2
+    assert record((done, directory), "cut")["hdf5_path"] == "cut/dataset.hdf5"
+    with h5py.File(directory / "cut" / "dataset.hdf5") as file:
+        for episode in episodes:
+            demo = file[str(episode.trajectory).partition("#")[2]]
+            assert len(demo["actions"]) == episode.length
+    assert not list((directory / "cut").glob(".*.hdf5"))
 
 
 def test_isaac_lab_is_not_imported_to_collect() -> None:
