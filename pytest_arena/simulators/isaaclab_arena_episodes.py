@@ -58,7 +58,8 @@ class EpisodeRecords:
             self._read_to = file.tell()
         for line in text.splitlines():
             record = json.loads(line, parse_constant=lambda _: None)  # NaN is no JSON
-            self._waiting[int(record["env_id"]), record.get("episode_in_env")] = record
+            if isinstance(record.get("env_id"), int):
+                self._waiting[record["env_id"], record.get("episode_in_env")] = record
 
 
 def scores(details: Mapping[str, Any], above: str = "") -> dict[str, float | None]:
