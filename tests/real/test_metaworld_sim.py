@@ -108,6 +108,14 @@ def test_an_episode_depends_on_its_seed_alone(make_env: MakeEnv, task: str) -> N
     assert episodes(eight, [1, 2, 13, 3, 12, 4, 5, 11], steps)[2::5] == [alone[2], alone[0]]
 
 
+@pytest.mark.parametrize("task", ["basketball-v3", "soccer-v3", "stick-push-v3", "bin-picking-v3"])
+def test_the_first_episode_of_an_environment_is_like_its_later_ones(make_env: MakeEnv, task: str) -> None:
+    env = make_env(task)
+    first = episodes(env, [5], 10)
+    episodes(env, [6], 10)
+    assert episodes(env, [5], 10) == first
+
+
 def test_rows_reset_in_the_middle_of_a_run_begin_afresh(make_env: MakeEnv) -> None:
     expected = episodes(make_env("drawer-open-v3"), [4], 30)
     env = make_env("drawer-open-v3", num_envs=3)
