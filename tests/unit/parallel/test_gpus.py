@@ -19,8 +19,7 @@ class Config:
         self.given, self.args, self.lines = given, list(args), list[str]()
         self.invocation_params = SimpleNamespace(dir=folder)
         self.option = SimpleNamespace(numprocesses=given.get("numprocesses", "auto"))
-        terminal = SimpleNamespace(write_line=lambda line, **_: self.lines.append(line))
-        self.pluginmanager = SimpleNamespace(getplugin=lambda name: terminal)
+        self.terminal = SimpleNamespace(write_line=lambda line, **_: self.lines.append(line))
 
     def getoption(self, name: str, default: Any = None) -> Any:
         return self.given.get(name, default)
@@ -35,6 +34,11 @@ class Config:
             "norecursedirs": ["build", ".*"],
         }
         return self.given.get(f"ini_{name}", defaults[name])
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "terminal_reporter", lambda config: config.terminal)
 
 
 @pytest.fixture
