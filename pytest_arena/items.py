@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_arena.baselines import baseline_of
-from pytest_arena.collection import JOB, LABEL, job_of, metrics_of
+from pytest_arena.collection import JOB, LABEL, environment_key, job_of, metrics_of
 from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
@@ -229,6 +229,18 @@ def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:
     with contextlib.suppress(OSError):  # a test may have put files of its own there
         begun.directory.path.rmdir()
     del item.stash[ATTEMPT]
+
+
+def release_environment(item: pytest.Item, following: pytest.Item | None) -> None:
+    """Close the environment of *item*'s job unless that of the *following* item can use it.
+
+    The last one is closed when all reports are written.
+    """
+    job, other = job_of(item), None if following is None else job_of(following)
+    if job is None or other is None or RUN not in item.config.stash:
+        return
+    if environment_key(job) != environment_key(other):
+        run_of(item.config).pool.clear()
 
 
 def forget_attempt(item: pytest.Item) -> None:

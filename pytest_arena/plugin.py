@@ -132,6 +132,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         items.forget_attempt(item)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Close an environment that the next job cannot use, while the test that used it is to blame."""
+    if options.saw_jobs(item.config):
+        from pytest_arena import items
+
+        items.release_environment(item, nextitem)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """After a test that passed: its job must have run and its thresholds must hold."""

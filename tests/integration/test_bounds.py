@@ -178,6 +178,12 @@ def jobs(tmp_path: Path) -> Any:
     return load
 
 
+def only(output: Path) -> Path:
+    """The only run in *output*."""
+    (run,) = (path for path in output.iterdir() if not path.is_symlink())
+    return run
+
+
 def test_evaluate_leaves_what_a_session_leaves(jobs: Any, tmp_path: Path) -> None:
     (job,) = jobs(
         environment={"id": "tests.registered:arena/Scripted-v0", "cameras": {"render": {}}},
@@ -185,7 +191,7 @@ def test_evaluate_leaves_what_a_session_leaves(jobs: Any, tmp_path: Path) -> Non
         thresholds={"success_rate": ">= 0.0001"},
     )
     record = evaluate(job, output=tmp_path / "runs")
-    run = tmp_path / "runs" / "latest"
+    run = only(tmp_path / "runs")
     assert len(record.videos) == 4
     assert all((run / path).exists() for path in [*record.videos, *record.overview.values()])
     assert record.hdf5_path is not None
@@ -205,7 +211,7 @@ def test_evaluate_in_a_relative_folder_that_the_environment_leaves(
     monkeypatch.chdir(tmp_path)
     record = evaluate(make_job(environment=environment("chdir")), output=Path("here"))
     assert record.status == "completed"
-    assert json.loads((tmp_path / "here/latest/job/record.json").read_text())["status"] == "completed"
+    assert json.loads((only(tmp_path / "here") / "job/record.json").read_text())["status"] == "completed"
     assert Path(os.getcwd()) == tmp_path
 
 
@@ -214,7 +220,7 @@ def test_evaluate_raises_what_is_no_measurement(tmp_path: Path, deed: str) -> No
     made = make_job(environment=environment(deed), rollout={"episodes": 2, "timeout": 0.5})
     with pytest.raises(Exception, match=r"raised Skipped|timed out after 0\.5 s"):
         evaluate(made, output=tmp_path)
-    run = tmp_path / "latest"
+    run = only(tmp_path)
     assert json.loads((run / "job/record.json").read_text())["status"] == "error"
     assert json.loads((run / "metrics.json").read_text())["job"]["status"] == "error"
 
@@ -232,7 +238,7 @@ class Breaks(Recorder):
 def test_a_recorder_that_cannot_be_closed_makes_the_job_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the disk is gone"):
         evaluate(make_job(environment=environment("none")), output=tmp_path, recorders=[Breaks()])
-    record = json.loads((tmp_path / "latest/job/record.json").read_text())
+    record = json.loads((only(tmp_path) / "job/record.json").read_text())
     assert (record["status"], record["verdict"]) == ("error", "error")
     assert record["error"]["message"] == "the disk is gone"
 
@@ -245,7 +251,7 @@ def test_a_policy_has_its_word_also_after_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(RuntimeError, match="the simulator broke"):
         evaluate(made, output=tmp_path, recorders=[Breaks()])
-    record = json.loads((tmp_path / "latest/job/record.json").read_text())
+    record = json.loads((only(tmp_path) / "job/record.json").read_text())
     assert record["error"]["message"] == "the simulator broke"
     assert "I saw 2 episodes" in record["notes"]
     assert "Breaks could not be closed: RuntimeError: the disk is gone" in record["notes"]
