@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Hashable, Sequence
 
-from pytest_arena.errors import USERS_MISTAKE, EvaluationError
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
 from pytest_arena.guards.closing import close_within
 from pytest_arena.guards.deadline import EXIT_STATUS, Deadline
 from pytest_arena.guards.foreign_code import foreign_code
@@ -47,7 +47,12 @@ class EnvironmentPool:
         """
         __tracebackhide__ = USERS_MISTAKE
         simulator = find_simulator(job)
-        limit = Deadline(job.rollout.timeout, "while the environment was built")
+
+        def give_up(error: RolloutTimeoutError) -> None:
+            if note is not None:
+                note(f"{error}, and could not be interrupted")
+
+        limit = Deadline(job.rollout.timeout, "while the environment was built", give_up)
         with foreign_code("the simulator"), limit:
             self._launch(simulator, job)
         job = simulator.rebuilt(job, rebuild)
