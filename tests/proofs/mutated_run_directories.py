@@ -47,7 +47,7 @@ PYTEST = ("-p", "no:cacheprovider", "-p", "no:randomly", "--arena-jobs", "jobs.y
 LONGEST = 90.0
 """Seconds that a case may take: more is a hang."""
 TRACEBACK = re.compile(
-    r"INTERNALERROR|Traceback \(most recent|^\S*pytest_arena/[\w/]+\.py:\d+: ", re.MULTILINE
+    r"INTERNALERROR|Traceback \(most recent|^\S*pytest_arena/[\w/]+\.py:\d+: (?!AssertionError)", re.MULTILINE
 )
 EPISODE_KEYS = ("episode", "seed", "rebuild", "length")
 """What a resume can check: that a success was none at the time, no file can tell."""
