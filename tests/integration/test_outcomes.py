@@ -38,7 +38,8 @@ def test_passed_and_failed(suite: Suite) -> None:
     assert bad["thresholds"][0]["passed"] is False
     assert len(bad["boundaries"]) == 4
     metrics = json.loads((suite.run_dir / "metrics.json").read_text())
-    assert metrics["bad"] == {**bad["metrics"], "episodes_measured": 4}
+    beside = {"status": "completed", "verdict": "fail", "episodes_measured": 4}
+    assert metrics["bad"] == {**bad["metrics"], **beside}
     manifest = json.loads((suite.run_dir / "run.json").read_text())
     assert manifest["exit_status"] == 1
     assert manifest["jobs"]["bad"]["config_sha256"] == bad["config_sha256"]
