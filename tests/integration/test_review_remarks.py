@@ -299,7 +299,8 @@ def test_the_metrics_of_every_job_are_on_disk(session: Session) -> None:
     metrics = parse((session.run_dir / "metrics.json").read_text())
     assert set(metrics) == set(OUTCOMES)
     for job in OUTCOMES:
-        metrics[job].pop("episodes_measured", None)
+        for beside in ("episodes_measured", "status", "verdict"):
+            metrics[job].pop(beside, None)
         assert metrics[job] == session.arena(job)["metrics"]
     assert set(metrics["unmade"].values()) <= {None}
     for job in ("good", "bad", "broken", "crashed"):
