@@ -67,6 +67,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     plain = _plain(word)
     near = (
         [name for name in names if _plain(name) == plain]
+        or difflib.get_close_matches(word, names, n=1, cutoff=0.85)  # two letters changed places
         or sorted((name for name in names if _shortens(word, name)), key=len)
         or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     )

@@ -32,6 +32,7 @@ METRICS = ("episode_length", "return", "success_at_end_rate", "success_rate", "t
         ("eps", ("episodes", "steps"), "episodes"),
         ("episodes_per_env", ("episodes", "steps"), "episodes"),
         ("ckpt", ("checkpoint", "chunk"), "checkpoint"),
+        ("cart_cgf", ("CART", "cart_cfg"), "cart_cfg"),
         ("reach", ("push-v3", "reach-wall-v3", "reach-v3"), "reach-v3"),
     ],
 )
