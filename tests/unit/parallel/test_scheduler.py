@@ -331,11 +331,12 @@ def test_the_replacement_serves_the_launch_group_that_lost_its_worker(seed: int)
     assert all(len(had) <= 1 for had in launches(session))
 
 
-def test_launch_groups_without_a_worker_are_given_up_and_named() -> None:
+def test_launch_groups_without_a_worker_are_given_up_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     items = groups_of(4, 3, 2, launch=["A", "B", "C"])
     plan, said = Plan(items), []
     terminal = SimpleNamespace(ensure_newline=lambda: None, write_line=lambda line, **_: said.append(line))
-    config: Any = SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=lambda name: terminal))
+    monkeypatch.setattr("pytest_arena.parallel.scheduler.terminal_reporter", lambda config: terminal)
+    config: Any = SimpleNamespace()
     _give_up_surplus(config, plan, [f"t[{i}]" for i in range(9)], 2)
     assert plan.waiting == 7
     (line,) = said
