@@ -134,7 +134,7 @@ class _Entries:
         return {key: self._checks[key](actions[key], active, f"{entry} {key!r}") for key in keys}
 
 
-_least, _greatest = np.minimum.reduce, np.maximum.reduce  # methods of arrays cost as much again
+_least, _greatest = np.minimum.reduce, np.maximum.reduce  # methods of arrays and keywords cost as much again
 _Numeric = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
 
 
@@ -178,8 +178,7 @@ class _Numbers:
     def _within(self, actions: Any) -> bool:
         """Whether every value is finite and within the bounds: no NaN compares so."""
         return self._empty or (
-            self._lowest <= float(_least(actions, axis=None))
-            and float(_greatest(actions, axis=None)) <= self._highest
+            self._lowest <= float(_least(actions, None)) and float(_greatest(actions, None)) <= self._highest
         )
 
     def _array(self, actions: Any, entry: str) -> Any:

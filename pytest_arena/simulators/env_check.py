@@ -73,15 +73,22 @@ def check_reset(env: SimEnv, reset: Any) -> Reset:
 
 def check_step(env: SimEnv, step: Any) -> Step:
     """Return what *env* gave for a step; `EvaluationError` where it is none, or forgets an end."""
-    name = f"{type(env).__name__}.step()"
     if not isinstance(step, Step):
-        raise EvaluationError(f"{name} returned {described(step)}, expected a Step")
+        raise EvaluationError(f"{_step_of(env)} returned {described(step)}, expected a Step")
     if not _has_arrays(step, (env.num_envs,)):
         for attribute in _ARRAYS:
-            _require_array(name, attribute, getattr(step, attribute), env.num_envs)
+            _require_array(_step_of(env), attribute, getattr(step, attribute), env.num_envs)
     if step.ends or np.count_nonzero(step.terminated) or np.count_nonzero(step.truncated):
-        _require_ends(name, step, (step.terminated | step.truncated) & step.valid)
+        _require_ends(_step_of(env), step, (step.terminated | step.truncated) & step.valid)
     return step
+
+
+def _step_of(env: SimEnv) -> str:
+    return f"{type(env).__name__}.step()"
+
+
+# numpy has one object of each of these: to compare them costs next to nothing.
+_FLOAT64, _BOOL, _INT8 = np.dtype(np.float64), np.dtype(np.bool_), np.dtype(np.int8)
 
 
 def _has_arrays(step: Step, shape: tuple[int]) -> bool:
@@ -91,9 +98,11 @@ def _has_arrays(step: Step, shape: tuple[int]) -> bool:
     try:
         return (
             reward.shape == terminated.shape == truncated.shape == valid.shape == success.shape == shape
-            and reward.dtype.kind == "f"
-            and terminated.dtype.kind == truncated.dtype.kind == valid.dtype.kind == "b"
-            and success.dtype.kind == "i"
+            and reward.dtype is _FLOAT64
+            and terminated.dtype is _BOOL
+            and truncated.dtype is _BOOL
+            and valid.dtype is _BOOL
+            and success.dtype is _INT8
         )
     except AttributeError:  # no arrays of numpy
         return False
