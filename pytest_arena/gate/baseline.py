@@ -264,7 +264,7 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         faults = {
             name: f"{where}: {name}: expected a share of {episodes} episodes, got {_as_json(value)}"
             for name, value in metrics.items()
-            if name not in rates and value is not None  # None: it was not measured
+            if name not in {*rates, METRICS_EPISODES} and value is not None  # None: it was not measured
         }
         yield label, BaselineJob(samples=samples, faults=faults, hint=hint)
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from pytest_arena.records.lock import SESSION, WORKERS
 from tests.integration.conftest import Suite
 from tests.lacking import lacking
 
@@ -69,7 +70,11 @@ def test_jobs_run_through_it(launched: Suite, launcher: str) -> None:
     assert len(told) == len(JOBS)
     assert len({worker["pid"] for worker in told}) == 2, "each worker has a launcher of its own"
     assert {worker["directory"] for worker in told} == {str(launched.path)}
-    assert [path for path in launched.run_dir.iterdir() if path.name.startswith(".")] == []
+    assert [
+        path
+        for path in launched.run_dir.iterdir()
+        if path.name.startswith(".") and path.name not in (SESSION, WORKERS)
+    ] == []
     manifest = json.loads((launched.run_dir / "run.json").read_text())
     assert manifest["options"]["launcher"].endswith("launch")
 

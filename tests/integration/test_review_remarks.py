@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from pytest_arena.records.directory import RUN_FILES
+from pytest_arena.records.lock import SESSION, WORKERS
 from pytest_arena.records.schema import JobRecord, Outcome, Status
 from tests.inner import inner_environment
 from tests.integration.conftest import Folder, parse
@@ -215,7 +216,7 @@ def test_no_file_appears_that_nobody_asked_for(session: Session) -> None:
     """R3: a path that was not given became a metrics.json in the working directory."""
     ours = {"ran.jsonl", "__pycache__"}
     assert {path.name for path in session.path.iterdir()} - ours == session.before | {"arena-results"}
-    assert {path.name for path in session.run_dir.iterdir()} - FOLDERS <= set(RUN_FILES)
+    assert {path.name for path in session.run_dir.iterdir()} - FOLDERS <= {*RUN_FILES, SESSION, WORKERS}
     ours = {"views", "dataset.hdf5"}
     for folder in FOLDERS:
         assert {path.name for path in (session.run_dir / folder).iterdir()} - ours <= FILES_OF_A_JOB, folder

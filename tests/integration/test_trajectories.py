@@ -114,7 +114,8 @@ def test_a_full_disk(small_disk: Path) -> None:
     assert [found.notes for found in RunDirectory(run).records()] == [record.notes]
     parts = sorted((run / "job/trajectories").iterdir())
     assert (record.status, record.episodes["measured"]) == (Status.COMPLETED, 60)
-    assert [note.rpartition(": ")[2] for note in record.notes] == [os.strerror(errno.ENOSPC)] * 2
+    lost = [note.rpartition(": ")[2] for note in record.notes if "began in the same state" not in note]
+    assert lost == [os.strerror(errno.ENOSPC)] * 2
     assert record.hdf5_path is None
     assert 0 < len(parts) < 60
     assert all(part.name.startswith("episode-") for part in parts)

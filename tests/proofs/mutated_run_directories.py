@@ -293,6 +293,7 @@ def move(rng: random.Random, run: Path) -> str:
             path,
             run / f"{path.name}.2",
             symlinks=True,
+            dirs_exist_ok=True,
             ignore=lambda d, n: [
                 x for x in n if not os.path.isfile(f"{d}/{x}") and not os.path.isdir(f"{d}/{x}")
             ],

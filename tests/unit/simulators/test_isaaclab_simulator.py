@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
+from pytest_arena.records.scratch import remove_scratch
 from pytest_arena.simulators import isaaclab_app, isaaclab_config
 from pytest_arena.simulators.configuration import override
 from pytest_arena.simulators.isaaclab import IsaacLabSimulator, launch_arguments
@@ -236,7 +237,8 @@ def test_the_shared_file_of_all_processes_is_never_written() -> None:
     assert first != scratch_of(found)
     assert scratch_of(SimpleNamespace(recorders=None)) is None
     for folder in (first, scratch_of(found)):
-        folder.rmdir()
+        assert folder is not None
+        remove_scratch(folder)
 
 
 # -- the app
