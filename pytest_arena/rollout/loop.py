@@ -79,6 +79,7 @@ class Loop:
         self.actions = ActionCheck(self.env, policy_name(policy))
         self.row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
         self.active = np.zeros(n, np.bool_)
+        self._running = 0  # how many rows are active: a number costs nothing to ask for at every step
         # Next-step autoreset: these rows are reset in the next step, and then begin these episodes.
         self._waiting = np.zeros(n, np.bool_)
         self._following: dict[int, EpisodeStart] = {}
@@ -129,13 +130,14 @@ class Loop:
             episode.outcome, episode.error = Outcome.ERROR, reason
             abandoned.append(episode)
             self.active[row] = False
+        self._running = 0
         return abandoned
 
     def _unfinished(self) -> bool:
         stop = self.observers.stop
         if stop is not None and stop.done:
             return False
-        return bool(self._following or np.count_nonzero(self.active))
+        return bool(self._following or self._running)
 
     def _reset_all(self) -> None:
         """Give every row its first episode, and reset."""
@@ -176,6 +178,7 @@ class Loop:
             self._initial_states[row] = state
             self._began_at[row] = now
         self.active[index] = True  # now that all is known of their episodes
+        self._running = int(np.count_nonzero(self.active))
         self.policy.set_episodes(index, [start.episode for start in starts])
         self.policy.reset(index, [start.policy_seed for start in starts])
         for metric in self._step_metrics:
@@ -184,16 +187,15 @@ class Loop:
             recorder.on_reset(index, starts, self._observation)
 
     def _count(self, action: Action, step: Step) -> None:
-        counted = self.active & step.valid
-        if np.count_nonzero(counted) == len(counted):  # the usual step; a mask costs six times as much
+        counted = self.active
+        if self._running == np.count_nonzero(step.valid) == len(counted):  # the usual step: masks cost more
             self.row_steps += 1
             self._return += step.reward
         else:
+            counted = counted & step.valid
             self.row_steps += counted
             np.add(self._return, step.reward, out=self._return, where=counted)
-        if (
-            b"\x01" in step.success.tobytes()
-        ):  # some success, of any width: a comparison costs five times as much
+        if b"\x01" in step.success.tobytes():  # some success: a comparison costs five times as much
             newly = counted & (step.success == 1) & (self._first_success < 0)
             self._first_success[newly] = (self.row_steps - self._first_step)[newly]
         if self._step_metrics or self._step_recorders:
@@ -215,6 +217,7 @@ class Loop:
         at_end = int(step.success[row])
         episode = self._episode(row, end, None if at_end == UNMEASURED else bool(at_end))
         self.active[row] = False
+        self._running -= 1
         for metric in self.observers.metrics:
             episode.metrics[metric.name] = metric.end(row, episode)
         for recorder in self.observers.recorders:
