@@ -139,15 +139,20 @@ def lines_of(run: Path | None) -> dict[str, dict[int, dict[str, Any]]]:
 
 
 def episodes_of(run: Path) -> Episodes:
-    """Return what must be equal, of each job's last attempt."""
-    found: dict[str, tuple[int, Path]] = {}
+    """Return what must be equal, of each job's last attempt: the episodes that its numbers are made of.
+
+    When a gate has its verdict, other rows may have ended episodes beyond it, one more or one less.
+    """
+    found: dict[str, tuple[int, Path, int | None]] = {}
     for path in run.glob("*/record.json"):
         record = json.loads(path.read_text())
-        found[record["job"]] = max(found.get(record["job"], (0, path)), (record["attempt"], path))
+        last = record["attempt"], path, (record["gate"] or {}).get("counted")
+        found[record["job"]] = max(found.get(record["job"], last), last, key=lambda attempt: attempt[0])
     episodes: Episodes = {}
-    for job, (_, path) in found.items():
+    for job, (_, path, counted) in found.items():
         lines = [json.loads(line) for line in (path.parent / "episodes.jsonl").read_text().splitlines()]
-        episodes[job] = [{key: e[key] for key in SAME} for e in sorted(lines, key=lambda e: e["episode"])]
+        lines.sort(key=lambda e: e["episode"])
+        episodes[job] = [{key: e[key] for key in SAME} for e in lines[:counted]]
     return episodes
 
 
