@@ -32,7 +32,7 @@ from pytest_arena.policies.registry import BUILT_IN, as_policy, make_policy, pol
 from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
-from pytest_arena.records.attempt import begin_record, fail_record
+from pytest_arena.records.attempt import begin_record, fail_record, giving_up
 from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_episodes, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, JobRecord, Status
@@ -345,7 +345,8 @@ class Evaluation:
         for recorder in self._observers.recorders:
             name = type(recorder).__name__
             try:
-                with foreign_code(name), Deadline(self.job.rollout.timeout, f"while {name} was closed"):
+                limit = Deadline(self.job.rollout.timeout, f"while {name} was closed", self._give_up)
+                with foreign_code(name), limit:
                     left = recorder.close()
             except Exception as error:
                 if failed is None and first is None:
@@ -427,6 +428,7 @@ def evaluate(
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)
     _publish_manifest(run, job)
+    give_up = giving_up(record, directory.record)
 
     def note(text: str) -> None:
         record.notes.append(text)
@@ -435,16 +437,17 @@ def evaluate(
     pool = EnvironmentPool()
     try:
         try:
-            env = pool.get(job, note=note)
-            policy = make_policy(job, env)
+            env = pool.get(job, note=note, give_up=give_up)
+            policy = make_policy(job, env, give_up)
         except Exception as error:
-            fail_record(record, error)
-            record.finished_at = utc_now()
-            write_json(directory.record, record.to_json())
+            give_up(error)
             raise
         replaced = {type(recorder) for recorder in recorders}
         standard = [r for r in standard_recorders(job) if type(r) not in replaced]
-        make_env = lambda rebuild: env if rebuild == 0 else pool.get(job, rebuild=rebuild, note=note)  # noqa: E731
+
+        def make_env(rebuild: int) -> SimEnv:
+            return pool.get(job, rebuild=rebuild, note=note, give_up=give_up) if rebuild else env
+
         try:
             return Evaluation(
                 job,

@@ -25,7 +25,7 @@ from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders import standard
 from pytest_arena.recorders.own_dataset import unfinished_datasets
 from pytest_arena.recorders.salvage import unfinished_films
-from pytest_arena.records.attempt import begin_record, fail_record
+from pytest_arena.records.attempt import begin_record, fail_record, giving_up
 from pytest_arena.records.directory import (
     JobDirectory,
     keep_measured,
@@ -269,7 +269,8 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
     began = time.monotonic()
     try:
         with preparing(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
-            env = pool.get(changed, note=note_taker(item, attempt.record))
+            give_up = giving_up(attempt.record, attempt.directory.record)
+            env = pool.get(changed, note=note_taker(item, attempt.record), give_up=give_up)
     except ArenaError as error:  # the way through this package says nothing about a user's mistake
         raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
     attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
@@ -279,11 +280,12 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
 def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
     """Return the job's policy; one that has nothing to do is not made until it is used."""
     __tracebackhide__ = USERS_MISTAKE
-    if attempt_of(item, job).complete:
+    attempt = attempt_of(item, job)
+    if attempt.complete:
         return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
     try:
         require_env(env)  # it may be one of a user's own fixture
-        return make_policy(job, env)
+        return make_policy(job, env, giving_up(attempt.record, attempt.directory.record))
     except ArenaError as error:
         raise error.with_traceback(None)  # noqa: B904
 
@@ -346,7 +348,8 @@ def roll_out(
             raise EvaluationError(
                 "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
             )
-        return run.pool.get(job, rebuild=rebuild, note=note_taker(item, attempt.record))
+        give_up = giving_up(attempt.record, attempt.directory.record)
+        return run.pool.get(job, rebuild=rebuild, note=note_taker(item, attempt.record), give_up=give_up)
 
     with progress(item.config, job, attempt.record, attempt.earlier) as watch:
         evaluation = Evaluation(

@@ -9,7 +9,6 @@ completed attempt measured is judged again, and nothing is simulated, by ``--rer
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.policies.registry import policy_files
-from pytest_arena.records.directory import RUNS_READ, RunDirectory, read_episodes
+from pytest_arena.records.directory import RUNS_READ, RunDirectory, read_episodes, read_record
 from pytest_arena.records.provenance import source_revision, versions
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 
@@ -97,9 +96,8 @@ def _standing(folder: Path, record: JobRecord, what: str, how: str) -> Standing:
 def _attempts(run: RunDirectory, label: str) -> Iterator[tuple[Path, JobRecord]]:
     """Yield folder and record of each attempt at *label*, the last one first."""
     for folder in reversed(list(run.attempts(label))):
-        with contextlib.suppress(*_BROKEN):
-            text = (folder / "record.json").read_text(encoding="utf-8")
-            yield folder, JobRecord.from_json(json.loads(text))
+        with contextlib.suppress(OSError, ValueError):
+            yield folder, read_record(folder / "record.json")
 
 
 def _earlier_runs(run: RunDirectory) -> Iterator[RunDirectory]:

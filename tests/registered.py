@@ -35,7 +35,10 @@ class Trap(ScriptedEnv):
     def step(self, action: Any) -> Any:
         if self.count == self.in_episode and self.t + 1 == self.at:
             self.spring()
-        return super().step(action)
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.trap == "text-success" and self.count == self.in_episode:
+            info = {"success": "False"}
+        return observation, reward, terminated, truncated, info
 
     def spring(self) -> None:
         if self.once:
@@ -131,6 +134,8 @@ class Unruly(ScriptedEnv):
             sys.exit(0)
         if self.deed == f"hang-{where}":
             signal.pause()
+        if self.deed == f"forks-{where}":
+            os.fork()
 
     def reset(self, **kwargs: Any) -> Any:
         self.do("reset")
@@ -141,6 +146,10 @@ class Unruly(ScriptedEnv):
         if self.steps == 2:
             self.misbehave()
         return super().step(action)
+
+    def render(self) -> Any:
+        self.do("render")
+        return super().render()
 
     def misbehave(self) -> None:
         """In the middle of the first episode."""
@@ -159,7 +168,7 @@ class Unruly(ScriptedEnv):
         while self.deed == "swallows":
             with contextlib.suppress(Exception):
                 time.sleep(60)
-        if self.deed.startswith("forks") and os.fork() == 0 and self.deed == "forks-and-exits":
+        if self.deed in ("forks", "forks-and-exits") and os.fork() == 0 and self.deed == "forks-and-exits":
             sys.exit(0)
 
     def close(self) -> None:
@@ -224,6 +233,19 @@ gymnasium.register("arena/Endless-v0", Endless, max_episode_steps=100, disable_e
 gymnasium.register("arena/Unlimited-v0", Endless, disable_env_checker=True)
 
 
+class Nowhere:
+    """A policy whose actions are not numbers from its third episode on."""
+
+    def __init__(self, env: Any) -> None:
+        self.env, self.episodes = env, 0
+
+    def act(self, observation: Any) -> Any:
+        return np.full((self.env.num_envs, 2), np.nan if self.episodes > 2 else 0.0, np.float32)
+
+    def reset(self) -> None:
+        self.episodes += 1
+
+
 class Broken:
     """A policy that raises at its n-th action."""
 
@@ -235,6 +257,19 @@ class Broken:
         if self.count == self.at:
             raise ValueError(f"the policy broke at action {self.at}")
         return np.zeros((self.env.num_envs, 2), np.float32)
+
+
+class ForksAtReset:
+    """A policy that forks when its rows begin an episode, and goes on in both processes."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+
+    def act(self, observation: Any) -> Any:
+        return np.zeros((self.env.num_envs, 2), np.float32)
+
+    def reset(self, env_ids: Any = None) -> None:
+        os.fork()
 
 
 class Skill:

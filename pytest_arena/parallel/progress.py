@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_arena.parallel.workers import shared_directory
-from pytest_arena.records.directory import RunDirectory, write_json
+from pytest_arena.records.directory import RunDirectory, read_record, write_json
 from pytest_arena.records.schema import JobRecord
 from pytest_arena.reports.progress import PERIOD, Snapshot, Tally, ended, is_live
 from pytest_arena.reports.reporter import terminal_reporter
@@ -131,11 +131,9 @@ class Watcher:
         if report.when == "teardown" or not isinstance(path, str):
             return
         node = getattr(report, "node", None)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            text = (self._directory.path / path).read_text(encoding="utf-8")
-            self._display.end(
-                None if node is None else node.gateway.id, JobRecord.from_json(json.loads(text))
-            )
+        with contextlib.suppress(OSError, ValueError):
+            record = read_record(self._directory.path / path)
+            self._display.end(None if node is None else node.gateway.id, record)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

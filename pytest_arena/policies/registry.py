@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.errors import EvaluationError, RolloutTimeoutError, did_you_mean
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
@@ -71,12 +71,15 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
         _check_class(job, _import(kind, job))
 
 
-def make_policy(job: Job, env: SimEnv) -> Policy:
+def make_policy(
+    job: Job, env: SimEnv, give_up: Callable[[RolloutTimeoutError], None] | None = None
+) -> Policy:
     """Make the job's policy for *env*; call after `validate_policy`.
 
-    Making it has the job's ``rollout.timeout`` for itself: `RolloutTimeoutError`.
+    Making it has the job's ``rollout.timeout`` for itself: `RolloutTimeoutError`. Where nothing can interrupt
+    it, *give_up* saves what is known, and the process ends.
     """
-    with foreign_code("the policy"), Deadline(job.rollout.timeout, "while the policy was made"):
+    with foreign_code("the policy"), Deadline(job.rollout.timeout, "while the policy was made", give_up):
         return _make_policy(job, env)
 
 

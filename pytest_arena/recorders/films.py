@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.errors import USERS_MISTAKE, RecordingError, not_among
+from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.recorders.base import EpisodeStart, RolloutContext
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.mp4 import Look, choose_codec
@@ -101,8 +102,10 @@ class Stage:
         shots = [shot for shot in shots if shot.running()]
         if not shots:
             return
+        before = forks()
         try:
             frames: Frames = self.env.frames(np.array([shot.row for shot in shots], np.int64))
+            end_forked_child(before)
         except Exception as error:
             reason = f"the environment gave none, {type(error).__name__}: {error}"
             for shot in shots:

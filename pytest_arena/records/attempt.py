@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_arena.errors import ArenaError, StrayOutcomeError
@@ -67,3 +68,14 @@ def fail_record(record: JobRecord, error: BaseException) -> None:
         "message": str(error),
         "traceback": "" if isinstance(error, ArenaError) else "".join(traceback.format_exception(error)),
     }
+
+
+def giving_up(record: JobRecord, path: Path) -> Callable[[BaseException], None]:
+    """Return what writes *record* to *path* as an error, for a process that is about to end."""
+
+    def give_up(error: BaseException) -> None:
+        fail_record(record, error)
+        record.finished_at = utc_now()
+        write_json(path, record.to_json())
+
+    return give_up

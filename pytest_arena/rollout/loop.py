@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import policy_name
@@ -20,7 +21,6 @@ from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.directory import utc_now
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.action_check import ActionCheck
-from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, Transition
 from pytest_arena.rollout.schedule import Schedule
@@ -184,6 +184,7 @@ class Loop:
         for metric in self._step_metrics:
             metric.reset(index, self._observation)
         for recorder in self.observers.recorders:
+            end_forked_child(self._forks)  # a recorder writes, and may have rendered before
             recorder.on_reset(index, starts, self._observation)
 
     def _count(self, action: Action, step: Step) -> None:
@@ -210,6 +211,7 @@ class Loop:
             for metric in self._step_metrics:
                 metric.step(transition)
         for recorder in self._step_recorders:
+            end_forked_child(self._forks)
             recorder.on_step(rows, action, step)
 
     def _finish(self, end: EpisodeEnd, step: Step) -> None:
@@ -221,6 +223,7 @@ class Loop:
         for metric in self.observers.metrics:
             episode.metrics[metric.name] = metric.end(row, episode)
         for recorder in self.observers.recorders:
+            end_forked_child(self._forks)
             recorder.on_end(row, episode)
         self.episodes.append(episode)
         if self.observers.stop is not None:

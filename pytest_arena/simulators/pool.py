@@ -17,6 +17,8 @@ from pytest_arena.simulators.registry import find_simulator
 
 Note = Callable[[str], None]
 """Takes down what the record of a job is to say, also after the job has ended."""
+GiveUp = Callable[[RolloutTimeoutError], None]
+"""Saves what is known of a job, for the process is about to end."""
 
 
 class EnvironmentPool:
@@ -34,11 +36,14 @@ class EnvironmentPool:
         self.expected: Sequence[Job] = ()
         """Jobs that this process will run: its app is started so that it serves as many as one app can."""
 
-    def get(self, job: Job, *, rebuild: int = 0, note: Note | None = None) -> SimEnv:
+    def get(
+        self, job: Job, *, rebuild: int = 0, note: Note | None = None, give_up: GiveUp | None = None
+    ) -> SimEnv:
         """Return the environment of *job*; that of a *rebuild* above 0 is built anew in any case.
 
-        Building has the job's ``rollout.timeout`` for itself. *note* is told what went wrong when the
-        environment was closed, which may be long after the job.
+        Building has the job's ``rollout.timeout`` for itself; where nothing can interrupt it, *give_up* saves
+        what is known, and the process ends. *note* is told what went wrong when the environment was closed,
+        which may be long after the job.
 
         Raises:
             EvaluationError: the job needs an app that differs from the one this process has started.
@@ -47,11 +52,6 @@ class EnvironmentPool:
         """
         __tracebackhide__ = USERS_MISTAKE
         simulator = find_simulator(job)
-
-        def give_up(error: RolloutTimeoutError) -> None:
-            if note is not None:
-                note(f"{error}, and could not be interrupted")
-
         limit = Deadline(job.rollout.timeout, "while the environment was built", give_up)
         with foreign_code("the simulator"), limit:
             self._launch(simulator, job)

@@ -21,6 +21,7 @@ MISDEEDS = {
     "exit-build": ("error", "SystemExit"),
     "hang-build": ("error", "RolloutTimeoutError"),
     "skip-reset": ("failed", "Skipped"),
+    "hang-reset": ("failed", "RolloutTimeoutError"),
     "xfail": ("failed", "XFailed"),
     "SkipTest": ("failed", "SkipTest"),
     "pytest.exit": ("failed", "Exit"),
@@ -30,7 +31,10 @@ MISDEEDS = {
     "recorder": ("failed", "RuntimeError"),
 }
 """Job -> outcome of its test, and the error of its record."""
-HARMLESS = ("close-raises", "close-exits", "close-hangs", "forks", "forks-and-exits", "policy-close")
+HARMLESS = (
+    "close-raises", "close-exits", "close-hangs", "forks", "forks-and-exits", "forks-reset", "forks-render",
+    "policy-forks", "policy-close",
+)  # fmt: skip
 BODY = """
 import pytest
 from pytest_arena.recorders.base import Recorder
@@ -62,9 +66,12 @@ def misbehaved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     jobs: dict[str, Any] = {}
     for deed in (*MISDEEDS, *HARMLESS):
         jobs[deed] = {"environment": environment(deed)}
-        if deed in ("hang-build", "swallows", "async", "close-hangs"):
+        if deed in ("hang-build", "hang-reset", "swallows", "async", "close-hangs"):
             jobs[deed]["rollout"] = {"episodes": 4, "timeout": 1}
     jobs["async"]["environment"] = {**environment("hang", vectorization="async"), "num_envs": 2}
+    jobs["forks-render"]["environment"]["cameras"] = {"render": {}}
+    jobs["forks-render"]["record"] = {"video": "on"}
+    jobs["policy-forks"]["policy"] = {"type": "tests.registered:ForksAtReset"}
     jobs["policy-close"]["policy"] = {"type": "tests.registered:Unclosable"}
     jobs["innocent"] = {}
     folder.jobs(jobs)

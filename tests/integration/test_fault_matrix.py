@@ -129,6 +129,8 @@ OUTCOMES_AND_ENDS = {
     "close-raises": late("close-raises"),
     "close-hangs": late("close-hangs", job=BRIEFLY),
     "fork-and-exit": late("fork-and-exit"),
+    "nan-action": Fault(job={"policy": {"type": "tests.registered:Nowhere"}}, ended=FAULT_AT),
+    "text-success": Fault("text-success"),
 }
 """Each in every mode and every place, though not in every pair of the two."""
 

@@ -81,6 +81,9 @@ def test_what_failed_before_is_not_drawn_anew(suite: Suite, workers: tuple[str, 
 
     assert suite.run("--ff", *workers).ret == 1
     assert outcomes(suite, "coin") == first["coin"]
+    if not workers:
+        assert suite.run("--sw").ret != 0
+        assert outcomes(suite, "coin") == first["coin"]
     changed = {**COIN, "policy": {**COIN["policy"], "level": 0.5001}}
     suite.jobs({"coin": changed, "parts": parts, "fine": {"thresholds": {"success_rate": ">= 0.01"}}})
     suite.run("--lf", "-k", "coin", *workers)

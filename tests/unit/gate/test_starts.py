@@ -146,3 +146,27 @@ def test_what_the_guarantee_needs_is_named() -> None:
     )
     summarize(record, job, begun(list(range(60))))
     assert any("those of one row (there are 10)" in note for note in record.notes)
+
+
+def test_the_error_rate_of_a_gate_over_drawn_goals() -> None:
+    """Jobs draw fifty goals, of which a policy that is as good as the threshold masters each with its chance.
+
+    All episodes counted, 5 % gates pass far more often: their guarantee is over the fifty goals that were drawn.
+    """
+    rng, jobs = np.random.default_rng(2026), 400
+    passed = {True: 0, False: 0}
+    for _ in range(jobs):
+        mastered = rng.random(50) < 0.8
+        starts = rng.integers(50, size=400).tolist()
+        episodes = begun(starts, good=lambda start: bool(mastered[start]))  # noqa: B023
+        for deterministic in passed:
+            gate = JobGate.of(
+                make_job(thresholds={"success_rate": ">= 0.8"}, gate={"episodes_max": 400}),
+                (),
+                episodes,
+                deterministic,
+            )
+            assert gate is not None
+            passed[deterministic] += gate.record.tests[0].verdict is Verdict.PASS
+    assert passed[True] <= 0.05 * jobs
+    assert passed[False] > 0.2 * jobs

@@ -14,6 +14,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from pytest_arena.errors import TimeIsUp
+from pytest_arena.guards.deadline import Deadline
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders import trajectory
 from pytest_arena.recorders.base import Recorded, RolloutContext
@@ -21,7 +22,6 @@ from pytest_arena.recorders.spool import Spool
 from pytest_arena.recorders.trajectory import TrajectoryRecorder
 from pytest_arena.records import dataset
 from pytest_arena.records.schema import Episode
-from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule
 from pytest_arena.simulators.base import SimEnv

@@ -11,10 +11,10 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from pytest_arena.errors import EvaluationError
+from pytest_arena.guards.deadline import Deadline
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.metrics import Metric, Transition

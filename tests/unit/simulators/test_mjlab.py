@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from pytest_arena.errors import EvaluationError, JobFileError, MissingDependencyError
+from pytest_arena.guards.deadline import Deadline
 from pytest_arena.jobs.model import Success
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import RolloutContext
-from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators import mjlab

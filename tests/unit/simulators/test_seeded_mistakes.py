@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from pytest_arena.guards.deadline import Deadline
 from pytest_arena.jobs.model import Success
 from pytest_arena.policies.base import Policy
 from pytest_arena.recorders.base import RolloutContext
-from pytest_arena.rollout.deadline import Deadline
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators.arrays import copy_rows
