@@ -158,21 +158,24 @@ def episodes_of(run: Path) -> Episodes:
 
 def kill_after(
     trial: Trial, process: subprocess.Popen[bytes], seconds: float, worker: random.Random | None
-) -> None:
-    """Kill *process*, or one of its workers, so many seconds after the run began, if it lasts that long."""
+) -> bool:
+    """Kill *process*, or one of its workers, so many seconds after the run began; False where it had ended."""
     began = time.monotonic()
     while process.poll() is None and trial.run is None and time.monotonic() - began < LONGEST:
         time.sleep(0.002)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
-        return
+        return False
     if worker is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    elif children := workers_of(process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.choice(children), signal.SIGKILL)
-        process.wait(LONGEST)
+        return True
+    children, landed = workers_of(process.pid), False
+    with contextlib.suppress(ProcessLookupError, IndexError):
+        os.kill(worker.choice(children), signal.SIGKILL)
+        landed = True
+    process.wait(LONGEST)
+    return landed
 
 
 def workers_of(pid: int) -> list[int]:
@@ -182,38 +185,44 @@ def workers_of(pid: int) -> list[int]:
     return []
 
 
-def fault(folder: Path, expected: Episodes, lasts: float, seed: int, number: int) -> tuple[str, str | None]:
-    """Return what was killed and what is wrong with that, if anything."""
+def fault(
+    folder: Path, expected: Episodes, lasts: float, seed: int, number: int
+) -> tuple[str, bool, str | None]:
+    """Return what was to be killed, whether it was, and what is wrong with that, if anything."""
     rng = random.Random(f"{seed}-{number}")
     kind, trial = KINDS[number % len(KINDS)], Trial(folder / f"kill-{number}")
     moment = lambda: rng.uniform(0, lasts)  # noqa: E731
-    before = []
+    before, landed = [], True
     if kind == "join":
         with ended(trial.start(KILL_IN_JOIN=str(rng.uniform(0, 0.03)))) as process:
-            process.wait(LONGEST)
+            landed = process.wait(LONGEST) == -signal.SIGKILL
         before.append(lines_of(trial.run))
     else:
         kinds = {"process": [None], "worker": [rng], "resume": [None, None]}[kind]
         for worker in kinds:
             args = ["-n", "2"] if worker is not None else []
             with ended(trial.start(*args)) as process:
-                kill_after(trial, process, moment(), worker)
+                landed &= kill_after(trial, process, moment(), worker)
             before.append(lines_of(trial.run))
     status = trial.finish()
     run = trial.run
     if status != 0 or run is None:
-        return kind, f"status {status} of the resume\n{trial.log()}"
+        return kind, landed, f"status {status} of the resume\n{trial.log()}"
     after, found = lines_of(run), episodes_of(run)
     for lines in before:
         for name, episodes in lines.items():
             lost = [n for n, episode in episodes.items() if after.get(name, {}).get(n) != episode]
             if lost:
-                return kind, f"episodes {lost} of {name} were lost, or run again\n{trial.log()}"
+                return kind, landed, f"episodes {lost} of {name} were lost, or run again\n{trial.log()}"
     if found != expected:
         jobs = [job for job in {*found, *expected} if found.get(job) != expected.get(job)]
-        return kind, f"the episodes of {', '.join(jobs)} are not those of the undisturbed run\n{trial.log()}"
+        return (
+            kind,
+            landed,
+            f"the episodes of {', '.join(jobs)} are not those of the undisturbed run\n{trial.log()}",
+        )
     shutil.rmtree(trial.folder)
-    return kind, None
+    return kind, landed, None
 
 
 def main(count: int, seed: int = 0) -> int:
@@ -229,12 +238,14 @@ def main(count: int, seed: int = 0) -> int:
     lasts = (end - start).total_seconds()
     kinds: Counter[str] = Counter()
     faults = 0
-    for number in range(count):
-        kind, wrong = fault(folder, expected, lasts, seed, number)
-        kinds[kind] += 1
+    number = 0
+    while kinds.total() < count:  # a process that ended before its moment is no kill: another one is tried
+        kind, landed, wrong = fault(folder, expected, lasts, seed, number)
+        number += 1
+        kinds[kind] += landed
         if wrong is not None:
             faults += 1
-            print(f"== kill {number} of seed {seed} ({kind}, in {folder}): {wrong}\n", flush=True)
+            print(f"== kill {number - 1} of seed {seed} ({kind}, in {folder}): {wrong}\n", flush=True)
     print(
         f"{count} kills ({', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}), each resumed and "
         f"compared with the undisturbed run: {faults} faults; {time.monotonic() - began:.0f} s"
