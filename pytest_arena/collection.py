@@ -116,6 +116,8 @@ def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
     """Return new objects of the metrics that plugins and packages add to *job*."""
     metrics: list[Metric] = []
     for added in config.hook.pytest_arena_metrics(config=config, job=job):
+        if added is not None and not isinstance(added, (list, tuple)):
+            raise JobFileError(f"pytest_arena_metrics: expected a list of metrics, got {added!r:.60}")
         metrics += added or ()
     for make in _packages_metrics():
         metrics += make(job) or ()

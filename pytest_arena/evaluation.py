@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
 from pytest_arena.records.attempt import begin_record, fail_record, giving_up
 from pytest_arena.records.directory import JobDirectory, RunDirectory, utc_now, write_episodes, write_json
+from pytest_arena.records.plain import to_plain
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, JobRecord, Status
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
@@ -117,7 +118,7 @@ class Evaluation:
         """
         # A traceback through this package says nothing about a user's mistake.
         __tracebackhide__ = USERS_MISTAKE
-        started = time.monotonic()
+        started = monotonic()
         try:
             self._measure()
             self.record.status = Status.COMPLETED
@@ -192,7 +193,7 @@ class Evaluation:
                 continue
             if self._gate is not None and self._gate.done:
                 break
-            built = time.monotonic()
+            built = monotonic()
             env = self.make_env(rebuild)
             self._time("build_seconds", built)
             with foreign_code(_FOREIGN), deadline:
@@ -201,7 +202,7 @@ class Evaluation:
             # Should this process die, the record tells what was evaluated, and how to reduce the episodes.
             self._identify(env)
             write_json(self.directory.record, self.record.to_json())
-            rolled, self._running = time.monotonic(), loop
+            rolled, self._running = monotonic(), loop
             try:
                 with foreign_code(_FOREIGN), deadline:
                     env.begin(len(share) or None)
@@ -248,7 +249,7 @@ class Evaluation:
             if self.watch is not None:
                 self.watch(loop)
 
-        began = time.monotonic()
+        began = monotonic()
         with foreign_code(_FOREIGN), limit:
             for recorder in self._observers.recorders:
                 recorder.after_rollout(tick)
@@ -306,8 +307,8 @@ class Evaluation:
         caps, self._frames_notice = env.capabilities, env.frames_notice
         before = self.record.identity.get("policy", {})
         self.record.identity.update(
-            environment=dict(env.identity),
-            policy=source_identity(type(self.policy)) | dict(self.policy.identity) | self._files,
+            environment=to_plain(dict(env.identity)),
+            policy=to_plain(source_identity(type(self.policy)) | dict(self.policy.identity) | self._files),
             horizon=env.max_episode_steps,
             capabilities={name: getattr(caps, name) for name in caps.__slots__},
         )
@@ -340,7 +341,7 @@ class Evaluation:
 
         Each has the job's time for itself: a film that is complete when the time is used up is kept.
         """
-        closing, revised = time.monotonic(), False
+        closing, revised = monotonic(), False
         first: BaseException | None = None
         for recorder in self._observers.recorders:
             name = type(recorder).__name__
@@ -385,7 +386,7 @@ class Evaluation:
             record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
             record.verdict = verdict_of(record)
             record.finished_at = utc_now()
-            record.timings["total_seconds"] = round(time.monotonic() - started, 6)
+            record.timings["total_seconds"] = round(monotonic() - started, 6)
             write_json(self.directory.record, record.to_json())
 
     def _add_overview(self) -> None:
@@ -404,7 +405,7 @@ class Evaluation:
 
     def _time(self, name: str, since: float) -> None:
         timings = self.record.timings
-        timings[name] = round(timings.get(name, 0.0) + time.monotonic() - since, 6)
+        timings[name] = round(timings.get(name, 0.0) + monotonic() - since, 6)
 
 
 def evaluate(
@@ -424,7 +425,7 @@ def evaluate(
     raises, after all this has been written; see `Evaluation.run`. A threshold that is missed raises nothing.
     """
     validate(job, metrics)
-    run = RunDirectory.create(output.absolute())  # the environment may change the working directory
+    run = RunDirectory.create(Path(output).absolute())  # the environment may change the working directory
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)
     _publish_manifest(run, job)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pytest_arena.errors import did_you_mean
+from pytest_arena.errors import JobFileError, did_you_mean
 from pytest_arena.gate.decision import plans, rates
 from pytest_arena.gate.rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.groups import Group
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.registry import validate_policy
-from pytest_arena.rollout.metrics import Metric, standard_metrics
+from pytest_arena.rollout.metrics import REDUCTIONS, Metric, standard_metrics
 from pytest_arena.simulators.base import Simulator
 from pytest_arena.simulators.registry import find_simulator, validate_simulation
 
 
 def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
+    validate_metrics(extra_metrics)
     simulator = validate_simulation(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
     _validate_record(job, simulator)
@@ -30,6 +32,28 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
             raise job.problem(("thresholds", name), wrong)
     _validate_gate(job, extra_metrics)
     _validate_regression(job, extra_metrics, known, complete)
+
+
+def validate_metrics(metrics: Sequence[Any]) -> None:
+    """Check what plugins add beside the standard metrics; raises `JobFileError`."""
+    names = {metric.name: "a standard metric" for metric in standard_metrics()}
+    for metric in metrics:
+        if not isinstance(metric, Metric):
+            told = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)[:60]
+            raise JobFileError(f"pytest_arena_metrics: expected objects of a subclass of Metric, got {told}")
+        name = getattr(metric, "name", None)
+        if not isinstance(name, str) or not name:
+            raise JobFileError(f"metric {type(metric).__name__}: expected a name, got {name!r}")
+        if name in names:
+            raise JobFileError(f"metric {name!r} ({type(metric).__name__}): {names[name]} has this name")
+        names[name] = f"another metric, {type(metric).__name__}"
+        if metric.reduction not in REDUCTIONS:
+            raise JobFileError(
+                f"metric {name!r}: reduction: expected one of {', '.join(REDUCTIONS)}, "
+                f"got {metric.reduction!r}{did_you_mean(str(metric.reduction), REDUCTIONS)}"
+            )
+        if metric.bounds is not None and not metric.bounds[0] < metric.bounds[1]:
+            raise JobFileError(f"metric {name!r}: bounds: expected (lowest, highest), got {metric.bounds!r}")
 
 
 def _validate_record(job: Job, simulator: Simulator) -> None:

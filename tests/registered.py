@@ -259,6 +259,18 @@ class Broken:
         return np.zeros((self.env.num_envs, 2), np.float32)
 
 
+class Recursive:
+    """A policy whose identity contains itself."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+        self.identity: dict[str, Any] = {}
+        self.identity["me"] = self.identity
+
+    def act(self, observation: Any) -> Any:
+        return np.zeros((self.env.num_envs, 2), np.float32)
+
+
 class ForksAtReset:
     """A policy that forks when its rows begin an episode, and goes on in both processes."""
 

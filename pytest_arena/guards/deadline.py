@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 
 from pytest_arena.errors import RolloutTimeoutError, TimeIsUp
 from pytest_arena.guards import stderr
+from pytest_arena.guards.foreign_code import forks
 
 CLOSING_SECONDS = 60.0
 """For closing what has no limit of its own."""
@@ -47,6 +48,7 @@ class Deadline:
         self._last_resort, self._exit_status = last_resort, exit_status
         self._left = float("inf") if seconds is None else seconds
         self._end = float("inf")
+        self._forks = 0
         self._over: threading.Event | None = None
         """Set when the body is left; None outside of it, and where no time is set."""
 
@@ -70,7 +72,7 @@ class Deadline:
         """Let the time run."""
         if self.seconds is None:
             return self
-        self._end, self._over = monotonic() + self._left, threading.Event()
+        self._end, self._over, self._forks = monotonic() + self._left, threading.Event(), forks()
         thread = threading.get_ident() if threading.current_thread() is threading.main_thread() else None
         if thread is not None:
             # It stays: a signal that comes late must find a handler.
@@ -96,8 +98,8 @@ class Deadline:
         What comes to its end by itself, however late, has come to its end.
         """
         __tracebackhide__ = True
-        if self._over is None:
-            return
+        if self._over is None or forks() != self._forks:
+            return  # a process that the body has forked has none of the threads, and is about to end
         over, self._over = self._over, None  # first: from here on nothing interrupts
         _RUNNING.remove(self)
         over.set()

@@ -37,7 +37,7 @@ class Loaded:
 
 def load_jobs(path: Path, overrides: Sequence[Override] = ()) -> list[Job]:
     """Return the jobs of the file *path*; see `load_file`."""
-    return load_file(path, overrides).jobs
+    return load_file(Path(path), overrides).jobs
 
 
 def load_file(path: Path, overrides: Sequence[Override] = ()) -> Loaded:

@@ -103,6 +103,8 @@ class ArenaPolicy(Policy):
         Arena's classes expect a torch tensor of indices, where the environment is.
         """
         torch, fresh, self._fresh = sys.modules.get("torch"), self._fresh, False
+        if not hasattr(self.wrapped, "reset"):  # it remembers nothing
+            return
         if fresh or env_ids is None:
             self.wrapped.reset()
         else:

@@ -183,7 +183,7 @@ class _Numbers:
 
     def _array(self, actions: Any, entry: str) -> Any:
         """Return an array of another library as numpy's."""
-        if not (hasattr(actions, "__array__") and hasattr(actions, "dtype")):
+        if not (hasattr(actions, "__array__") and hasattr(actions, "dtype")) or hasattr(actions, "mask"):
             raise _RefusedError(f"expected {self._expected(entry)}, got {described(actions)}")
         return np.asarray(actions)
 

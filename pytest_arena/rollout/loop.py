@@ -6,9 +6,9 @@ begin or end an episode cost a loop.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from pytest_arena.records.directory import utc_now
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.action_check import ActionCheck
 from pytest_arena.rollout.initial_state import initial_states
-from pytest_arena.rollout.metrics import Metric, Transition
+from pytest_arena.rollout.metrics import Metric, Transition, checked_value
 from pytest_arena.rollout.schedule import Schedule
 from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
 from pytest_arena.simulators.env_check import check_reset, check_step
@@ -171,7 +171,7 @@ class Loop:
         self._return[index] = 0.0
         self._first_success[index] = -1
         self._reset_success[index] = success[index]
-        now = (utc_now(), time.monotonic())
+        now = (utc_now(), monotonic())
         states = initial_states(self._observation, index, self.env.single_observation_space)
         for row, start, state in zip(rows, starts, states, strict=True):
             self._starts[row] = start
@@ -221,7 +221,7 @@ class Loop:
         self.active[row] = False
         self._running -= 1
         for metric in self.observers.metrics:
-            episode.metrics[metric.name] = metric.end(row, episode)
+            episode.metrics[metric.name] = checked_value(metric, metric.end(row, episode))
         for recorder in self.observers.recorders:
             end_forked_child(self._forks)
             recorder.on_end(row, episode)
@@ -255,7 +255,7 @@ class Loop:
             return_=float(self._return[row]),
             end_reason=end.reason,
             started_at=started_at,
-            wall_time_seconds=round(time.monotonic() - began, 6),
+            wall_time_seconds=round(monotonic() - began, 6),
             time_to_success=int(self._first_success[row]) if once else None,
             initial_state=self._initial_states[row],
             metrics=dict(end.metrics),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
@@ -23,6 +24,7 @@ _REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
     "min": min,
     "sum": math.fsum,
 }
+REDUCTIONS = tuple(_REDUCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,20 @@ class Metric:
         return {
             key: getattr(self, key) for key in ("unit", "direction", "reduction", "skips_missing", "bounds")
         }
+
+
+def checked_value(metric: Metric, value: Any) -> float | None:
+    """Return what `Metric.end` gave as a float; `EvaluationError` where it is no value of *metric*."""
+    if value is None:
+        return None
+    number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 else value
+    if not isinstance(number, (bool, int, float)):
+        raise EvaluationError(f"metric {metric.name!r}: end() gave {value!r:.60}, expected a number or None")
+    if metric.reduction == "rate" and not math.isnan(number) and number not in (0, 1):
+        raise EvaluationError(
+            f"metric {metric.name!r}: end() gave {number!r:.60}; a rate has 0 or 1 for each episode, or None"
+        )
+    return float(number)
 
 
 class RecordedMetric(Metric):

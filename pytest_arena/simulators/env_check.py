@@ -48,6 +48,10 @@ def require_env(env: Any) -> None:
             raise EvaluationError(
                 f"the environment {name} has {described(value)} as its {attribute}, expected {expected}"
             )
+    if env.max_episode_steps is not None and env.max_episode_steps < 1:
+        raise EvaluationError(
+            f"the environment {name} has max_episode_steps {env.max_episode_steps}, expected 1 or more"
+        )
     if env.num_envs < 1:
         raise EvaluationError(f"the environment {name} has num_envs {env.num_envs}, expected 1 or more")
     if not isinstance(env.identity, Mapping):
@@ -78,6 +82,9 @@ def check_step(env: SimEnv, step: Any) -> Step:
     if not _has_arrays(step, (env.num_envs,)):
         for attribute in _ARRAYS:
             _require_array(_step_of(env), attribute, getattr(step, attribute), env.num_envs)
+    seen = step.observation
+    if type(seen) is not np.ndarray or seen.shape[:1] != (env.num_envs,):
+        _require_rows(_step_of(env), seen, env.num_envs)
     if step.ends or np.count_nonzero(step.terminated) or np.count_nonzero(step.truncated):
         _require_ends(_step_of(env), step, (step.terminated | step.truncated) & step.valid)
     return step

@@ -33,7 +33,7 @@ MISDEEDS = {
 """Job -> outcome of its test, and the error of its record."""
 HARMLESS = (
     "close-raises", "close-exits", "close-hangs", "forks", "forks-and-exits", "forks-reset", "forks-render",
-    "policy-forks", "policy-close",
+    "policy-forks", "policy-identity", "policy-close",
 )  # fmt: skip
 BODY = """
 import pytest
@@ -66,11 +66,14 @@ def misbehaved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     jobs: dict[str, Any] = {}
     for deed in (*MISDEEDS, *HARMLESS):
         jobs[deed] = {"environment": environment(deed)}
+        if deed.startswith("forks"):
+            jobs[deed]["rollout"] = {"episodes": 4, "timeout": 60}
         if deed in ("hang-build", "hang-reset", "swallows", "async", "close-hangs"):
             jobs[deed]["rollout"] = {"episodes": 4, "timeout": 1}
     jobs["async"]["environment"] = {**environment("hang", vectorization="async"), "num_envs": 2}
     jobs["forks-render"]["environment"]["cameras"] = {"render": {}}
     jobs["forks-render"]["record"] = {"video": "on"}
+    jobs["policy-identity"]["policy"] = {"type": "tests.registered:Recursive"}
     jobs["policy-forks"]["policy"] = {"type": "tests.registered:ForksAtReset"}
     jobs["policy-close"]["policy"] = {"type": "tests.registered:Unclosable"}
     jobs["innocent"] = {}

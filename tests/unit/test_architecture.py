@@ -110,6 +110,7 @@ def test_a_job_without_a_gate_does_not_pay_for_scipy() -> None:
 
 
 def test_a_session_without_jobs_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
+    alone = ("-p", "no:hypothesispytest", "-p", "no:randomly")  # both import numpy, or what does
     pytester.makepyfile(
         test_plain=f"""
         import sys
@@ -119,7 +120,7 @@ def test_a_session_without_jobs_imports_nothing_heavy(pytester: pytest.Pytester)
             assert not loaded & set({HEAVY!r})
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(*alone, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
-    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-n", "1")
+    result = pytester.runpytest_subprocess(*alone, "-n", "1")
     result.assert_outcomes(passed=1)

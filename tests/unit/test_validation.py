@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pytest_arena.errors import JobFileError
+from pytest_arena.errors import EvaluationError, JobFileError
 from pytest_arena.jobs.groups import Group
-from pytest_arena.rollout.metrics import RecordedMetric
+from pytest_arena.records.schema import Episode
+from pytest_arena.rollout.metrics import Metric, RecordedMetric, checked_value
 from pytest_arena.validation import validate, validate_group
 from tests.jobs import make_job
 
@@ -81,6 +83,55 @@ def test_a_threshold_on_a_rate_that_can_do_both(text: str) -> None:
 
 def test_other_metrics_have_values_beyond_one() -> None:
     validate(make_job(thresholds={"episode_length": ">= 0", "return": "<= 90"}))
+
+
+class Own(Metric):
+    name = "own"
+
+    def end(self, row: int, episode: Episode) -> float | None:
+        return 1.0
+
+
+def own(**attributes: Any) -> Metric:
+    made = Own()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ([Own], "expected objects of a subclass of Metric, got the class Own"),
+        (["own"], "expected objects of a subclass of Metric, got 'own'"),
+        ([own(), own()], "metric 'own' (Own): another metric, Own has this name"),
+        ([own(name="success_rate")], "metric 'success_rate' (Own): a standard metric has this name"),
+        ([own(name="")], "metric Own: expected a name, got ''"),
+        ([own(reduction="avg")], "metric 'own': reduction: expected one of rate, mean, median, max, min, sum, got 'avg'"),
+        ([own(bounds=(5, 1))], "metric 'own': bounds: expected (lowest, highest), got (5, 1)"),
+    ],
+)  # fmt: skip
+def test_metrics_of_plugins_are_checked_before_anything_runs(metrics: Any, words: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        validate(make_job(), metrics)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "reduction", "expected"),
+    [
+        (None, "rate", None), (True, "rate", 1.0), (np.float32(0), "rate", 0.0), (np.array([1]), "rate", 1.0),
+        (2.5, "mean", 2.5), (2.0, "rate", "a rate has 0 or 1"), (0.5, "rate", "a rate has 0 or 1"),
+        ("1", "mean", "expected a number or None"), (1j, "mean", "expected a number or None"),
+        (np.zeros(3), "mean", "expected a number or None"),
+    ],
+)  # fmt: skip
+def test_what_a_metric_says_of_an_episode(value: Any, reduction: Any, expected: Any) -> None:
+    if not isinstance(expected, str):
+        assert checked_value(own(reduction=reduction), value) == expected
+        return
+    with pytest.raises(EvaluationError, match=f"metric 'own': end.*{expected}"):
+        checked_value(own(reduction=reduction), value)
 
 
 def test_accepted() -> None:
