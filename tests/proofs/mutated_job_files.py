@@ -49,10 +49,11 @@ FRAGMENTS = (
 )  # fmt: skip
 
 
-def places(data: Any) -> list[tuple[Any, Any]]:
-    """Return every (container, key) of nested data."""
+def places(data: Any, deep: int = 50) -> list[tuple[Any, Any]]:
+    """Return every (container, key) of nested data, but not of what a mutation has nested without end."""
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [place for key, value in items for place in [(data, key), *places(value)]]
+    below = places if deep else lambda data, deep: []
+    return [place for key, value in items for place in [(data, key), *below(value, deep - 1)]]
 
 
 def junk(rng: random.Random) -> Any:
