@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+from collections.abc import Mapping
 from typing import BinaryIO
 
 ALWAYS_ALLOWED = 64 * 2**20
@@ -46,3 +48,13 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         while piece := stream.read(_PIECE):
             pieces.append(piece)
     return b"".join(pieces)
+
+
+def packed(members: Mapping[str, bytes], root: str) -> io.BytesIO:
+    """Return an archive of *members* below the folder *root*, ready to be read."""
+    copy = io.BytesIO()
+    with zipfile.ZipFile(copy, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(f"{root}/{name}", data)
+    copy.seek(0)
+    return copy

@@ -13,8 +13,9 @@ from __future__ import annotations
 import ast
 import io
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
+
+from pytest_arena.policies.archive import packed
 
 NAMESPACES = frozenset(
     (
@@ -59,12 +60,7 @@ def checked_script(members: Mapping[str, bytes]) -> io.BytesIO:
                     raise ValueError(f"{name} uses torch.classes.{space}, which reaches beyond tensors")
         elif name.endswith(".py"):
             _require_computing(name, data)
-    copy = io.BytesIO()
-    with zipfile.ZipFile(copy, "w") as archive:
-        for name, data in kept.items():
-            archive.writestr(f"archive/{name}", data)
-    copy.seek(0)
-    return copy
+    return packed(kept, "archive")
 
 
 def _require_computing(name: str, data: bytes) -> None:

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job, Model
-from pytest_arena.policies.archive import read_members
+from pytest_arena.policies.archive import packed, read_members
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import check_signature
 from pytest_arena.policies.files import sha256_of
@@ -301,12 +301,7 @@ def _without_code(members: Mapping[str, bytes], path: Path) -> io.BytesIO:
         except ValueError as error:
             raise EvaluationError(f"checkpoint {path}: {name}: {error}") from None
     kept[_SAMPLE_INPUTS] = b""  # pickled and of no use here, but the loader wants the file
-    copy = io.BytesIO()
-    with zipfile.ZipFile(copy, "w") as archive:
-        for name, data in kept.items():
-            archive.writestr(f"model/{name}", data)
-    copy.seek(0)
-    return copy
+    return packed(kept, "model")
 
 
 def _plain(key: str, value: Any) -> Any:
