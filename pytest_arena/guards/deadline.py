@@ -60,7 +60,7 @@ class Deadline:
 
     def check(self) -> None:
         """Raise `RolloutTimeoutError` when the time is used up."""
-        if self._expired():
+        if self._over is not None and self._expired():
             raise self.error()
 
     def error(self) -> RolloutTimeoutError:

@@ -94,8 +94,8 @@ class Episode:
     schema_version: str = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """Return the line as a dict with the public key names."""
-        data = dataclasses.asdict(self)
+        """Return the line as a dict with the public key names; the dicts in it are the episode's own."""
+        data = {name: getattr(self, name) for name in self.__slots__}
         data["return"] = data.pop("return_")
         return data
 
@@ -263,8 +263,12 @@ class JobRecord:
     schema_version: str = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as plain dicts and lists."""
-        return dataclasses.asdict(self)
+        """Return the record as plain dicts and lists, which are the record's own where it has such."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        data["thresholds"] = [dataclasses.asdict(threshold) for threshold in self.thresholds]
+        data["gate"] = None if self.gate is None else dataclasses.asdict(self.gate)
+        data["comparison"] = None if self.comparison is None else dataclasses.asdict(self.comparison)
+        return data
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobRecord:

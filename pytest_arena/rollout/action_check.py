@@ -52,7 +52,7 @@ class ActionCheck:
             checked = self._check(actions, active, "")
         except _RefusedError as refused:
             raise EvaluationError(f"policy {self._policy}: {refused}") from None
-        self.actions += int(np.count_nonzero(active))
+        self.actions += active.tobytes().count(1)
         return checked
 
 
@@ -134,6 +134,8 @@ class _Entries:
         return {key: self._checks[key](actions[key], active, f"{entry} {key!r}") for key in keys}
 
 
+_FEW = 32
+"""Up to so many numbers Python compares faster than numpy begins."""
 _least, _greatest = np.minimum.reduce, np.maximum.reduce  # methods of arrays and keywords cost as much again
 _Numeric = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
 
@@ -146,7 +148,6 @@ class _Numbers:
         self._shape = (num_envs, *(space.shape or ()))
         self._dtype = np.dtype(space.dtype or np.int64)
         self._kind, self._floats = self._dtype.kind, self._dtype.kind == "f"
-        self._empty = 0 in self._shape
         self._bits = isinstance(space, spaces.MultiBinary)
         self._low, self._high = _bounds(space)
         # What lies between these lies within the bounds of every entry.
@@ -177,9 +178,14 @@ class _Numbers:
 
     def _within(self, actions: Any) -> bool:
         """Whether every value is finite and within the bounds: no NaN compares so."""
-        return self._empty or (
-            self._lowest <= float(_least(actions, None)) and float(_greatest(actions, None)) <= self._highest
-        )
+        if actions.size > _FEW:
+            least, greatest = float(_least(actions, None)), float(_greatest(actions, None))
+            return self._lowest <= least and greatest <= self._highest
+        values = actions.ravel().tolist()
+        if not values:
+            return True
+        total = sum(values)  # NaN if one is: `min` and `max` may pass it over
+        return bool(self._lowest <= min(values) and max(values) <= self._highest and total == total)
 
     def _array(self, actions: Any, entry: str) -> Any:
         """Return an array of another library as numpy's."""

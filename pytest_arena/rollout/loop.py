@@ -77,7 +77,8 @@ class Loop:
         """What is done after the last step, for who watches."""
         n = self.env.num_envs
         self.actions = ActionCheck(self.env, policy_name(policy))
-        self.row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
+        self._row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
+        self._steps_of_all = 0  # which `_row_steps` lacks: adding to a number costs less
         self.active = np.zeros(n, np.bool_)
         self._running = 0  # how many rows are active: a number costs nothing to ask for at every step
         # Next-step autoreset: these rows are reset in the next step, and then begin these episodes.
@@ -88,12 +89,20 @@ class Loop:
         self._first_step = np.zeros(n, np.int64)  # `row_steps` when the row's episode began
         self._return = np.zeros(n, np.float64)
         self._first_success = np.full(n, -1, np.int64)
+        self._without_success = np.zeros(n, np.bool_)  # rows whose episode has not succeeded yet
         self._reset_success = np.full(n, UNMEASURED, np.int8)
         self._began_at: list[tuple[str, float]] = [("", 0.0)] * n
         self._step_metrics = [m for m in observers.metrics if m.watches_steps]
         self._step_recorders = [r for r in observers.recorders if r.watches_steps]
         self._observation: Observation = None
         self._forks = forks()
+
+    @property
+    def row_steps(self) -> np.ndarray:
+        """How many steps each row has taken in its episodes, (N,) int64."""
+        self._row_steps += self._steps_of_all
+        self._steps_of_all = 0
+        return self._row_steps
 
     def run(self, deadline: Deadline, max_steps: int | None = None) -> None:
         """Step until every scheduled episode has ended, or for *max_steps* steps of the vector.
@@ -116,7 +125,8 @@ class Loop:
             self.vector_steps += 1
             self._count(action, step)
             self._observation = step.observation
-            self._next_episodes(step)
+            if step.ends or self._following:
+                self._next_episodes(step)
             if self.observers.watch is not None:
                 self.observers.watch(self)
 
@@ -170,6 +180,7 @@ class Loop:
         self._first_step[index] = self.row_steps[index]
         self._return[index] = 0.0
         self._first_success[index] = -1
+        self._without_success[index] = True
         self._reset_success[index] = success[index]
         now = (utc_now(), monotonic())
         states = initial_states(self._observation, index, self.env.single_observation_space)
@@ -189,16 +200,18 @@ class Loop:
 
     def _count(self, action: Action, step: Step) -> None:
         counted = self.active
-        if self._running == np.count_nonzero(step.valid) == len(counted):  # the usual step: masks cost more
-            self.row_steps += 1
+        # The usual step. Bytes tell it for less than a mask, a count or a comparison of arrays.
+        if self._running == len(counted) and b"\x00" not in step.valid.tobytes():
+            self._steps_of_all += 1
             self._return += step.reward
         else:
             counted = counted & step.valid
-            self.row_steps += counted
+            self._row_steps += counted
             np.add(self._return, step.reward, out=self._return, where=counted)
-        if b"\x01" in step.success.tobytes():  # some success: a comparison costs five times as much
-            newly = counted & (step.success == 1) & (self._first_success < 0)
+        if b"\x01" in step.success.tobytes() and b"\x01" in self._without_success.tobytes():
+            newly = counted & (step.success == 1) & self._without_success
             self._first_success[newly] = (self.row_steps - self._first_step)[newly]
+            self._without_success[newly] = False
         if self._step_metrics or self._step_recorders:
             self._show(np.flatnonzero(counted), action, step)
         for end in step.ends:

@@ -73,6 +73,16 @@ def test_what_is_not_finite_is_refused_in_rows_that_count(space: Any, bad: float
     assert np.isnan(actions[2, 1]) or np.isinf(actions[2, 1]), "what the policy gave is its own"
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("width", [2, 12], ids=["few numbers", "many numbers"])
+def test_what_is_not_finite_is_found_wherever_it_stands(width: int, bad: float) -> None:
+    space = spaces.Box(-np.inf, np.inf, (width,), np.float32)
+    for row, column in np.ndindex(3, width):
+        actions = np.zeros((3, width), np.float32)
+        actions[row, column] = bad
+        assert told(space, actions) == f"policy mine:Policy: the actions of row {row} are not finite"
+
+
 @pytest.mark.parametrize(
     "given",
     [GOOD, GOOD.astype(np.float64), GOOD.astype(np.float16), GOOD.astype(np.int64), -GOOD, GOOD + 1],
