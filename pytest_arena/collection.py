@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import USERS_MISTAKE, JobFileError, did_you_mean
+from pytest_arena.errors import USERS_MISTAKE, JobFileError, described, did_you_mean
 from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
@@ -117,7 +117,7 @@ def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
     metrics: list[Metric] = []
     for added in config.hook.pytest_arena_metrics(config=config, job=job):
         if added is not None and not isinstance(added, (list, tuple)):
-            raise JobFileError(f"pytest_arena_metrics: expected a list of metrics, got {added!r:.60}")
+            raise JobFileError(f"pytest_arena_metrics: expected a list of metrics, got {described(added)}")
         metrics += added or ()
     for make in _packages_metrics():
         metrics += make(job) or ()

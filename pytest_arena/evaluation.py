@@ -29,7 +29,7 @@ from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.files import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, make_policy, policy_files
-from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext
+from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext, require_recorders
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
 from pytest_arena.records.attempt import begin_record, fail_record, giving_up
@@ -42,7 +42,7 @@ from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
 from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.env_check import require_env
+from pytest_arena.simulators.env_check import check_metrics, require_env
 from pytest_arena.simulators.pool import EnvironmentPool
 from pytest_arena.summary import counted, metrics_of, require_measurement, summarize
 from pytest_arena.validation import validate
@@ -222,7 +222,7 @@ class Evaluation:
             taken = loop.row_steps
             if loop.episodes:
                 with foreign_code(_FOREIGN), deadline:
-                    self.record.reported.append((len(loop.episodes), dict(env.metrics())))
+                    self.record.reported.append((len(loop.episodes), check_metrics(env, env.metrics())))
             self._after_rollout(loop, deadline)
             self._identify(env)
 
@@ -425,6 +425,7 @@ def evaluate(
     raises, after all this has been written; see `Evaluation.run`. A threshold that is missed raises nothing.
     """
     validate(job, metrics)
+    require_recorders(recorders)
     run = RunDirectory.create(Path(output).absolute())  # the environment may change the working directory
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_arena.baselines import baseline_of
 from pytest_arena.collection import JOB, LABEL, environment_key, job_of, metrics_of
-from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError
+from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError, described
 from pytest_arena.evaluation import Evaluation
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.guards import stderr
@@ -23,6 +23,7 @@ from pytest_arena.options import settings
 from pytest_arena.parallel.recovery import rebuild
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders import standard
+from pytest_arena.recorders.base import require_recorders
 from pytest_arena.recorders.own_dataset import unfinished_datasets
 from pytest_arena.recorders.salvage import unfinished_films
 from pytest_arena.records.attempt import begin_record, fail_record, giving_up
@@ -251,6 +252,9 @@ def forget_attempt(item: pytest.Item) -> None:
 
 def with_options(job: Job, options: Mapping[str, Any]) -> Job:
     """Return *job* with the environment options of the fixture, validated by its simulator."""
+    __tracebackhide__ = USERS_MISTAKE
+    if not isinstance(options, Mapping):
+        raise EvaluationError(f"arena_env_options: expected a dict, got {described(options)}")
     if options == job.environment.options:
         return job
     environment = job.environment.model_copy(update={"options": dict(options)})
@@ -337,6 +341,7 @@ def roll_out(
     run, attempt = run_of(item.config), attempt_of(item, job)
     if attempt.results:
         raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")
+    require_recorders(recorders)  # they may be those of a user's own fixture
     attempt.record.config_sha256 = job.sha256()
 
     rebuildable = run.pool.holds(env)

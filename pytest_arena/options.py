@@ -116,8 +116,15 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
 
 
+_PATHS_AND_RATES = ("arena_output", "arena_resume", "arena_baseline", "arena_family_error")
+"""What means nothing if it is empty: most likely a shell variable that is not set."""
+
+
 def configure(config: pytest.Config) -> None:
     """Read the settings; let pytest collect the job files."""
+    for key in _PATHS_AND_RATES:
+        if config.getoption(key) == "":
+            raise pytest.UsageError(f"--{key.replace('_', '-')}: expected a value, got an empty one")
     given = [Path(config.invocation_params.dir, file) for file in config.getoption("arena_jobs") or ()]
     output = config.getoption("arena_output")
     video_default = config.getini("arena_video") or None

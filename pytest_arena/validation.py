@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_arena.errors import JobFileError, did_you_mean
+from pytest_arena.errors import JobFileError, described, did_you_mean
 from pytest_arena.gate.decision import plans, rates
 from pytest_arena.gate.rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.gate.thresholds import Threshold
@@ -36,6 +36,8 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
 
 def validate_metrics(metrics: Sequence[Any]) -> None:
     """Check what plugins add beside the standard metrics; raises `JobFileError`."""
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise JobFileError(f"pytest_arena_metrics: expected a list of metrics, got {described(metrics)}")
     names = {metric.name: "a standard metric" for metric in standard_metrics()}
     for metric in metrics:
         if not isinstance(metric, Metric):

@@ -18,6 +18,8 @@ from pytest_arena.jobs.words import plain_error
 ROWS = 20
 """Looks of the boundary that are shown; with more of them, evenly chosen ones."""
 
+_EXPECTED = 'expected one bound between 0 and 1, such as 0.8, ">= 80%" or "<= 0.05"'
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take what a job's ``gate`` takes, and the threshold."""
@@ -54,13 +56,12 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     try:
         threshold = Threshold.parse(text if text.strip()[:1] in "<>" else f">= {text}")
     except ValueError as error:
-        raise ArenaError(f"--threshold: {error}") from None
+        raise ArenaError(f"--threshold: {_EXPECTED}, got {text!r}") from error
+    if not threshold.one_sided or not any(0.0 < bound < 1.0 for bound in (threshold.low, threshold.high)):
+        raise ArenaError(f"--threshold: {_EXPECTED}, got {text!r}")
     gate = _gate(arguments)
     looks = looks_of(gate.episodes_max, gate.look_every)
-    plan = Plan.of(threshold, gate.alpha, gate.beta, looks, gate.method)
-    if not (threshold.one_sided and 0.0 < plan.bound < 1.0):
-        raise ArenaError(f"--threshold: expected a bound between 0 and 1, got {text!r}")
-    return plan
+    return Plan.of(threshold, gate.alpha, gate.beta, looks, gate.method)
 
 
 def _gate(arguments: argparse.Namespace) -> Gate:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
@@ -95,3 +96,14 @@ class Recorder:
     def close(self) -> Recorded:
         """Finish all files, drop those of episodes that never ended. Calling it twice is harmless."""
         return Recorded()
+
+
+def require_recorders(given: Any) -> None:
+    """Raise `EvaluationError` where *given*, which a user's own code made, is no list of recorders."""
+    __tracebackhide__ = USERS_MISTAKE
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise EvaluationError(f"recorders: expected a list, got {described(given)}")
+    for recorder in given:
+        if not isinstance(recorder, Recorder):
+            told = f"the class {recorder.__name__}" if isinstance(recorder, type) else described(recorder)
+            raise EvaluationError(f"recorders: expected objects of a subclass of Recorder, got {told}")

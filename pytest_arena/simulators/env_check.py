@@ -6,6 +6,7 @@ with a name, not a traceback from the depths of the loop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import gymnasium
 import numpy as np
 
 from pytest_arena.errors import EvaluationError, described, first_few
-from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Reset, SimEnv, Step
+from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Reset, SimEnv, Step
 
 _OWN = {
     "num_envs": (int, np.integer),
@@ -52,6 +53,10 @@ def require_env(env: Any) -> None:
         raise EvaluationError(
             f"the environment {name} has max_episode_steps {env.max_episode_steps}, expected 1 or more"
         )
+    if not 0.0 <= env.step_dt < math.inf:  # NaN, too
+        raise EvaluationError(
+            f"the environment {name} has step_dt {env.step_dt}, expected seconds, or 0 where nobody knows"
+        )
     if env.num_envs < 1:
         raise EvaluationError(f"the environment {name} has num_envs {env.num_envs}, expected 1 or more")
     if not isinstance(env.identity, Mapping):
@@ -71,6 +76,7 @@ def check_reset(env: SimEnv, reset: Any) -> Reset:
     if not isinstance(reset, Reset):
         raise EvaluationError(f"{name} returned {described(reset)}, expected a Reset(observation, success)")
     _require_array(name, "success", reset.success, env.num_envs)
+    _require_success(env, "reset", reset.success)
     _require_rows(name, reset.observation, env.num_envs)
     return reset
 
@@ -82,6 +88,7 @@ def check_step(env: SimEnv, step: Any) -> Step:
     if not _has_arrays(step, (env.num_envs,)):
         for attribute in _ARRAYS:
             _require_array(_step_of(env), attribute, getattr(step, attribute), env.num_envs)
+    _require_success(env, "step", step.success)
     seen = step.observation
     if type(seen) is not np.ndarray or seen.shape[:1] != (env.num_envs,):
         _require_rows(_step_of(env), seen, env.num_envs)
@@ -90,10 +97,26 @@ def check_step(env: SimEnv, step: Any) -> Step:
     return step
 
 
+def check_metrics(env: SimEnv, metrics: Any) -> dict[str, float | None]:
+    """Return what *env* gave as its metrics; `EvaluationError` where that is no dict of numbers."""
+    name = f"{type(env).__name__}.metrics()"
+    if not isinstance(metrics, Mapping):
+        raise EvaluationError(f"{name} returned {described(metrics)}, expected a dict of numbers by name")
+    checked: dict[str, float | None] = {}
+    for key, value in metrics.items():
+        if not isinstance(key, str):
+            raise EvaluationError(f"{name} has the key {key!r:.60}, expected a name")
+        if not isinstance(value, (int, float, np.number, np.bool_, type(None))):
+            raise EvaluationError(f"{name} has {described(value)} as {key!r}, expected a number or None")
+        checked[key] = None if value is None else float(value)
+    return checked
+
+
 def _step_of(env: SimEnv) -> str:
     return f"{type(env).__name__}.step()"
 
 
+_SUCCESSES = np.array([UNMEASURED, 0, 1], np.int8).tobytes()
 # numpy has one object of each of these: to compare them costs next to nothing.
 _FLOAT64, _BOOL, _INT8 = np.dtype(np.float64), np.dtype(np.bool_), np.dtype(np.int8)
 
@@ -126,6 +149,17 @@ def _require_array(name: str, attribute: str, value: Any, n: int) -> None:
         else described(value)
     )
     raise EvaluationError(f"{name} gave as {attribute} {told}, expected a numpy array ({n},) {expected}")
+
+
+def _require_success(env: SimEnv, call: str, success: np.ndarray) -> None:
+    if success.dtype is _INT8 and not success.tobytes().strip(_SUCCESSES):
+        return
+    wrong = success[~np.isin(success, (UNMEASURED, 0, 1))]
+    if wrong.size:
+        raise EvaluationError(
+            f"{type(env).__name__}.{call}() gave success {wrong[0]}, expected 1, 0 or "
+            f"{UNMEASURED} (unmeasured)"
+        )
 
 
 def _require_rows(name: str, observation: Any, n: int, entry: str = "") -> None:

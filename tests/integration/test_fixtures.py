@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.conftest import Suite
 
 
@@ -67,6 +69,44 @@ def test_it(arena_rollout):
     assert all(e.return_ > e.length * 2 for e in result.episodes)
 """,
     )
+
+
+@pytest.mark.parametrize(
+    ("fixture", "given", "words"),
+    [
+        ("arena_env_options", None, "arena_env_options: expected a dict, got None"),
+        ("arena_env_options", [1], "arena_env_options: expected a dict, got a list of 1"),
+        ("arena_recorders", None, "recorders: expected a list, got None"),
+        ("arena_recorders", [1], "recorders: expected objects of a subclass of Recorder, got an int"),
+        (
+            "arena_recorders",
+            [int],
+            "recorders: expected objects of a subclass of Recorder, got the class int",
+        ),
+    ],
+)
+def test_a_fixture_that_gives_something_else_is_told_in_a_line(
+    suite: Suite, fixture: str, given: object, words: str
+) -> None:
+    suite.jobs({"job": {}})
+    value = "[int]" if given == [int] else repr(given)
+    suite.test(
+        f"""
+import pytest
+
+@pytest.fixture
+def {fixture}():
+    return {value}
+
+@pytest.mark.arena("jobs.yaml")
+def test_it(arena_rollout):
+    arena_rollout()
+"""
+    )
+    result = suite.run()
+    assert result.ret == 1
+    assert suite.record("job")["error"]["message"] == words
+    assert "/pytest_arena/" not in result.stdout.str()
 
 
 def test_recorders(suite: Suite) -> None:

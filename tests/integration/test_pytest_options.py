@@ -83,3 +83,13 @@ def test_without_the_json_report(suite: Suite) -> None:
     assert result.ret == 0
     result.stdout.fnmatch_lines(["no report.json: the plugin pytest_jsonreport is switched off"])
     assert not (suite.run_dir / "report.json").exists()
+
+
+@pytest.mark.parametrize("option", ["output", "resume", "baseline", "family-error"])
+def test_an_empty_value_is_refused_and_nothing_runs(suite: Suite, option: str) -> None:
+    """A shell variable that is not set must not begin a new run where one was to be resumed."""
+    suite.jobs({"job": {}})
+    result = suite.pytester.runpytest_inprocess("--arena-jobs=jobs.yaml", f"--arena-{option}=")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --arena-{option}: expected a value, got an empty one"])
+    assert not (suite.pytester.path / "arena-results").exists()

@@ -209,10 +209,22 @@ def test_with_workers(suite: Suite) -> None:
     assert json.loads((first / "run.json").read_text())["exit_status"] == 0
 
 
-def test_another_checkpoint_under_the_same_name_is_refused(suite: Suite) -> None:
+OWN_POLICY = """
+class Mine:
+    def __init__(self, checkpoint):
+        self.checkpoint = checkpoint
+
+    def act(self, observation):
+        return [0] * len(observation)
+"""
+
+
+@pytest.mark.parametrize("policy", ["torch", "mine_here:Mine"])
+def test_another_checkpoint_under_the_same_name_is_refused(suite: Suite, policy: str) -> None:
     checkpoint = suite.path / "policy.pt"
     checkpoint.write_bytes(b"one")
-    suite.jobs({"job": {"policy": {"type": "torch", "checkpoint": "policy.pt"}}})
+    (suite.path / "mine_here.py").write_text(OWN_POLICY)
+    suite.jobs({"job": {"policy": {"type": policy, "checkpoint": str(checkpoint)}}})
     suite.test()
     suite.run()
     checkpoint.write_bytes(b"two")

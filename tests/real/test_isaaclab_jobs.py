@@ -47,7 +47,7 @@ JOBS: dict[str, Any] = {
         "thresholds": {"success_rate": "> 0"},
         "record": {"trajectory": True},
     },
-    "rebuilt": {"rollout": {"rebuilds": 2}, "record": {"trajectory": True}},
+    "rebuilt": {"rollout": {"episodes": 4, "rebuilds": 3}, "record": {"trajectory": True}},
     "unmeasured": {
         "environment": {"max_episode_steps": 10, "options": {"overrides": {"terminations.success": "null"}}},
         "thresholds": {"success_rate": ">= 0.5"},
@@ -168,12 +168,12 @@ def test_success_in_the_dataset_is_by_the_term_that_the_job_names(run: Any) -> N
 
 def test_rebuilds_have_files_and_seeds_of_their_own(run: Any) -> None:
     begins = []
-    for name in ("dataset.hdf5", "dataset-1.hdf5"):
+    for name in ("dataset.hdf5", "dataset-1.hdf5", "dataset-2.hdf5"):
         with h5py.File(run[1] / "rebuilt" / name) as file:
             states = "initial_state/articulation/robot/joint_position"
             begins.append([demo[states][0, 0] for demo in file["data"].values()])
-    assert [len(begin) for begin in begins] == [2, 1]
-    assert len(set(begins[0] + begins[1])) == 3
+    assert [len(begin) for begin in begins] == [2, 1, 1]
+    assert len({begin for begins_of_one in begins for begin in begins_of_one}) == 4
 
 
 def test_nothing_is_left_in_the_folder_for_temporary_files(run: Any) -> None:

@@ -53,6 +53,23 @@ def test_the_same_episodes_with_1_3_and_8_environments(tmp_path: Path) -> None:
     assert len({e["return"] for e in told[0]}) > 5
 
 
+def test_any_number_of_rebuilds_gives_the_same_episodes(tmp_path: Path) -> None:
+    """With as many rebuilds as episodes, each episode has an environment of its own; then with a film."""
+    told = []
+    for n, films in ((1, "off"), (3, "on")):
+        environment = {
+            "id": "reach-v3", "num_envs": n, "seed": 3, "max_episode_steps": 20,
+            "cameras": {"corner2": {"width": 64, "height": 48}},
+        }  # fmt: skip
+        rebuilt = {"episodes": 5, "rebuilds": 5}
+        made = job(n, environment=environment, rollout=rebuilt, record={"video": films})
+        told.append(comparable(lines(tmp_path / films, made)))
+        assert len(list(tmp_path.glob("*/*/job/videos/episode-*.mp4"))) == (5 if films == "on" else 0)
+    assert told[0] == told[1]
+    assert [e["rebuild"] for e in told[0]] == [0, 1, 2, 3, 4]
+    assert len({e["seed"] for e in told[0]}) == 5
+
+
 def test_an_odd_film_holds_every_step(tmp_path: Path) -> None:
     environment = {
         "id": "reach-v3", "num_envs": 3, "seed": 3, "max_episode_steps": 40,

@@ -281,7 +281,7 @@ def episodes(output: Path, **changes: Any) -> Any:
 def test_a_job_has_the_same_numbers_whatever_ran_before(tmp_path: Path, auto_reset: bool) -> None:
     changes: dict[str, Any] = {
         "options": {"auto_reset": auto_reset},
-        "rollout": {"episodes": 7, "rebuilds": 2},
+        "rollout": {"episodes": 7, "rebuilds": 3},
     }
     told = []
     for attempt in ("first", "again"):
@@ -290,7 +290,7 @@ def test_a_job_has_the_same_numbers_whatever_ran_before(tmp_path: Path, auto_res
         assert record.reproducible is False  # rows share one stream: no episode by itself
     assert told[0] == told[1]
     assert len({total for total, _, _ in told[0]}) == 7
-    rows = [0, 1, 2, 0, 0, 1, 2]  # four episodes, then three after the rebuild
+    rows = [0, 1, 2, 0, 1, 0, 1]  # three episodes, and two after each rebuild
     assert [(length, reason) for _, length, reason in told[0]] == [ENDS[row] for row in rows]
 
 

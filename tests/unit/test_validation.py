@@ -104,6 +104,8 @@ def own(**attributes: Any) -> Metric:
     [
         ([Own], "expected objects of a subclass of Metric, got the class Own"),
         (["own"], "expected objects of a subclass of Metric, got 'own'"),
+        (None, "expected a list of metrics, got None"),
+        ("own", "expected a list of metrics, got the text 'own'"),
         ([own(), own()], "metric 'own' (Own): another metric, Own has this name"),
         ([own(name="success_rate")], "metric 'success_rate' (Own): a standard metric has this name"),
         ([own(name="")], "metric Own: expected a name, got ''"),

@@ -62,9 +62,10 @@ def test_a_long_boundary_is_shown_in_part(
     [
         (["--threshold", "0.8", "--episodes-max", "13"], "expected at least 14, got 13: with so few episodes the test can never pass"),
         (["--threshold", "0.1", "--episodes-max", "28"], "expected at least 29, got 28: with so few episodes the test can never fail"),
-        (["--threshold", "0.2..0.4", "--episodes-max", "50"], "expected a threshold"),
-        (["--threshold", "1", "--episodes-max", "50"], "expected a bound between 0 and 1"),
-        (["--threshold", "much", "--episodes-max", "50"], "expected a threshold such as"),
+        (["--threshold", "0.2..0.4", "--episodes-max", "50"], "expected one bound between 0 and 1, such as 0.8"),
+        (["--threshold", ">= 80", "--episodes-max", "50"], "expected one bound between 0 and 1, such as 0.8"),
+        (["--threshold", "1", "--episodes-max", "50"], "expected one bound between 0 and 1"),
+        (["--threshold", "much", "--episodes-max", "50"], 'such as 0.8, ">= 80%" or "<= 0.05", got'),
         (["--threshold", "0.8", "--episodes-max", "none"], "expected an integer from 1 to 100000, got 'none'"),
         (["--threshold", "0.8", "--episodes-max", "9", "--beta", "2"], "--beta: expected at most 0.5, got 2.0"),
         (["--threshold", "0.8", "--episodes-max", "50", "--beta", "0.6"], "--beta: expected at most 0.5, got 0.6"),

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.simulators.base import EpisodeEnd, Reset, SimEnv
-from pytest_arena.simulators.env_check import check_reset, check_step, require_env
+from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step, require_env
 from tests.fakes import LongFailures
 
 
@@ -55,6 +55,8 @@ def test_nothing_beyond_that_is_needed() -> None:
         ({"num_envs": True}, "has a bool as its num_envs, expected int"),
         ({"num_envs": 0}, "has num_envs 0, expected 1 or more"),
         ({"step_dt": "0.1"}, "has the text '0.1' as its step_dt, expected float or int"),
+        ({"step_dt": float("nan")}, "has step_dt nan, expected seconds, or 0 where nobody knows"),
+        ({"step_dt": -0.1}, "has step_dt -0.1, expected seconds"),
         ({"max_episode_steps": "many"}, "has the text 'many' as its max_episode_steps, expected None or int"),
         ({"capabilities": {}}, "has an empty dict as its capabilities, expected Capabilities"),
         (
@@ -87,6 +89,8 @@ def test_attributes_of_another_type(changes: Any, words: str) -> None:
             {"terminated": np.array([True, False, False])},
             "no end of row 0, which terminated or was truncated",
         ),
+        ({"success": np.array([0, 2, 1], np.int8)}, "success 2, expected 1, 0 or -1 (unmeasured)"),
+        ({"success": np.array([0, 1, 256])}, "success 256, expected 1, 0 or -1 (unmeasured)"),
         ({"ends": (2,)}, "as ends a tuple of 1, expected a tuple of EpisodeEnd"),
     ],
 )
@@ -127,6 +131,32 @@ def test_observations_have_a_row_of_each(observation: Any, words: str) -> None:
         check_reset(env(), Reset(observation, success))
     assert words in str(raised.value)
     check_reset(env(), Reset({"a": np.zeros((3, 1)), "b": ["x", "y", "z"]}, success))
+
+
+def test_success_at_reset_is_one_of_three() -> None:
+    with pytest.raises(EvaluationError, match=r"reset\(\) gave success 7, expected 1, 0 or -1"):
+        check_reset(env(), Reset(np.zeros((3, 1)), np.full(3, 7, np.int8)))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "returned None, expected a dict of numbers by name"),
+        ([0.5], "returned a list of 1, expected a dict"),
+        ({1: 0.5}, "has the key 1, expected a name"),
+        ({"speed": "fast"}, "has the text 'fast' as 'speed', expected a number or None"),
+        ({"speed": np.zeros(2)}, "has an array of shape (2,) and type float64 as 'speed', expected a number"),
+    ],
+)
+def test_metrics_that_are_no_numbers(given: Any, words: str) -> None:
+    with pytest.raises(EvaluationError) as raised:
+        check_metrics(env(), given)
+    assert str(raised.value).startswith(f"LongFailures.metrics() {words}")
+
+
+def test_metrics_are_numbers_by_name() -> None:
+    given = {"a": 1, "b": None, "c": np.float32(0.5), "d": np.True_}
+    assert check_metrics(env(), given) == {"a": 1.0, "b": None, "c": 0.5, "d": 1.0}
 
 
 def test_an_end_of_a_row_that_does_not_count_is_not_missed() -> None:
