@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import USERS_MISTAKE, JobFileError, described, did_you_mean
+from pytest_arena.errors import USERS_MISTAKE, JobFileError, StrayOutcomeError, described, did_you_mean
+from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
@@ -248,16 +249,22 @@ def _load(config: pytest.Config, path: Path) -> list[Job]:
     if path not in files:
         files[path] = Loaded([], [])
         try:
-            loaded = load_file(path, _overrides(config))
-            metrics = {job.name: metrics_of(config, job) for job in loaded.jobs}
-            for job in loaded.jobs:
-                validate(job, metrics[job.name])
-            for group in loaded.groups:
-                validate_group(group, group.members(loaded.jobs), metrics)
-            files[path] = loaded
-        except JobFileError as error:
+            # Classes that a job names and plugins' metrics have a say: a skip there must not skip all jobs.
+            with foreign_code(f"what {path.name} names, or a plugin,"):
+                files[path] = _validated(config, path)
+        except (JobFileError, StrayOutcomeError) as error:
             _problem(config, str(error))
     return files[path].jobs
+
+
+def _validated(config: pytest.Config, path: Path) -> Loaded:
+    loaded = load_file(path, _overrides(config))
+    metrics = {job.name: metrics_of(config, job) for job in loaded.jobs}
+    for job in loaded.jobs:
+        validate(job, metrics[job.name])
+    for group in loaded.groups:
+        validate_group(group, group.members(loaded.jobs), metrics)
+    return loaded
 
 
 def groups_of(config: pytest.Config, items: Sequence[pytest.Item]) -> list[dict[str, Any]]:

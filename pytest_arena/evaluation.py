@@ -16,20 +16,20 @@ from time import monotonic
 
 import numpy as np
 
-from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError, described
 from pytest_arena.gate.baseline import Baseline
 from pytest_arena.gate.decision import JobGate
 from pytest_arena.gate.regression import judge_regression
 from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.guards import stderr
 from pytest_arena.guards.closing import close_within
-from pytest_arena.guards.deadline import Deadline
+from pytest_arena.guards.deadline import Deadline, require_thread
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.files import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, make_policy, policy_files
-from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext, require_recorders
+from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext, closed, require_recorders
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
 from pytest_arena.records.attempt import begin_record, fail_record, giving_up
@@ -166,7 +166,8 @@ class Evaluation:
         if self._reviewed or len(self.episodes) == len(self.earlier):
             return
         self._reviewed = True
-        with foreign_code("the policy"):
+        limit = Deadline(self.job.rollout.timeout, "while the policy reviewed its episodes", self._give_up)
+        with foreign_code("the policy"), limit:
             self.record.notes += self.policy.review(self.episodes)
             self.record.reproducible &= self.policy.reproducible  # the review may have found otherwise
 
@@ -222,7 +223,9 @@ class Evaluation:
             taken = loop.row_steps
             if loop.episodes:
                 with foreign_code(_FOREIGN), deadline:
-                    self.record.reported.append((len(loop.episodes), check_metrics(env, env.metrics())))
+                    self.record.reported.append(
+                        (len(loop.episodes), check_metrics(f"{type(env).__name__}.metrics()", env.metrics()))
+                    )
             self._after_rollout(loop, deadline)
             self._identify(env)
 
@@ -306,9 +309,12 @@ class Evaluation:
         """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
         caps, self._frames_notice = env.capabilities, env.frames_notice
         before = self.record.identity.get("policy", {})
+        limit = Deadline(self.job.rollout.timeout, "while its identity was read", self._give_up)
+        with foreign_code("the environment or the policy"), limit:
+            environment, policy = dict(env.identity), dict(self.policy.identity)
         self.record.identity.update(
-            environment=to_plain(dict(env.identity)),
-            policy=to_plain(source_identity(type(self.policy)) | dict(self.policy.identity) | self._files),
+            environment=to_plain(environment),
+            policy=to_plain(source_identity(type(self.policy)) | policy | self._files),
             horizon=env.max_episode_steps,
             capabilities={name: getattr(caps, name) for name in caps.__slots__},
         )
@@ -348,7 +354,7 @@ class Evaluation:
             try:
                 limit = Deadline(self.job.rollout.timeout, f"while {name} was closed", self._give_up)
                 with foreign_code(name), limit:
-                    left = recorder.close()
+                    left = closed(recorder)
             except Exception as error:
                 if failed is None and first is None:
                     first = error
@@ -424,8 +430,11 @@ def evaluate(
     *baseline* is what a job with ``regression`` is compared with. Raises what the environment or the policy
     raises, after all this has been written; see `Evaluation.run`. A threshold that is missed raises nothing.
     """
+    if not isinstance(job, Job):
+        raise EvaluationError(f"expected a Job, got {described(job)}: load_jobs(path) gives a list of them")
     validate(job, metrics)
     require_recorders(recorders)
+    require_thread(job.rollout.timeout)
     run = RunDirectory.create(Path(output).absolute())  # the environment may change the working directory
     directory = run.claim(job.name)
     record = begin_record(job, directory, run.path, job.name, None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.errors import USERS_MISTAKE, EvaluationError
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -36,9 +36,21 @@ def arena_job(request: pytest.FixtureRequest) -> Job:
     return job
 
 
+def _require_job(given: Any) -> None:
+    """A test may have parameters or a fixture of the name ``arena_job``."""
+    __tracebackhide__ = USERS_MISTAKE
+    from pytest_arena.jobs.model import Job
+
+    if not isinstance(given, Job):
+        raise EvaluationError(
+            f"arena_job: expected a Job, got {described(given)}: job files and @pytest.mark.arena give it"
+        )
+
+
 @pytest.fixture
 def arena_env_options(arena_job: Job) -> dict[str, Any]:
     """``environment.options`` of the job, to override or extend; validated by the simulator."""
+    _require_job(arena_job)
     return dict(arena_job.environment.options)
 
 
@@ -55,6 +67,7 @@ def arena_dir(request: pytest.FixtureRequest, arena_job: Job) -> Path:
     """The folder of this job's artifacts; a rerun has one of its own."""
     from pytest_arena.items import attempt_of
 
+    _require_job(arena_job)
     return attempt_of(request.node, arena_job).directory.path
 
 

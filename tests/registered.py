@@ -271,6 +271,22 @@ class Recursive:
         return np.zeros((self.env.num_envs, 2), np.float32)
 
 
+class SlowIdentity:
+    """A policy that takes for ever to say what it is."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        while True:
+            with contextlib.suppress(Exception):
+                time.sleep(1000)
+
+    def act(self, observation: Any) -> Any:
+        return np.zeros((self.env.num_envs, 2), np.float32)
+
+
 class ForksAtReset:
     """A policy that forks when its rows begin an episode, and goes on in both processes."""
 

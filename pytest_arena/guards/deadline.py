@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic  # bound here: an environment may replace the functions of `time`
 from types import FrameType, TracebackType
 
-from pytest_arena.errors import RolloutTimeoutError, TimeIsUp
+from pytest_arena.errors import EvaluationError, RolloutTimeoutError, TimeIsUp
 from pytest_arena.guards import stderr
 from pytest_arena.guards.foreign_code import forks
 
@@ -24,6 +24,15 @@ SIGNAL = signal.SIGRTMIN + 7
 """Not SIGALRM: environments and other plugins set alarms of their own, or ignore it."""
 EXIT_STATUS = 3
 """Of a process that cannot be saved: pytest's for a failure inside."""
+
+
+def require_thread(seconds: float | None) -> None:
+    """Raise `EvaluationError` where a limit of *seconds* could end nothing: signals reach one thread only."""
+    if seconds is not None and threading.current_thread() is not threading.main_thread():
+        raise EvaluationError(
+            "rollout.timeout can end a rollout in the main thread only: call evaluate there or in a "
+            "process of its own, or leave the time limit out"
+        )
 
 
 class Deadline:

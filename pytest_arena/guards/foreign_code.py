@@ -33,7 +33,7 @@ def foreign_code(whose: str) -> Iterator[None]:
     except BaseException as error:
         if os.getpid() != process:
             os._exit(_status(error))
-        if _is_outcome(error):
+        if is_outcome(error):
             raise StrayOutcomeError(
                 f"{whose} raised {type(error).__name__}{f': {error}' if str(error) else ''}; this is no way "
                 "out of a job: it is an error"
@@ -67,7 +67,7 @@ def end_forked_child(before: int) -> None:
         os._exit(1)
 
 
-def _is_outcome(error: BaseException) -> bool:
+def is_outcome(error: BaseException) -> bool:
     """Whether a test framework would not take *error* for an error."""
     framework = type(error).__module__.partition(".")[0] in ("pytest", "_pytest")  # pytest.exit
     return framework or isinstance(error, unittest.SkipTest) or not isinstance(error, Exception)

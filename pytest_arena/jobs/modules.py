@@ -9,8 +9,11 @@ import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from pytest_arena.errors import StrayOutcomeError
+from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.words import KeyPath, place
 
@@ -42,6 +45,29 @@ def make_importable(job: Job) -> None:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
             importlib.invalidate_caches()
+
+
+def import_for(job: Job, key: KeyPath, module: str) -> ModuleType:
+    """Import *module*, which *job* names under *key*.
+
+    `JobFileError` where there is none, and where it skips or exits instead of being imported: a test runner
+    would take that for its own. What else fails inside a module deserves its traceback.
+    """
+    try:
+        with foreign_code(f"the module {module!r}"):
+            return importlib.import_module(module)
+    except StrayOutcomeError as error:
+        raise job.problem(key, str(error)) from error.__cause__
+    except ImportError as error:
+        if not is_missing(error, module):
+            raise
+        raise job.problem(key, f"cannot import {module!r}: {error}{where_looked(job)}") from None
+
+
+def is_missing(error: ImportError, module: str) -> bool:
+    """Whether *module* itself, or a package around it, was not found: that is the user's mistake."""
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return missing is not None and f"{module}.".startswith(f"{missing}.")
 
 
 def where_looked(job: Job) -> str:

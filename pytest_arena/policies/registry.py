@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,14 +14,14 @@ from pytest_arena.errors import EvaluationError, RolloutTimeoutError, did_you_me
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import where_looked
+from pytest_arena.jobs.modules import import_for
 from pytest_arena.jobs.words import plain_error
 from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import CustomPolicy, check_methods, check_signature
 from pytest_arena.policies.files import sha256_of
 from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.functions import is_missing, split_name
+from pytest_arena.simulators.functions import split_name
 from pytest_arena.simulators.registry import find_simulator
 
 ENTRY_POINT_GROUP = "pytest_arena.policies"
@@ -161,15 +159,7 @@ def _is_path(kind: str) -> bool:
 
 def _import(kind: str, job: Job) -> type[Any]:
     module, _, name = split_name(kind)
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        # Only a missing module is the user's mistake; what fails inside a module deserves its traceback.
-        if is_missing(error, module):
-            raise job.problem(
-                ("policy", "type"), f"cannot import {module!r}: {error}{where_looked(job)}"
-            ) from None
-        raise
+    found = getattr(import_for(job, ("policy", "type"), module), name, None)
     if not isinstance(found, type):
         raise job.problem(("policy", "type"), f"expected a class, {module!r} has no class {name!r}")
     return found

@@ -98,6 +98,17 @@ class Recorder:
         return Recorded()
 
 
+def closed(recorder: Recorder) -> Recorded:
+    """Close *recorder* and return what it left; `EvaluationError` where it does not say."""
+    left = recorder.close()
+    if not isinstance(left, Recorded):
+        raise EvaluationError(
+            f"{type(recorder).__name__}.close() returned {described(left)}, expected a Recorded: "
+            "return super().close()"
+        )
+    return left
+
+
 def require_recorders(given: Any) -> None:
     """Raise `EvaluationError` where *given*, which a user's own code made, is no list of recorders."""
     __tracebackhide__ = USERS_MISTAKE

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.errors import USERS_MISTAKE, RecordingError, not_among
-from pytest_arena.guards.foreign_code import end_forked_child, forks
+from pytest_arena.guards.foreign_code import end_forked_child, forks, is_outcome
 from pytest_arena.recorders.base import EpisodeStart, RolloutContext
 from pytest_arena.recorders.encoder import Encoder, Film
 from pytest_arena.recorders.mp4 import Look, choose_codec
@@ -107,6 +107,8 @@ class Stage:
             frames: Frames = self.env.frames(np.array([shot.row for shot in shots], np.int64))
             end_forked_child(before)
         except Exception as error:
+            if is_outcome(error):
+                raise
             reason = f"the environment gave none, {type(error).__name__}: {error}"
             for shot in shots:
                 for film in shot.films.values():

@@ -29,13 +29,9 @@ class ActionCheck:
         self._policy = policy
         self.space, self.clipped = env.single_action_space, env.clips_actions
         self._check = _check_of(self.space, env.num_envs, env.discrete_columns)
-        self.actions = 0
-        """How many actions were taken: one a step in each row that had an episode."""
-
-    @property
-    def outside(self) -> int:
-        """How many of them lay outside a box."""
-        return self._check.outside
+        self.actions = self.outside = 0
+        """How many actions were taken, one a step in each row that had an episode, and how many of them lay
+        outside a box."""
 
     def __call__(self, actions: Action, active: BoolArray) -> Action:
         """Return *actions* as the environment may have them.
@@ -53,6 +49,8 @@ class ActionCheck:
         except _RefusedError as refused:
             raise EvaluationError(f"policy {self._policy}: {refused}") from None
         self.actions += active.tobytes().count(1)
+        if (beyond := self._check.beyond) is not None:
+            self.outside += int(np.count_nonzero(beyond & active))
         return checked
 
 
@@ -74,7 +72,8 @@ class _RefusedError(Exception):
 
 class _Check(Protocol):
     @property
-    def outside(self) -> int: ...
+    def beyond(self) -> BoolArray | None:
+        """The rows (N,) whose latest action lay outside a box; None: none did."""
 
     def __call__(self, actions: Any, active: BoolArray, entry: str) -> Any: ...
 
@@ -90,7 +89,7 @@ def _check_of(space: gymnasium.Space[Any], num_envs: int, columns: bool) -> _Che
 
 
 class _Anything:
-    outside = 0
+    beyond = None
 
     def __call__(self, actions: Any, active: BoolArray, entry: str) -> Any:
         if actions is None:
@@ -105,8 +104,10 @@ class _Entries:
         self._checks, self._container = checks, container
 
     @property
-    def outside(self) -> int:
-        return sum(check.outside for check in self._checks.values())
+    def beyond(self) -> BoolArray | None:
+        """A row counts once, however many of its entries are outside."""
+        found = [check.beyond for check in self._checks.values() if check.beyond is not None]
+        return np.logical_or.reduce(found) if found else None
 
     def __call__(self, actions: Any, active: BoolArray, entry: str) -> Any:
         keys = list(self._checks)
@@ -153,13 +154,10 @@ class _Numbers:
         # What lies between these lies within the bounds of every entry.
         self._lowest = float(self._low.max()) if self._low.size else -np.inf
         self._highest = float(self._high.min()) if self._high.size else np.inf
-        self._outside: Any = 0  # on a device a tensor: it is read when it is asked for
-
-    @property
-    def outside(self) -> int:
-        return int(self._outside)
+        self.beyond: BoolArray | None = None
 
     def __call__(self, actions: Any, active: BoolArray, entry: str) -> Any:
+        self.beyond = None
         if type(actions) is np.ndarray and actions.shape == self._shape:
             if actions.dtype.kind == self._kind and self._within(actions):
                 return actions  # the usual step, without a further look
@@ -189,7 +187,9 @@ class _Numbers:
 
     def _array(self, actions: Any, entry: str) -> Any:
         """Return an array of another library as numpy's."""
-        if not (hasattr(actions, "__array__") and hasattr(actions, "dtype")) or hasattr(actions, "mask"):
+        if hasattr(actions, "mask"):
+            raise _RefusedError(f"expected {self._expected(entry)}, got an array with a mask")
+        if not (hasattr(actions, "__array__") and hasattr(actions, "dtype")):
             raise _RefusedError(f"expected {self._expected(entry)}, got {described(actions)}")
         return np.asarray(actions)
 
@@ -206,6 +206,9 @@ class _Numbers:
             if dtype.is_floating_point
             else "i"
         )
+        if actions.layout != torch.strided or actions.is_quantized:
+            told = "quantized" if actions.is_quantized else "sparse"
+            raise _RefusedError(f"expected {self._expected(entry)}, got a {told} tensor")
         self._require_kind(kind, actions, entry)
         self._require_shape(actions, entry)
         if dtype == torch.bfloat16 or (kind != "f" and self._floats):
@@ -220,7 +223,7 @@ class _Numbers:
         if self._floats and np.isfinite([lowest, highest]).all():
             low, high = (torch.as_tensor(bound, device=actions.device) for bound in (self._low, self._high))
             rows = ((actions < low) | (actions > high)).reshape(self._rows, -1).any(dim=1)
-            self._outside = self._outside + (rows & torch.as_tensor(active, device=rows.device)).sum()
+            self.beyond = rows.cpu().numpy()
         else:
             return _replaced(actions, self._look(actions.cpu().numpy(), active, entry), active)
         return actions
@@ -234,7 +237,7 @@ class _Numbers:
             broken: BoolArray = ~np.isfinite(actions.reshape(self._rows, -1)).all(axis=1)
             if (wrong := broken & active).any():
                 raise _RefusedError(f"the actions{entry} of {_listed(wrong)} are not finite")
-            self._outside = self._outside + int(np.count_nonzero(outside & active))
+            self.beyond = outside
             return broken
         if (wrong := outside & active).any():
             row = int(np.argmax(wrong))

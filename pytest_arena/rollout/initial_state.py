@@ -32,7 +32,7 @@ def initial_states(
     entries = [(_name(path), batch) for path, batch in leaves(observation, space)]
     if any(_is_numeric(batch) and not _is_image(batch) for _, batch in entries):
         entries = [entry for entry in entries if not (_is_numeric(entry[1]) and _is_image(entry[1]))]
-    if not any(_has_rows(batch) for _, batch in entries):
+    if not any(_has_rows(batch) and 0 not in getattr(batch, "shape", ()) for _, batch in entries):
         return [None] * len(rows)
     hashes: list[Any] = [blake2b(digest_size=_BYTES) for _ in rows]
     for name, batch in entries:

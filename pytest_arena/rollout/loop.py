@@ -231,13 +231,14 @@ class Loop:
         row = end.env_idx
         at_end = int(step.success[row])
         episode = self._episode(row, end, None if at_end == UNMEASURED else bool(at_end))
-        self.active[row] = False
-        self._running -= 1
         for metric in self.observers.metrics:
             episode.metrics[metric.name] = checked_value(metric, metric.end(row, episode))
         for recorder in self.observers.recorders:
             end_forked_child(self._forks)
             recorder.on_end(row, episode)
+        # Only now that its line is written: what was raised before makes it an episode that was abandoned.
+        self.active[row] = False
+        self._running -= 1
         self.episodes.append(episode)
         if self.observers.stop is not None:
             self.observers.stop.add(episode)

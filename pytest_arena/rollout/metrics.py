@@ -109,7 +109,10 @@ def checked_value(metric: Metric, value: Any) -> float | None:
         raise EvaluationError(
             f"metric {metric.name!r}: end() gave {number!r:.60}; a rate has 0 or 1 for each episode, or None"
         )
-    return float(number)
+    try:
+        return float(number)
+    except OverflowError:
+        raise EvaluationError(f"metric {metric.name!r}: end() gave a number that no float can hold") from None
 
 
 class RecordedMetric(Metric):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import gymnasium
 import numpy as np
@@ -26,6 +26,7 @@ _OWN = {
     "single_observation_space": (gymnasium.Space,),
 }
 """What a `SimEnv` has no default for, and of which types it may be."""
+_AUTORESETS = get_args(get_type_hints(Capabilities)["autoreset"])
 _SEAM = (*_OWN, *(name for name in vars(SimEnv) if name.islower() and not name.startswith("_")))
 _ARRAYS = {"reward": "fiu", "terminated": "b", "truncated": "b", "valid": "b", "success": "ib"}
 """What a step has one of a row -> which kinds of dtype it may have."""
@@ -59,6 +60,11 @@ def require_env(env: Any) -> None:
         )
     if env.num_envs < 1:
         raise EvaluationError(f"the environment {name} has num_envs {env.num_envs}, expected 1 or more")
+    if env.capabilities.autoreset not in _AUTORESETS:
+        raise EvaluationError(
+            f"the environment {name} has the capability autoreset={env.capabilities.autoreset!r}, expected "
+            f"{' or '.join(map(repr, _AUTORESETS))}"
+        )
     if not isinstance(env.identity, Mapping):
         raise EvaluationError(
             f"the environment {name} has {described(env.identity)} as its identity, expected a dict"
@@ -92,23 +98,47 @@ def check_step(env: SimEnv, step: Any) -> Step:
     seen = step.observation
     if type(seen) is not np.ndarray or seen.shape[:1] != (env.num_envs,):
         _require_rows(_step_of(env), seen, env.num_envs)
-    if step.ends or b"\x01" in step.terminated.tobytes() or b"\x01" in step.truncated.tobytes():
+    if step.ends != () or b"\x01" in step.terminated.tobytes() or b"\x01" in step.truncated.tobytes():
         _require_ends(_step_of(env), step, (step.terminated | step.truncated) & step.valid)
     return step
 
 
-def check_metrics(env: SimEnv, metrics: Any) -> dict[str, float | None]:
-    """Return what *env* gave as its metrics; `EvaluationError` where that is no dict of numbers."""
-    name = f"{type(env).__name__}.metrics()"
+def _require_end(name: str, end: EpisodeEnd, n: int) -> None:
+    row = end.env_idx
+    if not isinstance(row, (int, np.integer)) or isinstance(row, bool) or not 0 <= row < n:
+        raise EvaluationError(f"{name} gave an end of row {row!r:.60}, expected a number from 0 to {n - 1}")
+    if not isinstance(end.reason, str):
+        raise EvaluationError(
+            f"{name} gave {described(end.reason)} as the reason why row {row} ended, expected a text"
+        )
+    if end.metrics:
+        check_metrics(f"{name}, of the episode that ended in row {row},", end.metrics)
+    if not isinstance(end.details, Mapping):
+        raise EvaluationError(
+            f"{name} gave {described(end.details)} as details of row {row}, expected a dict"
+        )
+
+
+def check_metrics(name: str, metrics: Any) -> dict[str, float | None]:
+    """Return *metrics*, which *name* gave; `EvaluationError` where they are no dict of numbers."""
     if not isinstance(metrics, Mapping):
-        raise EvaluationError(f"{name} returned {described(metrics)}, expected a dict of numbers by name")
+        raise EvaluationError(
+            f"{name} gave {described(metrics)} as metrics, expected a dict of numbers by name"
+        )
     checked: dict[str, float | None] = {}
     for key, value in metrics.items():
         if not isinstance(key, str):
-            raise EvaluationError(f"{name} has the key {key!r:.60}, expected a name")
+            raise EvaluationError(f"{name} gave a metric with the key {key!r:.60}, expected a name")
         if not isinstance(value, (int, float, np.number, np.bool_, type(None))):
-            raise EvaluationError(f"{name} has {described(value)} as {key!r}, expected a number or None")
-        checked[key] = None if value is None else float(value)
+            raise EvaluationError(
+                f"{name} gave {described(value)} as the metric {key!r}, expected a number or None"
+            )
+        try:
+            checked[key] = None if value is None else float(value)
+        except OverflowError:
+            raise EvaluationError(
+                f"{name} gave as the metric {key!r} a number that no float can hold"
+            ) from None
     return checked
 
 
@@ -175,9 +205,14 @@ def _require_rows(name: str, observation: Any, n: int, entry: str = "") -> None:
 
 
 def _require_ends(name: str, step: Step, over: np.ndarray) -> None:
-    if not all(isinstance(end, EpisodeEnd) for end in step.ends):
+    if not isinstance(step.ends, (tuple, list)) or not all(isinstance(end, EpisodeEnd) for end in step.ends):
         raise EvaluationError(f"{name} gave as ends {described(step.ends)}, expected a tuple of EpisodeEnd")
-    told = {end.env_idx for end in step.ends}
+    told: set[int] = set()
+    for end in step.ends:
+        _require_end(name, end, len(over))
+        if end.env_idx in told:
+            raise EvaluationError(f"{name} gave two ends of row {end.env_idx}")
+        told.add(end.env_idx)
     if silent := [int(row) for row in np.flatnonzero(over) if row not in told]:
         raise EvaluationError(
             f"{name} gave no end of row {first_few(silent)}, which terminated or was truncated: ends must "

@@ -7,20 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.jobs.modules import is_missing
 
 
 def split_name(path: str) -> tuple[str, str, str]:
     """Return module, separator and name of ``module:name`` or ``module.name``."""
     return path.partition(":") if ":" in path else path.rpartition(".")
-
-
-def is_missing(error: ImportError, module: str) -> bool:
-    """Whether *module* itself, or a package around it, was not found.
-
-    That is the user's mistake; what fails inside a module deserves its traceback.
-    """
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    return missing is not None and f"{module}.".startswith(f"{missing}.")
 
 
 def import_named(module: str, key: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,8 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
 from pytest_arena.guards.processes import end_processes
-from pytest_arena.jobs.model import Job, KeyPath, Model, Success
-from pytest_arena.jobs.modules import where_looked
+from pytest_arena.jobs.model import Job, Model, Success
+from pytest_arena.jobs.modules import import_for
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
     Action,
@@ -35,7 +34,6 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.functions import is_missing
 from pytest_arena.simulators.gymnasium_success import VectorSuccess, success_keys, tells_final
 from pytest_arena.simulators.gymnasium_vector import (
     batch_of_images,
@@ -335,10 +333,10 @@ class GymnasiumSimulator(Simulator):
             )
         options = GymnasiumOptions.model_validate(job.environment.options)
         for needed in options.modules:
-            _import_module(job, ("environment", "options", "modules"), needed)
+            import_for(job, ("environment", "options", "modules"), needed)
         module, _, name = job.environment.id.rpartition(":")
         if module:
-            _import_module(job, ("environment", "id"), module)
+            import_for(job, ("environment", "id"), module)
         try:
             gymnasium.spec(name)
         except gymnasium.error.Error as error:
@@ -386,15 +384,6 @@ def _vectorization(options: GymnasiumOptions, env_id: str) -> str:
     # with num_envs. It is used only where asked for, or where there is nothing else.
     only_vector = gymnasium.spec(env_id.rpartition(":")[2]).entry_point is None
     return "vector_entry_point" if only_vector else "sync"
-
-
-def _import_module(job: Job, key: KeyPath, module: str) -> None:
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if not is_missing(error, module):
-            raise
-        raise job.problem(key, f"cannot import {module!r}: {error}{where_looked(job)}") from None
 
 
 def _horizon(base: Any) -> int | None:

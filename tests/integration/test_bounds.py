@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_arena.errors import EvaluationError
 from pytest_arena.evaluation import evaluate
 from pytest_arena.gate.baseline import load_baseline
 from pytest_arena.jobs.loader import load_jobs
 from pytest_arena.recorders.base import Recorded, Recorder
+from pytest_arena.rollout.metrics import Metric
 from tests.integration.conftest import TEST_BODY, Folder, Suite
 from tests.jobs import make_job
 
@@ -29,6 +32,7 @@ MISDEEDS = {
     "swallows": ("failed", "RolloutTimeoutError"),
     "async": ("failed", "RolloutTimeoutError"),
     "recorder": ("failed", "RuntimeError"),
+    "slow-identity": ("failed", "RolloutTimeoutError"),
 }
 """Job -> outcome of its test, and the error of its record."""
 HARMLESS = (
@@ -68,12 +72,13 @@ def misbehaved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         jobs[deed] = {"environment": environment(deed)}
         if deed.startswith("forks"):
             jobs[deed]["rollout"] = {"episodes": 4, "timeout": 60}
-        if deed in ("hang-build", "hang-reset", "swallows", "async", "close-hangs"):
+        if deed in ("hang-build", "hang-reset", "swallows", "async", "close-hangs", "slow-identity"):
             jobs[deed]["rollout"] = {"episodes": 4, "timeout": 1}
     jobs["async"]["environment"] = {**environment("hang", vectorization="async"), "num_envs": 2}
     jobs["forks-render"]["environment"]["cameras"] = {"render": {}}
     jobs["forks-render"]["record"] = {"video": "on"}
     jobs["policy-identity"]["policy"] = {"type": "tests.registered:Recursive"}
+    jobs["slow-identity"]["policy"] = {"type": "tests.registered:SlowIdentity"}
     jobs["policy-forks"]["policy"] = {"type": "tests.registered:ForksAtReset"}
     jobs["policy-close"]["policy"] = {"type": "tests.registered:Unclosable"}
     jobs["innocent"] = {}
@@ -251,6 +256,54 @@ def test_a_recorder_that_cannot_be_closed_makes_the_job_an_error(tmp_path: Path)
     record = json.loads((only(tmp_path) / "job/record.json").read_text())
     assert (record["status"], record["verdict"]) == ("error", "error")
     assert record["error"]["message"] == "the disk is gone"
+
+
+class SaysNothing(Recorder):
+    def close(self) -> Any:
+        """Forgets what it is to return."""
+
+
+def test_a_recorder_that_does_not_say_what_it_left(tmp_path: Path) -> None:
+    words = r"SaysNothing.close\(\) returned None, expected a Recorded: return super\(\).close\(\)"
+    with pytest.raises(EvaluationError, match=words):
+        evaluate(make_job(), output=tmp_path, recorders=[SaysNothing()])
+    assert json.loads((only(tmp_path) / "job/record.json").read_text())["status"] == "error"
+
+
+class Fails(Metric):
+    name, reduction = "fails", "mean"
+
+    def end(self, row: int, episode: Any) -> float:
+        if row == 1:
+            raise ZeroDivisionError("no such number")
+        return 1.0
+
+
+def test_no_episode_is_lost_where_a_metric_fails(tmp_path: Path) -> None:
+    made = make_job(environment={"id": "tests.registered:arena/Scripted-v0", "num_envs": 2})
+    with pytest.raises(ZeroDivisionError):
+        evaluate(made, output=tmp_path, metrics=[Fails()])
+    lines = [json.loads(line) for line in (only(tmp_path) / "job/episodes.jsonl").read_text().splitlines()]
+    assert sorted(line["episode"] for line in lines) == list(range(len(lines)))
+    failed = [line for line in lines if line["outcome"] == "error" and line["env_idx"] == 1]
+    assert [line["error"] for line in failed] == ["ZeroDivisionError: no such number"]
+
+
+def test_evaluate_wants_a_job_and_the_main_thread(jobs: Any, tmp_path: Path) -> None:
+    loaded = jobs(rollout={"episodes": 1, "timeout": 60})
+    with pytest.raises(
+        EvaluationError, match=r"expected a Job, got a list of 1: load_jobs\(path\) gives a li"
+    ):
+        evaluate(loaded, output=tmp_path / "runs")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(EvaluationError, match=r"rollout\.timeout can end .* main thread"),
+    ):
+        pool.submit(evaluate, loaded[0], output=tmp_path / "runs").result()
+    assert not (tmp_path / "runs").exists()
+    (unlimited,) = jobs()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(evaluate, unlimited, output=tmp_path / "runs").result().status == "completed"
 
 
 def test_a_policy_has_its_word_also_after_an_error(tmp_path: Path) -> None:

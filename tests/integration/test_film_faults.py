@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,15 @@ def test_a_process_that_is_killed_in_the_middle_of_a_film(tmp_path: Path) -> Non
     assert frames(part) >= 25, "what had not can be played as far as it went"
     (record,) = RunDirectory(path).records()
     assert record.status == Status.RUNNING
+
+
+@pytest.mark.parametrize("leave", [unittest.SkipTest, pytest.exit.Exception, pytest.skip.Exception])
+def test_a_picture_that_skips_or_exits_is_an_error_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leave: type[BaseException]
+) -> None:
+    def spoil(image: np.ndarray) -> Any:
+        raise leave("not today")
+
+    monkeypatch.setattr(Noisy, "spoil", staticmethod(spoil))
+    with pytest.raises(Exception, match=r"raised .*: not today; this is no way out of a job"):
+        run(tmp_path, "on")

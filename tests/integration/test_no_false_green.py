@@ -193,3 +193,49 @@ def test_a_skipped_job_of_a_resumed_run_keeps_its_episodes(suite: Suite) -> None
     assert suite.record("late")["status"] == "interrupted"
     assert "the test was skipped" in suite.record("late")["error"]["message"]
     assert suite.episodes("late") == before
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("import pytest; pytest.importorskip('no_such_module')", "raised Skipped: could not import"),
+        ("import unittest; raise unittest.SkipTest('no GPU')", "raised SkipTest: no GPU"),
+        ("import sys; sys.exit(0)", "raised SystemExit: 0"),
+        ("import pytest; pytest.exit('bye')", "raised Exit: bye"),
+    ],
+)
+@pytest.mark.parametrize("key", ["policy.type", "environment.id"])
+def test_a_module_that_skips_or_exits_skips_no_job(suite: Suite, body: str, told: str, key: str) -> None:
+    (suite.path / "leaves.py").write_text(body)
+    section, _, name = key.partition(".")
+    suite.jobs({"bad": {section: {name: "leaves:Thing-v0" if name == "id" else "leaves:Thing"}}, "good": {}})
+    suite.test("def test_other(): pass")
+    result = suite.run("--arena-jobs", "jobs.yaml")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"ERROR: jobs.yaml:*: jobs.bad.{key}: the module 'leaves' {told}*"])
+
+
+def test_a_plugin_that_skips_at_collection_skips_no_job(suite: Suite) -> None:
+    suite.jobs({"job": {}})
+    suite.test()
+    suite.pytester.makeconftest("import pytest\ndef pytest_arena_metrics(job): pytest.skip('not today')")
+    result = suite.run("-n", "1")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*what jobs.yaml names, or a plugin, raised Skipped: not today*"])
+
+
+@pytest.mark.parametrize("given", ["[1]", "[None]"])
+def test_a_parameter_that_is_no_job(suite: Suite, given: str) -> None:
+    suite.test(
+        f"""
+import pytest
+
+@pytest.mark.parametrize("arena_job", {given})
+def test_it(arena_rollout): arena_rollout()
+"""
+    )
+    result = suite.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*arena_job: expected a Job, got *: job files and @pytest.mark.arena give it*"]
+    )

@@ -125,7 +125,7 @@ def test_metrics_of_plugins_are_checked_before_anything_runs(metrics: Any, words
         (None, "rate", None), (True, "rate", 1.0), (np.float32(0), "rate", 0.0), (np.array([1]), "rate", 1.0),
         (2.5, "mean", 2.5), (2.0, "rate", "a rate has 0 or 1"), (0.5, "rate", "a rate has 0 or 1"),
         ("1", "mean", "expected a number or None"), (1j, "mean", "expected a number or None"),
-        (np.zeros(3), "mean", "expected a number or None"),
+        (np.zeros(3), "mean", "expected a number or None"), (10**400, "mean", "a number that no float can hold"),
     ],
 )  # fmt: skip
 def test_what_a_metric_says_of_an_episode(value: Any, reduction: Any, expected: Any) -> None:

@@ -47,6 +47,7 @@ def told(space: Any, actions: Any, active: Any = ALL, **more: Any) -> str:
         (np.zeros((3, 1), np.float32), "got shape (3, 1)"),
         (np.zeros((1, 2), np.float32), "got shape (1, 2)"),
         (np.zeros((3, 8, 2), np.float32), "got shape (3, 8, 2)"),
+        (np.ma.array(GOOD, mask=GOOD > 1), "got an array with a mask"),
         (GOOD.astype(complex), "got values of type complex128"),
         (GOOD.astype(object), "got values of type object"),
         (GOOD.astype(bool), "got values of type bool"),
@@ -197,6 +198,16 @@ def test_entries_that_are_right_are_passed_on() -> None:
     assert "actions [1] as an array or tensor of integers" in told(PAIR, (GOOD, GOOD))
 
 
+def test_a_row_is_outside_once_however_many_of_its_entries_are() -> None:
+    taken = check(spaces.Dict({"left": BOX, "right": BOX, "grip": spaces.Discrete(2)}))
+    grip = np.zeros(3, np.int64)
+    left, right = GOOD.copy(), GOOD + 5
+    left[0] = 5
+    taken({"left": left, "right": right, "grip": grip}, FIRST_TWO)
+    taken({"left": left, "right": GOOD, "grip": grip}, ALL)
+    assert (taken.outside, taken.actions) == (3, 5)
+
+
 def test_any_other_space_is_the_environments_own_business() -> None:
     space = spaces.Text(5)
     assert check(space)(["a", "b", "c"], ALL) == ["a", "b", "c"]
@@ -214,6 +225,7 @@ def test_tensors_are_checked_where_they_are() -> None:
     assert "got shape (3, 3)" in told(BOX, torch.zeros(3, 3))
     assert "got values of type torch.complex64" in told(BOX, good.to(torch.complex64))
     assert "got values of type torch.bool" in told(BOX, good.bool())
+    assert "floats of shape (3, 2), got a sparse tensor" in told(BOX, good.to_sparse())
     bad = good.clone()
     bad[1, 0], bad[2, 0] = float("nan"), 5
     assert "of row 1 are not finite" in told(BOX, bad)

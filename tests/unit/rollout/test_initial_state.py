@@ -61,7 +61,7 @@ def test_nested_observations() -> None:
     assert not set(states(changed)) & set(states(nested))
 
 
-@pytest.mark.parametrize("nothing", [None, {}, (), {"a": {}}, 3.0])
+@pytest.mark.parametrize("nothing", [None, {}, (), {"a": {}}, 3.0, np.zeros((4, 0))])
 def test_nothing_to_hash(nothing: Any) -> None:
     assert states(nothing) == [None] * 4
 

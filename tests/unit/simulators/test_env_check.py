@@ -63,6 +63,10 @@ def test_nothing_beyond_that_is_needed() -> None:
             {"single_action_space": (2,)},
             "has a tuple of 1 as its single_action_space, expected a gymnasium Sp",
         ),
+        (
+            {"capabilities": dataclasses.replace(LongFailures.capabilities, autoreset="same-step")},
+            "has the capability autoreset='same-step', expected 'manual' or 'next_step' or 'same_step'",
+        ),
         ({"identity": "mine"}, "has the text 'mine' as its identity, expected a dict"),
     ],
 )
@@ -91,6 +95,14 @@ def test_attributes_of_another_type(changes: Any, words: str) -> None:
         ),
         ({"success": np.array([0, 2, 1], np.int8)}, "success 2, expected 1, 0 or -1 (unmeasured)"),
         ({"success": np.array([0, 1, 256])}, "success 256, expected 1, 0 or -1 (unmeasured)"),
+        ({"ends": None}, "as ends None, expected a tuple of EpisodeEnd"),
+        ({"ends": (EpisodeEnd(1, "x"), EpisodeEnd(1, "y"))}, "two ends of row 1"),
+        ({"ends": (EpisodeEnd(-1, "x"),)}, "an end of row -1, expected a number from 0 to 2"),
+        ({"ends": (EpisodeEnd(3, "x"),)}, "an end of row 3, expected a number from 0 to 2"),
+        ({"ends": (EpisodeEnd(True, "x"),)}, "an end of row True, expected a number from 0 to 2"),
+        ({"ends": (EpisodeEnd(1.0, "x"),)}, "an end of row 1.0, expected a number from 0 to 2"),  # type: ignore[arg-type]
+        ({"ends": (EpisodeEnd(1, 3),)}, "an int as the reason why row 1 ended, expected a text"),  # type: ignore[arg-type]
+        ({"ends": (EpisodeEnd(1, "x", details=[1]),)}, "a list of 1 as details of row 1"),  # type: ignore[arg-type]
         ({"ends": (2,)}, "as ends a tuple of 1, expected a tuple of EpisodeEnd"),
     ],
 )
@@ -141,22 +153,29 @@ def test_success_at_reset_is_one_of_three() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (None, "returned None, expected a dict of numbers by name"),
-        ([0.5], "returned a list of 1, expected a dict"),
-        ({1: 0.5}, "has the key 1, expected a name"),
-        ({"speed": "fast"}, "has the text 'fast' as 'speed', expected a number or None"),
-        ({"speed": np.zeros(2)}, "has an array of shape (2,) and type float64 as 'speed', expected a number"),
+        (None, "gave None as metrics, expected a dict of numbers by name"),
+        ([0.5], "gave a list of 1 as metrics, expected a dict"),
+        ({1: 0.5}, "gave a metric with the key 1, expected a name"),
+        ({"speed": "fast"}, "gave the text 'fast' as the metric 'speed', expected a number or None"),
+        ({"speed": np.zeros(2)}, "gave an array of shape (2,) and type float64 as the metric 'speed', exp"),
+        ({"speed": 10**400}, "gave as the metric 'speed' a number that no float can hold"),
     ],
 )
 def test_metrics_that_are_no_numbers(given: Any, words: str) -> None:
     with pytest.raises(EvaluationError) as raised:
-        check_metrics(env(), given)
-    assert str(raised.value).startswith(f"LongFailures.metrics() {words}")
+        check_metrics("Mine.metrics()", given)
+    assert str(raised.value).startswith(f"Mine.metrics() {words}")
+    if given:
+        made = env()
+        made.reset(None, [0, 1, 2])
+        step = dataclasses.replace(made.step(None), ends=(EpisodeEnd(1, "x", metrics=given),))
+        with pytest.raises(EvaluationError, match="of the episode that ended in row 1"):
+            check_step(made, step)
 
 
 def test_metrics_are_numbers_by_name() -> None:
     given = {"a": 1, "b": None, "c": np.float32(0.5), "d": np.True_}
-    assert check_metrics(env(), given) == {"a": 1.0, "b": None, "c": 0.5, "d": 1.0}
+    assert check_metrics("Mine.metrics()", given) == {"a": 1.0, "b": None, "c": 0.5, "d": 1.0}
 
 
 def test_an_end_of_a_row_that_does_not_count_is_not_missed() -> None:
