@@ -37,7 +37,7 @@ from pytest_arena.records.directory import (
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.reports.junit import scalars
 from pytest_arena.reports.progress import preparing, progress
-from pytest_arena.reruns import errors_before, standing_measurement
+from pytest_arena.reruns import notes_on_new_episodes, standing_measurement
 from pytest_arena.result import Result
 from pytest_arena.run import RUN, run_of
 from pytest_arena.simulators.env_check import require_env
@@ -108,15 +108,16 @@ def attempt_of(item: pytest.Item, job: Job) -> Attempt:
 def _new_attempt(item: pytest.Item, job: Job) -> Attempt:
     """Begin an attempt; it has nothing to run where an earlier one's measurement stands."""
     run, label = run_of(item.config).directory, item.stash[LABEL]
-    standing = standing_measurement(item.config, item.nodeid, job, run, label)
-    notes = errors_before(run, label) if standing is None else [standing.note]
+    asked = item.config, item.nodeid, job, run, label
+    standing = standing_measurement(*asked)
+    notes = notes_on_new_episodes(*asked) if standing is None else [standing.note]
     directory = run.claim(label)
     before = standing.record if standing is not None else None
     record = begin_record(job, directory, run.path, label, item.nodeid, before)
     attempt = Attempt(job, directory, record, earlier_notes=notes)
     if standing is not None:
         for episode in standing.episodes:
-            episode.attempt = directory.attempt
+            episode.job, episode.attempt = label, directory.attempt
         write_episodes(directory.episodes, standing.episodes)
         record.hdf5_path = standing.record.hdf5_path
         attempt.earlier, attempt.complete = standing.episodes, True

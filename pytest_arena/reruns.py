@@ -9,15 +9,17 @@ completed attempt measured is judged again, and nothing is simulated, by ``--rer
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_arena.policies.registry import policy_files
-from pytest_arena.records.directory import RUNS_READ, RunDirectory, read_episodes, read_record
+from pytest_arena.records.directory import RunDirectory, read_episodes, read_record
 from pytest_arena.records.provenance import source_revision, versions
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 _OPTIONS = {"lf": "--lf", "failedfirst": "--ff", "stepwise": "--sw"}
 """pytest's options that run again what failed before."""
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading the files of a killed or foreign run may raise."""
+_FAILED = "pytest_arena/failed"
+"""Key in pytest's cache: in which runs the tests failed that `cache/lastfailed` names."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,56 @@ def standing_measurement(
     if judged:
         folder, record = judged[-1]
         return _standing(folder, record, f"attempt {record.attempt}", "a rerun")
-    option = next((text for name, text in _OPTIONS.items() if config.getoption(name, default=False)), None)
-    if option is None or nodeid not in _failed_before(config):
+    option, earlier = _option(config), _failed_in(config, nodeid, job)
+    if option is None or earlier is None:
         return None
-    for earlier in _earlier_runs(run):
-        for folder, record in _attempts(earlier, label):
-            if not _stands(record) or not _same(config, earlier, job, label):
-                return None
-            found = _standing(folder, record, f"the run {earlier.path.name}", option)
-            found.record.hdf5_path = None  # the files of that run stay there
-            for episode in found.episodes:
-                episode.videos, episode.trajectory = {}, None
-            return found
+    where = earlier.path.name if earlier.path.parent == run.path.resolve().parent else str(earlier.path)
+    for folder, record in _measured(earlier, nodeid, label):
+        found = _standing(folder, record, f"the run {where}", option)
+        found.record.hdf5_path = None  # the files of that run stay there
+        for episode in found.episodes:
+            episode.videos, episode.trajectory = {}, None
+        return found
     return None
 
 
-def errors_before(run: RunDirectory, label: str) -> list[str]:
+def notes_on_new_episodes(
+    config: pytest.Config, nodeid: str, job: Job, run: RunDirectory, label: str
+) -> list[str]:
+    """Return what makes an attempt that draws its episodes less than a first one; call before it begins."""
+    notes = _errors_before(run, label)
+    option, earlier = _option(config), _failed_in(config, nodeid, job)
+    if option is not None and earlier is not None and not any(run.attempts(label)):
+        notes.append(
+            f"the job failed in the run {earlier.path}, and what was measured there cannot be read any more: "
+            f"this attempt drew other episodes, and {option} until they pass tests nothing"
+        )
+    return notes
+
+
+def remember_failures(config: pytest.Config, run: RunDirectory) -> None:
+    """Keep in pytest's cache, beside what failed, in which run it was measured: for ``--lf`` and the like.
+
+    Its folder may be another one then, and the job's label, too: it depends on what else is selected.
+    """
+    failed = {str(key) for key in getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})}
+    cache = getattr(config, "cache", None)
+    if cache is None:
+        return
+    runs = {nodeid: found for nodeid, found in _failures(config).items() if nodeid in failed}
+    measured = [record for record in run.records() if record.nodeid in failed and _stands(record)]
+    manifest = run.manifest() if measured else {}
+    for record in measured:
+        entry = manifest.get("jobs", {}).get(record.job)
+        if entry is not None:
+            key = _key(
+                entry["config_sha256"], entry["policy_files"], manifest["revision"], manifest["versions"]
+            )
+            runs.setdefault(str(record.nodeid), {})[key] = str(run.path.resolve())
+    cache.set(_FAILED, runs)
+
+
+def _errors_before(run: RunDirectory, label: str) -> list[str]:
     """Return a note where an attempt at *label* ended as an error after episodes that cannot be run again."""
     lost = [
         str(record.attempt)
@@ -100,24 +136,36 @@ def _attempts(run: RunDirectory, label: str) -> Iterator[tuple[Path, JobRecord]]
             yield folder, read_record(folder / "record.json")
 
 
-def _earlier_runs(run: RunDirectory) -> Iterator[RunDirectory]:
-    """Yield the runs beside *run* that were begun before it, the latest first."""
-    beside = (path for path in run.path.parent.iterdir() if (path / "run.json").is_file())
-    earlier = sorted((path for path in beside if path.name < run.path.name), reverse=True)
-    yield from map(RunDirectory, earlier[:RUNS_READ])
+def _measured(run: RunDirectory, nodeid: str, label: str) -> Iterator[tuple[Path, JobRecord]]:
+    """Yield folder and record of what *run* measured of the test, the last first; of two, that at *label*."""
+    records = [record for record in run.records() if record.nodeid == nodeid and _stands(record)]
+    for record in sorted(records, key=lambda r: (r.job == label, r.attempt), reverse=True):
+        folder = run.path / Path(str(record.record_path)).parent
+        if (folder / "episodes.jsonl").is_file():
+            yield folder, record
 
 
-def _failed_before(config: pytest.Config) -> Mapping[str, Any]:
+def _option(config: pytest.Config) -> str | None:
+    return next((text for name, text in _OPTIONS.items() if config.getoption(name, default=False)), None)
+
+
+def _failures(config: pytest.Config) -> dict[str, dict[str, str]]:
+    """Return node id -> what can be seen of the job -> run in which it failed, of the tests that fail."""
     cache = getattr(config, "cache", None)
-    return cache.get("cache/lastfailed", {}) if cache is not None else {}
+    found = cache.get(_FAILED, {}) if cache is not None else {}
+    sound = isinstance(found, dict) and all(isinstance(runs, dict) for runs in found.values())
+    return found if sound else {}
 
 
-def _same(config: pytest.Config, earlier: RunDirectory, job: Job, label: str) -> bool:
-    """Whether nothing that can be seen of *job* has changed since: file, policy's files, code, versions."""
-    try:
-        manifest = earlier.manifest()
-        entry = manifest["jobs"][label]
-        before = entry["config_sha256"], entry["policy_files"], manifest["revision"], manifest["versions"]
-    except _BROKEN:
-        return False
-    return before == (job.sha256(), policy_files(job), source_revision(config.rootpath), versions())
+def _failed_in(config: pytest.Config, nodeid: str, job: Job) -> RunDirectory | None:
+    """Return the run in which the test failed, if nothing that can be seen of *job* has changed since."""
+    runs = _failures(config).get(nodeid)
+    if not runs or config.cache is None or nodeid not in config.cache.get("cache/lastfailed", {}):
+        return None
+    key = _key(job.sha256(), policy_files(job), source_revision(config.rootpath), versions())
+    return RunDirectory(Path(runs[key])) if key in runs else None
+
+
+def _key(*seen: object) -> str:
+    """Return a text that is another one if the job, its policy's files, the code or versions are others."""
+    return sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()

@@ -21,6 +21,7 @@ from pytest_arena.parallel.recovery import UNWRITTEN, end_workers, settle
 from pytest_arena.records.directory import utc_now, write_json
 from pytest_arena.records.schema import Status
 from pytest_arena.reports import terminal
+from pytest_arena.reruns import remember_failures
 from pytest_arena.run import RUN, Run, run_of
 from pytest_arena.summary import metrics_of
 
@@ -90,6 +91,10 @@ def _judge_suite(session: pytest.Session, run: Run) -> None:
     run.suite += lines
 
 
+def _remember_failures(session: pytest.Session, run: Run) -> None:
+    remember_failures(session.config, run.directory)
+
+
 def _count_failures(session: pytest.Session, run: Run) -> None:
     if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -114,6 +119,7 @@ _STEPS: dict[str, Callable[[pytest.Session, Run], None]] = {
     "the verdicts over several jobs": _judge_suite,
     "what passed without a measurement": _refuse_unmeasured,
     "the number of failures": _count_failures,
+    "what failed, in pytest's cache": _remember_failures,
     "metrics.json": _write_metrics,
     "run.json": _close_manifest,
 }

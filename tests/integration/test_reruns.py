@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Suite
+from tests.integration.conftest import TEST_BODY, Suite
 
 SKILLED = {"id": "tests.registered:arena/Skilled-v0", "num_envs": 2}
 COIN: dict[str, Any] = {
@@ -91,6 +93,41 @@ def test_what_failed_before_is_not_drawn_anew(suite: Suite, workers: tuple[str, 
     suite.jobs({"coin": COIN, "parts": parts, "fine": {"thresholds": {"success_rate": ">= 0.01"}}})
     suite.run("-k", "coin", *workers)
     assert outcomes(suite, "coin") != first["coin"], "without --lf it is evaluated anew"
+
+
+def test_what_failed_is_found_by_its_test(suite: Suite) -> None:
+    """Its label, the folder of the results and the number of runs since then may be others."""
+    for name, job in {"one": COIN, "two": {**COIN, "policy": {"type": "zero"}, "thresholds": {}}}.items():
+        suite.jobs({"reach": job}, f"{name}.yaml")
+        body = TEST_BODY.replace("jobs.yaml", f"{name}.yaml").replace("test_it", f"test_{name}")
+        suite.pytester.makepyfile(**{f"test_{name}": body})
+
+    def stands(label: str, *args: str) -> None:
+        assert suite.run(*args).ret == 1
+        assert outcomes(suite, label) == first
+        assert any("stands" in note and args[0] in note for note in suite.record(label)["notes"])
+        assert {e["job"] for e in suite.episodes(label)} == {label}
+
+    assert suite.run().ret == 1
+    first = outcomes(suite, "reach-test_one")
+    stands("reach", "--lf")
+    stands("reach-test_one", "--ff")
+    assert suite.run("test_two.py").ret == 0
+    assert (suite.run_dir / "reach").exists(), "another test's job has the label now"
+    for i in range(11):
+        shutil.copytree(suite.run_dir, suite.run_dir.with_name(f"{suite.run_dir.name}{i:02}"))
+    stands("reach", "--lf", "test_one.py")
+
+    elsewhere = suite.run("--lf", "--arena-output=other", "-rA")
+    (run,) = (suite.path / "other").iterdir()
+    assert elsewhere.ret == 1
+    record = json.loads((run / "reach" / "record.json").read_text())
+    assert any(f"{suite.path}/arena-results/" in note for note in record["notes"])
+    for folder in ("arena-results", "other"):
+        shutil.rmtree(suite.path / folder)
+    suite.run("--lf")
+    assert any("cannot be read any more" in note for note in suite.record("reach")["notes"])
+    assert outcomes(suite, "reach") != first
 
 
 def test_reruns_do_not_raise_the_error_rate_of_a_gate(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
