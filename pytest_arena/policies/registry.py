@@ -140,16 +140,29 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
         declared = tuple(getattr(_import(kind, job), "file_settings", ()))
     else:
         declared = ()
-    for name, value in settings.items():
-        if not isinstance(value, str) or not value or "\0" in value:
-            continue
-        try:
-            path = job.path(value)
-            is_one = name in declared or (kind not in BUILT_IN and path.is_file())
-        except OSError:  # a text that is too long for a name
-            continue
-        if is_one:
-            yield name, path
+    for setting, given in settings.items():
+        for name, value in _texts(setting, given):
+            if not value or "\0" in value:
+                continue
+            try:
+                path = job.path(value)
+                is_one = setting in declared or (kind not in BUILT_IN and path.is_file())
+            except OSError:  # a text that is too long for a name
+                continue
+            if is_one:
+                yield name, path
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each text in the setting, which may be a list or dict of such: ``heads[0]``, ``heads.left``."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _texts(f"{name}.{key}", part)
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _texts(f"{name}[{index}]", part)
 
 
 def _is_path(kind: str) -> bool:
@@ -170,16 +183,24 @@ def _settings(job: Job, cls: type[Any]) -> BaseModel:
     try:
         settings = model.model_validate(job.policy.settings)
         given = [key for key in cls.file_settings if getattr(settings, key) is not None]
-        return settings.model_copy(update={key: _file(job, settings, key) for key in given})
+        found = {key: _file(job, getattr(settings, key), (key,)) for key in given}
+        return settings.model_copy(update=found)
     except ValidationError as error:
         key, expectation = plain_error(error, model)
         raise job.problem(("policy", *key), expectation) from None
 
 
-def _file(job: Job, settings: BaseModel, key: str) -> str:
-    path = job.path(getattr(settings, key))
+def _file(job: Job, value: Any, key: tuple[str | int, ...]) -> Any:
+    """Return the full path of the file that *value* names; of each, where it is a list or dict of them."""
+    if isinstance(value, dict):
+        return {name: _file(job, part, (*key, name)) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_file(job, part, (*key, index)) for index, part in enumerate(value))
+    if not isinstance(value, str | Path):
+        return value
+    path = job.path(str(value))
     if not (path.is_file() or (path.is_dir() and job.policy.type not in BUILT_IN)):
-        raise job.problem(("policy", key), f"expected a file, there is none at {path}")
+        raise job.problem(("policy", *key), f"expected a file, there is none at {path}")
     return str(path)
 
 

@@ -219,18 +219,24 @@ class Mine:
 """
 
 
-@pytest.mark.parametrize("policy", ["torch", "mine_here:Mine"])
-def test_another_checkpoint_under_the_same_name_is_refused(suite: Suite, policy: str) -> None:
+def test_another_checkpoint_under_the_same_name_is_refused(suite: Suite) -> None:
     checkpoint = suite.path / "policy.pt"
     checkpoint.write_bytes(b"one")
     (suite.path / "mine_here.py").write_text(OWN_POLICY)
-    suite.jobs({"job": {"policy": {"type": policy, "checkpoint": str(checkpoint)}}})
+    own = {"type": "mine_here:Mine"}
+    jobs = {
+        "torch": {"type": "torch", "checkpoint": str(checkpoint)},
+        "own": {**own, "checkpoint": str(checkpoint)},
+        "many": {**own, "checkpoint": [{"left": str(checkpoint)}]},
+    }
+    suite.jobs({name: {"policy": policy} for name, policy in jobs.items()})
     suite.test()
     suite.run()
     checkpoint.write_bytes(b"two")
     result = suite.run("--arena-resume", str(suite.run_dir))
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*these keys differ: the content of policy.checkpoint*"])
+    words = "these keys differ: the content of policy.checkpoint"
+    result.stderr.fnmatch_lines([f"*'torch'*{words}", f"*'own'*{words}", f"*'many'*{words}[[]0].left"])
 
 
 @pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
+from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, JobFileError
-from pytest_arena.policies.base import NoSettings
+from pytest_arena.jobs.model import Model
+from pytest_arena.policies.base import NoSettings, Policy
 from pytest_arena.policies.registry import make_policy, policy_files, validate_policy
 from pytest_arena.policies.untrained import RandomPolicy, ZeroPolicy
 from tests.jobs import make_job
@@ -271,3 +273,37 @@ def test_the_content_of_what_a_class_of_ones_own_reads_is_known(tmp_path: Any) -
     assert all(before != after for before, after in pairwise(found))
     (tmp_path / "checkpoint").rename(tmp_path / "gone")
     assert policy_files(made)["folder"].startswith("cannot be read")
+
+
+class Heads(Policy):
+    class Settings(Model):
+        parts: list[str | None] = Field(default_factory=list)
+        heads: dict[str, list[str]] = Field(default_factory=dict)
+
+    file_settings = ("parts", "heads")
+
+    def __init__(self, settings: Settings, env: Any) -> None:
+        self.settings = settings
+
+    def act(self, observation: Any) -> Any:
+        return observation
+
+
+def test_files_in_lists_and_dicts_are_files_too(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"1")
+    monkeypatch.chdir(tmp_path)
+    nested = {"parts": ["a", None, "b"], "heads": {"left": ["c"], "right": []}}
+    made = job("Heads", **nested)
+    plain = job("Plain", gain=1.0, layers=[1, {"from": ["a", "no file"]}], name=["x" * 999, "", "\0"])
+    assert list(policy_files(plain)) == ["layers[1].from[0]"]
+    found = []
+    for name in ("a", "b", "c"):
+        found.append(policy_files(made))
+        (tmp_path / name).write_bytes(b"2")
+    found.append(policy_files(made))
+    assert all(list(files) == ["parts[0]", "parts[2]", "heads.left[0]"] for files in found)
+    assert all(before != after for before, after in pairwise(found))
+    assert make_policy(made, env()).settings.model_dump() == nested  # type: ignore[attr-defined]
+    with pytest.raises(JobFileError, match=r"policy\.heads\.left\[1\]: expected a file, there is none at d"):
+        validate_policy(job("Heads", heads={"left": ["a", "d"]}), may_import=True)
