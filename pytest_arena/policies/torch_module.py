@@ -31,6 +31,11 @@ from pytest_arena.policies.archive import packed, read_members
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import check_signature
 from pytest_arena.policies.files import sha256_of
+from pytest_arena.policies.program_state import (
+    export_keeps_nothing,
+    module_keeps_nothing,
+    script_keeps_nothing,
+)
 from pytest_arena.policies.script_check import checked_script
 from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
@@ -76,7 +81,7 @@ class TorchSettings(Model):
 
 
 class TorchModule(Policy):
-    """A stateless module from observations (N, D) to actions (N, A)."""
+    """A module from observations (N, D) to actions (N, A)."""
 
     Settings = TorchSettings
     file_settings = ("checkpoint",)
@@ -93,11 +98,10 @@ class TorchModule(Policy):
         self._clip = settings.clip and isinstance(self._space, gymnasium.spaces.Box)
         automatic: BatchMode = "single" if settings.device == "cpu" else "all"
         self._batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
-        self.reproducible = self.deterministic = self._batch == "single"
         self._made = settings.module
         try:
             self._sha256 = sha256_of(self._checkpoint)
-            self._module, self._dtype = (
+            self._module, self._dtype, stateless = (
                 _load(self._checkpoint, self._device)
                 if settings.module is None
                 else _weighed(settings.module, settings.kwargs, self._checkpoint, self._device)
@@ -105,6 +109,7 @@ class TorchModule(Policy):
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EvaluationError(f"checkpoint {self._checkpoint} cannot be read: {reason}") from None
+        self.reproducible = self.deterministic = self._batch == "single" and stateless
 
     @classmethod
     def check(cls, settings: TorchSettings, job: Job) -> None:
@@ -173,7 +178,9 @@ class TorchModule(Policy):
         try:
             if self._batch == "all":
                 return self._module(inputs)
-            return self._torch.cat([self._module(row) for row in inputs.split(1)])
+            rows = [self._module(row) for row in inputs.split(1)]
+            other = [row for row in rows if not isinstance(row, self._torch.Tensor)]
+            return other[0] if other else self._torch.cat(rows)
         except (RuntimeError, AssertionError, TypeError, ValueError) as error:
             raise EvaluationError(
                 f"{self._checkpoint} failed on observations of shape {tuple(inputs.shape)} "
@@ -185,6 +192,8 @@ class TorchModule(Policy):
         got = tuple(actions.shape) if isinstance(actions, self._torch.Tensor) else type(actions).__name__
         if got != expected:
             raise EvaluationError(f"{self._checkpoint}: expected actions of shape {expected}, got {got}")
+        if actions.is_complex():
+            raise EvaluationError(f"{self._checkpoint}: expected real actions, got {actions.dtype}")
         finite = self._torch.isfinite(actions).reshape(rows, -1).all(dim=1)
         if not finite.all():
             wrong = (~finite).nonzero().flatten().tolist()
@@ -196,8 +205,10 @@ class TorchModule(Policy):
         return self._space.low, self._space.high
 
 
-def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any]:
-    """Return the module and the dtype that it computes in; what the file is decides how it is loaded.
+def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
+    """Return the module, the dtype that it computes in, and whether it computes from its input alone.
+
+    What the file is decides how it is loaded.
 
     Raises OSError, ValueError, and `EvaluationError` for what is no program.
     """
@@ -206,29 +217,32 @@ def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any]:
     try:
         if "constants.pkl" in members and any(name.startswith("code/") for name in members):
             module = _load_script(torch, checked_script(members), device)
+            stateless = script_keeps_nothing(module)
         elif members.get("archive_format") == b"pt2":
             program = torch.export.load(_without_code(members, path))
             if device != "cpu":
                 program = importlib.import_module("torch.export.passes").move_to_device_pass(program, device)
             module = program.module(check_guards=False)
+            stateless = export_keeps_nothing(program)
         else:
             raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
     except (RuntimeError, AssertionError, ValueError, KeyError) as error:
         raise EvaluationError(f"checkpoint {path} cannot be loaded on {device}: {error}") from error
-    return module, _dtype(torch, module)
+    return module, _dtype(torch, module), stateless
 
 
 def _weighed(
     path: str, arguments: Mapping[str, Any], checkpoint: Path, device: str
-) -> tuple[Callable[[Any], Any], Any]:
-    """Return the job's own module with the weights of *checkpoint*, and its dtype; OSError, ValueError."""
+) -> tuple[Callable[[Any], Any], Any, bool]:
+    """Return the job's own module with the weights of *checkpoint*, and as `_load`; OSError, ValueError."""
     torch: Any = importlib.import_module("torch")
     module = named(path, "policy.module")(**arguments)
     if not isinstance(module, torch.nn.Module):
         raise EvaluationError(f"policy.module: expected a torch.nn.Module, {path} is {type(module).__name__}")
     load_weights(module, read_weights(checkpoint))
     module = module.to(device).eval()
-    return module, _dtype(torch, module)
+    stateless = getattr(module, "reproducible", False) is True or module_keeps_nothing(module)
+    return module, _dtype(torch, module), stateless
 
 
 def _dtype(torch: Any, module: Any) -> Any:

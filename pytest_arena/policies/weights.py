@@ -60,15 +60,39 @@ def load_weights(module: Any, weights: Mapping[str, Any]) -> None:
     missing, strange = [n for n in wanted if n not in weights], [n for n in weights if n not in wanted]
     problems = [f"lacks {first_few(missing)}"] if missing else []
     problems += [f"has {first_few(strange)}, which the module has not"] if strange else []
-    shapes = [
-        f"{name} has the shape {tuple(weights[name].shape)}, the module {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    problems += [first_few(shapes)] if shapes else []
+    misfits = (_misfit(weights[name], tensor) for name, tensor in wanted.items() if name in weights)
+    named = zip((name for name in wanted if name in weights), misfits, strict=True)
+    wrong = [f"{name} {misfit}" for name, misfit in named if misfit is not None]
+    problems += [first_few(wrong)] if wrong else []
     if problems:
         raise ValueError(f"expected the weights of {type(module).__name__}: the file {'; '.join(problems)}")
-    module.load_state_dict(dict(weights))
+    try:
+        module.load_state_dict(dict(weights))
+    except Exception as error:  # the module's own code may have a part in it
+        raise ValueError(f"{type(module).__name__} does not take its weights: {error}") from error
+
+
+def _misfit(tensor: Any, wanted: Any) -> str | None:
+    """Say why *tensor* cannot be copied into *wanted* number by number; None where it can."""
+    if wanted.is_meta:
+        return "has no place in the module, which is on the device meta"
+    if tensor.is_meta:
+        return "is on the device meta, without numbers"
+    if tensor.is_nested or tensor.layout != wanted.layout:
+        kind = "a nested tensor" if tensor.is_nested else str(tensor.layout)
+        return f"is {kind}, the module has {wanted.layout}"
+    if tensor.is_quantized and not wanted.is_quantized:
+        return f"is quantized ({tensor.dtype}), the module has {wanted.dtype}"
+    if tensor.shape != wanted.shape:
+        return f"has the shape {tuple(tensor.shape)}, the module {tuple(wanted.shape)}"
+    if _rank(tensor) > _rank(wanted):
+        return f"is {tensor.dtype}, the module has {wanted.dtype}, which cannot hold its numbers"
+    return None
+
+
+def _rank(tensor: Any) -> int:
+    """Return a number that is higher for complex numbers than for floats, and for these than for integers."""
+    return 2 if tensor.is_complex() else int(tensor.is_floating_point() or tensor.is_quantized)
 
 
 def _read_safetensors(file: Any) -> dict[str, Any]:

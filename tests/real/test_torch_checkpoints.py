@@ -173,6 +173,145 @@ def test_programs_that_reach_for_files(
     assert os.listdir(tmp_path) == ["policy.pt"]
 
 
+class Noise(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :2] + torch.empty(2).normal_()
+
+
+class Dropout(torch.nn.Module):
+    """Of its functional form: eval mode does not switch it off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(self.linear(x), 0.5)
+
+
+class Counter(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.n += 1
+        return x[:, :2] + self.n
+
+
+class Buffer(torch.nn.Module):
+    """Changed through a view of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen[1:].add_(1)
+        return x[:, :2] + self.seen
+
+
+class Past(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.past = [torch.zeros(1, 4)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.past.append(x)
+        return self.past[-2][:, :2]
+
+
+class Careful(torch.nn.Module):
+    """Changes only what it has made itself; its statistics, dropout and batch norm stand still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(4))
+        self.layers = torch.nn.Sequential(
+            torch.nn.BatchNorm1d(4), torch.nn.Dropout(), torch.nn.Linear(4, 2), torch.nn.ReLU(inplace=True)
+        )
+        self.lstm = torch.nn.LSTM(4, 4, num_layers=2, dropout=0.5, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.sub(self.mean).clamp_(-5, 5)
+        y = self.layers(self.lstm(x[:, None])[0][:, 0])
+        y[:, 0] = 3.0
+        for _ in range(2):
+            y.mul_(2)
+        return y
+
+
+STATELESS = [MLP, Recurrent, Convolution, Attention, Flow, State, Careful]
+STATEFUL = [Noise, Dropout, Counter, Buffer, Past]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [*STATELESS, *STATEFUL])
+def test_programs_that_draw_or_remember_are_not_reproducible(tmp_path: Path, kind: Any) -> None:
+    script = torch.jit.script(kind().eval())
+    for how in (script, torch.jit.freeze(script)):
+        made = policy(saved(how, tmp_path / "policy.pt"))
+        assert made.reproducible == made.deterministic == (kind in STATELESS)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [MLP, Recurrent, Convolution, Attention, Careful, Noise, Dropout, Buffer])
+@pytest.mark.parametrize("training", [False, True])
+def test_exported_and_traced_programs_that_draw_or_remember(
+    tmp_path: Path, kind: Any, training: bool
+) -> None:
+    module = kind().train(training)
+    trained = kind in (Convolution, Attention, Careful) and training  # batch norm adapts, dropout draws
+    program = torch.export.export(module, (torch.zeros(3, 4),))
+    torch.export.save(program, tmp_path / "policy.pt2")
+    traced = torch.jit.trace(module, torch.zeros(3, 4), check_trace=False)
+    for path in (tmp_path / "policy.pt2", saved(traced, tmp_path / "policy.pt")):
+        made = policy(path)
+        assert made.reproducible == made.deterministic == (kind in STATELESS and not trained)
+
+
+class Opaque(MLP):
+    """TorchScript cannot express it; only its author can know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.as_tensor(x.numpy()))
+
+
+class Declared(Opaque):
+    reproducible = True
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_modules_of_the_jobs_own_that_draw_or_remember(tmp_path: Path) -> None:
+    for kind in (MLP, Recurrent, Careful, Dropout, Buffer, Opaque, Declared):
+        torch.save(kind().state_dict(), tmp_path / "weights.pt")
+        made = policy(tmp_path / "weights.pt", module=f"{__name__}:{kind.__name__}")
+        stateless = kind in (MLP, Recurrent, Careful, Declared)
+        assert made.reproducible == made.deterministic == stateless, kind
+
+
+class Both(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x[:, :2], x
+
+
+class Complex(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :2].to(torch.complex64)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("batch", ["all", "single"])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(Both, r"of shape \(3, 2\), got tuple"), (Complex, "real actions, got torch.complex64")],
+)
+def test_an_output_of_another_kind_is_named(tmp_path: Path, batch: str, kind: Any, words: str) -> None:
+    path = saved(torch.jit.script(kind()), tmp_path / "policy.pt")
+    with pytest.raises(EvaluationError, match=r"policy\.pt: expected (actions )?" + words):
+        policy(path, batch=batch).act(OBSERVATIONS)
+
+
 MODULE = "tests.real.test_torch_checkpoints:MLP"
 
 
@@ -216,6 +355,58 @@ def test_weights_of_another_module(tmp_path: Path, name: str) -> None:
         "layers.0.bias has the shape (5,), the module (8,), layers.1.weight has the shape (5,), the module (8,), "
         "layers.1.bias has the shape (5,), the module (8,), layers.3.weight has the shape (2, 5), the module (2, 8)"
     )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.to("meta"), "is on the device meta, without numbers"),
+        (lambda w: w.to_sparse(), "is torch.sparse_coo, the module has torch.strided"),
+        (lambda w: w.to_sparse_csr(), "is torch.sparse_csr, the module has torch.strided"),
+        (lambda w: torch.nested.nested_tensor(list(w)), "is a nested tensor"),
+        (
+            lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8),
+            r"is quantized \(torch.qint8\), the module has torch.float32",
+        ),
+        (
+            lambda w: w.to(torch.complex64),
+            "is torch.complex64, the module has torch.float32, which cannot hold",
+        ),
+        (lambda w: w.half(), None),
+    ],
+)
+def test_weights_that_cannot_be_copied_number_by_number(
+    tmp_path: Path, change: Any, words: str | None
+) -> None:
+    weights = MLP().state_dict()
+    weights["layers.0.weight"] = change(weights["layers.0.weight"])
+    torch.save(weights, tmp_path / "weights.pt")
+    if words is None:
+        assert policy(tmp_path / "weights.pt", module=MODULE).act(OBSERVATIONS).shape == (3, 2)
+        return
+    with pytest.raises(EvaluationError, match=rf"weights\.pt cannot be read: .* layers\.0\.weight {words}"):
+        policy(tmp_path / "weights.pt", module=MODULE)
+
+
+class Picky(MLP):
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        raise KeyError("format 2")
+
+
+class Nowhere(MLP):
+    def __init__(self) -> None:
+        super().__init__()
+        self.to("meta")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(Picky, "Picky does not take its weights"), (Nowhere, "no place")]
+)
+def test_modules_that_take_no_weights(tmp_path: Path, kind: Any, words: str) -> None:
+    torch.save(MLP().state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(EvaluationError, match=rf"weights\.pt cannot be read: .*{words}"):
+        policy(tmp_path / "weights.pt", module=f"{__name__}:{kind.__name__}")
 
 
 class Trap:
