@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -42,13 +44,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     arguments = parser.parse_args(given)
-    with contextlib.suppress(BrokenPipeError):  # … | head
-        try:
-            return int(arguments.run(arguments))
-        except ArenaError as error:
-            print(f"{parser.prog} {arguments.command}: error: {error}", file=sys.stderr)
-            return USAGE_ERROR
-    return 0
+    output, prefix = io.StringIO(), f"{parser.prog} {arguments.command}: error:"
+    try:
+        with contextlib.redirect_stdout(output):  # so that a reader that has gone hides no exit status
+            status = int(arguments.run(arguments))
+    except ArenaError as error:
+        print(prefix, error, file=sys.stderr)
+        status = USAGE_ERROR
+    try:
+        print(output.getvalue(), end="", flush=True)
+    except BrokenPipeError:  # … | head
+        _drop_output()
+    except (OSError, UnicodeEncodeError) as error:
+        _drop_output()
+        print(prefix, f"the result could not be written: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    return status
+
+
+def _drop_output() -> None:
+    """Let Python, as it ends, write what is left to where it does not fail once more."""
+    with contextlib.suppress(OSError, ValueError):
+        target = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), target)
 
 
 if __name__ == "__main__":

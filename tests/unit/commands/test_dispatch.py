@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
+import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +28,56 @@ def test_a_wrong_command_line_ends_as_in_pytest(argv: list[str], capsys: pytest.
         main(argv)
     assert ended.value.code == USAGE_ERROR == pytest.ExitCode.USAGE_ERROR
     assert "error:" in capsys.readouterr().err
+
+
+PLAN = ["plan", "--threshold", ">= 0.9", "--episodes-max", "40"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("argv", [["schema"], PLAN])
+def test_a_result_that_cannot_be_written(argv: list[str]) -> None:
+    """Not status 1, which says of a comparison that one run is worse; and no traceback."""
+    with open("/dev/full", "w") as full:
+        ended = run("-m", "pytest_arena", *argv, stdout=full)
+    line = rf"python -m pytest_arena {argv[0]}: error: the result could not be written: .*\n"
+    assert (ended.returncode, re.fullmatch(line, ended.stderr) is not None) == (USAGE_ERROR, True), (
+        ended.stderr
+    )
+
+
+def test_a_result_that_the_output_has_no_letters_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pytest_arena.commands.plan.run", lambda _: print("\u00e9") or 0)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert main(PLAN) == USAGE_ERROR
+    assert "error: the result could not be written: 'ascii' codec" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_reader_that_has_gone_does_not_hide_the_status(status: int) -> None:
+    code = (
+        "import sys, pytest_arena.__main__ as m, pytest_arena.commands.plan as p\n"
+        f"p.run = lambda arguments: print('line') or {status}\n"
+        f"sys.exit(m.main({PLAN!r}))"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (status, "")
+
+
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False, **options)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
