@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_arena.errors import RunDirectoryError, first_few
-from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.model import MOST_EPISODES, Job
 from pytest_arena.jobs.parts import Shard
 from pytest_arena.jobs.words import dotted, plain_error
 from pytest_arena.records.directory import (
@@ -234,6 +234,8 @@ def _require_own(record: JobRecord, part: _Part, attempt: int, folder: str) -> N
     for key, number in numbers.items():
         if number < 0:
             raise ValueError(f"{key}: expected 0 or more, got {number}")
+    if (requested := record.episodes.get("requested", 0)) > MOST_EPISODES:
+        raise ValueError(f"episodes.requested: expected at most {MOST_EPISODES:,}, got {requested}")
 
 
 def _require_places(run: Path, record: JobRecord, own: set[str]) -> None:
@@ -297,6 +299,8 @@ def _require_inside(run: Path, path: Path, *, folder: bool = False) -> None:
         raise RunDirectoryError(f"{where}: {_reason(error)}") from None
     if not real.is_relative_to(run):
         raise RunDirectoryError(f"{where}: expected a file of the run, it is a link to {real}")
+    if folder and path.is_symlink():  # it could be another job's, or a hidden one
+        raise RunDirectoryError(f"{where}: expected a folder, it is a link to {real.relative_to(run)}")
     if not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
         raise RunDirectoryError(
             f"{where}: expected {'a folder' if folder else 'a file'}, got {kind_of(mode)}"

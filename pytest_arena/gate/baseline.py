@@ -12,6 +12,7 @@ from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
 from pytest_arena.gate.samples import Sample, sample_of
 from pytest_arena.gate.stored_episodes import stored_episodes
+from pytest_arena.jobs.model import MOST_EPISODES
 from pytest_arena.records.directory import (
     METRICS_EPISODES,
     METRICS_STATUS,
@@ -188,7 +189,7 @@ def _jobs_without_record(run: RunDirectory, labels: Set[str]) -> dict[str, Basel
     folder is named like its job.
     """
     owners = {Path(r.record_path).parent.name: r.job for r in run.records() if r.record_path}
-    folders = {path.parent.name for path in run.path.glob("*/record.json")}
+    folders = {path.name for path in run.folders()}
     attempts = {name for name in folders if name.rpartition(".")[0] in {*folders, *labels}}
     without = {}
     for label in sorted({*labels, *(folders - attempts)}):
@@ -255,8 +256,9 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         if episodes == 0 and not isinstance(episodes, bool):
             yield label, BaselineJob(problem="no episode of it was measured")
             continue
-        if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 0:
-            wrong = f"{METRICS_EPISODES}: expected a positive integer, got {_as_json(episodes)}"
+        if type(episodes) is not int or not 0 < episodes <= MOST_EPISODES:
+            expected = f"a positive integer of at most {MOST_EPISODES:,}"
+            wrong = f"{METRICS_EPISODES}: expected {expected}, got {_as_json(episodes)}"
             yield label, BaselineJob(fault=f"{where}: {wrong}")
             continue
         rates = {name: rate for name, rate in metrics.items() if _is_rate(rate, episodes)}

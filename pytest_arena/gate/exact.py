@@ -29,6 +29,12 @@ Counts = NDArray[np.int64]
 
 LARGEST_TABLE = 250_000
 """Product of both numbers of episodes up to which Boschloo's test takes a second; above it, Fisher's."""
+LARGEST_SEARCH = 250_000_000
+"""The same of that product times the larger number: each cell costs more of a long table."""
+LARGEST_RUN = 50_000
+"""Episodes of either run up to which the unpaired score test takes a second; above, two binomial tests."""
+UNLIKELY = 1e-9
+"""Probability of true rates that `_combined_p_value` leaves out; its p-values are at least as large."""
 ENUMERATED = 250
 """Episodes up to which a *quick* answer is enumerated; above, the statistic is taken to be normal."""
 WINDOW = 10.0
@@ -75,7 +81,8 @@ def unpaired_test(
     gets 1.
     """
     (_, n), (_, m) = before, after
-    test = "Boschloo" if n * m <= LARGEST_TABLE and not quick else "Fisher"
+    small = n * m <= LARGEST_TABLE and n * m * max(n, m) <= LARGEST_SEARCH
+    test = "Boschloo" if small and not quick else "Fisher"
     return over_counts(test, _fall(before, after, test), alpha)
 
 
@@ -96,9 +103,12 @@ def unpaired_margin(
     """Test "the rate has fallen by *margin* or more" of independent (successes, episodes); 0 < margin < 1.
 
     The score statistic of C. P. Farrington and G. Manning (Statistics in Medicine 9, 1990), its size
-    enumerated.
+    enumerated. Where that would take long: the binomial tests of both rates, combined.
     """
-    approximate = quick and max(before[1], after[1]) > ENUMERATED
+    larger = max(before[1], after[1])
+    if larger > LARGEST_RUN and not quick:
+        return over_counts("binomial tests", _combined_p_value(before, after, margin), alpha)
+    approximate = quick and larger > ENUMERATED
     return over_counts("score test", _unpaired_p_value(before, after, margin, approximate), alpha)
 
 
@@ -193,6 +203,38 @@ def _unpaired_p_value(
         return float(_probability(every[near], n, rate) @ chances)
 
     return _largest(tail, margin, 1.0, n + m)
+
+
+def _combined_p_value(before: tuple[int, int], after: tuple[int, int], margin: float) -> float:
+    """Return a p-value of "it has fallen by *margin* or more" that costs the same for any numbers.
+
+    If the rate was p, the exact binomial p-values of "at least p" before and "at most p - margin" after are
+    independent. They are combined by Stouffer's method, weighted by the standard errors at these rates, and
+    the largest result over all p counts that are not `UNLIKELY` (R. L. Berger, D. D. Boos, JASA 89, 1994).
+    The size is kept for any numbers; for large ones the test is close to the score test.
+    """
+    (k, n), (j, m) = before, after
+    if k * m - j * n >= margin * n * m:
+        return 1.0
+    # UNLIKELY is shared out: a quarter to each interval, and to p-values near 1 of each run.
+    part = UNLIKELY / 4
+    low = max(margin, _least_likely(k, n, part / 2), _least_likely(j, m, part) + margin)
+    high = 1 - _least_likely(n - k, n, part / 2)
+    if low > high:
+        return UNLIKELY
+    near = min(high, max(low, 1 - _least_likely(m - j, m, part) + margin))
+    rates = np.concatenate([np.linspace(low, near, 801), np.linspace(near, high, 201)])
+    fallen = np.maximum(rates - margin, 0.0)
+    tails = [special.bdtr(k, n, rates), special.bdtrc(j - 1, m, fallen) if j else np.ones_like(fallen)]
+    errors = np.sqrt([rates * (1 - rates) / n, fallen * (1 - fallen) / m])
+    against = -special.ndtri(np.clip(tails, 1e-300, 1 - part))
+    combined = (errors * against).sum(axis=0) / np.hypot(*errors)
+    return min(float(special.ndtr(-combined.min())) + UNLIKELY, 1.0)
+
+
+def _least_likely(successes: int, episodes: int, tail: float) -> float:
+    """Return the exact lower limit of a rate, which is above it with probability *tail* at most."""
+    return float(special.betaincinv(successes, episodes - successes + 1, tail)) if successes else 0.0
 
 
 # ------------------------------------------------------------------------------------- enumeration

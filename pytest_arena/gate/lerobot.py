@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_arena.errors import BaselineError
 from pytest_arena.gate.samples import Point, Sample
+from pytest_arena.jobs.model import MOST_EPISODES
 
 _LISTS = {"success_rate": "successes", "return": "sum_rewards"}
 _KEYS = {"success_rate": "success", "return": "sum_reward"}
@@ -28,7 +29,7 @@ def lerobot_jobs(data: Mapping[str, Any], path: Path) -> dict[str | None, dict[s
         rows = sorted(data["per_episode"], key=lambda row: row["episode_ix"])
         found = _samples({name: [row.get(key) for row in rows] for name, key in _KEYS.items()})
         return {None: found or _counted(data.get("aggregated") or data["overall"])}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         words = f"{type(error).__name__}: {error}"
         raise BaselineError(f"{path}: expected an eval_info.json as LeRobot writes it ({words})") from None
 
@@ -68,6 +69,8 @@ def _samples(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sample]:
 def _counted(totals: Mapping[str, Any]) -> dict[str, Sample]:
     """Return the success rate from totals: ``n_success``, else ``pc_success``, which is in percent."""
     episodes = int(totals["n_episodes"])
+    if episodes > MOST_EPISODES:
+        raise ValueError(f"expected n_episodes of at most {MOST_EPISODES:,}, got {episodes}")
     successes = totals.get("n_success")
     if successes is None:
         successes = round(float(totals["pc_success"]) / 100 * episodes)

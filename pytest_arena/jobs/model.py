@@ -33,6 +33,8 @@ from pytest_arena.jobs.words import dotted, shown
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
+MOST_EPISODES = 10_000_000
+"""More episodes than that no job can have."""
 
 VideoChoice = Literal["off", "on", "retain-on-failure"]
 
@@ -123,7 +125,7 @@ class Rollout(Model):
     """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
 
     episodes: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="episodes, fixed before the first step"
+        default=None, ge=1, le=MOST_EPISODES, description="episodes, fixed before the first step"
     )
     steps: Annotated[int, Field(ge=1, le=10**12)] | Literal["policy"] | None = Field(
         default=None,

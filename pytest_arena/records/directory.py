@@ -205,12 +205,21 @@ class RunDirectory:
         """Return the last attempt's record of every job."""
         return _latest(self.records())
 
-    def _records(self, *folders: str) -> list[JobRecord]:
+    def folders(self, pattern: str = "*") -> Iterator[Path]:
+        """Yield the folders with a ``record.json``; hidden ones are nobody's attempt."""
+        for path in self.path.glob(f"{pattern}/record.json"):
+            if not path.parent.name.startswith("."):
+                yield path.parent
+
+    def _records(self, *patterns: str) -> list[JobRecord]:
         found = []
-        for path in (path for folder in folders for path in self.path.glob(f"{folder}/record.json")):
-            # What is no record counts as none: of a killed run, or of somebody's editor.
+        for folder in (folder for pattern in patterns for folder in self.folders(pattern)):
+            # What is no record counts as none: of a killed run, or of somebody's editor. Nor does one that
+            # was copied here from the folder of another attempt: it would pass for the last one.
             with contextlib.suppress(ValueError, OSError):
-                found.append(read_record(path))
+                record = read_record(folder / "record.json")
+                if attempt_folder(self.path, record.job, record.attempt) == folder:
+                    found.append(record)
         return sorted(found, key=lambda record: (record.started_at or "", record.job))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, Outcome
@@ -19,13 +21,13 @@ def require_scheduled(
     steps. *whole*: they were put together from shards, whose rows count their steps each for itself.
     Raises ValueError, ``line N: key: expected …, got …``, for the first that the schedule does not run so.
     """
-    rebuilds = _rebuilds(job, episodes)
+    planned = _Planned.of(job, episodes) if episodes else None
     rows: dict[int, list[tuple[int, Episode]]] = {}
     seen: dict[int, int] = {}
     for number, episode in lines:
         if episode.outcome == Outcome.ERROR:  # it will be run again
             continue
-        for key, expected, got in _problems(job, episode, rebuilds, label, attempt, seen):
+        for key, expected, got in _problems(job, episode, planned, label, attempt, seen):
             raise ValueError(f"line {number}: {key}: expected {expected}, got {got}")
         seen[episode.episode] = number
         rows.setdefault(episode.env_idx, []).append((number, episode))
@@ -34,21 +36,27 @@ def require_scheduled(
     return len(seen)
 
 
-def _rebuilds(job: Job, episodes: int) -> Mapping[int, int]:
-    """Return episode -> rebuild of all that the job, or its shard, runs."""
-    wanted = range(episodes) if job.shard is None else job.shard.episodes(episodes)
-    return {
-        episode: rebuild
-        for rebuild, share in enumerate(split_episodes(episodes, job.rollout.rebuilds))
-        for episode in share
-        if episode in wanted
-    }
+@dataclass(frozen=True)
+class _Planned:
+    """The episodes that a job, or its shard, runs; none of them is listed, for there may be millions."""
+
+    episodes: range
+    starts: list[int]
+    """The first episode of each rebuild."""
+
+    @classmethod
+    def of(cls, job: Job, episodes: int) -> _Planned:
+        wanted = range(episodes) if job.shard is None else job.shard.episodes(episodes)
+        return cls(wanted, [share.start for share in split_episodes(episodes, job.rollout.rebuilds)])
+
+    def rebuild(self, episode: int) -> int:
+        return bisect(self.starts, episode) - 1
 
 
 def _problems(
     job: Job,
     episode: Episode,
-    rebuilds: Mapping[int, int],
+    planned: _Planned | None,
     label: str,
     attempt: int,
     seen: Mapping[int, int],
@@ -58,16 +66,18 @@ def _problems(
         yield "job", repr(label), shown(episode.job)
     if episode.attempt != attempt:
         yield "attempt", str(attempt), shown(episode.attempt)
-    if (rebuilds and episode.episode not in rebuilds) or episode.episode < 0:
-        runs = f"one of episodes {min(rebuilds)} to {max(rebuilds)}" if rebuilds else "0 or more"
+    if planned is not None and episode.episode not in planned.episodes:
+        runs = f"one of episodes {planned.episodes[0]} to {planned.episodes[-1]}"
         yield "episode", runs, shown(episode.episode)
+    if episode.episode < 0:
+        yield "episode", "0 or more", shown(episode.episode)
     if episode.episode in seen:
         yield "episode", f"each once, it is in line {seen[episode.episode]} too", shown(episode.episode)
-    rebuild = rebuilds.get(episode.episode, episode.rebuild)
+    rebuild = episode.rebuild if planned is None else planned.rebuild(episode.episode)
     if episode.rebuild != rebuild or not 0 <= rebuild < job.rollout.rebuilds:
         yield (
             "rebuild",
-            str(rebuild if rebuilds else f"0 to {job.rollout.rebuilds - 1}"),
+            str(rebuild if planned is not None else f"0 to {job.rollout.rebuilds - 1}"),
             shown(episode.rebuild),
         )
     seed = episode_seeds(job.environment.seed, rebuild, episode.episode)[0]

@@ -84,6 +84,10 @@ def edited_line(path: Path, number: int, **keys: Any) -> None:
         ({"live_films": [-1]}, "live_films[0]: expected 0 or more, got -1"),
         ({"reported": [[1]]}, "reported[0]: expected a list of 2, got a list"),
         ({"episodes": {"requested": "many"}}, "episodes.requested: expected an integer, got 'many'"),
+        (
+            {"episodes": {"requested": 10**9}},
+            "episodes.requested: expected at most 10,000,000, got 1000000000",
+        ),
         ({"definitions": {"m": {"reduction": "eval"}}}, "definitions.m.reduction: expected one of max, mean"),
         ({"identity": []}, "identity: expected an object, got an empty list"),
         ({"notes": "a note"}, "notes: expected a list, got 'a note'"),
@@ -311,6 +315,14 @@ def test_links_within_and_films_out_of_place(run: Path, tmp_path: Path) -> None:
     check_run(run)
     os.link(tmp_path / "secret", videos / ".episode-0001-env0-c.mp4.part")
     assert "expected a file with a single name" in refusal(run)
+
+
+@pytest.mark.parametrize("name", ["a", "a/videos"])
+def test_folders_are_no_links(run: Path, name: str) -> None:
+    (run / name).mkdir(exist_ok=True)
+    (run / name).rename(run / ".hidden")
+    (run / name).symlink_to(run / ".hidden")
+    assert refusal(run) == f"{name}: expected a folder, it is a link to .hidden"
 
 
 def test_folders_of_attempts(run: Path) -> None:

@@ -215,3 +215,16 @@ def test_mistakes_are_one_line_and_status_4(
     assert told.out == ""
     assert words in told.err
     assert told.err.count("\n") == 1
+
+
+def test_hidden_folders_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = make_run(tmp_path / "one", {"reach": GOOD}), make_run(tmp_path / "two", {"reach": BAD})
+    assert main(["compare", one, two]) == 1
+    told = capsys.readouterr().out
+    make_run(tmp_path / "forged", {"reach": GOOD})
+    hidden = tmp_path / "two" / ".x"
+    (tmp_path / "forged" / "reach").rename(hidden)
+    record = json.loads((hidden / "record.json").read_text())
+    write_json(hidden / "record.json", {**record, "attempt": 9})
+    assert main(["compare", one, two]) == 1
+    assert capsys.readouterr().out == told

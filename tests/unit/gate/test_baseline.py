@@ -179,8 +179,10 @@ def test_what_a_run_could_not_measure_is_no_broken_file(tmp_path: Path, values: 
         ('{"success_rate": NaN, "episodes_measured": 20}', "a share of 20 episodes, got NaN"),
         ('{"success_rate": true, "episodes_measured": 20}', "a share of 20 episodes, got true"),
         ('{"success_rate": 0.85, "episodes_measured": 7}', "a share of 7 episodes, got 0.85"),
-        ('{"success_rate": 0.85, "episodes_measured": "20"}', 'expected a positive integer, got "20"'),
-        ('{"success_rate": 0.85, "episodes_measured": -1}', "expected a positive integer, got -1"),
+        ('{"success_rate": 0.85, "episodes_measured": "20"}', 'at most 10,000,000, got "20"'),
+        ('{"success_rate": 0.85, "episodes_measured": -1}', "expected a positive integer of at most 10,000"),
+        ('{"success_rate": 0.5, "episodes_measured": 10000000000}', "at most 10,000,000, got 10000000000"),
+        ('{"success_rate": 0.5, "episodes_measured": 20.0}', "at most 10,000,000, got 20.0"),
     ],
 )
 def test_metrics_that_are_no_rates_of_their_episodes(tmp_path: Path, values: str, words: str) -> None:
@@ -281,6 +283,12 @@ def test_lerobot_with_one_environment(tmp_path: Path, totals: str, newer: bool) 
         ('{"per_task": [{"task_id": 1}]}', "expected an eval_info.json as LeRobot writes it"),
         ('{"per_episode": [{}]}', "expected an eval_info.json as LeRobot writes it"),
         ('{"per_episode": [], "overall": {"pc_success": 200, "n_episodes": 2}}', "4 successes in 2 episodes"),
+        (
+            '{"per_episode": [], "overall": {"pc_success": 50, "n_episodes": 10000000000}}',
+            "at most 10,000,000",
+        ),
+        ('{"per_episode": [], "overall": {"pc_success": 50, "n_episodes": Infinity}}', "OverflowError"),
+        ('{"per_episode": [], "overall": {"pc_success": Infinity, "n_episodes": 2}}', "OverflowError"),
     ],
 )
 def test_files_of_another_shape(tmp_path: Path, content: str, words: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
+from pytest_arena.gate import exact
 from pytest_arena.gate.exact import (
     conditional_mcnemar,
     paired_margin,
@@ -63,6 +64,55 @@ def test_boschloo_is_at_least_as_powerful_as_fisher() -> None:
         assert (boschloo.test, fisher.test) == ("Boschloo", "Fisher")
         assert boschloo.p_value <= fisher.p_value
         assert fisher.p_value == pytest.approx(stats.hypergeom.cdf(j, 20, k + j, 10))
+
+
+def test_tests_that_would_take_long_give_way_to_others() -> None:
+    assert unpaired_test((5, 12), (9_000, 20_000), ALPHA).test == "Fisher"
+    assert unpaired_test((9_000, 10_000), (2, 3), ALPHA).test == "Fisher"
+    assert unpaired_test((400, 500), (350, 500), ALPHA).test == "Boschloo"
+    assert unpaired_margin((5, 12), (45_000, 50_000), 0.05, ALPHA).test == "score test"
+    assert unpaired_margin((5, 12), (45_001, 50_001), 0.05, ALPHA).test == "binomial tests"
+    assert unpaired_margin((4_500_000, 10_000_000), (5, 12), 0.05, ALPHA).test == "binomial tests"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "margin"),
+    [
+        ((45_000, 60_000), (44_300, 60_000), 0.015),
+        ((9_000, 10_000), (54_000, 60_000), 0.006),
+        ((54_000, 60_000), (9_000, 10_000), 0.006),
+    ],
+)
+def test_two_binomial_tests_agree_with_the_score_test_of_large_numbers(
+    before: tuple[int, int], after: tuple[int, int], margin: float
+) -> None:
+    found = unpaired_margin(before, after, margin, ALPHA)
+    score = unpaired_score(np.array(before[0]), before[1], np.array(after[0]), after[1], margin)
+    assert found.p_value == pytest.approx(float(special.ndtr(-score)), rel=0.15)
+
+
+@pytest.mark.parametrize(("before", "after"), [((5, 10), (1, 60_000)), ((10**7, 10**7), (0, 10**7))])
+def test_two_binomial_tests_of_a_rate_that_fell_by_more(
+    before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    assert unpaired_margin(before, after, 0.05, ALPHA).p_value == 1.0
+
+
+@pytest.mark.parametrize(("n", "m", "margin"), [(40, 90, 0.05), (90, 40, 0.05), (60, 60, 0.1)])
+def test_the_size_of_two_binomial_tests(
+    n: int, m: int, margin: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stand in for large numbers, and keep the error rate for small ones too: by enumeration."""
+    monkeypatch.setattr(exact, "LARGEST_RUN", 0)
+    rejects = np.array(
+        [[unpaired_margin((k, n), (j, m), margin, ALPHA).rejects for j in range(m + 1)] for k in range(n + 1)]
+    )
+    for rate in np.linspace(margin, 1, 40):
+        chances = np.outer(
+            stats.binom.pmf(np.arange(n + 1), n, rate), stats.binom.pmf(np.arange(m + 1), m, rate - margin)
+        )
+        assert chances[rejects].sum() <= ALPHA
+    assert rejects.any()
 
 
 def test_a_rate_that_rose_is_no_regression() -> None:

@@ -219,3 +219,20 @@ def test_without_hard_links_the_first_manifest_wins(
         run.publish_manifest({"jobs": {}, "command": [job]})
     assert run.manifest()["command"] == ["first"]
     assert [path.name for path in run.path.iterdir()] == ["run.json"]
+
+
+def recorded(run: RunDirectory, folder: str, job: str, attempt: int) -> None:
+    (run.path / folder).mkdir()
+    record = JobRecord(job, attempt, "", "gymnasium", "CartPole-v1", "zero")
+    write_json(run.path / folder / "record.json", record.to_json())
+
+
+def test_a_record_out_of_place_is_nobodys_last_attempt(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for folder, attempt in {"a": 1, "a.2": 2, ".x": 9, ".a.3": 3, "x": 9, "a.4": 5, "a.5": 1}.items():
+        recorded(run, folder, "a", attempt)
+    assert sorted(record.attempt for record in run.records()) == [1, 2]
+    assert run.latest()["a"].attempt == 2
+    reopened = run.reopen("a")
+    assert reopened is not None
+    assert reopened[0].path.name == "a.2"
