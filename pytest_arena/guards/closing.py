@@ -28,3 +28,24 @@ def close_within(
     except BaseException as error:
         return f"{what} could not be closed: {type(error).__name__}: {error}"
     return None
+
+
+def close_while_building(seconds: float | None, close: Callable[[], None]) -> Exception | None:
+    """Call *close* of an environment that was only asked what it is like; returns what that raised.
+
+    It has half of the *seconds* that building has, so that the other half can go on. A hang that cannot be
+    interrupted is left to that limit.
+    """
+    half = CLOSING_SECONDS if seconds is None else seconds / 2
+    named = (
+        "half of rollout.timeout" if seconds is not None else "the time to close what has no rollout.timeout"
+    )
+    try:
+        with (
+            foreign_code("the environment"),
+            Deadline(half, "while the environment was closed", exit_status=None, named=named),
+        ):
+            close()
+    except Exception as error:
+        return error
+    return None

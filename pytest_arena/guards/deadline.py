@@ -42,7 +42,8 @@ class Deadline:
     signal interrupts Python code and system calls with `TimeIsUp`, which no ``except Exception`` catches;
     leaving the context makes of it the `RolloutTimeoutError` that everybody else sees. Code that cannot be
     interrupted, `GRACE_SECONDS` later, costs the process: *last_resort* is called, on another thread, to
-    save what is known, and the process ends with *exit_status*.
+    save what is known, and the process ends with *exit_status*. Where that is None it is left to hang: to be
+    used within another limit, which ends it.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Deadline:
         seconds: float | None,
         during: str = "",
         last_resort: Callable[[RolloutTimeoutError], None] | None = None,
-        exit_status: int = EXIT_STATUS,
+        exit_status: int | None = EXIT_STATUS,
         named: str = "rollout.timeout",
     ) -> None:
         self.seconds, self._during, self._named = seconds, during, named
@@ -86,10 +87,11 @@ class Deadline:
         if thread is not None:
             # It stays: a signal that comes late must find a handler.
             signal.signal(SIGNAL, _interrupt)
-            # Python's own threads cannot run while native code keeps the interpreter's lock; this one can.
-            faulthandler.dump_traceback_later(
-                self._left + 2 * GRACE_SECONDS, exit=True, file=stderr.descriptor()
-            )
+            if self._exit_status is not None:
+                # Python's own threads cannot run while native code keeps the interpreter's lock; this can.
+                faulthandler.dump_traceback_later(
+                    self._left + 2 * GRACE_SECONDS, exit=True, file=stderr.descriptor()
+                )
         threading.Thread(
             target=self._watch, args=(self._over, self._left, thread), name="arena-deadline", daemon=True
         ).start()
@@ -112,7 +114,8 @@ class Deadline:
         over, self._over = self._over, None  # first: from here on nothing interrupts
         _RUNNING.remove(self)
         over.set()
-        faulthandler.cancel_dump_traceback_later()
+        if self._exit_status is not None:
+            faulthandler.cancel_dump_traceback_later()
         self._left = max(0.0, self._end - monotonic())
         if isinstance(error, TimeIsUp):
             raise self.error().with_traceback(traceback) from None
@@ -132,10 +135,10 @@ class Deadline:
             if over.wait(REPEAT_SECONDS):
                 return
             waited += REPEAT_SECONDS
-        if thread is not None:
-            self._end_process(over)
+        if thread is not None and self._exit_status is not None:
+            self._end_process(over, self._exit_status)
 
-    def _end_process(self, over: threading.Event) -> None:
+    def _end_process(self, over: threading.Event, exit_status: int) -> None:
         error = self.error()
         try:
             if self._last_resort is not None:
@@ -144,7 +147,7 @@ class Deadline:
             if not over.is_set():
                 stderr.say(f"{error}, and cannot be interrupted: the process ends")
                 faulthandler.dump_traceback(stderr.descriptor(), all_threads=True)
-                os._exit(self._exit_status)
+                os._exit(exit_status)
 
 
 _RUNNING: list[Deadline] = []

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.vector.async_vector_env import AsyncState
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
+from pytest_arena.guards.closing import close_while_building
 from pytest_arena.guards.processes import end_processes
 from pytest_arena.jobs.model import Job, Model, Success
 from pytest_arena.jobs.modules import import_for
@@ -34,12 +34,15 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
+from pytest_arena.simulators.gymnasium_process import close_rows, names_ended_rows, restored
 from pytest_arena.simulators.gymnasium_success import VectorSuccess, success_keys, tells_final
 from pytest_arena.simulators.gymnasium_vector import (
+    Sample,
     batch_of_images,
     check_make_arguments,
     make_vector,
     step_length,
+    step_limit,
 )
 from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco_rendering import choose_platform, without_opengl
@@ -79,21 +82,29 @@ class GymnasiumEnv(SimEnv):
     """
 
     def __init__(
-        self, vec: VectorEnv[Any, Any, Any], success: Success | None = None, cameras: Sequence[str] = ()
+        self,
+        vec: VectorEnv[Any, Any, Any],
+        success: Success | None = None,
+        cameras: Sequence[str] = (),
+        sample: Sample | None = None,
     ) -> None:
         """Adapt *vec*; *success* tells how success is read, *cameras* are those to film with.
 
+        *sample* is that of rows in processes which `make_vector` has built.
+
         Raises:
-            EvaluationError: *vec* does not declare its autoreset mode, or ``success.callable`` could only be
-                asked about the next episode.
+            EvaluationError: *vec* lacks what every vector environment has, does not declare its autoreset
+                mode, or ``success.callable`` could only be asked about the next episode.
         """
+        _require_vector(vec)
         self._vec, self._base = vec, vec.unwrapped
+        self._sample = sample
         self.num_envs, self.device = vec.num_envs, "cpu"
         self.single_action_space = vec.single_action_space
         self.single_observation_space = vec.single_observation_space
         self.cameras = tuple(cameras)
-        self.step_dt = step_length(self._base)
-        self.max_episode_steps = _horizon(self._base)
+        self.step_dt = step_length(self._base) if sample is None else sample.step_dt
+        self.max_episode_steps = _horizon(self._base) if sample is None else sample.max_episode_steps
         self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
         self._mode = _declared_mode(vec)
         seedable = isinstance(self._base, (SyncVectorEnv, AsyncVectorEnv))
@@ -122,6 +133,7 @@ class GymnasiumEnv(SimEnv):
         """The vector environment."""
         return self._vec
 
+    @names_ended_rows
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset rows; in the automatic modes only all of them at once."""
         if env_ids is None:
@@ -148,6 +160,7 @@ class GymnasiumEnv(SimEnv):
         self._resetting[:] = False
         return Reset(self._own(observation), self._success.read(info))
 
+    @names_ended_rows
     def step(self, actions: Action) -> Step:
         """Step all rows; parked ones along with the others."""
         if self._mode == "manual" and self._parking.any and self._stale.any():
@@ -187,6 +200,7 @@ class GymnasiumEnv(SimEnv):
             terminal_observation=terminal,
         )
 
+    @names_ended_rows
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return what `render` shows for the rows; only their images are made in a sync environment."""
         if not self.cameras:
@@ -213,20 +227,21 @@ class GymnasiumEnv(SimEnv):
         return [self._rays.render(row) for row in rows]
 
     def close(self) -> None:
-        """Close the vector environment; processes of rows that do not answer are ended."""
+        """Close the vector environment; processes of rows that do not answer are ended.
+
+        Raises what the close of a row raised.
+        """
         if self._closed:
             return
         self._closed = True
-        processes = self._base.processes if isinstance(self._base, AsyncVectorEnv) else ()
-        try:
-            # Closing waits for an answer that is due, and a row that hangs gives none.
-            if getattr(self._base, "_state", AsyncState.DEFAULT) != AsyncState.DEFAULT:
-                end_processes(processes)
-                self._base.closed = True
-            else:
-                self._vec.close()
-        finally:
-            end_processes(processes)
+        if not isinstance(self._base, AsyncVectorEnv):
+            self._vec.close()
+            return
+        problem = close_rows(self._vec, answer=self._sample is not None)
+        if problem is None and self._sample is not None and self._sample.problem is not None:
+            problem = restored(self._sample.problem)
+        if problem is not None:
+            raise problem
 
     def _full_seeds(self, seeds: Sequence[int] | None) -> Any:
         if seeds is None:
@@ -269,6 +284,27 @@ class GymnasiumEnv(SimEnv):
             EpisodeEnd(int(row), _reason(bool(terminated[row]), success[row] == 1))
             for row in np.flatnonzero(done)
         )
+
+
+_OF_A_VECTOR = {
+    "num_envs": ((int, np.integer), "a number of rows"),
+    "single_action_space": ((gymnasium.Space,), "a space"),
+    "single_observation_space": ((gymnasium.Space,), "a space"),
+}
+
+
+def _require_vector(vec: Any) -> None:
+    """Raise `EvaluationError`, which names what is wrong, where *vec* is no whole vector environment."""
+    needed = ("unwrapped", "metadata", *_OF_A_VECTOR, "reset", "step", "close")
+    name = f"the vector environment {type(getattr(vec, 'unwrapped', vec)).__name__}"
+    if missing := [attribute for attribute in needed if not hasattr(vec, attribute)]:
+        raise EvaluationError(
+            f"{name} lacks {', '.join(missing)}: derive it from gymnasium.vector.VectorEnv, and set "
+            f"{', '.join(_OF_A_VECTOR)} in its constructor"
+        )
+    for attribute, (types, expected) in _OF_A_VECTOR.items():
+        if not isinstance(value := getattr(vec, attribute), types):
+            raise EvaluationError(f"{name} has {described(value)} as its {attribute}, expected {expected}")
 
 
 def _declared_mode(vec: VectorEnv[Any, Any, Any]) -> Autoreset:
@@ -352,6 +388,7 @@ class GymnasiumSimulator(Simulator):
         if job.environment.cameras:
             kwargs["render_mode"] = "rgb_array"
         mode = _vectorization(options, job.environment.id)
+        sample = Sample(job.rollout.timeout) if mode == "async" else None
         children = set(multiprocessing.active_children())
         try:
             vec = make_vector(
@@ -361,6 +398,7 @@ class GymnasiumSimulator(Simulator):
                 _MODES[options.autoreset],
                 kwargs,
                 success_keys(job.success),
+                sample,
             )
         except gymnasium.error.DependencyNotInstalled as error:
             raise MissingDependencyError(f"environment {job.environment.id}: {error}") from error
@@ -368,12 +406,15 @@ class GymnasiumSimulator(Simulator):
             end_processes([*set(multiprocessing.active_children()) - children])
             raise
         try:
-            env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras))
+            env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras), sample)
         except BaseException:
-            vec.close()
+            if isinstance(vec, AsyncVectorEnv):
+                end_processes(vec.processes)
+            else:
+                close_while_building(job.rollout.timeout, lambda: vec.close())
             raise
-        if isinstance(vec.unwrapped, AsyncVectorEnv):
-            env.step_dt = float(vec.unwrapped.get_attr("arena_step_dt")[0])
+        if mode == "vector_entry_point" and isinstance(steps := kwargs.get("max_episode_steps"), int):
+            env.max_episode_steps = steps if steps > 0 else None  # its own account is the registration's
         return env
 
 
@@ -387,8 +428,6 @@ def _vectorization(options: GymnasiumOptions, env_id: str) -> str:
 
 
 def _horizon(base: Any) -> int | None:
-    for holder in (*getattr(base, "envs", ())[:1], base):
-        steps = getattr(getattr(holder, "spec", None), "max_episode_steps", None)
-        if steps is not None:
-            return int(steps)
-    return None
+    # A row without a limit is one that the job has taken away, whatever the registration says.
+    rows = getattr(base, "envs", ())
+    return step_limit(rows[0] if rows else base)

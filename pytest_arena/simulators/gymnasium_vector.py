@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -15,9 +15,11 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from pytest_arena.errors import EvaluationError, not_among
+from pytest_arena.errors import EvaluationError, described, not_among
+from pytest_arena.guards.closing import close_while_building
 from pytest_arena.jobs.model import Job, KeyPath
 from pytest_arena.simulators.arrays import ARRAY_SPACES, copy_rows
+from pytest_arena.simulators.gymnasium_process import NoImage, Raised, ended_while_built, serve_row
 from pytest_arena.simulators.gymnasium_row import AddedWrapper, check_row
 
 MAKE: KeyPath = ("environment", "options", "make")
@@ -30,13 +32,6 @@ _DECIDED_ELSEWHERE = {
 _VECTOR_CLASSES: dict[str, type[VectorEnv[Any, Any, Any]]] = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}
 
 
-@dataclass(frozen=True, slots=True)
-class NoImage:
-    """In place of a row's image: why there is none."""
-
-    reason: str
-
-
 class Row(AddedWrapper):
     """One row of a vector environment.
 
@@ -44,15 +39,10 @@ class Row(AddedWrapper):
     None would begin its later episodes in another way than its first.
     """
 
-    def __init__(
-        self, env: gymnasium.Env[Any, Any], *, resets_itself: bool = False, in_process: bool = False
-    ) -> None:
-        """Wrap *env*; where it *resets_itself* within a step, what it gave last must outlive the reset.
-
-        *in_process*: it runs in a process of its own.
-        """
+    def __init__(self, env: gymnasium.Env[Any, Any], *, resets_itself: bool = False) -> None:
+        """Wrap *env*; where it *resets_itself* within a step, what it gave last must outlive the reset."""
         super().__init__(env)
-        self._resets_itself, self._in_process = resets_itself, in_process
+        self._resets_itself = resets_itself
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset; no options are None, always."""
@@ -66,19 +56,43 @@ class Row(AddedWrapper):
         kept = dict(info) if isinstance(info, dict) else info
         return copy_rows(observation), reward, terminated, truncated, kept
 
-    def render(self) -> Any:
-        """Render; a row in a process of its own tells what went wrong, for which its process would end."""
-        if not self._in_process:
-            return self.env.render()
-        try:
-            return self.env.render()
-        except Exception as error:
-            return NoImage(f"{type(error).__name__}: {error}")
 
-    @property
-    def arena_step_dt(self) -> float:
-        """See `step_length`: of rows in processes, attributes are all that can be asked for."""
-        return _length_of(self.env.unwrapped)
+class Sample:
+    """What the row that gymnasium builds in this process, and closes at once, tells of rows in processes."""
+
+    def __init__(self, closing: float | None) -> None:
+        """*closing*: the seconds that building has in all; None: no limit."""
+        self.closing, self.process = closing, os.getpid()
+        self.step_dt = 0.0
+        self.max_episode_steps: int | None = None
+        self.problem: Raised | None = None
+        """What its close raised."""
+
+
+class SampleRow(AddedWrapper):
+    """A row that may be the *sample*: what its close raises, or that it hangs, costs no job."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], *, sample: Sample, shared_memory: bool) -> None:
+        """Wrap *env*; raises `UnsharedError`, before processes start, if it cannot have *shared_memory*."""
+        super().__init__(env)
+        self._sample = sample if os.getpid() == sample.process else None
+        if self._sample is None:
+            return
+        sample.step_dt, sample.max_episode_steps = _length_of(env.unwrapped), step_limit(env)
+        if shared_memory and not shares_memory(env.observation_space):
+            self.close()
+            raise UnsharedError(env.observation_space)
+
+    def close(self) -> None:
+        """Close the environment."""
+        if self._sample is None:
+            self.env.close()
+        elif (error := close_while_building(self._sample.closing, self.env.close)) is not None:
+            self._sample.problem = Raised.of(0, error)
+
+
+class UnsharedError(Exception):
+    """Memory that processes share cannot hold observations of this space."""
 
 
 def check_make_arguments(job: Job, arguments: Mapping[str, Any], vectorization: str) -> None:
@@ -116,21 +130,20 @@ def make_vector(
     autoreset: AutoresetMode,
     arguments: Mapping[str, Any],
     success_keys: Sequence[str] = (),
+    sample: Sample | None = None,
 ) -> VectorEnv[Any, Any, Any]:
     """Build the vector environment; *arguments* are those of `gymnasium.make_vec`.
 
     Rows of processes are checked from now on, with *success_keys*; those of this process by who adapts them.
+    What rows of processes have in common is written to *sample*.
     """
     arguments = dict(arguments)
     if vectorization not in _VECTOR_CLASSES:
-        return gymnasium.make_vec(env_id, num_envs, vectorization_mode=vectorization, **arguments)
+        return _own_vector(env_id, num_envs, vectorization, arguments)
     given = {"autoreset_mode": autoreset, **arguments.pop("vector_kwargs", {})}
-    itself, in_process = autoreset == AutoresetMode.SAME_STEP, vectorization == "async"
-    wrappers: list[Any] = [partial(Row, resets_itself=itself, in_process=in_process)]
-    if in_process:
-        wrappers.insert(0, partial(check_row, success_keys=success_keys))
+    row = partial(Row, resets_itself=autoreset == AutoresetMode.SAME_STEP)
 
-    def build(**more: Any) -> VectorEnv[Any, Any, Any]:
+    def build(wrappers: Sequence[Any], **more: Any) -> VectorEnv[Any, Any, Any]:
         return gymnasium.make_vec(
             env_id,
             num_envs,
@@ -141,30 +154,42 @@ def make_vector(
         )
 
     if vectorization == "sync":
-        return build()
-    if given.get("shared_memory"):
-        asked = build()
-        if shares_memory(asked.single_observation_space):
-            return asked
-        asked.close()
-        raise EvaluationError(
-            f"environment {env_id}: shared_memory cannot hold observations of "
-            f"{asked.single_observation_space}: leave it out of vector_kwargs"
-        )
-    if "shared_memory" in given:
-        return build()
-    if (vec := _built_or_none(build)) is not None:
-        if shares_memory(vec.single_observation_space):
-            return vec
-        vec.close()
-    return build(shared_memory=False)
+        return build([row])
+    sample = sample or Sample(None)
 
+    def build_processes(shared_memory: bool) -> VectorEnv[Any, Any, Any]:
+        checked = partial(check_row, success_keys=success_keys)
+        last = partial(SampleRow, sample=sample, shared_memory=shared_memory)
+        try:
+            return build([checked, row, last], worker=serve_row, shared_memory=shared_memory)
+        except Exception as error:
+            if (ended := ended_while_built(error)) is None:
+                raise
+            raise ended from error
 
-def _built_or_none(build: Callable[[], VectorEnv[Any, Any, Any]]) -> VectorEnv[Any, Any, Any] | None:
     try:
-        return build()
-    except (TypeError, ValueError):  # memory for a space whose values have no fixed size; or it comes again
-        return None
+        return build_processes(given.get("shared_memory", True))
+    except UnsharedError as error:
+        if "shared_memory" not in given:
+            return build_processes(False)
+        raise EvaluationError(
+            f"environment {env_id}: shared_memory cannot hold observations of {error}: leave it out of "
+            "vector_kwargs"
+        ) from None
+
+
+def _own_vector(
+    env_id: str, num_envs: int, vectorization: str, arguments: Mapping[str, Any]
+) -> VectorEnv[Any, Any, Any]:
+    try:
+        return gymnasium.make_vec(env_id, num_envs, vectorization_mode=vectorization, **arguments)
+    except AttributeError as error:
+        if error.name != "unwrapped":  # what gymnasium asks for first of all
+            raise
+        raise EvaluationError(
+            f"environment {env_id}: its vector_entry_point gave {described(error.obj)}, expected a "
+            "gymnasium.vector.VectorEnv"
+        ) from error
 
 
 def batch_of_images(images: Sequence[Any]) -> NDArray[Any]:
@@ -193,6 +218,12 @@ def shares_memory(space: gymnasium.Space[Any]) -> bool:
         parts = space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else space.spaces
         return all(map(shares_memory, parts))
     return isinstance(space, ARRAY_SPACES)
+
+
+def step_limit(env: Any) -> int | None:
+    """Return after how many steps *env*, or a vector environment, truncates; None: it does not say."""
+    steps = getattr(getattr(env, "spec", None), "max_episode_steps", None)
+    return None if steps is None else int(steps)
 
 
 def step_length(base: VectorEnv[Any, Any, Any]) -> float:

@@ -157,3 +157,72 @@ class TestHalfWithAct(Acts):
     )
     for line in ("AttributeError", "loop.py", "evaluation.py"):
         assert line not in result.stdout.str()
+
+
+ROWS = """
+import os, signal, sys
+import gymnasium, numpy as np, pytest
+
+class Diverged(Exception):
+    def __init__(self, text):
+        super().__init__(text)
+        self.simulator = lambda: None
+
+class Row(gymnasium.Env):
+    observation_space = action_space = gymnasium.spaces.Box(-9, 9, (2,), np.float32)
+
+    def __init__(self, does):
+        self.does = does
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        if self.does == "diverge":
+            raise Diverged("blew up")
+        if self.does == "skip":
+            pytest.skip("no gpu")
+        if self.does == "exit":
+            sys.exit(0)
+        if self.does == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.zeros(2, np.float32), 0.0, self.t == 3, False, {"success": True}
+
+    def close(self):
+        if self.does == "close":
+            raise RuntimeError("close boom")
+
+gymnasium.register("rows/Row-v0", entry_point=Row, disable_env_checker=True)
+"""
+
+
+def test_rows_in_processes_fail_as_rows_of_this_process_do(suite: Suite) -> None:
+    (suite.path / "rows_here.py").write_text(ROWS)
+    environment = {"id": "rows_here:rows/Row-v0", "num_envs": 2, "max_episode_steps": 9}
+    words = {
+        "diverge": "raised Diverged: blew up",
+        "skip": "raised Skipped: no gpu",
+        "exit": "raised SystemExit: 0",
+        "die": "ended (exit code -9)",
+    }
+    suite.jobs(
+        {
+            does: {
+                "environment": {**environment, "options": {"vectorization": "async", "make": {"does": does}}}
+            }
+            for does in (*words, "close", "go")
+        },
+        rollout={"episodes": 4},
+    )
+    suite.test()
+    suite.run()
+    passed = {name for name, outcome in suite.outcomes().items() if outcome == "passed"}
+    assert passed == {"close", "go"}
+    for name, expected in words.items():
+        assert expected in suite.record(name)["error"]["message"]
+    notes = {name: suite.record(name)["notes"] for name in passed}
+    assert "the environment could not be closed: RuntimeError: close boom" in notes["close"]
+    assert not [note for every in notes.values() for note in every if "step limit" in note]

@@ -142,3 +142,18 @@ def test_native_code_that_keeps_the_interpreters_lock_costs_the_process() -> Non
     ended = subprocess.run([sys.executable, "-c", HOLDS_THE_LOCK], capture_output=True, timeout=60)
     assert ended.returncode == 1
     assert b"Timeout" in ended.stderr
+
+
+def test_one_that_never_ends_the_process_leaves_the_last_word_to_the_one_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    armed: list[float | None] = []
+    monkeypatch.setattr(
+        deadline.faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds)
+    )
+    monkeypatch.setattr(deadline.faulthandler, "cancel_dump_traceback_later", lambda: armed.append(None))
+    with Deadline(50.0):
+        with pytest.raises(RolloutTimeoutError), Deadline(0.05, exit_status=None):
+            time.sleep(1000)
+        assert armed == [50.0 + 2 * deadline.GRACE_SECONDS]
+    assert armed[1:] == [None]

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from pytest_arena.errors import EvaluationError, JobFileError, TimeIsUp
 from pytest_arena.simulators.gymnasium import GymnasiumEnv, GymnasiumSimulator
@@ -60,6 +60,56 @@ def test_a_packages_own_vector_class_is_used_where_asked_for() -> None:
     assert env.capabilities.autoreset == "next_step"
     assert not env.capabilities.episode_seeds
     env.close()
+
+
+class OwnVectorEnv(VectorEnv[Any, Any, Any]):
+    """Sets what it is told to set; its `close` fails as well."""
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(self, num_envs: int, attributes: dict[str, Any]) -> None:
+        space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+        whole = {"num_envs": num_envs, "single_action_space": space, "single_observation_space": space}
+        for name, value in (whole | attributes).items():
+            if value != "lacks":
+                setattr(self, name, value)
+
+    def close(self, **given: Any) -> None:
+        raise RuntimeError("half of it is missing")
+
+
+gymnasium.register("own/Vector-v0", vector_entry_point=OwnVectorEnv)
+gymnasium.register("own/None-v0", vector_entry_point=lambda num_envs: None)
+gymnasium.register("own/Row-v0", vector_entry_point=lambda num_envs: ScriptedEnv())
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "words"),
+    [
+        (
+            "Vector",
+            {"single_action_space": "lacks"},
+            "OwnVectorEnv lacks single_action_space: derive it from",
+        ),
+        (
+            "Vector",
+            {"num_envs": "lacks", "single_observation_space": "lacks"},
+            "OwnVectorEnv lacks num_envs, single_observation_space: derive it from gymnasium.vector.VectorEnv",
+        ),
+        ("Vector", {"num_envs": "2"}, "OwnVectorEnv has the text '2' as its num_envs, expected a number"),
+        ("Vector", {"single_action_space": None}, "has None as its single_action_space, expected a space"),
+        ("None", {}, "its vector_entry_point gave None, expected a gymnasium.vector.VectorEnv"),
+        ("Row", {}, "ScriptedEnv lacks num_envs, single_action_space, single_observation_space"),
+    ],
+    ids=str,
+)
+def test_a_vector_class_that_lacks_something_is_told_what(
+    name: str, attributes: dict[str, Any], words: str
+) -> None:
+    make = {"attributes": attributes} if name == "Vector" else {}
+    job = make_job(environment={"id": f"own/{name}-v0", "options": {"make": make}})
+    with pytest.raises(EvaluationError, match=words):
+        GymnasiumSimulator().make(job)
 
 
 def test_parked_rows_are_never_stepped_past_their_end() -> None:
