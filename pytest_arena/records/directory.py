@@ -288,18 +288,23 @@ def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
 def keep_measured(directory: JobDirectory) -> list[Episode]:
     """Return the measured episodes of an attempt, and leave just these on disk.
 
-    What a killed process leaves beside them goes: a half line, episodes that an exception cut off, and the
-    hidden working files of films and trajectories. A film that was still being encoded is no episode's film,
-    whether or not a part of it was saved; one that was finished after its episode's line had been written is
-    taken over. Trajectories are put together.
+    What a killed process leaves beside them goes: a half line, episodes that an exception cut off, films of
+    episodes without a line, and the hidden working files of films and trajectories. A film that was still
+    being encoded is no episode's film, whether or not a part of it was saved; one that was finished after its
+    episode's line had been written is taken over. Trajectories are put together.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
+    measured = {f"episode-{episode.episode:04d}" for episode in kept}
     finished: dict[str, dict[str, str]] = {}
     for film in directory.path.glob("videos/episode-*-env*-*.mp4"):
         if film.name.endswith(PARTIAL_FILM):
             continue
-        *start, camera = film.stem.split("-", 3)
-        finished.setdefault("-".join(start), {})[camera] = film.relative_to(directory.path.parent).as_posix()
+        word, number, row, camera = film.stem.split("-", 3)
+        if f"{word}-{number}" in measured:
+            found = finished.setdefault(f"{word}-{number}-{row}", {})
+            found[camera] = film.relative_to(directory.path.parent).as_posix()
+        else:
+            film.unlink()
     for episode in kept:
         films = episode.videos.items()
         episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}

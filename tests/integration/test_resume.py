@@ -132,6 +132,15 @@ def test_films_that_were_kept_stay_on_the_record(suite: Suite) -> None:
     assert len(films) >= 3
     assert sorted(p for e in suite.episodes("cut") for p in e["videos"].values()) == films
 
+    path = suite.run_dir / "cut" / "record.json"  # a machine that stops may keep a film and lose the line
+    path.write_text(json.dumps({**suite.record("cut"), "status": "interrupted", "notes": []}))
+    lines = suite.episodes("cut")
+    bare = sum(not line["videos"] for line in lines[:2])
+    (path.parent / "episodes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:2]))
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    assert not any("FileExistsError" in note for note in suite.record("cut")["notes"])
+    assert len(suite.record("cut")["videos"]) == 6 - bare
+
 
 def test_another_configuration_is_refused(suite: Suite) -> None:
     suite.jobs({"job": {}})

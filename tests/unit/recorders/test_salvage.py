@@ -15,8 +15,9 @@ import pytest
 
 from pytest_arena.recorders import salvage
 from pytest_arena.recorders.salvage import salvage_films
-from pytest_arena.records.directory import JobDirectory, keep_measured
+from pytest_arena.records.directory import JobDirectory, keep_measured, write_episodes
 from tests.inner import ROOT
+from tests.unit.gate.samples import episode
 
 SHOOT_AND_DIE = """
 import os, signal, sys
@@ -103,6 +104,7 @@ def test_films_without_a_picture_are_deleted_and_no_film_of_an_episode_is_touche
     lay(videos, b"\0\0\0\x10mdat" + bytes(8), "episode-0006-env0-front.mp4")
     whole = videos / "episode-0001-env0-front.mp4"
     whole.write_bytes(b"whole")
+    write_episodes(tmp_path / "reach" / "episodes.jsonl", [episode(1)])
     lay(videos, b"its working file was not deleted yet", whole.name)
     assert salvage_films(videos) == []
     keep_measured(JobDirectory(tmp_path / "reach", 1))

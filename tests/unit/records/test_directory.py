@@ -145,7 +145,8 @@ def test_films_that_were_finished_when_the_process_died_are_taken_over(tmp_path:
     ]  # fmt: skip
     write_episodes(directory.episodes, lines)
     (directory.path / "videos").mkdir()
-    for name in ("episode-0001-env0-top-left.mp4", ".episode-0000-env0-top-left.mp4"):
+    names = [f"episode-000{k}-env0-top-left.mp4" for k in (1, 2)]  # of episode 2, the line was lost
+    for name in (*names, ".episode-0000-env0-top-left.mp4"):
         (directory.path / "videos" / name).write_bytes(b"film")
     kept = keep_measured(directory)
     assert [e.videos for e in kept] == [{}, {"top-left": "reach/videos/episode-0001-env0-top-left.mp4"}]
