@@ -9,6 +9,7 @@ import pytest
 
 from pytest_arena.options import settings
 from pytest_arena.records.directory import RunDirectory, write_json
+from pytest_arena.records.schema import JobRecord, Status
 from pytest_arena.verdicts import Line, report_verdict
 
 _PLUGIN = "arena-shards"
@@ -53,6 +54,11 @@ def _sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
             )
             job.parts[entry["nodeid"]] = label
     yield from jobs.values()
+
+
+def _judged(attempts: list[JobRecord]) -> JobRecord:
+    """Return the last of a shard's *attempts* that has ended: with ``--dist each``, others may still run."""
+    return max(attempts, key=lambda record: (record.status is not Status.RUNNING, record.attempt))
 
 
 class ShardWatch:
@@ -117,8 +123,10 @@ class ShardWatch:
         from pytest_arena.reports.junit import scalars
         from pytest_arena.result import Result
 
-        recorded = self._directory.latest()
-        parts = [recorded[label] for label in job.parts.values() if label in recorded]
+        attempts: dict[str, list[JobRecord]] = {}
+        for found in self._directory.records():
+            attempts.setdefault(found.job, []).append(found)
+        parts = [_judged(attempts[label]) for label in job.parts.values() if label in attempts]
         if not parts:  # none of them has begun a record, and each has told why
             return
         model = Job.model_validate({**job.config})

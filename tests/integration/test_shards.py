@@ -42,6 +42,38 @@ def test_equal_to_the_unsharded_run(suite: Suite, args: list[str]) -> None:
     result.stdout.fnmatch_lines(["parts *10/10*pass*"])
 
 
+def test_every_shard_on_every_worker(suite: Suite) -> None:
+    """The verdict is drawn when each shard has been reported, while others may run some of them once more."""
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, **WORDS}})
+    suite.test()
+    suite.pytester.makeconftest(
+        """
+        import os, time
+        import pytest
+
+        def second_waits_for(path):
+            ends = time.monotonic() + 30
+            while os.environ["PYTEST_XDIST_WORKER"] == "gw1" and not path.exists():
+                assert time.monotonic() < ends, path
+                time.sleep(0.01)
+
+        @pytest.fixture
+        def arena_env_options(arena_env_options, arena_run_dir):
+            second_waits_for(arena_run_dir / "parts-shard0of2" / "record.json")
+            return arena_env_options
+
+        @pytest.fixture
+        def arena_policy(arena_policy, arena_run_dir):
+            second_waits_for(arena_run_dir / "parts" / "record.json")
+            return arena_policy
+        """
+    )
+    result = suite.run("-n", "2", "--dist", "each")
+    assert result.ret == 0, result.stdout.str()
+    assert suite.record("parts")["verdict"] == "pass"
+    assert len(list(suite.run_dir.glob("parts-shard*/record.json"))) == 4
+
+
 @pytest.mark.parametrize("args", [[], ["-n", "2"]], ids=["in-process", "n2"])
 def test_the_verdict_fails_once(suite: Suite, args: list[str]) -> None:
     suite.jobs({"parts": {"rollout": {"episodes": 6, "shards": 3}, "thresholds": {"success_rate": "> 0.99"}}})
