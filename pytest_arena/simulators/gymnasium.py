@@ -34,7 +34,7 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.gymnasium_process import close_rows, names_ended_rows, restored
+from pytest_arena.simulators.gymnasium_process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium_success import VectorSuccess, success_keys, tells_final
 from pytest_arena.simulators.gymnasium_vector import (
     Sample,
@@ -133,7 +133,7 @@ class GymnasiumEnv(SimEnv):
         """The vector environment."""
         return self._vec
 
-    @names_ended_rows
+    @names_rows
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset rows; in the automatic modes only all of them at once."""
         if env_ids is None:
@@ -160,7 +160,7 @@ class GymnasiumEnv(SimEnv):
         self._resetting[:] = False
         return Reset(self._own(observation), self._success.read(info))
 
-    @names_ended_rows
+    @names_rows
     def step(self, actions: Action) -> Step:
         """Step all rows; parked ones along with the others."""
         if self._mode == "manual" and self._parking.any and self._stale.any():
@@ -200,7 +200,7 @@ class GymnasiumEnv(SimEnv):
             terminal_observation=terminal,
         )
 
-    @names_ended_rows
+    @names_rows
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return what `render` shows for the rows; only their images are made in a sync environment."""
         if not self.cameras:
@@ -234,14 +234,11 @@ class GymnasiumEnv(SimEnv):
         if self._closed:
             return
         self._closed = True
-        if not isinstance(self._base, AsyncVectorEnv):
+        if isinstance(self._base, AsyncVectorEnv):
+            sample = self._sample
+            close_rows(self._vec, answer=sample is not None, known=sample.problem if sample else None)
+        else:
             self._vec.close()
-            return
-        problem = close_rows(self._vec, answer=self._sample is not None)
-        if problem is None and self._sample is not None and self._sample.problem is not None:
-            problem = restored(self._sample.problem)
-        if problem is not None:
-            raise problem
 
     def _full_seeds(self, seeds: Sequence[int] | None) -> Any:
         if seeds is None:

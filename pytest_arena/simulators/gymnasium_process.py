@@ -162,7 +162,8 @@ def serve_row(
     index: int, env_fn: Callable[[], Any], pipe: Any, parent_pipe: Any, memory: Any, queue: Any, *more: Any
 ) -> None:
     """Be the process of row *index*: gymnasium's own worker, whose every failure the other side is told."""
-    errors, before = _Errors(queue), forks()
+    before, errors = forks(), _Errors(queue)
+    worker: Any = _async_worker  # it wants a queue, and only puts into it
     try:
         row = ProcessRow(env_fn(), index, errors)
     except BaseException as error:
@@ -173,64 +174,56 @@ def serve_row(
         pipe.send((None, False))
         return
     end_forked_child(before)
-    _async_worker(index, lambda: row, pipe, parent_pipe, memory, errors, *more)  # type: ignore[arg-type]
+    worker(index, lambda: row, pipe, parent_pipe, memory, errors, *more)
 
 
-def close_rows(vec: Any, *, answer: bool) -> BaseException | None:
-    """Close *vec*, an `AsyncVectorEnv` or what wraps one; returns what the close of a row raised.
+def close_rows(vec: Any, *, answer: bool, known: Raised | None = None) -> None:
+    """Close *vec*, an `AsyncVectorEnv` or what wraps one; raises what the close of a row raised.
 
-    *answer*: its rows are served by `serve_row`, and can say so. Processes that do not answer are ended.
+    *answer*: its rows are served by `serve_row`, and can say so. *known* is raised where they say nothing.
+    Processes that do not answer are ended.
     """
     rows: AsyncVectorEnv = vec.unwrapped
-    raised: tuple[Any, ...] = ()
+    raised: tuple[Raised | None, ...] = ()
+    failed: list[tuple[int, BaseProcess]] = []
     try:
         # Closing waits for an answer that is due, and a row that hangs or has ended gives none.
         if rows._state == AsyncState.DEFAULT and not _ended(rows):
             if answer and None not in rows.parent_pipes:
                 raised = rows.call("arena_close")
             vec.close()
+            failed = [(row, process) for row, process in enumerate(rows.processes) if process.exitcode]
     except Exception as error:
-        if (ended := ended_rows(rows, error)) is None:
-            raise
-        raise ended from error
+        raise_as_of_rows(rows, error)
+        raise
     finally:
         end_processes(rows.processes)
         rows.closed = True
-    return next((restored(problem) for problem in raised if problem is not None), None)
+    for problem in (*raised, known):
+        if problem is not None:
+            raise restored(problem)
+    if failed:
+        raise EvaluationError(f"{_named(failed)}, which standard error may explain")
 
 
-def ended_rows(vec: Any, error: Exception) -> EvaluationError | None:
-    """Return what to say where *vec* raised *error* because processes of its rows have ended; else None."""
-    if not isinstance(vec, AsyncVectorEnv):
-        return None
-    if isinstance(error.__cause__, _InRowsProcessError):
-        return None  # an environment's own
-    if isinstance(error, (EOFError, ConnectionError)):
-        # A process that ends closes its pipes a moment before it is seen to have ended.
-        end = monotonic() + SECONDS_TO_END
-        while not _ended(vec) and monotonic() < end:
-            sleep(0.001)
-    if ended := _ended(vec):
-        told = ", ".join(
-            f"the process of row {row} ended (exit code {process.exitcode})" for row, process in ended
-        )
-        killed = any(process.exitcode == -signal.SIGKILL for _, process in ended)
-        return EvaluationError(
-            told + (": a system that runs out of memory kills processes so" if killed else "")
-        )
-    silent = isinstance(error, EOFError) and not str(error)
-    return EvaluationError("the process of a row closed its pipe without an answer") if silent else None
+def raise_as_of_rows(vec: Any, error: Exception) -> None:
+    """Raise what rows of *vec* have to do with *error*, which it raised; return where that is nothing new."""
+    if isinstance(vec, AsyncVectorEnv) and not isinstance(error.__cause__, _InRowsProcessError):
+        if isinstance(error, Warning):
+            _raise_what_was_warned_of(error)
+        if (ended := _ended_rows(vec, error)) is not None:
+            raise ended from error
 
 
-def ended_while_built(error: Exception) -> EvaluationError | None:
-    """As `ended_rows`, of the vector environment whose constructor raised *error*."""
+def raise_as_of_built_rows(error: Exception) -> None:
+    """As `raise_as_of_rows`, of the vector environment whose constructor raised *error*."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if isinstance(vec := frame.f_locals.get("self"), AsyncVectorEnv):
-            return ended_rows(vec, error) if hasattr(vec, "processes") else None
-    return None
+        vec = frame.f_locals.get("self")
+        if isinstance(vec, AsyncVectorEnv) and hasattr(vec, "processes"):
+            raise_as_of_rows(vec, error)
 
 
-def names_ended_rows(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+def names_rows(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Let a *method* of an environment with the vector environment `unwrapped` say which rows have ended."""
 
     @functools.wraps(method)
@@ -239,11 +232,32 @@ def names_ended_rows(method: Callable[Concatenate[S, P], R]) -> Callable[Concate
         try:
             return method(env, *args, **kwargs)
         except Exception as error:
-            if (ended := ended_rows(env.unwrapped.unwrapped, error)) is None:
-                raise
-            raise ended from error
+            raise_as_of_rows(env.unwrapped.unwrapped, error)
+            raise
 
     return named
+
+
+def _raise_what_was_warned_of(warning: Warning) -> None:
+    """Raise what a row raised: gymnasium warns of it first, which hides it where warnings are errors."""
+    for frame, _ in traceback.walk_tb(warning.__traceback__):
+        if isinstance(raised := frame.f_locals.get("value"), Raised):
+            raise restored(raised)
+
+
+def _ended_rows(vec: AsyncVectorEnv, error: Exception) -> EvaluationError | None:
+    """Return what to say of *error* where processes of rows have ended; else None."""
+    if isinstance(error, (EOFError, ConnectionError)):
+        # A process that ends closes its pipes a moment before it is seen to have ended.
+        end = monotonic() + SECONDS_TO_END
+        while not _ended(vec) and monotonic() < end:
+            sleep(0.001)
+    if ended := _ended(vec):
+        killed = any(process.exitcode == -signal.SIGKILL for _, process in ended)
+        hint = ": a system that runs out of memory kills processes so" if killed else ""
+        return EvaluationError(f"{_named(ended)}{hint}")
+    silent = isinstance(error, EOFError) and not str(error)
+    return EvaluationError("the process of a row closed its pipe without an answer") if silent else None
 
 
 def _ended(vec: AsyncVectorEnv) -> list[tuple[int, BaseProcess]]:
@@ -251,3 +265,9 @@ def _ended(vec: AsyncVectorEnv) -> list[tuple[int, BaseProcess]]:
     rows = enumerate(zip(vec.processes, vec.parent_pipes, strict=True))
     started = [(row, process) for row, (process, pipe) in rows if pipe is not None and process.pid]
     return [(row, process) for row, process in started if not process.is_alive()]
+
+
+def _named(ended: list[tuple[int, BaseProcess]]) -> str:
+    return ", ".join(
+        f"the process of row {row} ended (exit code {process.exitcode})" for row, process in ended
+    )

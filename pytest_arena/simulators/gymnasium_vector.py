@@ -19,7 +19,7 @@ from pytest_arena.errors import EvaluationError, described, not_among
 from pytest_arena.guards.closing import close_while_building
 from pytest_arena.jobs.model import Job, KeyPath
 from pytest_arena.simulators.arrays import ARRAY_SPACES, copy_rows
-from pytest_arena.simulators.gymnasium_process import NoImage, Raised, ended_while_built, serve_row
+from pytest_arena.simulators.gymnasium_process import NoImage, Raised, raise_as_of_built_rows, serve_row
 from pytest_arena.simulators.gymnasium_row import AddedWrapper, check_row
 
 MAKE: KeyPath = ("environment", "options", "make")
@@ -163,9 +163,8 @@ def make_vector(
         try:
             return build([checked, row, last], worker=serve_row, shared_memory=shared_memory)
         except Exception as error:
-            if (ended := ended_while_built(error)) is None:
-                raise
-            raise ended from error
+            raise_as_of_built_rows(error)
+            raise
 
     try:
         return build_processes(given.get("shared_memory", True))

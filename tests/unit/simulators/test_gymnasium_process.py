@@ -169,6 +169,13 @@ def test_what_a_row_raises_in_a_step_is_raised_here(deed: str) -> None:
         use(make(deed, "step"))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("at", ["step", "init"])
+def test_also_where_the_warnings_of_gymnasium_are_errors(at: str) -> None:
+    with pytest.raises(RuntimeError, match=r"^boom$"):
+        use(make("boom", at))
+
+
 @pytest.mark.parametrize("at", ["reset", "init"])
 @pytest.mark.parametrize("deed", ["diverged", "two", "skip", "exit", "kill", "end"])
 def test_and_so_is_what_it_raises_elsewhere(deed: str, at: str) -> None:
@@ -234,13 +241,28 @@ def test_a_close_that_ends_the_process_is_told() -> None:
         use(make("kill", "close"))
 
 
+def test_a_close_that_raises_after_an_error_is_told_too() -> None:
+    env = make("boom", "step close")
+    env.reset(None, [0, 1])
+    with pytest.raises(RuntimeError, match=r"^boom$"):
+        env.step(np.zeros((2, 2), np.float32))
+    with pytest.raises(
+        EvaluationError, match=r"^the process of row 0 ended \(exit code 1\), the process of row 1"
+    ):
+        env.close()
+
+
 @pytest.mark.parametrize("deed", ["diverged", "boom"])
 def test_what_was_raised_before_a_close_that_ends_the_process_is_not_lost(
     deed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Deed, "close", lambda self: os._exit(1) if in_row() else None)
+    env = make(deed, "step")
+    env.reset(None, [0, 1])
     with pytest.raises((EvaluationError, RuntimeError), match=r"blew up|boom"):
-        use(make(deed, "step"))
+        env.step(np.zeros((2, 2), np.float32))
+    with pytest.raises(EvaluationError, match=r"^the process of row 0 ended \(exit code 1\)"):
+        env.close()
 
 
 def test_a_close_that_hangs_costs_no_build(monkeypatch: pytest.MonkeyPatch) -> None:
