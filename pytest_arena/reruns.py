@@ -91,11 +91,14 @@ def remember_failures(config: pytest.Config, run: RunDirectory) -> None:
     manifest = run.manifest() if measured else {}
     for record in measured:
         entry = manifest.get("jobs", {}).get(record.job)
-        if entry is not None:
-            key = _key(
-                entry["config_sha256"], entry["policy_files"], manifest["revision"], manifest["versions"]
-            )
-            runs.setdefault(str(record.nodeid), {})[key] = str(run.path.resolve())
+        if entry is None:
+            continue
+        key = _key(entry["config_sha256"], entry["policy_files"], manifest["revision"], manifest["versions"])
+        before = runs.setdefault(str(record.nodeid), {})
+        # Of what was only judged again, the first run keeps the name: its copies may be deleted before it.
+        judged_again = "rollout_seconds" not in record.timings
+        if not (judged_again and key in before and Path(before[key]).is_dir()):
+            before[key] = str(run.path.resolve())
     cache.set(_FAILED, runs)
 
 
@@ -153,7 +156,10 @@ def _failures(config: pytest.Config) -> dict[str, dict[str, str]]:
     """Return node id -> what can be seen of the job -> run in which it failed, of the tests that fail."""
     cache = getattr(config, "cache", None)
     found = cache.get(_FAILED, {}) if cache is not None else {}
-    sound = isinstance(found, dict) and all(isinstance(runs, dict) for runs in found.values())
+    sound = isinstance(found, dict) and all(
+        isinstance(runs, dict) and all(isinstance(path, str) for path in runs.values())
+        for runs in found.values()
+    )
     return found if sound else {}
 
 
