@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
@@ -131,26 +132,39 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
     """Yield (setting, file or folder) of what the job's policy is loaded from.
 
     Of a class that is not registered these are its ``file_settings`` and whatever else names a file: most
-    classes do not declare any.
+    classes do not declare any. What a job does not set has the class's own default.
     """
-    simulator, kind, settings = find_simulator(job), job.policy.type, job.policy.settings
+    simulator, kind, cls = find_simulator(job), job.policy.type, None
     if kind in _targets() and kind not in simulator.policy_names:
-        declared = _import(_targets()[kind], job).file_settings
+        cls = _import(_targets()[kind], job)
     elif _is_path(kind) and not simulator.app_first:
-        declared = tuple(getattr(_import(kind, job), "file_settings", ()))
-    else:
-        declared = ()
-    for setting, given in settings.items():
+        cls = _import(kind, job)
+    declared = tuple(getattr(cls, "file_settings", ()))
+    for setting, given in {**_defaults(cls), **job.policy.settings}.items():
         for name, value in _texts(setting, given):
             if not value or "\0" in value:
                 continue
+            # Settings of our own are files where they say so; ``kwargs`` are for code of the job's own.
+            any_file = kind not in BUILT_IN or setting == "kwargs"
             try:
                 path = job.path(value)
-                is_one = setting in declared or (kind not in BUILT_IN and path.is_file())
+                is_one = setting in declared or (any_file and path.is_file())
             except OSError:  # a text that is too long for a name
                 continue
             if is_one:
                 yield name, path
+
+
+def _defaults(cls: type[Any] | None) -> dict[str, Any]:
+    """Return the defaults of a policy's settings: those of its model, else of the arguments of its class."""
+    if cls is None:
+        return {}
+    if issubclass(cls, Policy):
+        return {name: field.default for name, field in cls.Settings.model_fields.items()}
+    try:
+        return {name: argument.default for name, argument in inspect.signature(cls).parameters.items()}
+    except (TypeError, ValueError):  # of a class that is written in C
+        return {}
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -275,6 +275,36 @@ def test_the_content_of_what_a_class_of_ones_own_reads_is_known(tmp_path: Any) -
     assert policy_files(made)["folder"].startswith("cannot be read")
 
 
+class Default(Plain):
+    def __init__(self, weights: str = "a", name: str = "no file", size: int = 3) -> None: ...
+
+
+class DefaultSetting(RandomPolicy):
+    class Settings(Model):
+        folder: str = "folder"
+        other: str | None = "a"
+
+    file_settings = ("folder",)
+
+
+def test_files_that_a_class_names_by_default_are_files_too(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    default = policy_files(job("Default"))
+    assert list(default) == ["weights"]
+    assert policy_files(job("Default", weights="a")) == default != policy_files(job("Default", weights="b"))
+    assert list(policy_files(job("DefaultSetting"))) == ["folder", "other"]
+    assert list(policy_files(job("DefaultSetting", other=None))) == ["folder"]
+    kwargs = make_job(
+        policy={"type": "torch", "checkpoint": "a", "module": "b", "kwargs": {"statistics": "b"}}
+    )
+    assert list(policy_files(kwargs)) == ["checkpoint", "kwargs.statistics"]
+
+
 class Heads(Policy):
     class Settings(Model):
         parts: list[str | None] = Field(default_factory=list)
