@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.collection import LABEL, groups_of, job_of
+from pytest_arena.collection import LABEL, groups_of, job_of, whole_node_id
 from pytest_arena.errors import RunDirectoryError, first_few
 from pytest_arena.options import asked_by, settings
 from pytest_arena.parallel.workers import hold
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.directory import RunDirectory, read_episodes
 from pytest_arena.records.lock import RunInUseError
-from pytest_arena.run_check import check_run, require_run_directory
+from pytest_arena.records.typed import shown
+from pytest_arena.run_check import check_run, require_run_directory, same_test
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -57,6 +58,9 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
         keys = [] if _extends(before, job) else list(_differing(before, job.config()))
         files = _differing(begun[label].get("policy_files", {}), policy_files(job, hashes), "policy")
         keys += [f"the content of {key}" for key in files]
+        problems += [
+            f"{asked}: run.json: {problem}" for problem in _other_tests(item, job, label, begun[label])
+        ]
         if not keys and (beyond := _beyond(path, label, job)) is not None:
             problems.append(f"{asked}: {beyond}")
         if keys:
@@ -83,6 +87,16 @@ def _other_groups(asked: str, manifest: Mapping[str, Any], groups: Sequence[Mapp
         elif any({*labels} - {*begun["jobs"].get(name, ())} for name, labels in group["jobs"].items()):
             problems.append(f"{asked}: {group['nodeid']} was begun with other jobs")
     return problems
+
+
+def _other_tests(item: pytest.Item, job: Job, label: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where run.json has another test: its node ids are printed, and decide whose report is whose."""
+    ids = {f"jobs.{label}.nodeid": (item.nodeid, entry.get("nodeid", ""))}
+    if "shard" in entry:
+        ids[f"jobs.{label}.shard.nodeid"] = whole_node_id(item, job), entry["shard"]["nodeid"]
+    for key, (expected, got) in ids.items():
+        if got and not same_test(expected, got):
+            yield f"{key}: expected {expected!r}, got {shown(got)}"
 
 
 def _extends(begun: Mapping[str, Any], job: Job) -> bool:

@@ -21,6 +21,7 @@ from pytest_arena.jobs.model import MOST_EPISODES, Job
 from pytest_arena.jobs.parts import Shard
 from pytest_arena.jobs.words import dotted, plain_error
 from pytest_arena.records.directory import (
+    DATASET,
     RUN_FILES,
     TRAJECTORIES,
     RunDirectory,
@@ -29,15 +30,18 @@ from pytest_arena.records.directory import (
 )
 from pytest_arena.records.json_files import kind_of, read_json
 from pytest_arena.records.lock import SESSION, WORKERS
-from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.records.typed import shown
-from pytest_arena.rollout.scheduled import require_scheduled
+from pytest_arena.rollout.scheduled import is_time, require_scheduled
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _FOLDERS = ("videos", TRAJECTORIES)
 """Folders in a job's, all of whose files are this package's."""
 _OURS = re.compile(r"\.?(record\.json|episodes\.jsonl|videos|trajectories|overview\.\w+|dataset.*\.hdf5).*")
 """Names in a job's folder that this package writes; a test may put files of its own there."""
+_FILM = re.compile(r"episode-[0-9]+-env[0-9]+-")
+_DATASET = re.compile(r"dataset(-[0-9]+)?\.hdf5")
+_GROUP = re.compile(r"data/demo_[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class _Part:
     label: str
     job: Job
     """With its shard; of a joined one the whole job."""
+    nodeid: str = ""
+    """Of its test; empty where run.json does not say it."""
     shards: tuple[str, ...] = ()
     """Labels of the shards that it is put together from."""
 
@@ -87,6 +93,7 @@ def _parts(manifest: Mapping[str, Any]) -> Iterator[_Part]:
     """Yield all jobs that a folder can belong to."""
     shards: dict[str, dict[int, str]] = {}
     whole: dict[str, Job] = {}
+    wholes: dict[str, str] = {}
     for label, entry in manifest["jobs"].items():
         where = f"run.json: jobs{_key(label)}"
         _require_label(where, label)
@@ -98,7 +105,7 @@ def _parts(manifest: Mapping[str, Any]) -> Iterator[_Part]:
                 f"{is_there}"
             )
         if shard is None:
-            yield _Part(label, job)
+            yield _Part(label, job, entry.get("nodeid", ""))
             continue
         _require_label(f"{where}.shard.label", shard["label"])
         count, index = job.rollout.shards, shard["index"]
@@ -112,12 +119,14 @@ def _parts(manifest: Mapping[str, Any]) -> Iterator[_Part]:
             )
         if whole.setdefault(shard["label"], job) != job:
             raise RunDirectoryError(f"{where}.config: expected that of the other shards, got another")
+        if wholes.setdefault(shard["label"], shard["nodeid"]) != shard["nodeid"]:
+            raise RunDirectoryError(f"{where}.shard.nodeid: expected that of the other shards, got another")
         shards.setdefault(shard["label"], {})[index] = label
-        yield _Part(label, job.shards()[index])
+        yield _Part(label, job.shards()[index], entry.get("nodeid", ""))
     for label, job in whole.items():
         if label in manifest["jobs"]:
             raise RunDirectoryError(f"run.json: jobs: expected {label!r} once, it is a job and has shards")
-        yield _Part(label, job, tuple(shards[label].values()))
+        yield _Part(label, job, wholes[label], tuple(shards[label].values()))
 
 
 def _job(where: str, config: Mapping[str, Any]) -> Job:
@@ -193,12 +202,21 @@ def _check_attempt(
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{folder.name}/record.json: {_reason(error)}") from None
     try:
-        _check_episodes(run, episodes_path, record, part, attempt, own)
+        _check_episodes(run, episodes_path, record, part, own)
     except OSError as error:
         raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {_reason(error)}") from None
     except ValueError as error:
         text = str(error).removeprefix(f"{episodes_path}: ")
         raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {text}") from None
+
+
+def same_test(one: str, other: str) -> bool:
+    """Whether two node ids are of one test, as seen from the same root directory or from one below it."""
+    (file, *test), (other_file, *other_test) = one.split("::"), other.split("::")
+    parts, others = file.split("/"), other_file.split("/")
+    common = min(len(parts), len(others))
+    inside = one == other or ".." not in (*parts, *others)
+    return inside and test == other_test and parts[-common:] == others[-common:]
 
 
 def _check_dataset(run: Path, path: Path) -> None:
@@ -228,12 +246,17 @@ def _require_own(record: JobRecord, part: _Part, attempt: int, folder: str) -> N
     for key, wanted, got in expected:
         if got != wanted:
             raise ValueError(f"{key}: expected {wanted!r}, got {shown(got)}")
+    if part.nodeid and record.nodeid is not None and not same_test(part.nodeid, record.nodeid):
+        raise ValueError(f"nodeid: expected {part.nodeid!r}, as run.json says, got {shown(record.nodeid)}")
     numbers = {f"episodes.{name}": number for name, number in record.episodes.items()}
     numbers |= {f"live_films[{i}]": number for i, number in enumerate(record.live_films)}
     numbers |= {f"reported[{i}][0]": entry[0] for i, entry in enumerate(record.reported)}
     for key, number in numbers.items():
         if number < 0:
             raise ValueError(f"{key}: expected 0 or more, got {number}")
+    for key, time in (("started_at", record.started_at), ("finished_at", record.finished_at)):
+        if time is not None and not is_time(time):
+            raise ValueError(f"{key}: expected a time in ISO 8601, got {shown(time)}")
     if (requested := record.episodes.get("requested", 0)) > MOST_EPISODES:
         raise ValueError(f"episodes.requested: expected at most {MOST_EPISODES:,}, got {requested}")
 
@@ -258,31 +281,53 @@ def _require_place(run: Path, key: str, path: str, own: Iterable[str]) -> None:
         raise ValueError(f"{key}: {error}") from None
 
 
-def _check_episodes(
-    run: Path, path: Path, record: JobRecord, part: _Part, attempt: int, own: set[str]
-) -> None:
+def _check_episodes(run: Path, path: Path, record: JobRecord, part: _Part, own: set[str]) -> None:
     """Raise ValueError with the number of the line unless all *episodes* are those of the job's schedule."""
-    job = part.job
-    total = job.rollout.episodes or 0
-    if job.gate is not None and job.gate.method == "e_process" and total:
-        # The budget of such a gate may have grown since run.json was written.
-        total = max(total, record.episodes.get("requested", 0))
     lines = list(numbered_episodes(path))
-    measured = require_scheduled(
-        job, lines, label=part.label, attempt=attempt, episodes=total, whole=bool(part.shards)
-    )
+    measured = require_scheduled(part.job, record, lines, whole=bool(part.shards))
+    trajectories: dict[str, int] = {}
     for number, episode in lines:
-        places = {f"videos.{camera}": film for camera, film in episode.videos.items()}
-        if episode.trajectory is not None:
-            places["trajectory"] = episode.trajectory.partition("#")[0]
-        for key, place in places.items():
-            try:
-                _require_place(run, key, place, own)
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from None
+        try:
+            _require_films(run, episode, own)
+            if episode.trajectory is not None and episode.outcome != Outcome.ERROR:
+                _require_trajectory(run, episode.trajectory, own, trajectories)
+                trajectories[episode.trajectory] = number
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
     told = record.episodes.get("measured", 0) + record.episodes.get("beyond", 0)
     if record.status == Status.COMPLETED and measured < told:
         raise ValueError(f"expected {told} measured episodes, as the job's record says, got {measured}")
+
+
+def _require_films(run: Path, episode: Episode, own: set[str]) -> None:
+    """Raise ValueError where a film of *episode* is another file of this package, or another episode's film.
+
+    A user's recorder may name files of its own.
+    """
+    film = f"episode-{episode.episode:04d}-env{episode.env_idx}-"
+    for camera, path in episode.videos.items():
+        key = f"videos.{camera}"
+        _require_place(run, key, path, own)
+        _, *folders, name = PurePosixPath(path).parts
+        foreign = folders == ["videos"] and _FILM.match(name) is not None and not name.startswith(film)
+        if foreign or (folders != ["videos"] and _OURS.fullmatch("/".join([*folders, name]))):
+            raise ValueError(f"{key}: expected a film of episode {episode.episode}, got {shown(path)}")
+
+
+def _require_trajectory(run: Path, place: str, own: set[str], before: Mapping[str, int]) -> None:
+    """Raise ValueError where *place* is none of this package's trajectories, or that of a line *before*.
+
+    A user's recorder may name a file of its own.
+    """
+    path, _, group = place.partition("#")
+    _require_place(run, "trajectory", path, own)
+    name = PurePosixPath(*PurePosixPath(path).parts[1:]).as_posix()
+    if _OURS.fullmatch(name) and not (_DATASET.fullmatch(name) and _GROUP.fullmatch(group)):
+        raise ValueError(f"trajectory: expected …/{DATASET}#data/demo_<number>, got {shown(place)}")
+    if _OURS.fullmatch(name) and place in before:
+        raise ValueError(
+            f"trajectory: expected each once, it is in line {before[place]} too, got {shown(place)}"
+        )
 
 
 def _require_inside(run: Path, path: Path, *, folder: bool = False) -> None:

@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Episodes are paired by index where seeds and initial states agree, in part or in all. Exit status: "
         "0 if no job is worse, 1 if one is, 2 if none is but one is inconclusive, not comparable or missing "
-        "in RUN_B, 4 for a wrong command line. With --family-error, a job that is worse by itself and not "
-        "among all of them counts as inconclusive."
+        "in RUN_B, 4 for a wrong command line and for files that are not what was written. With "
+        "--family-error, a job that is worse by itself and not among all of them counts as inconclusive."
     )
     for name, what in (("RUN_A", "the baseline"), ("RUN_B", "the candidate")):
         parser.add_argument(
@@ -171,6 +171,7 @@ def _compared(label: str, before: BaselineJob, after: BaselineJob, asked: Mappin
         raise BaselineError(f"{'.'.join(map(str, key)) or 'bounds'}: {text}") from None
     try:
         metric = _metric(regression.metric, before, after)
+        _require_whole(label, metric, before, after)
         bounds = bounds_of(regression, metric, after.horizon)
         if asked and bounds is not None and (problem := why_not_given(regression, metric, bounds)):
             raise BaselineError(f"job {label!r}: {problem}")
@@ -186,6 +187,15 @@ def _compared(label: str, before: BaselineJob, after: BaselineJob, asked: Mappin
             confidence=regression.confidence,
             reason=str(error),
         )
+
+
+def _require_whole(label: str, metric: Metric, *jobs: BaselineJob) -> None:
+    """Raise `BaselineError` where the files of one of these *jobs* are not what was written."""
+    for job in jobs:
+        try:
+            job.checked(metric)
+        except BaselineError as error:
+            raise BaselineError(f"job {label!r}: {error}") from None
 
 
 def _metric(name: str, *jobs: BaselineJob) -> Metric:

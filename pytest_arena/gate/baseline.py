@@ -11,13 +11,14 @@ from typing import Any
 from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.gate.lerobot import group_aliases, lerobot_jobs
 from pytest_arena.gate.samples import Sample, sample_of
-from pytest_arena.gate.stored_episodes import stored_episodes
+from pytest_arena.gate.stored_episodes import StoredEpisodes
 from pytest_arena.jobs.model import MOST_EPISODES
 from pytest_arena.records.directory import (
     METRICS_EPISODES,
     METRICS_STATUS,
     METRICS_VERDICT,
     RunDirectory,
+    attempt_folder,
     configs_of,
     read_record,
 )
@@ -45,8 +46,7 @@ ALIKE = (
 class BaselineJob:
     """One job of a baseline: all its episodes, or samples of some metrics."""
 
-    episodes: Path | None = None
-    """Its ``episodes.jsonl``, which is read when it is needed."""
+    stored: StoredEpisodes | None = None
     samples: Mapping[str, Sample] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
     definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -56,10 +56,6 @@ class BaselineJob:
     fixed: bool = True
     deterministic: bool = False
     """An episode that begins like another one repeats it."""
-    counted: int | None = None
-    """The baseline's numbers are those of episodes 0 … counted-1, at which a gate stopped; None: of all."""
-    measured: int | None = None
-    """How many episodes its record says were measured."""
     problem: str | None = None
     """Why nothing of it can be compared."""
     fault: str | None = None
@@ -93,9 +89,7 @@ class BaselineJob:
         fault = self.fault or (self.faults.get(metric.name) if metric.reduction == "rate" else None)
         if fault is not None:
             raise BaselineError(fault)
-        if self.episodes is None:
-            return None
-        return stored_episodes(self.episodes, counted=self.counted, measured=self.measured)
+        return None if self.stored is None else self.stored.read(metric)
 
     def differences(self, config: Mapping[str, Any]) -> list[str]:
         """Return a note for each key in which the job with *config* is another one than the baseline's.
@@ -216,23 +210,24 @@ def _why_no_record(path: Path) -> str:
 def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
     if record.status != Status.COMPLETED:
         return BaselineJob(problem=f"the job did not complete ({record.status})")
+    before = attempt_folder(run.path, record.job, record.attempt - 1)
+    if record.attempt > 1 and not before.exists():
+        place = run.path / str(record.record_path)
+        fault = f"expected the attempt before it beside it, there is no {before.name}"
+        return BaselineJob(fault=f"{place}: {fault}")
     if not record.episodes_path or not (run.path / record.episodes_path).is_file():
         lost = run.path / (record.episodes_path or f"{record.job}/episodes.jsonl")
         return BaselineJob(fault=f"{lost}: the job's episodes.jsonl is missing")
     path = run.path / record.episodes_path
     if config.get("rollout", {}).get("steps") is not None:
         return BaselineJob(problem="it was limited by steps, which favours short episodes")
-    counted = record.gate.counted if record.gate is not None else None
-    measured = record.episodes.get("measured")
     return BaselineJob(
-        episodes=path,
+        stored=StoredEpisodes.of(path, record, config),
         config=config,
         definitions=record.definitions,
         horizon=horizon if type(horizon := record.identity.get("horizon")) is int else None,
         fixed=record.gate is None or not stops_early({"gate": asdict(record.gate)}),
         deterministic=record.deterministic,
-        counted=counted,
-        measured=measured,
     )
 
 

@@ -2,32 +2,80 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from pytest_arena.errors import BaselineError
-from pytest_arena.records.directory import read_episodes
-from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.directory import numbered_episodes
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.rollout.metrics import Metric, RecordedMetric, reduce_metrics, standard_metrics
+from pytest_arena.rollout.scheduled import require_scheduled
 
 
-def stored_episodes(path: Path, *, counted: int | None, measured: int | None) -> list[Episode]:
-    """Return the episodes at *path* that count: all, or episodes 0 … *counted* - 1.
+@dataclass(frozen=True)
+class StoredEpisodes:
+    """The ``episodes.jsonl`` of a completed job, which is read when it is needed."""
 
-    *measured*: how many of them must have been measured, as the job's record says. Raises `BaselineError`,
-    one line that names the file, where the file is not what was written.
-    """
-    try:
-        episodes = read_episodes(path)
-    except OSError as error:
-        raise BaselineError(f"{path}: the episodes cannot be read: {error}") from None
-    except ValueError as error:  # which names the file, and the line
-        raise BaselineError(f"the episodes cannot be read: {error}") from None
-    for episode in episodes:
-        if episode.length < 0:
-            where = f"{path}: episode {episode.episode}: length"
-            raise BaselineError(f"{where}: expected a number of steps, got {episode.length}")
-    episodes = [e for e in episodes if counted is None or e.episode < counted]
-    found = len({e.episode for e in episodes if e.outcome != Outcome.ERROR})
-    if found < max(1, measured or 0):
-        wanted = f"{measured} measured episodes, as the job's record says" if measured else "episodes"
-        raise BaselineError(f"{path}: expected {wanted}, got {found}")
-    return episodes
+    path: Path
+    record: JobRecord
+    job: Job | None
+    """What it ran; None where the run does not say it, or as no job of this version."""
+
+    @classmethod
+    def of(cls, path: Path, record: JobRecord, config: Mapping[str, Any]) -> StoredEpisodes:
+        """Return those at *path*; *config*: the job's, as the run has it."""
+        try:
+            return cls(path, record, Job.model_validate({**config}))
+        except ValidationError:  # of an earlier version, or all that a record alone has
+            return cls(path, record, None)
+
+    def read(self, metric: Metric) -> list[Episode]:
+        """Return the episodes that count, in their order: all, or those before a gate's decision.
+
+        Raises `BaselineError`, one line that names the file, where they are not those that the job's schedule
+        ran and its record tells, or where its number of *metric* is not theirs.
+        """
+        try:
+            lines = list(numbered_episodes(self.path))
+        except OSError as error:
+            raise BaselineError(f"{self.path}: the episodes cannot be read: {error}") from None
+        except ValueError as error:  # which names the file, and the line
+            raise BaselineError(f"the episodes cannot be read: {error}") from None
+        try:
+            whole = self.job is not None and self.job.rollout.shards > 1
+            require_scheduled(self.job, self.record, lines, whole=whole, older=True)
+        except ValueError as error:
+            raise BaselineError(f"{self.path}: {error}") from None
+        counted = self.record.gate.counted if self.record.gate is not None else None
+        episodes = sorted((episode for _, episode in lines), key=lambda episode: episode.episode)
+        episodes = [e for e in episodes if counted is None or e.episode < counted]
+        self._require_number(sum(e.outcome != Outcome.ERROR for e in episodes))
+        self._require_value(metric, episodes)
+        return episodes
+
+    def _require_number(self, found: int) -> None:
+        measured = self.record.episodes.get("measured", 0)
+        if found < max(1, measured) or (measured and found > measured):
+            wanted = f"{measured} measured episodes, as the job's record says" if measured else "episodes"
+            raise BaselineError(f"{self.path}: expected {wanted}, got {found}")
+
+    def _require_value(self, metric: Metric, episodes: list[Episode]) -> None:
+        """A metric of a user may be another one by now: what the record says of it is reduced as it was."""
+        if metric.name in self.record.definitions:
+            metric = RecordedMetric(metric.name, self.record.definitions[metric.name])
+        elif metric.name not in {standard.name for standard in standard_metrics()}:
+            return
+        told = self.record.metrics.get(metric.name)
+        found = reduce_metrics([metric], episodes).values[metric.name]
+        if told is None or found is None or math.isclose(told, found, rel_tol=1e-6, abs_tol=1e-9):
+            return
+        raise BaselineError(
+            f"{self.path.with_name('record.json')}: metrics.{metric.name}: expected {found:g}, that of its "
+            f"episodes, got {told:g}"
+        )

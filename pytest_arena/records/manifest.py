@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_arena.records.schema import require_version
 from pytest_arena.records.typed import require_types, shown
 
 
@@ -60,6 +61,7 @@ _SECTIONS = ("environment", "gate", "policy", "record", "regression", "rollout",
 def require_manifest(data: Any) -> dict[str, Any]:
     """Return *data*; ValueError, one line that names the key, where it is no manifest."""
     require_types(Manifest, data, {})
+    require_version(data)
     for label, entry in data.get("jobs", {}).items():
         for key in _SECTIONS:
             section = entry.get("config", {}).get(key)

@@ -6,6 +6,7 @@ Written as plain JSON. Readers accept unknown keys (they are dropped) and missin
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,10 +17,22 @@ from pytest_arena.records.comparison import Comparison
 from pytest_arena.records.typed import require_types, shown
 
 SCHEMA_VERSION = "1.0"
+_READ = re.compile(r"1(\.[0-9]+)*")
+"""Versions that can be read: a later one of the same major number only adds keys."""
 REDUCTIONS = ("max", "mean", "median", "min", "rate", "sum")
 """How the values of episodes become that of their job, see `rollout.metrics`."""
 _RENAMED = {"return": "return_"}
 """Key of an episode's line -> field, where they differ."""
+
+
+def require_version(data: Mapping[str, Any]) -> None:
+    """Raise ValueError where *data* were written with a ``schema_version`` of another major number.
+
+    Keys may have another meaning there: what they say would be guessed.
+    """
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if not (isinstance(version, str) and _READ.fullmatch(version)):
+        raise ValueError(f"schema_version: expected 1.x, which this version reads, got {shown(version)}")
 
 
 class Outcome(StrEnum):
@@ -106,6 +119,7 @@ class Episode:
         Raises ValueError, one line that names the key, where one is missing or of another type.
         """
         require_types(cls, data, _RENAMED)
+        require_version(data)
         fields = _known(cls, data, _RENAMED)
         fields["outcome"] = Outcome(fields["outcome"])
         return cls(**fields)
@@ -277,6 +291,7 @@ class JobRecord:
         Raises ValueError, one line that names the key, where one is missing or of another type.
         """
         require_types(cls, data, {})
+        require_version(data)
         fields = _known(cls, data)
         for name, definition in fields.get("definitions", {}).items():
             _require_definition(name, definition)

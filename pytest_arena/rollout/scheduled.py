@@ -3,95 +3,120 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
 from pytest_arena.records.typed import shown
-from pytest_arena.rollout.schedule import episode_seeds, split_episodes
+from pytest_arena.rollout.schedule import ENVIRONMENT_SEEDS, episode_seeds, split_episodes
+
+Problem = tuple[str, str, str]
+"""Key, what is expected, what is there."""
 
 
 def require_scheduled(
-    job: Job, lines: Iterable[tuple[int, Episode]], *, label: str, attempt: int, episodes: int, whole: bool
+    job: Job | None,
+    record: JobRecord,
+    lines: Iterable[tuple[int, Episode]],
+    *,
+    whole: bool = False,
+    older: bool = False,
 ) -> int:
     """Return how many of the episodes *lines* were measured, given as (line number, episode).
 
-    *episodes* is how many the whole job has, of which a shard runs its own; 0 for a job that is limited by
-    steps. *whole*: they were put together from shards, whose rows count their steps each for itself.
+    *record*: that of their attempt. *job*: what it ran; None where nobody knows, then there is no schedule.
+    *whole*: they were put together from shards, whose rows count their steps each for itself. *older*: what
+    earlier versions wrote is right too, seeds of 32 bits and no time to success.
     Raises ValueError, ``line N: key: expected …, got …``, for the first that the schedule does not run so.
     """
-    planned = _Planned.of(job, episodes) if episodes else None
+    planned = None if job is None else _Planned.of(job, record)
     rows: dict[int, list[tuple[int, Episode]]] = {}
     seen: dict[int, int] = {}
     for number, episode in lines:
         if episode.outcome == Outcome.ERROR:  # it will be run again
             continue
-        for key, expected, got in _problems(job, episode, planned, label, attempt, seen):
-            raise ValueError(f"line {number}: {key}: expected {expected}, got {got}")
+        if episode.episode in seen:
+            raise ValueError(
+                f"line {number}: episode: expected each once, it is in line {seen[episode.episode]} too, got "
+                f"{episode.episode}"
+            )
+        problems = [] if planned is None else [*planned.problems(episode, older)]
+        problems += _misplaced(record, episode)
+        problems += _inconsistent(None if job is None else job.success.when, episode, older)
+        _require_none(number, problems)
         seen[episode.episode] = number
         rows.setdefault(episode.env_idx, []).append((number, episode))
-    for row in () if whole else rows.values():
+    for row in () if whole or job is None else rows.values():
         _require_contiguous(row)
+    recorded = {entry["episode"]: entry for entry in record.boundaries if "episode" in entry}
+    for number, episode in (entry for row in rows.values() for entry in row):
+        _require_none(number, _unlike(recorded.get(episode.episode, {}), episode))
     return len(seen)
+
+
+def _require_none(number: int, problems: Iterable[Problem]) -> None:
+    for key, expected, got in problems:
+        raise ValueError(f"line {number}: {key}: expected {expected}, got {got}")
 
 
 @dataclass(frozen=True)
 class _Planned:
     """The episodes that a job, or its shard, runs; none of them is listed, for there may be millions."""
 
-    episodes: range
+    job: Job
+    episodes: range | None
+    """None of a job that is limited by steps."""
     starts: list[int]
     """The first episode of each rebuild."""
 
     @classmethod
-    def of(cls, job: Job, episodes: int) -> _Planned:
-        wanted = range(episodes) if job.shard is None else job.shard.episodes(episodes)
-        return cls(wanted, [share.start for share in split_episodes(episodes, job.rollout.rebuilds)])
+    def of(cls, job: Job, record: JobRecord) -> _Planned:
+        if job.rollout.episodes is None:
+            return cls(job, None, [])
+        total = job.rollout.episodes
+        if job.gate is not None and job.gate.method == "e_process":
+            # The budget of such a gate may have grown since run.json was written.
+            total = max(total, record.episodes.get("requested", 0))
+        wanted = range(total) if job.shard is None else job.shard.episodes(total)
+        return cls(job, wanted, [share.start for share in split_episodes(total, job.rollout.rebuilds)])
 
-    def rebuild(self, episode: int) -> int:
-        return bisect(self.starts, episode) - 1
-
-
-def _problems(
-    job: Job,
-    episode: Episode,
-    planned: _Planned | None,
-    label: str,
-    attempt: int,
-    seen: Mapping[int, int],
-) -> Iterator[tuple[str, str, str]]:
-    """Yield (key, what is expected, what is there) of one episode."""
-    if episode.job != label:
-        yield "job", repr(label), shown(episode.job)
-    if episode.attempt != attempt:
-        yield "attempt", str(attempt), shown(episode.attempt)
-    if planned is not None and episode.episode not in planned.episodes:
-        runs = f"one of episodes {planned.episodes[0]} to {planned.episodes[-1]}"
-        yield "episode", runs, shown(episode.episode)
-    if episode.episode < 0:
-        yield "episode", "0 or more", shown(episode.episode)
-    if episode.episode in seen:
-        yield "episode", f"each once, it is in line {seen[episode.episode]} too", shown(episode.episode)
-    rebuild = episode.rebuild if planned is None else planned.rebuild(episode.episode)
-    if episode.rebuild != rebuild or not 0 <= rebuild < job.rollout.rebuilds:
-        yield (
-            "rebuild",
-            str(rebuild if planned is not None else f"0 to {job.rollout.rebuilds - 1}"),
-            shown(episode.rebuild),
-        )
-    seed = episode_seeds(job.environment.seed, rebuild, episode.episode)[0]
-    if episode.seed != seed:
-        yield "seed", str(seed), shown(episode.seed)
-    if not 0 <= episode.env_idx < job.environment.num_envs:
-        yield "env_idx", f"0 to {job.environment.num_envs - 1}", shown(episode.env_idx)
-    yield from _inconsistent(job, episode)
+    def problems(self, episode: Episode, older: bool) -> Iterator[Problem]:
+        """Yield where the job does not run *episode* so."""
+        environment, rebuilds = self.job.environment, self.job.rollout.rebuilds
+        rebuild, expected = episode.rebuild, f"0 to {rebuilds - 1}"
+        if self.episodes is not None:
+            if episode.episode not in self.episodes:
+                runs = f"one of episodes {self.episodes[0]} to {self.episodes[-1]}"
+                yield "episode", runs, shown(episode.episode)
+                return
+            rebuild = bisect(self.starts, episode.episode) - 1
+            expected = str(rebuild)
+        if episode.rebuild != rebuild or not 0 <= rebuild < rebuilds:
+            yield "rebuild", expected, shown(episode.rebuild)
+            return
+        seed = episode_seeds(environment.seed, rebuild, episode.episode)[0]
+        shortened = episode.seed % ENVIRONMENT_SEEDS if older and episode.seed is not None else episode.seed
+        if shortened != seed:
+            yield "seed", str(seed), shown(episode.seed)
+        if not 0 <= episode.env_idx < environment.num_envs:
+            yield "env_idx", f"0 to {environment.num_envs - 1}", shown(episode.env_idx)
 
 
-def _inconsistent(job: Job, episode: Episode) -> Iterator[tuple[str, str, str]]:
-    """Yield where an episode contradicts itself."""
-    if episode.start_step < 0:
-        yield "start_step", "0 or more", shown(episode.start_step)
+def _misplaced(record: JobRecord, episode: Episode) -> Iterator[Problem]:
+    """Yield where an episode is none of this attempt, or of any."""
+    if episode.job != record.job:
+        yield "job", repr(record.job), shown(episode.job)
+    if episode.attempt != record.attempt:
+        yield "attempt", str(record.attempt), shown(episode.attempt)
+    for key in ("episode", "rebuild", "env_idx", "start_step"):
+        if getattr(episode, key) < 0:
+            yield key, "0 or more", shown(getattr(episode, key))
+
+
+def _inconsistent(when: str | None, episode: Episode, older: bool) -> Iterator[Problem]:
+    """Yield where an episode contradicts itself; *when* a success counts, None where nobody knows."""
     if episode.length < 1:
         yield "length", "1 or more", shown(episode.length)
     if episode.end_step != (last := episode.start_step + episode.length - 1):
@@ -104,17 +129,46 @@ def _inconsistent(job: Job, episode: Episode) -> Iterator[tuple[str, str, str]]:
         yield "return", "a number", shown(episode.return_)
     if episode.success_at_end and not episode.success_once:
         yield "success_once", "true, for success_at_end is", shown(episode.success_once)
-    success = episode.success_once if job.success.when == "once" else episode.success_at_end
-    # An episode whose success is unknown at its end may have had none until then.
-    possible = {True: {Outcome.SUCCESS}, False: {Outcome.FAILURE, Outcome.UNKNOWN}, None: {Outcome.UNKNOWN}}
-    if episode.outcome not in possible[success]:
-        key = "success_once" if job.success.when == "once" else "success_at_end"
-        words = " or ".join(sorted(possible[success]))
-        yield "outcome", f"{words} ({key} is {shown(success)})", str(episode.outcome)
-    if episode.success_once and not 1 <= (episode.time_to_success or 0) <= episode.length:
+    if when is not None:
+        yield from _other_outcome("success_once" if when == "once" else "success_at_end", episode)
+    unknown = older and episode.time_to_success is None
+    if episode.success_once and not unknown and not 1 <= (episode.time_to_success or 0) <= episode.length:
         yield "time_to_success", f"1 to {episode.length}", shown(episode.time_to_success)
     if not episode.success_once and episode.time_to_success is not None:
         yield "time_to_success", "null, for success_once is not true", shown(episode.time_to_success)
+    if episode.error is not None:
+        yield "error", f"null, for the outcome is {episode.outcome}", shown(episode.error)
+    if episode.end_reason == "exception":
+        yield "end_reason", f"another one, for the outcome is {episode.outcome}", shown(episode.end_reason)
+    if episode.wall_time_seconds < 0:
+        yield "wall_time_seconds", "0 or more", shown(episode.wall_time_seconds)
+    if not is_time(episode.started_at):
+        yield "started_at", "a time in ISO 8601", shown(episode.started_at)
+
+
+def _other_outcome(key: str, episode: Episode) -> Iterator[Problem]:
+    success = getattr(episode, key)
+    # An episode whose success is unknown at its end may have had none until then.
+    possible = {True: {Outcome.SUCCESS}, False: {Outcome.FAILURE, Outcome.UNKNOWN}, None: {Outcome.UNKNOWN}}
+    if episode.outcome not in possible[success]:
+        words = " or ".join(sorted(possible[success]))
+        yield "outcome", f"{words} ({key} is {shown(success)})", str(episode.outcome)
+
+
+def _unlike(recorded: dict[str, int], episode: Episode) -> Iterator[Problem]:
+    """Yield where the job's record has other boundaries of an episode."""
+    for key in ("env_idx", "start_step", "end_step"):
+        if key in recorded and recorded[key] != getattr(episode, key):
+            yield key, f"{recorded[key]}, as the job's record says", shown(getattr(episode, key))
+
+
+def is_time(text: str) -> bool:
+    """Whether *text* is a time as records have it, in ISO 8601."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _require_contiguous(row: list[tuple[int, Episode]]) -> None:

@@ -138,6 +138,27 @@ def test_more_shards_than_episodes_are_refused(suite: Suite) -> None:
     result.stderr.fnmatch_lines(["*expected at least one episode a shard, got 2 episodes for 3 shards*"])
 
 
+def test_node_ids_of_somebody_else_are_refused(suite: Suite) -> None:
+    """They would be printed as the test that failed, and no report would be that of a shard."""
+    suite.jobs({"job": {"rollout": {"episodes": 4, "shards": 2}}})
+    suite.test()
+    suite.run()
+    path = suite.run_dir / "run.json"
+    written = path.read_text()
+    assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0
+    for folder in suite.run_dir.glob("job*"):
+        record = json.loads((folder / "record.json").read_text())
+        (folder / "record.json").write_text(json.dumps({**record, "nodeid": None}))
+    for key, words in {
+        "job]": "jobs.job-shard0of2.shard.nodeid: expected 'test_it.py::test_it[job]'",
+        "job-shard1of2]": "jobs.job-shard1of2.nodeid: expected 'test_it.py::test_it[job-shard1of2]'",
+    }.items():
+        path.write_text(written.replace(f"test_it.py::test_it[{key}", f"../../etc::test_it[{key}"))
+        result = suite.run("--arena-resume", str(suite.run_dir))
+        assert result.ret == 4
+        assert f"run.json: {words}, got '../../etc::test_it[{key}'" in result.stderr.str()
+
+
 def test_resumed(suite: Suite) -> None:
     make = {"trap": "SIGKILL", "episode": 1, "once": str(suite.path / "sprung")}
     environment = {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}

@@ -17,7 +17,7 @@ from pytest_arena.errors import RunDirectoryError
 from pytest_arena.evaluation import evaluate
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.directory import write_json
-from pytest_arena.run_check import check_run
+from pytest_arena.run_check import check_run, same_test
 from tests.jobs import make_job
 
 Edit = Callable[[Path], None]
@@ -90,6 +90,8 @@ def edited_line(path: Path, number: int, **keys: Any) -> None:
         ),
         ({"definitions": {"m": {"reduction": "eval"}}}, "definitions.m.reduction: expected one of max, mean"),
         ({"identity": []}, "identity: expected an object, got an empty list"),
+        ({"schema_version": "2.0"}, "schema_version: expected 1.x, which this version reads, got '2.0'"),
+        ({"started_at": "never"}, "started_at: expected a time in ISO 8601, got 'never'"),
         ({"notes": "a note"}, "notes: expected a list, got 'a note'"),
         ({"thresholds": [{"metric": 3}]}, "thresholds[0].metric: expected text, got 3"),
     ],
@@ -121,6 +123,25 @@ def test_a_record_of_somebody_else(run: Path, keys: dict[str, Any], words: str) 
         ({"metrics": {"m": []}}, "metrics.m: expected a number or null, got an empty list"),
         ({"job": "b"}, "job: expected 'a', got 'b'"),
         ({"attempt": 7}, "attempt: expected 1, got 7"),
+        ({"end_reason": "exception"}, "end_reason: expected another one, for the outcome is "),
+        ({"error": "no"}, "error: expected null, for the outcome is "),
+        ({"wall_time_seconds": -5}, "wall_time_seconds: expected 0 or more, got -5"),
+        ({"started_at": "yesterday"}, "started_at: expected a time in ISO 8601, got 'yesterday'"),
+        ({"schema_version": "9.9"}, "schema_version: expected 1.x, which this version reads, got '9.9'"),
+        ({"videos": {"c": "a/record.json"}}, "videos.c: expected a film of episode 1, got 'a/record.json'"),
+        (
+            {"videos": {"c": "a/videos/episode-0001-env0-c.mp4"}},
+            "videos.c: expected a film of episode 1, got",
+        ),
+        (
+            {"trajectory": "a/record.json"},
+            "trajectory: expected …/dataset.hdf5#data/demo_<number>, got 'a/rec",
+        ),
+        (
+            {"trajectory": "a/dataset.hdf5"},
+            "trajectory: expected …/dataset.hdf5#data/demo_<number>, got 'a/d",
+        ),
+        ({"trajectory": "a/dataset.hdf5#data"}, "trajectory: expected …/dataset.hdf5#data/demo_<number>"),
         ({"videos": {"c": "../x.mp4"}}, "videos.c: expected a file in a, got '../x.mp4'"),
         ({"trajectory": "/x.hdf5#data/demo_0"}, "trajectory: expected a file in a, got '/x.hdf5'"),
     ],
@@ -138,6 +159,58 @@ def test_a_row_runs_its_episodes_one_after_the_other(run: Path) -> None:
         f"line 1: start_step: expected 0, which follows the episode before in row {first['env_idx']}"
         in refusal(run)
     )
+
+
+def test_a_longer_episode_than_the_record_has(run: Path) -> None:
+    path = run / "a" / "episodes.jsonl"
+    number, last = max(
+        enumerate(map(json.loads, path.read_text().splitlines()), 1), key=lambda e: e[1]["end_step"]
+    )
+    edited_line(path, number, length=500, end_step=last["start_step"] + 499)
+    assert refusal(run) == (
+        f"a/episodes.jsonl: line {number}: end_step: expected {last['end_step']}, as the job's record says, got "
+        f"{last['start_step'] + 499}"
+    )
+
+
+def test_a_trajectory_belongs_to_one_episode(run: Path) -> None:
+    path = run / "a" / "episodes.jsonl"
+    edited_line(path, 1, trajectory="a/dataset.hdf5#data/demo_3")
+    edited_line(path, 2, trajectory="a/dataset-1.hdf5#data/demo_3")
+    edited_line(path, 3, trajectory="a/mine.npz", videos={"mine": "a/plots/mine.gif"})
+    check_run(run)
+    edited_line(path, 2, trajectory="a/dataset.hdf5#data/demo_3")
+    assert "line 2: trajectory: expected each once, it is in line 1 too, got 'a/dataset" in refusal(run)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("evals/t.py::t[a]", "evals/t.py::t[a]", True),
+        ("evals/t.py::t[a]", "t.py::t[a]", True),
+        ("../evals/t.py::t[a]", "../evals/t.py::t[a]", True),
+        ("evals/t.py::t[a]", "other/t.py::t[a]", False),
+        ("t.py::t[a]", "t.py::t[b]", False),
+        ("t.py::t[a]", "../../t.py::t[a]", False),
+        ("t.py::t[a]", "../../etc::t[a]", False),
+    ],
+)
+def test_which_node_ids_are_of_one_test(one: str, other: str, same: bool) -> None:
+    assert same_test(one, other) is same_test(other, one) is same
+
+
+def test_a_record_of_another_test(run: Path) -> None:
+    edited(run / "a" / "record.json", nodeid="below/t.py::t[a]")
+    check_run(run)
+    edited(run / "a" / "record.json", nodeid="t.py::t[b]")
+    assert refusal(run) == "a/record.json: nodeid: expected 't.py::t[a]', as run.json says, got 't.py::t[b]'"
+
+
+def test_a_manifest_of_another_major_version(run: Path) -> None:
+    edited(run / "run.json", schema_version="1.9")
+    check_run(run)
+    edited(run / "run.json", schema_version="2.0")
+    assert "run.json: schema_version: expected 1.x, which this version reads, got '2.0'" in refusal(run)
 
 
 def test_success_and_outcome_must_agree(run: Path) -> None:
@@ -230,6 +303,15 @@ HALVES = scripted(rollout={"episodes": 4, "shards": 2}).config()
         (
             {"jobs": {"a-shard0of2": job_entry(config=HALVES, shard={**SHARD, "index": 2})}},
             "run.json: jobs.a-shard0of2.shard: expected one of 2, got index 2 of 2",
+        ),
+        (
+            {
+                "jobs": {
+                    "a-shard0of2": job_entry(config=HALVES, shard=SHARD),
+                    "a-shard1of2": job_entry(config=HALVES, shard={**SHARD, "index": 1, "nodeid": "m"}),
+                }
+            },
+            "run.json: jobs.a-shard1of2.shard.nodeid: expected that of the other shards, got another",
         ),
         (
             {

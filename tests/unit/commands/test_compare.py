@@ -13,7 +13,7 @@ from pytest_arena.__main__ import main
 from pytest_arena.records.directory import RunDirectory, write_episodes, write_json
 from pytest_arena.records.schema import JobRecord, Status
 from tests.jobs import make_job
-from tests.unit.gate.samples import episode
+from tests.unit.gate.samples import scheduled
 
 
 def make_run(path: Path, jobs: Mapping[str, Sequence[int]], **changes: Any) -> str:
@@ -23,13 +23,16 @@ def make_run(path: Path, jobs: Mapping[str, Sequence[int]], **changes: Any) -> s
     configs = {}
     for name, successes in jobs.items():
         directory = run.claim(name)
-        episodes = [episode(i, bool(s), return_=float(s) * 10 + i % 3) for i, s in enumerate(successes)]
+        job = make_job(name, **{"rollout": {"episodes": len(successes)}, **changes})
+        episodes = scheduled(job, [bool(success) for success in successes])
+        for one, success in zip(episodes, successes, strict=True):
+            one.return_ = float(success) * 10 + one.episode % 3
         write_episodes(directory.episodes, episodes)
         record = JobRecord(name, 1, "", "gymnasium", "CartPole-v1", "zero", Status.COMPLETED)
         record.record_path, record.episodes_path = f"{name}/record.json", f"{name}/episodes.jsonl"
         record.identity = {"horizon": 500}
         write_json(directory.record, record.to_json())
-        configs[name] = {"config": make_job(name, **changes).config()}
+        configs[name] = {"config": job.config()}
     write_json(run.manifest_path, {"jobs": configs})
     return str(path)
 
@@ -104,15 +107,22 @@ def test_a_job_that_was_lost_is_undecided_a_new_one_is_not(
     assert "push: only in B" in capsys.readouterr().out
 
 
-def test_a_job_whose_record_is_broken_is_undecided(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_not_what_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = make_run(tmp_path / "one", {"reach": BAD, "push": BAD})
     two = make_run(tmp_path / "two", {"reach": GOOD, "push": GOOD})
     for content in ("[]", "{"):
         (tmp_path / "one" / "push" / "record.json").write_text(content)
-        assert main(["compare", one, two]) == 2
-        assert "push: not comparable: A: " in capsys.readouterr().out
+        assert main(["compare", one, two]) == 4
+        assert f"error: job 'push': {one}/push/record.json: the job's record" in capsys.readouterr().err
+    (tmp_path / "one" / "push" / "record.json").unlink()
+    path = tmp_path / "two" / "reach" / "episodes.jsonl"
+    path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
+    assert main(["compare", one, two]) == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert (
+        f"error: job 'reach': {path}: line 23: episode: expected each once, it is in line 1 too" in told.err
+    )
 
 
 def test_jobs_that_are_judged_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

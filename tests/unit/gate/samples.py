@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_arena.gate.samples import Point, Sample
+from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.rollout.schedule import episode_seeds
 
 
 def episode(index: int, success: bool | None = True, **changes: Any) -> Episode:
@@ -33,6 +35,22 @@ def episode(index: int, success: bool | None = True, **changes: Any) -> Episode:
         "initial_state": f"state {index}",
     }
     return Episode(**{**fields, **changes})
+
+
+def scheduled(job: Job, successes: Sequence[bool]) -> list[Episode]:
+    """Episodes of *job*, in one row, as its schedule runs them."""
+    return [
+        episode(
+            index,
+            success,
+            job=job.name,
+            seed=episode_seeds(job.environment.seed, 0, index)[0],
+            start_step=10 * index,
+            end_step=10 * index + 9,
+            time_to_success=5 if success else None,
+        )
+        for index, success in enumerate(successes)
+    ]
 
 
 def rates(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pytest_arena.records.directory import RunDirectory, write_episodes, write_j
 from pytest_arena.records.schema import GateRecord, JobRecord, Status
 from pytest_arena.rollout.metrics import Metric
 from tests.jobs import make_job
-from tests.unit.gate.samples import episode
+from tests.unit.gate.samples import scheduled
 
 
 def metric(name: str = "success_rate") -> Metric:
@@ -30,11 +32,15 @@ def make_run(path: Path, status: Status = Status.COMPLETED, gate: GateRecord | N
     run = RunDirectory(path)
     path.mkdir()
     directory = run.claim("reach")
-    write_episodes(directory.episodes, [episode(i, i != 1, return_=float(i)) for i in range(3)])
+    job = make_job("reach")
+    episodes = scheduled(job, [True, False, True])
+    for one in episodes:
+        one.return_ = float(one.episode)
+    write_episodes(directory.episodes, episodes)
     record = JobRecord("reach", 1, "", "gymnasium", "CartPole-v1", "zero", status, gate=gate)
     record.record_path, record.episodes_path = "reach/record.json", "reach/episodes.jsonl"
     write_json(directory.record, record.to_json())
-    write_json(run.manifest_path, {"jobs": {"reach": {"config": make_job("reach").config()}}})
+    write_json(run.manifest_path, {"jobs": {"reach": {"config": job.config()}}})
     write_json(path / "metrics.json", {"reach": {"success_rate": 2 / 3, "episodes_measured": 3}})
     return path
 
@@ -120,7 +126,7 @@ def test_a_job_that_never_ran_is_no_job_less(tmp_path: Path) -> None:
     [
         (slice(0), "expected 3 measured episodes, as the job's record says, got 0"),
         (slice(2), "expected 3 measured episodes, as the job's record says, got 2"),
-        ([0, 1, 1], "expected 3 measured episodes, as the job's record says, got 2"),
+        ([0, 2], "start_step: expected 10, which follows the episode before in row 0, got 20"),
     ],
 )
 def test_episodes_that_are_lost_are_missed(tmp_path: Path, lines: Any, words: str) -> None:
@@ -144,7 +150,7 @@ def test_episodes_that_are_lost_are_missed(tmp_path: Path, lines: Any, words: st
         ("outcome", "yes", "outcome: expected one of error, failure, success, unknown, got 'yes'"),
         ("length", "10", "length: expected an integer, got '10'"),
         ("length", True, "length: expected an integer, got true"),
-        ("length", -1, "length: expected a number of steps, got -1"),
+        ("length", -1, "length: expected 1 or more, got -1"),
         ("return", "high", "return: expected a number, got 'high'"),
         ("time_to_success", "soon", "time_to_success: expected an integer or null, got 'soon'"),
         ("metrics", {"speed": "high"}, "metrics.speed: expected a number or null, got 'high'"),
@@ -157,6 +163,95 @@ def test_episodes_of_wrong_types_do_not_count(tmp_path: Path, key: str, value: A
     for name in ("success_rate", "success_at_end_rate"):
         with pytest.raises(NotComparableError, match=words):
             found(load_baseline(tmp_path / "run"), "reach").sample(metric(name))
+
+
+Lines = list[dict[str, Any]]
+
+
+def copies(lines: Lines) -> Lines:
+    """The second episode, which failed, once more under each index that the job has left."""
+    steps = [{"start_step": 10 * i, "end_step": 10 * i + 9} for i in range(3, 10)]
+    return [*lines, *({**lines[1], "episode": i, **step} for i, step in enumerate(steps, 3))]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda lines: [*lines, lines[0]], "line 4: episode: expected each once, it is in line 1 too, got 0"),
+        (lambda lines: [*lines, {**lines[0], "episode": 100}], "one of episodes 0 to 9, got 100"),
+        (lambda lines: [{**lines[0], "episode": -1}, *lines[1:]], "one of episodes 0 to 9, got -1"),
+        (lambda lines: [{**line, "job": "zz"} for line in lines], "line 1: job: expected 'reach', got 'zz'"),
+        (lambda lines: [{**line, "attempt": 2} for line in lines], "line 1: attempt: expected 1, got 2"),
+        (
+            lambda lines: [{**lines[0], "outcome": "failure"}, *lines[1:]],
+            "line 1: outcome: expected success (success_once is true), got failure",
+        ),
+        (copies, "line 4: seed: expected "),
+        (lambda lines: [{**lines[0], "env_idx": 1}, *lines[1:]], "line 1: env_idx: expected 0 to 0, got 1"),
+    ],
+)
+def test_episodes_that_the_job_did_not_run_are_no_baseline(
+    tmp_path: Path, change: Callable[[Lines], Lines], words: str
+) -> None:
+    run = make_run(tmp_path / "run")
+    job = make_job("reach", rollout={"episodes": 10})
+    write_json(run / "run.json", {"jobs": {"reach": {"config": job.config()}}})
+    path = run / "reach" / "episodes.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert found(load_baseline(run), "reach").checked(metric()) is not None
+    path.write_text("".join(json.dumps(line) + "\n" for line in change(lines)))
+    with pytest.raises(BaselineError) as raised:
+        found(load_baseline(run), "reach").checked(metric())
+    assert str(raised.value).startswith(f"{path}: ")
+    assert words in str(raised.value)
+
+
+def test_a_record_with_other_numbers_than_its_episodes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    path = run / "reach" / "record.json"
+    record = json.loads(path.read_text())
+    write_json(path, {**record, "metrics": {"success_rate": 2 / 3, "return": 1.0}})
+    for name in ("success_rate", "return"):
+        assert found(load_baseline(run), "reach").checked(metric(name)) is not None
+    write_json(path, {**record, "metrics": {"success_rate": 1.0, "return": 7.0}})
+    for name, words in (("success_rate", "expected 0.666667"), ("return", "expected 1")):
+        with pytest.raises(
+            BaselineError, match=rf"record.json: metrics.{name}: {words}, that of its episodes"
+        ):
+            found(load_baseline(run), "reach").checked(metric(name))
+
+
+def test_runs_of_earlier_versions_are_still_compared(tmp_path: Path) -> None:
+    """Their seeds had 32 bits, and keys may be missing; a job with a key that is gone, or without run.json, has no schedule here."""
+    run = make_run(tmp_path / "run")
+    path = run / "reach" / "episodes.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**line, "seed": line["seed"] + 2**31}) + "\n" for line in lines))
+    path.write_text(path.read_text().replace('"time_to_success"', '"a_key_that_is_gone"'))
+    assert len(found(load_baseline(run), "reach").sample(metric())) == 3
+    path.write_text("".join(json.dumps({**line, "seed": 1}) + "\n" for line in lines))
+    with pytest.raises(BaselineError, match="seed: expected"):
+        found(load_baseline(run), "reach").checked(metric())
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["jobs"]["reach"]["config"]["environment"]["gone"] = 1
+    write_json(run / "run.json", manifest)
+    assert len(found(load_baseline(run), "reach").sample(metric())) == 3
+    (run / "run.json").unlink()
+    assert len(found(load_baseline(run), "reach").sample(metric())) == 3
+    path.write_text(path.read_text() + json.dumps({**lines[0], "seed": 1}) + "\n")
+    with pytest.raises(BaselineError, match="line 4: episode: expected each once"):
+        found(load_baseline(run), "reach").checked(metric())
+
+
+def test_the_last_of_attempts_that_are_not_there(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    shutil.copytree(run / "reach", run / "reach.9")
+    record = json.loads((run / "reach.9" / "record.json").read_text())
+    write_json(run / "reach.9" / "record.json", {**record, "attempt": 9})
+    with pytest.raises(
+        BaselineError, match=r"expected the attempt before it beside it, there is no reach\.8"
+    ):
+        found(load_baseline(run), "reach").checked(metric())
 
 
 @pytest.mark.parametrize(
