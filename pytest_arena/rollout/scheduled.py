@@ -28,7 +28,8 @@ def require_scheduled(
 
     *record*: that of their attempt. *job*: what it ran; None where nobody knows, then there is no schedule.
     *whole*: they were put together from shards, whose rows count their steps each for itself. *older*: what
-    earlier versions wrote is right too, seeds of 32 bits and no time to success.
+    earlier versions wrote is right too, seeds of 32 bits, no time to success, and times by a
+    clock that an environment had replaced.
     Raises ValueError, ``line N: key: expected …, got …``, for the first that the schedule does not run so.
     """
     planned = None if job is None else _Planned.of(job, record)
@@ -49,7 +50,7 @@ def require_scheduled(
         seen[episode.episode] = number
         rows.setdefault(episode.env_idx, []).append((number, episode))
     for row in () if whole or job is None else rows.values():
-        _require_contiguous(row)
+        _require_contiguous(row, gaps=job.rollout.episodes is None)
     recorded = {entry["episode"]: entry for entry in record.boundaries if "episode" in entry}
     for number, episode in (entry for row in rows.values() for entry in row):
         _require_none(number, _unlike(recorded.get(episode.episode, {}), episode))
@@ -140,7 +141,7 @@ def _inconsistent(when: str | None, episode: Episode, older: bool) -> Iterator[P
         yield "error", f"null, for the outcome is {episode.outcome}", shown(episode.error)
     if episode.end_reason == "exception":
         yield "end_reason", f"another one, for the outcome is {episode.outcome}", shown(episode.end_reason)
-    if episode.wall_time_seconds < 0:
+    if episode.wall_time_seconds < 0 and not older:
         yield "wall_time_seconds", "0 or more", shown(episode.wall_time_seconds)
     if not is_time(episode.started_at):
         yield "started_at", "a time in ISO 8601", shown(episode.started_at)
@@ -171,11 +172,14 @@ def is_time(text: str) -> bool:
     return True
 
 
-def _require_contiguous(row: list[tuple[int, Episode]]) -> None:
-    """A row runs its episodes one after the other; between them no step of it counts."""
+def _require_contiguous(row: list[tuple[int, Episode]], *, gaps: bool) -> None:
+    """A row runs its episodes one after the other; between them no step of it counts.
+
+    *gaps*: but those of an episode that a limit of steps cut off, before the environment was built again.
+    """
     following = 0
     for number, episode in sorted(row, key=lambda entry: entry[1].start_step):
-        if episode.start_step != following:
+        if episode.start_step < following or (episode.start_step > following and not gaps):
             raise ValueError(
                 f"line {number}: start_step: expected {following}, which follows the episode before in row "
                 f"{episode.env_idx}, got {episode.start_step}"

@@ -199,6 +199,19 @@ def test_which_node_ids_are_of_one_test(one: str, other: str, same: bool) -> Non
     assert same_test(one, other) is same_test(other, one) is same
 
 
+def test_a_limit_of_steps_cuts_episodes_off_at_each_rebuild(tmp_path: Path) -> None:
+    """The steps of an episode that was cut off belong to its row, and there is no line of it."""
+    job = scripted(rollout={"steps": 12, "rebuilds": 3})
+    evaluate(job, output=tmp_path)
+    run = next(path for path in tmp_path.iterdir() if not path.is_symlink())
+    lines = [json.loads(line) for line in (run / "a" / "episodes.jsonl").read_text().splitlines()]
+    first = [line["start_step"] for line in lines if line["rebuild"] and line["start_step"]]
+    assert not {*first} <= {line["end_step"] + 1 for line in lines}
+    check_run(run)
+    edited_line(run / "a" / "episodes.jsonl", len(lines), start_step=1, end_step=lines[-1]["length"])
+    assert "start_step: expected " in refusal(run)
+
+
 def test_a_record_of_another_test(run: Path) -> None:
     edited(run / "a" / "record.json", nodeid="below/t.py::t[a]")
     check_run(run)

@@ -222,12 +222,13 @@ def test_a_record_with_other_numbers_than_its_episodes(tmp_path: Path) -> None:
 
 
 def test_runs_of_earlier_versions_are_still_compared(tmp_path: Path) -> None:
-    """Their seeds had 32 bits, and keys may be missing; a job with a key that is gone, or without run.json, has no schedule here."""
+    """Their seeds had 32 bits, keys may be missing, and clocks replaced; a job with a key that is gone, or without run.json, has no schedule here."""
     run = make_run(tmp_path / "run")
     path = run / "reach" / "episodes.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**line, "seed": line["seed"] + 2**31}) + "\n" for line in lines))
-    path.write_text(path.read_text().replace('"time_to_success"', '"a_key_that_is_gone"'))
+    text = path.read_text().replace('"time_to_success"', '"a_key_that_is_gone"')
+    path.write_text(text.replace('"wall_time_seconds": 0.0', '"wall_time_seconds": -9.0'))
     assert len(found(load_baseline(run), "reach").sample(metric())) == 3
     path.write_text("".join(json.dumps({**line, "seed": 1}) + "\n" for line in lines))
     with pytest.raises(BaselineError, match="seed: expected"):
