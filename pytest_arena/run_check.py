@@ -32,6 +32,7 @@ from pytest_arena.records.json_files import kind_of, read_json
 from pytest_arena.records.lock import SESSION, WORKERS
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.records.typed import shown
+from pytest_arena.rollout.metrics import require_own_value
 from pytest_arena.rollout.scheduled import is_time, require_scheduled
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -202,12 +203,17 @@ def _check_attempt(
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{folder.name}/record.json: {_reason(error)}") from None
     try:
-        _check_episodes(run, episodes_path, record, part, own)
+        episodes = _check_episodes(run, episodes_path, record, part, own)
     except OSError as error:
         raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {_reason(error)}") from None
     except ValueError as error:
         text = str(error).removeprefix(f"{episodes_path}: ")
         raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {text}") from None
+    try:
+        for name in record.metrics if record.status == Status.COMPLETED else ():
+            require_own_value(record, name, episodes)
+    except ValueError as error:
+        raise RunDirectoryError(f"{folder.name}/record.json: {error}") from None
 
 
 def same_test(one: str, other: str) -> bool:
@@ -281,8 +287,8 @@ def _require_place(run: Path, key: str, path: str, own: Iterable[str]) -> None:
         raise ValueError(f"{key}: {error}") from None
 
 
-def _check_episodes(run: Path, path: Path, record: JobRecord, part: _Part, own: set[str]) -> None:
-    """Raise ValueError with the number of the line unless all *episodes* are those of the job's schedule."""
+def _check_episodes(run: Path, path: Path, record: JobRecord, part: _Part, own: set[str]) -> list[Episode]:
+    """Return the episodes; ValueError with the number of the line where one is not of the job's schedule."""
     lines = list(numbered_episodes(path))
     measured = require_scheduled(part.job, record, lines, whole=bool(part.shards))
     trajectories: dict[str, int] = {}
@@ -297,6 +303,7 @@ def _check_episodes(run: Path, path: Path, record: JobRecord, part: _Part, own: 
     told = record.episodes.get("measured", 0) + record.episodes.get("beyond", 0)
     if record.status == Status.COMPLETED and measured < told:
         raise ValueError(f"expected {told} measured episodes, as the job's record says, got {measured}")
+    return [episode for _, episode in lines]
 
 
 def _require_films(run: Path, episode: Episode, own: set[str]) -> None:

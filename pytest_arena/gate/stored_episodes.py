@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pytest_arena.errors import BaselineError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.directory import numbered_episodes
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
-from pytest_arena.rollout.metrics import Metric, RecordedMetric, reduce_metrics, standard_metrics
+from pytest_arena.rollout.metrics import Metric, require_own_value
 from pytest_arena.rollout.scheduled import require_scheduled
 
 
@@ -56,7 +55,10 @@ class StoredEpisodes:
         episodes = sorted((episode for _, episode in lines), key=lambda episode: episode.episode)
         episodes = [e for e in episodes if counted is None or e.episode < counted]
         self._require_number(sum(e.outcome != Outcome.ERROR for e in episodes))
-        self._require_value(metric, episodes)
+        try:
+            require_own_value(self.record, metric.name, episodes)
+        except ValueError as error:
+            raise BaselineError(f"{self.path.with_name('record.json')}: {error}") from None
         return episodes
 
     def _require_number(self, found: int) -> None:
@@ -64,18 +66,3 @@ class StoredEpisodes:
         if found < max(1, measured) or (measured and found > measured):
             wanted = f"{measured} measured episodes, as the job's record says" if measured else "episodes"
             raise BaselineError(f"{self.path}: expected {wanted}, got {found}")
-
-    def _require_value(self, metric: Metric, episodes: list[Episode]) -> None:
-        """A metric of a user may be another one by now: what the record says of it is reduced as it was."""
-        if metric.name in self.record.definitions:
-            metric = RecordedMetric(metric.name, self.record.definitions[metric.name])
-        elif metric.name not in {standard.name for standard in standard_metrics()}:
-            return
-        told = self.record.metrics.get(metric.name)
-        found = reduce_metrics([metric], episodes).values[metric.name]
-        if told is None or found is None or math.isclose(told, found, rel_tol=1e-6, abs_tol=1e-9):
-            return
-        raise BaselineError(
-            f"{self.path.with_name('record.json')}: metrics.{metric.name}: expected {found:g}, that of its "
-            f"episodes, got {told:g}"
-        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
 
 Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
@@ -207,6 +207,26 @@ def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Re
         if metric.reduction == "rate":
             reduced.counts[metric.name] = (sum(value > 0.5 for value in known), len(known))
     return reduced
+
+
+def require_own_value(record: JobRecord, name: str, episodes: Sequence[Episode]) -> None:
+    """Raise ValueError where the *record* has another number of the metric *name* than its *episodes*.
+
+    A metric of a user may be another one by now: it is reduced as the record defines it. What the record does
+    not define is not compared, nor what either of them lacks.
+    """
+    known = {metric.name: metric for metric in standard_metrics()}
+    if name in record.definitions:
+        known[name] = RecordedMetric(name, record.definitions[name])
+    told = record.metrics.get(name)
+    if told is None or name not in known:
+        return
+    counted = record.gate.counted if record.gate is not None else None
+    found = reduce_metrics(
+        [known[name]], [e for e in episodes if counted is None or e.episode < counted]
+    ).values[name]
+    if found is not None and not math.isclose(told, found, rel_tol=1e-6, abs_tol=1e-9):
+        raise ValueError(f"metrics.{name}: expected {found:g}, that of its episodes, got {told:g}")
 
 
 def _number(value: float | None) -> float | None:

@@ -49,8 +49,9 @@ def require_scheduled(
         _require_none(number, problems)
         seen[episode.episode] = number
         rows.setdefault(episode.env_idx, []).append((number, episode))
-    for row in () if whole or job is None else rows.values():
-        _require_contiguous(row, gaps=job.rollout.episodes is None)
+    if job is not None and not whole:
+        for row in rows.values():
+            _require_contiguous(row, gaps=job.rollout.episodes is None)
     recorded = {entry["episode"]: entry for entry in record.boundaries if "episode" in entry}
     for number, episode in (entry for row in rows.values() for entry in row):
         _require_none(number, _unlike(recorded.get(episode.episode, {}), episode))

@@ -212,6 +212,17 @@ def test_a_limit_of_steps_cuts_episodes_off_at_each_rebuild(tmp_path: Path) -> N
     assert "start_step: expected " in refusal(run)
 
 
+def test_a_record_with_other_numbers_than_its_episodes(run: Path) -> None:
+    """A job that is not selected is judged by its record, in a group."""
+    path = run / "a" / "record.json"
+    metrics = json.loads(path.read_text())["metrics"]
+    edited(path, metrics={**metrics, "success_rate": 0.987, "of a simulator": 3.0})
+    assert refusal(run).startswith("a/record.json: metrics.success_rate: expected ")
+    assert refusal(run).endswith(", that of its episodes, got 0.987")
+    edited(path, metrics={**metrics, "of a simulator": 3.0})
+    check_run(run)
+
+
 def test_a_record_of_another_test(run: Path) -> None:
     edited(run / "a" / "record.json", nodeid="below/t.py::t[a]")
     check_run(run)
