@@ -217,10 +217,13 @@ def _check_attempt(
 
 
 def same_test(one: str, other: str) -> bool:
-    """Whether two node ids are of one test, as seen from the same root directory or from one below it."""
+    """Whether two node ids are of one test, as seen from the same root directory or from one below it.
+
+    A file outside of the root directory has its whole path, which is another one on another machine.
+    """
     (file, *test), (other_file, *other_test) = one.split("::"), other.split("::")
     parts, others = file.split("/"), other_file.split("/")
-    common = min(len(parts), len(others))
+    common = 1 if file.startswith("/") and other_file.startswith("/") else min(len(parts), len(others))
     inside = one == other or ".." not in (*parts, *others)
     return inside and test == other_test and parts[-common:] == others[-common:]
 
