@@ -28,7 +28,7 @@ from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.files import changed_source, source_identity
-from pytest_arena.policies.registry import BUILT_IN, as_policy, make_policy, policy_files
+from pytest_arena.policies.registry import BUILT_IN, as_policy, make_policy, policy_files, policy_source
 from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext, closed, require_recorders
 from pytest_arena.recorders.episodes import EpisodeWriter
 from pytest_arena.recorders.standard import standard_recorders
@@ -483,7 +483,8 @@ def evaluate(
 
 
 def _publish_manifest(run: RunDirectory, job: Job) -> None:
-    about = {"config_sha256": job.sha256(), "policy_files": policy_files(job), "config": job.config()}
+    files = {"policy_files": policy_files(job), "policy_source": policy_source(job)}
+    about = {"config_sha256": job.sha256(), **files, "config": job.config()}
     run.publish_manifest(
         {
             "schema_version": SCHEMA_VERSION,

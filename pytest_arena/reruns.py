@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena.policies.registry import policy_files
+from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.directory import RunDirectory, read_episodes, read_record
 from pytest_arena.records.provenance import source_revision, versions
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
@@ -93,7 +93,8 @@ def remember_failures(config: pytest.Config, run: RunDirectory) -> None:
         entry = manifest.get("jobs", {}).get(record.job)
         if entry is None:
             continue
-        key = _key(entry["config_sha256"], entry["policy_files"], manifest["revision"], manifest["versions"])
+        seen = (entry["config_sha256"], entry["policy_files"], entry["policy_source"])
+        key = _key(*seen, manifest["revision"], manifest["versions"])
         before = runs.setdefault(str(record.nodeid), {})
         # Of what was only judged again, the first run keeps the name: its copies may be deleted before it.
         judged_again = "rollout_seconds" not in record.timings
@@ -168,7 +169,8 @@ def _failed_in(config: pytest.Config, nodeid: str, job: Job) -> RunDirectory | N
     runs = _failures(config).get(nodeid)
     if not runs or config.cache is None or nodeid not in config.cache.get("cache/lastfailed", {}):
         return None
-    key = _key(job.sha256(), policy_files(job), source_revision(config.rootpath), versions())
+    seen = (job.sha256(), policy_files(job), policy_source(job))
+    key = _key(*seen, source_revision(config.rootpath), versions())
     return RunDirectory(Path(runs[key])) if key in runs else None
 
 

@@ -23,7 +23,7 @@ from pytest_arena.parallel.progress import watch_workers
 from pytest_arena.parallel.recovery import CrashReports, LossGuard
 from pytest_arena.parallel.transport import PlainReports
 from pytest_arena.parallel.workers import command, hold_in_worker, run_directory, shared_directory
-from pytest_arena.policies.registry import policy_files
+from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.directory import RunDirectory, utc_now
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.schema import SCHEMA_VERSION
@@ -211,6 +211,7 @@ def _write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                     "steps_at_most": steps_at_most(job),
                     **_whole(item, job),
                     "policy_files": policy_files(job, hashes),
+                    "policy_source": policy_source(job),
                     "config": job.config(),
                 }
                 for label, (item, job) in jobs.items()

@@ -34,6 +34,9 @@ _SHARES = ("dropout", "dropout_p")
 _NORMS = {"batch_norm": "training", "instance_norm": "use_input_stats"}
 """Operators that change the running statistics given to them -> the argument that says so."""
 
+_FILLS = frozenset(f"aten::{name}" for name in ("append", "extend", "insert", "update", "_set_item"))
+"""Operators that put something into a list or dict."""
+
 
 def script_keeps_nothing(module: Any) -> bool:
     """Tell it of a TorchScript module in eval mode."""
@@ -119,7 +122,14 @@ def _keeps(node: Any) -> bool:
     known = {a.name: v.toIValue() for a, v in arguments if v.node().kind() == "prim::Constant"}
     if kind.startswith(("aten::", "prims::")) and _draws_or_adapts(kind, known):
         return True
+    if kind in _FILLS:  # what is in a list can be written to through it
+        return any(_is_kept(value, set()) for _, value in arguments if _holds_numbers(value))
     return any(_is_kept(value, set()) for argument, value in arguments if _is_written(argument))
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Whether *value* is a tensor or a container, not the number of a place in one."""
+    return str(value.type()) not in ("int", "str", "float", "bool", "NoneType")
 
 
 def _is_written(argument: Any) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
@@ -20,7 +22,7 @@ from pytest_arena.jobs.words import plain_error
 from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import CustomPolicy, check_methods, check_signature
-from pytest_arena.policies.files import sha256_of
+from pytest_arena.policies.files import sha256_of, source_identity
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.functions import split_name
 from pytest_arena.simulators.registry import find_simulator
@@ -134,11 +136,7 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
     Of a class that is not registered these are its ``file_settings`` and whatever else names a file: most
     classes do not declare any. What a job does not set has the class's own default.
     """
-    simulator, kind, cls = find_simulator(job), job.policy.type, None
-    if kind in _targets() and kind not in simulator.policy_names:
-        cls = _import(_targets()[kind], job)
-    elif _is_path(kind) and not simulator.app_first:
-        cls = _import(kind, job)
+    kind, cls = job.policy.type, _class_of(job)
     declared = tuple(getattr(cls, "file_settings", ()))
     for setting, given in {**_defaults(cls), **job.policy.settings}.items():
         for name, value in _texts(setting, given):
@@ -155,20 +153,51 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
                 yield name, path
 
 
+def policy_source(job: Job) -> str | None:
+    """Return the SHA-256 of the file that defines the job's own policy class; None for one of ours."""
+    cls = _class_of(job)
+    return None if cls is None else source_identity(cls).get("source_sha256")
+
+
+def _class_of(job: Job) -> type[Any] | None:
+    """Return the class of the job's policy; None where it is the simulator's or needs its app."""
+    simulator, kind = find_simulator(job), job.policy.type
+    if kind in _targets() and kind not in simulator.policy_names:
+        return _import(_targets()[kind], job)
+    if _is_path(kind) and not simulator.app_first:
+        return _import(kind, job)
+    return None
+
+
 def _defaults(cls: type[Any] | None) -> dict[str, Any]:
     """Return the defaults of a policy's settings: those of its model, else of the arguments of its class."""
     if cls is None:
         return {}
     if issubclass(cls, Policy):
-        return {name: field.default for name, field in cls.Settings.model_fields.items()}
+        return {
+            name: field.get_default(call_default_factory=True, validated_data={})
+            for name, field in cls.Settings.model_fields.items()
+        }
     try:
-        return {name: argument.default for name, argument in inspect.signature(cls).parameters.items()}
+        signature = inspect.signature(cls).parameters.items()
     except (TypeError, ValueError):  # of a class that is written in C
         return {}
+    found = {name: argument.default for name, argument in signature}
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            if field.name in found and field.default_factory is not dataclasses.MISSING:
+                found[field.name] = field.default_factory()
+    return found
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """Yield each text in the setting, which may be a list or dict of such: ``heads[0]``, ``heads.left``."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif isinstance(value, BaseModel):
+        value = dict(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, dict):

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,19 @@ def machine() -> dict[str, Any]:
 
 
 def source_revision(folder: Path) -> dict[str, Any] | None:
-    """Return the git commit of *folder* and whether files differ from it; None outside a repository."""
+    """Return the git commit of *folder* and the SHA-256 of what differs from it; None outside a repository.
+
+    ``dirty`` tells whether anything differs, ``changes`` one difference from another.
+    """
     commit = _lines("git", "-C", str(folder), "rev-parse", "HEAD")
     if not commit:
         return None
     changes = _lines("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit[0], "dirty": bool(changes)}
+    found: dict[str, Any] = {"commit": commit[0], "dirty": bool(changes)}
+    if changes:
+        difference = _lines("git", "-C", str(folder), "diff", "--no-ext-diff", "--no-textconv", "HEAD")
+        found["changes"] = sha256("\n".join(difference).encode()).hexdigest()
+    return found
 
 
 def _lines(*command: str) -> list[str]:
@@ -76,7 +84,9 @@ def _lines(*command: str) -> list[str]:
     if shutil.which(command[0]) is None:
         return []
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=10, check=True
+        )
     except (subprocess.SubprocessError, OSError):
         return []
     return [line for line in done.stdout.splitlines() if line.strip()]

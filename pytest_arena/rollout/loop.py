@@ -25,7 +25,7 @@ from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, Transition, checked_value
 from pytest_arena.rollout.schedule import Schedule
 from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
-from pytest_arena.simulators.env_check import check_reset, check_step
+from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step
 
 Watch = Callable[["Loop"], None]
 """Called after every step: progress. Must return at once."""
@@ -272,7 +272,7 @@ class Loop:
             wall_time_seconds=round(monotonic() - began, 6),
             time_to_success=int(self._first_success[row]) if once else None,
             initial_state=self._initial_states[row],
-            metrics=dict(end.metrics),
+            metrics=check_metrics("the environment", end.metrics) if end.metrics else {},
             details=dict(end.details),
         )
 

@@ -12,6 +12,7 @@ import numpy as np
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.simulators.arrays import only_element
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
 
 Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
@@ -102,7 +103,7 @@ def checked_value(metric: Metric, value: Any) -> float | None:
     """Return what `Metric.end` gave as a float; `EvaluationError` where it is no value of *metric*."""
     if value is None:
         return None
-    number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 else value
+    number = only_element(value)
     if not isinstance(number, (bool, int, float)):
         raise EvaluationError(f"metric {metric.name!r}: end() gave {value!r:.60}, expected a number or None")
     if metric.reduction == "rate" and not math.isnan(number) and number not in (0, 1):

@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from pytest_arena.errors import EvaluationError, described, first_few
+from pytest_arena.simulators.arrays import only_element
 from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Reset, SimEnv, Step
 
 _OWN = {
@@ -111,7 +112,7 @@ def _require_end(name: str, end: EpisodeEnd, n: int) -> None:
         raise EvaluationError(
             f"{name} gave {described(end.reason)} as the reason why row {row} ended, expected a text"
         )
-    if end.metrics:
+    if end.metrics != {}:
         check_metrics(f"{name}, of the episode that ended in row {row},", end.metrics)
     if not isinstance(end.details, Mapping):
         raise EvaluationError(
@@ -126,12 +127,13 @@ def check_metrics(name: str, metrics: Any) -> dict[str, float | None]:
             f"{name} gave {described(metrics)} as metrics, expected a dict of numbers by name"
         )
     checked: dict[str, float | None] = {}
-    for key, value in metrics.items():
+    for key, given in metrics.items():
+        value = only_element(given)
         if not isinstance(key, str):
             raise EvaluationError(f"{name} gave a metric with the key {key!r:.60}, expected a name")
         if not isinstance(value, (int, float, np.number, np.bool_, type(None))):
             raise EvaluationError(
-                f"{name} gave {described(value)} as the metric {key!r}, expected a number or None"
+                f"{name} gave {described(given)} as the metric {key!r}, expected a number or None"
             )
         try:
             checked[key] = None if value is None else float(value)

@@ -82,11 +82,7 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"the environment's {method}() gave {described(info)} as its info{self._place}, "
                 "expected a dict"
             )
-        told = {key: info[key] for key in self._success_keys if key in info}
-        for key, value in told.items():
-            success = success_of(value, f"info[{key!r}] is", self._place)
-            told[key] = float("nan") if success == UNMEASURED else float(success)
-        return {**info, **told} if told else info
+        return with_numbers(info, self._success_keys, self._place)
 
     def _require_fit(self, method: str, observation: Any) -> None:
         if (wrong := _unlike(self.env.observation_space, observation)) is not None:
@@ -98,6 +94,48 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
             f"the environment's {method}() returned {described(result)}{self._place}, expected a tuple of "
             f"{count}: {expected}"
         )
+
+
+def with_numbers(info: Mapping[str, Any], success_keys: Sequence[str], place: str) -> Mapping[str, Any]:
+    """Return *info*, of the row at *place*, with 1.0, 0.0 or NaN (unmeasured) as its success."""
+    told = {key: info[key] for key in success_keys if key in info}
+    for key, value in told.items():
+        success = success_of(value, f"info[{key!r}] is", place)
+        told[key] = float("nan") if success == UNMEASURED else float(success)
+    return {**info, **told} if told else info
+
+
+class CheckedInfos:
+    """Stands before `VectorEnv._add_info`, for rows that somebody has put into processes of their own.
+
+    There it is the last place where what a row says is not yet mixed with what others say.
+    """
+
+    def __init__(self, add: Callable[..., dict[str, Any]], success_keys: Sequence[str]) -> None:
+        """Check what *add* is given."""
+        self._add, self._success_keys = add, tuple(success_keys)
+        self.error: EvaluationError | None = None
+        """What a row said that is no success. To raise it at once would leave the processes waiting."""
+        self._inside = False
+
+    def __call__(self, infos: dict[str, Any], info: Any, row: int) -> dict[str, Any]:
+        """Add the *info* of a *row*; its entries that are dicts come here again, as they are."""
+        if self._inside or not isinstance(info, dict):
+            return self._add(infos, info, row)
+        try:
+            info = self._checked(info, f" in row {row}")
+        except EvaluationError as error:
+            self.error, info = error, {}
+        self._inside = True
+        try:
+            return self._add(infos, info, row)
+        finally:
+            self._inside = False
+
+    def _checked(self, info: dict[str, Any], place: str) -> Mapping[str, Any]:
+        if isinstance(final := info.get("final_info"), dict):  # reset within the step
+            info = {**info, "final_info": with_numbers(final, self._success_keys, place)}
+        return with_numbers(info, self._success_keys, place)
 
 
 def check_row(

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Success
 from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
 from pytest_arena.simulators.functions import import_function
-from pytest_arena.simulators.gymnasium_row import check_row, checked_row
+from pytest_arena.simulators.gymnasium_row import CheckedInfos, check_row, checked_row
 from pytest_arena.simulators.success import InfoKey, success_by_row, success_of
 
 SUCCESS_KEYS = ("success", "is_success")
@@ -38,6 +38,7 @@ class VectorSuccess:
         self._function = import_function(success.callable) if success.callable is not None else None
         self._asked_early = same_step and self._function is not None
         self._stepping = False
+        self._infos: CheckedInfos | None = None
         self._before_reset: dict[int, int] = {}
         """What the function said of rows that ended in this step, before they were reset within it."""
         rows = vec.unwrapped
@@ -47,7 +48,11 @@ class VectorSuccess:
                 checked = checked_row(rows.envs[row])
                 if checked is not None and self._asked_early:
                     checked.before_reset = functools.partial(self._ask_before_reset, row)
-        elif self._asked_early:  # the rows are in other processes, or in nobody's hands
+            return
+        if isinstance(rows, AsyncVectorEnv):
+            self._infos = CheckedInfos(rows._add_info, self._keys)
+            rows._add_info = self._infos  # type: ignore[method-assign, assignment]
+        if self._asked_early:  # the rows are in other processes, or in nobody's hands
             raise EvaluationError(
                 f"success.callable: rows are reset within the step (autoreset mode same_step), so "
                 f"{self._name!r} would be asked about their next episode; use success.info_key, or another "
@@ -66,6 +71,8 @@ class VectorSuccess:
         """Return success (N,) of the states that *info* is about."""
         if self._function is not None:
             return self._ask()
+        if self._infos is not None and self._infos.error is not None:
+            raise self._infos.error
         self._info_key.look(info)
         success: SuccessArray | None = None
         for key in self._keys:

@@ -95,6 +95,33 @@ def test_what_failed_before_is_not_drawn_anew(suite: Suite, workers: tuple[str, 
     assert outcomes(suite, "coin") != first["coin"], "without --lf it is evaluated anew"
 
 
+MINE = """
+import numpy as np
+
+class Mine:
+    level = 0.0
+
+    def __init__(self, env):
+        self.env = env
+
+    def act(self, observation):
+        return np.full((self.env.num_envs, 2), self.level, np.float32)
+"""
+
+
+def test_a_policy_whose_code_was_mended_is_evaluated_anew(suite: Suite) -> None:
+    mine = suite.path / "mine.py"
+    mine.write_text(MINE)
+    suite.jobs({"job": {**COIN, "policy": {"type": "mine:Mine"}}})
+    suite.test()
+    assert suite.run().ret == 1
+    assert suite.run("--lf").ret == 1
+    assert any("stands" in note for note in suite.record("job")["notes"])
+    mine.write_text(MINE.replace("level = 0.0", "level = 1.0"))
+    assert suite.run("--lf").ret == 0
+    assert suite.record("job")["notes"] == []
+
+
 def test_what_failed_is_found_by_its_test(suite: Suite) -> None:
     """Its label, the folder of the results and the number of runs since then may be others."""
     for name, job in {"one": COIN, "two": {**COIN, "policy": {"type": "zero"}, "thresholds": {}}}.items():

@@ -241,8 +241,45 @@ class Careful(torch.nn.Module):
         return y
 
 
-STATELESS = [MLP, Recurrent, Convolution, Attention, Flow, State, Careful]
-STATEFUL = [Noise, Dropout, Counter, Buffer, Past]
+class Appended(Buffer):
+    """What is kept is changed through a list that it was put into."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [x]
+        parts.append(self.seen)
+        parts[1].add_(1)
+        return x[:, :2] + self.seen
+
+
+class Replaced(Buffer):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [x]
+        parts[0] = self.seen
+        parts[0].add_(1)
+        return x[:, :2] + self.seen
+
+
+class Named(Buffer):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts: dict[str, torch.Tensor] = {}
+        parts["seen"] = self.seen
+        parts["seen"].add_(1)
+        return x[:, :2] + self.seen
+
+
+class Gathers(torch.nn.Module):
+    """Puts what it has made itself into a list, and changes that."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [x[:, :1]]
+        for i in range(1, 2):
+            parts.append(x[:, i : i + 1] + 1)
+        parts[1] = parts[1] * 2
+        return torch.cat(parts, dim=1)
+
+
+STATELESS = [MLP, Recurrent, Convolution, Attention, Flow, State, Careful, Gathers]
+STATEFUL = [Noise, Dropout, Counter, Buffer, Past, Appended, Replaced, Named]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -283,7 +320,7 @@ class Declared(Opaque):
 
 @pytest.mark.filterwarnings("ignore")
 def test_modules_of_the_jobs_own_that_draw_or_remember(tmp_path: Path) -> None:
-    for kind in (MLP, Recurrent, Careful, Dropout, Buffer, Opaque, Declared):
+    for kind in (MLP, Recurrent, Careful, Dropout, Buffer, Appended, Opaque, Declared):
         torch.save(kind().state_dict(), tmp_path / "weights.pt")
         made = policy(tmp_path / "weights.pt", module=f"{__name__}:{kind.__name__}")
         stateless = kind in (MLP, Recurrent, Careful, Declared)

@@ -15,6 +15,7 @@ from pytest_arena.jobs import modules
 from pytest_arena.jobs.loader import load_jobs
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.modules import make_importable
+from pytest_arena.jobs.words import place
 from pytest_arena.validation import validate
 
 POLICY = "class Mine:\n    def act(self, observation): ...\n"
@@ -103,7 +104,10 @@ def test_a_module_that_is_nowhere(tmp_path: Path) -> None:
         validate(job_in(tmp_path, policy={"type": "beside_policy:Mine"}))
     text = str(raised.value)
     assert "jobs.job.policy.type: cannot import 'beside_policy': No module named 'beside_policy'" in text
-    assert f"looked beside the job file, in {tmp_path}, and on Python's path: put the module there" in text
+    assert (
+        f"looked beside the job file, in {place(tmp_path)}, and on Python's path: put the module there"
+        in text
+    )
     assert "\n" not in text
 
 

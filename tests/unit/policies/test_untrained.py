@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -287,6 +289,29 @@ class DefaultSetting(RandomPolicy):
     file_settings = ("folder",)
 
 
+DEFAULT = Path("a")
+
+
+class Deep(Plain):
+    def __init__(self, weights: Path = DEFAULT, name: str = "no file") -> None: ...
+
+
+class Part(Model):
+    file: str = "b"
+
+
+class DeepSetting(RandomPolicy):
+    class Settings(Model):
+        weights: Path = DEFAULT
+        part: Part = Part()
+        parts: list[str] = Field(default_factory=lambda: ["a"])
+
+
+@dataclasses.dataclass
+class DeepFields(Plain):
+    weights: list[str] = dataclasses.field(default_factory=lambda: ["a", "b"])
+
+
 def test_files_that_a_class_names_by_default_are_files_too(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +322,9 @@ def test_files_that_a_class_names_by_default_are_files_too(
     default = policy_files(job("Default"))
     assert list(default) == ["weights"]
     assert policy_files(job("Default", weights="a")) == default != policy_files(job("Default", weights="b"))
+    assert list(policy_files(job("Deep"))) == ["weights"]
+    assert list(policy_files(job("DeepSetting"))) == ["weights", "part.file", "parts[0]"]
+    assert list(policy_files(job("DeepFields"))) == ["weights[0]", "weights[1]"]
     assert list(policy_files(job("DefaultSetting"))) == ["folder", "other"]
     assert list(policy_files(job("DefaultSetting", other=None))) == ["folder"]
     kwargs = make_job(

@@ -165,17 +165,16 @@ def test_metrics_that_are_no_numbers(given: Any, words: str) -> None:
     with pytest.raises(EvaluationError) as raised:
         check_metrics("Mine.metrics()", given)
     assert str(raised.value).startswith(f"Mine.metrics() {words}")
-    if given:
-        made = env()
-        made.reset(None, [0, 1, 2])
-        step = dataclasses.replace(made.step(None), ends=(EpisodeEnd(1, "x", metrics=given),))
-        with pytest.raises(EvaluationError, match="of the episode that ended in row 1"):
-            check_step(made, step)
+    made = env()
+    made.reset(None, [0, 1, 2])
+    step = dataclasses.replace(made.step(None), ends=(EpisodeEnd(1, "x", metrics=given),))
+    with pytest.raises(EvaluationError, match="of the episode that ended in row 1"):
+        check_step(made, step)
 
 
 def test_metrics_are_numbers_by_name() -> None:
-    given = {"a": 1, "b": None, "c": np.float32(0.5), "d": np.True_}
-    assert check_metrics("Mine.metrics()", given) == {"a": 1.0, "b": None, "c": 0.5, "d": 1.0}
+    given = {"a": 1, "b": None, "c": np.float32(0.5), "d": np.True_, "e": np.array([1.5])}
+    assert check_metrics("Mine.metrics()", given) == {"a": 1.0, "b": None, "c": 0.5, "d": 1.0, "e": 1.5}
 
 
 def test_an_end_of_a_row_that_does_not_count_is_not_missed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Success
-from pytest_arena.simulators.base import Step
+from pytest_arena.simulators.base import UNMEASURED, Step
 from pytest_arena.simulators.gymnasium import GymnasiumEnv
 from tests.fakes import BOX, CountingVectorEnv, ScriptedEnv
 
@@ -136,6 +137,41 @@ def test_a_function_that_could_only_be_asked_too_late_is_refused(make: Any) -> N
     try:
         with pytest.raises(EvaluationError, match=r"autoreset mode same_step.*about their next episode"):
             GymnasiumEnv(vec, Success(callable=f"{__name__}:solved"))
+    finally:
+        vec.close()
+
+
+class Tells(Goal):
+    """Succeeds in row 0, and says something else in the others."""
+
+    def __init__(self, row: int, other: Any) -> None:
+        super().__init__()
+        self.told = True if row == 0 else other
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *_ = super().step(action)
+        return observation, reward, True, False, {"success": self.told, "deep": {"success": "yes"}}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.DISABLED, AutoresetMode.NEXT_STEP, SAME])
+@pytest.mark.parametrize("other", [None, float("nan"), np.array([False])])
+def test_rows_that_somebody_put_into_processes_say_what_rows_here_say(mode: Any, other: Any) -> None:
+    told = []
+    for kind in (SyncVectorEnv, AsyncVectorEnv):
+        vec = kind([functools.partial(Tells, row, other) for row in range(2)], autoreset_mode=mode)
+        try:
+            told.append(steps(GymnasiumEnv(vec), 1)[0].success.tolist())
+        finally:
+            vec.close()
+    assert told[0] == told[1] == [1, 0 if isinstance(other, np.ndarray) else UNMEASURED]
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.DISABLED, SAME])
+def test_text_of_a_row_that_somebody_put_into_a_process_is_refused(mode: Any) -> None:
+    vec = AsyncVectorEnv([functools.partial(Tells, row, "False") for row in range(2)], autoreset_mode=mode)
+    try:
+        with pytest.raises(EvaluationError, match=r"info\['success'\] is the text 'False' in row 1"):
+            steps(GymnasiumEnv(vec), 1)
     finally:
         vec.close()
 
