@@ -8,7 +8,6 @@ import signal
 import sys
 import unittest
 from collections.abc import Iterator
-from pathlib import Path
 
 from pytest_arena.errors import StrayOutcomeError, TimeIsUp
 
@@ -108,8 +107,8 @@ class _ProcessState:
                     signal.signal(number, handler)
 
 
-def _working_directory() -> Path | None:
+def _working_directory() -> str | None:
     try:
-        return Path.cwd()
+        return os.getcwd()
     except OSError:
         return None
