@@ -75,6 +75,11 @@ class Attempt:
     """What the record of the resumed run says, and nobody will find again."""
     results: list[Result] = field(default_factory=list)
 
+    @property
+    def give_up(self) -> Callable[[BaseException], None]:
+        """Writes the record as an error, for a process that is about to end."""
+        return giving_up(self.record, self.directory.record)
+
 
 class Unbuilt:
     """Stands for an environment or policy that will hardly be needed: built at the first use of it."""
@@ -274,8 +279,7 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
     began = time.monotonic()
     try:
         with preparing(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
-            give_up = giving_up(attempt.record, attempt.directory.record)
-            env = pool.get(changed, note=note_taker(item, attempt.record), give_up=give_up)
+            env = pool.get(changed, note=note_taker(item, attempt.record), give_up=attempt.give_up)
     except ArenaError as error:  # the way through this package says nothing about a user's mistake
         raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
     attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
@@ -290,7 +294,7 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
         return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
     try:
         require_env(env)  # it may be one of a user's own fixture
-        return make_policy(job, env, giving_up(attempt.record, attempt.directory.record))
+        return make_policy(job, env, attempt.give_up)
     except ArenaError as error:
         raise error.with_traceback(None)  # noqa: B904
 
@@ -354,8 +358,8 @@ def roll_out(
             raise EvaluationError(
                 "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
             )
-        give_up = giving_up(attempt.record, attempt.directory.record)
-        return run.pool.get(job, rebuild=rebuild, note=note_taker(item, attempt.record), give_up=give_up)
+        note = note_taker(item, attempt.record)
+        return run.pool.get(job, rebuild=rebuild, note=note, give_up=attempt.give_up)
 
     with progress(item.config, job, attempt.record, attempt.earlier) as watch:
         evaluation = Evaluation(

@@ -50,7 +50,8 @@ def standing_measurement(
     if judged:
         folder, record = judged[-1]
         return _standing(folder, record, f"attempt {record.attempt}", "a rerun")
-    option, earlier = _option(config), _failed_in(config, nodeid, job)
+    option = _option(config)
+    earlier = _failed_in(config, nodeid, job) if option is not None else None
     if option is None or earlier is None:
         return None
     where = earlier.path.name if earlier.path.parent == run.path.resolve().parent else str(earlier.path)
@@ -68,8 +69,10 @@ def notes_on_new_episodes(
 ) -> list[str]:
     """Return what makes an attempt that draws its episodes less than a first one; call before it begins."""
     notes = _errors_before(run, label)
-    option, earlier = _option(config), _failed_in(config, nodeid, job)
-    if option is not None and earlier is not None and not any(run.attempts(label)):
+    option = _option(config)
+    if option is None or any(run.attempts(label)):
+        return notes
+    if (earlier := _failed_in(config, nodeid, job)) is not None:
         notes.append(
             f"the job failed in the run {earlier.path}, and what was measured there cannot be read any more: "
             f"this attempt drew other episodes, and {option} until they pass tests nothing"

@@ -13,6 +13,8 @@ from pytest_arena.records.json_files import open_regular
 
 MOST_FILES = 100_000
 """In a folder that a setting names."""
+_SOURCES: dict[type[Any], str | None] = {}
+"""Class -> SHA-256 of its file. Each job and rebuild asks, and a class stays what it was when imported."""
 
 
 def sha256_of(path: Path) -> str:
@@ -34,12 +36,19 @@ def source_identity(cls: type[Any]) -> dict[str, str]:
 
     Empty, too, for a class without a file, such as one that was typed into an interpreter.
     """
-    if cls.__module__.partition(".")[0] == "pytest_arena":
-        return {}
-    try:
-        return {"source_sha256": sha256_of(Path(inspect.getfile(cls)))}
-    except (OSError, TypeError, ValueError):
-        return {}
+    found = source_sha256(cls)
+    return {} if found is None else {"source_sha256": found}
+
+
+def source_sha256(cls: type[Any]) -> str | None:
+    """Return what `source_identity` tells of *cls*; None where that is nothing."""
+    if cls not in _SOURCES:
+        own = cls.__module__.partition(".")[0] == "pytest_arena"
+        try:
+            _SOURCES[cls] = None if own else sha256_of(Path(inspect.getfile(cls)))
+        except (OSError, TypeError, ValueError):
+            _SOURCES[cls] = None
+    return _SOURCES[cls]
 
 
 def changed_source(before: Any, now: Mapping[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from pytest_arena.jobs.words import plain_error
 from pytest_arena.policies.arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.custom import CustomPolicy, check_methods, check_signature
-from pytest_arena.policies.files import sha256_of, source_identity
+from pytest_arena.policies.files import sha256_of, source_sha256
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.functions import split_name
 from pytest_arena.simulators.registry import find_simulator
@@ -156,7 +156,7 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
 def policy_source(job: Job) -> str | None:
     """Return the SHA-256 of the file that defines the job's own policy class; None for one of ours."""
     cls = _class_of(job)
-    return None if cls is None else source_identity(cls).get("source_sha256")
+    return None if cls is None else source_sha256(cls)
 
 
 def _class_of(job: Job) -> type[Any] | None:

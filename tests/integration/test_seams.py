@@ -6,27 +6,29 @@ import json
 
 from tests.integration.conftest import Suite
 
-CODE = """
+BASE = """
 import gymnasium, numpy as np
 
-class Told(gymnasium.Env):
+class Base(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-9, 9, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-
-    def __init__(self, told):
-        self.told = told
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.t = 0
         return np.zeros(2, np.float32), {}
+"""
+CODE = f"""{BASE}
+class Told(Base):
+    def __init__(self, told):
+        self.told = told
 
     def step(self, action):
         self.t += 1
         over = self.t == 3
-        told = {"none": None, "text": "False", "late": over or None, "early": None if over else False,
-                "nan": float("nan"), "yes": over}[self.told]
-        return np.zeros(2, np.float32), float(np.sum(action)), False, over, {"success": told}
+        told = {{"none": None, "text": "False", "late": over or None, "early": None if over else False,
+                "nan": float("nan"), "yes": over}}[self.told]
+        return np.zeros(2, np.float32), float(np.sum(action)), False, over, {{"success": told}}
 
 gymnasium.register("told/Told-v0", entry_point=Told)
 
@@ -36,7 +38,7 @@ class Gives:
 
     def act(self, observation):
         good = np.zeros((len(observation), 2), np.float32)
-        return {"good": good, "far": good + 5, "nan": good * np.nan, "pair": (good, None)}[self.what]
+        return {{"good": good, "far": good + 5, "nan": good * np.nan, "pair": (good, None)}}[self.what]
 """
 GATE = {"gate": {"episodes_max": 20}, "thresholds": {"success_rate": ">= 0.5"}}
 
@@ -159,25 +161,18 @@ class TestHalfWithAct(Acts):
         assert line not in result.stdout.str()
 
 
-ROWS = """
+ROWS = f"""{BASE}
 import os, signal, sys
-import gymnasium, numpy as np, pytest
+import pytest
 
 class Diverged(Exception):
     def __init__(self, text):
         super().__init__(text)
         self.simulator = lambda: None
 
-class Row(gymnasium.Env):
-    observation_space = action_space = gymnasium.spaces.Box(-9, 9, (2,), np.float32)
-
+class Row(Base):
     def __init__(self, does):
         self.does = does
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.t = 0
-        return np.zeros(2, np.float32), {}
 
     def step(self, action):
         self.t += 1
@@ -189,7 +184,7 @@ class Row(gymnasium.Env):
             sys.exit(0)
         if self.does == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        return np.zeros(2, np.float32), 0.0, self.t == 3, False, {"success": True}
+        return np.zeros(2, np.float32), 0.0, self.t == 3, False, {{"success": True}}
 
     def close(self):
         if self.does == "close":
