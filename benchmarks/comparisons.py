@@ -21,16 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status
 from pytest_arena.__main__ import main as command
-from pytest_arena.gate.comparison import compare
-from pytest_arena.gate.exact import paired_margin, paired_test, unpaired_margin, unpaired_test
-from pytest_arena.gate.group_interval import JobRate, mean_interval
+from pytest_arena.comparison.compare import compare
+from pytest_arena.comparison.exact_tests import paired_margin, paired_test, unpaired_margin, unpaired_test
+from pytest_arena.comparison.group_interval import JobRate, mean_interval
+from pytest_arena.comparison.paired_tests import holds_margin, sign_test
+from pytest_arena.comparison.rule import Rule
+from pytest_arena.comparison.samples import Point, Sample
 from pytest_arena.gate.intervals import wilson
-from pytest_arena.gate.paired import holds_margin, sign_test
-from pytest_arena.gate.rule import Rule
-from pytest_arena.gate.samples import Point, Sample
-from pytest_arena.records.directory import RunDirectory, write_episodes, write_json
-from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+from pytest_arena.records.episodes import write_episodes
+from pytest_arena.records.files import write_json
 
 ALPHA = 0.05
 CORRELATIONS = (0.0, 0.3, 0.6)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from pytest_arena.gate.sequential import (
+from pytest_arena.gate.boundaries import (
     Boundary,
     characteristics,
     e_process_boundary,

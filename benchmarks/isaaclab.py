@@ -26,14 +26,11 @@ sys.path[0] = str(Path(__file__).parents[1])
 import torch
 
 from evals.cart import Driver
-from pytest_arena.evaluation import Evaluation
-from pytest_arena.jobs.model import Job
-from pytest_arena.policies.custom import CustomPolicy
-from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena import Job, RunDirectory, SimEnv, VideoRecorder
+from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.policies.duck_typed import CustomPolicy
 from pytest_arena.records.attempt import begin_record
-from pytest_arena.records.directory import RunDirectory
-from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.isaaclab import IsaacLabSimulator
+from pytest_arena.simulators.isaaclab.simulator import IsaacLabSimulator
 
 STEPS = 120
 """Steps of every episode: a driver who goes nowhere neither parks nor leaves the rail."""
@@ -85,7 +82,7 @@ def evaluated(job: Job, env: SimEnv, output: Path, *, camera: bool) -> None:
     record = begin_record(job, directory, run.path, job.name, None)
     policy = CustomPolicy.make(Driver, {"stiffness": 0.0}, env)
     recorders = [VideoRecorder("on")] if camera else []
-    with mock.patch("pytest_arena.recorders.overview.add_overview"):
+    with mock.patch("pytest_arena.recorders.films.overview.add_overview"):
         Evaluation(job, record, directory, run.path, lambda _: env, policy, recorders).run()
     assert record.episodes["measured"] == job.rollout.episodes
     assert len(record.videos) == (job.rollout.episodes if camera else 0)

@@ -25,17 +25,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from synthetic import SyntheticVectorEnv
 
-from pytest_arena.evaluation import Evaluation
-from pytest_arena.jobs.model import Job
-from pytest_arena.policies.base import Policy
-from pytest_arena.policies.registry import make_policy
+from pytest_arena import Job, Policy, RunDirectory, SimEnv, episode_seeds, make_policy
+from pytest_arena.evaluation.evaluation import Evaluation
 from pytest_arena.records.attempt import begin_record
-from pytest_arena.records.directory import RunDirectory
 from pytest_arena.rollout.loop import Loop
-from pytest_arena.rollout.schedule import episode_seeds
-from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.gymnasium import GymnasiumEnv
-from pytest_arena.simulators.metaworld import MetaworldEnv
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
+from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 from pytest_arena.simulators.registry import find_simulator
 
 RATIO = 0.95

@@ -26,8 +26,8 @@ BARE = """
 import sys
 import numpy as np
 from pytest_arena.policies.metaworld_expert import ExpertSettings, MetaworldExpert
-from pytest_arena.rollout.schedule import episode_seeds
-from pytest_arena.simulators.metaworld import MetaworldEnv
+from pytest_arena import episode_seeds
+from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 
 episodes = int(sys.argv[1])
 for seed in map(int, sys.argv[2:]):

@@ -98,11 +98,16 @@ def no_recording(source: Source, folder: Path) -> Contestant:
 
 
 def pytest_arena(source: Source, folder: Path) -> Contestant:
-    from pytest_arena.jobs.model import Job
-    from pytest_arena.recorders.base import EpisodeStart, RolloutContext
-    from pytest_arena.recorders.video import VideoRecorder
-    from pytest_arena.records.schema import Episode, Outcome
-    from pytest_arena.simulators.base import Capabilities, Step
+    from pytest_arena import (
+        Capabilities,
+        Episode,
+        EpisodeStart,
+        Job,
+        Outcome,
+        RolloutContext,
+        Step,
+        VideoRecorder,
+    )
 
     class Env:
         num_envs, cameras, step_dt = ENVS, tuple(source.cameras), 1 / FPS
@@ -338,9 +343,8 @@ def resident(pid: int) -> int:
 
 def render(size: int, folder: Path) -> Path:
     """Render the frames that everybody films: a Meta-World task with its expert."""
-    from pytest_arena.jobs.model import Camera, Job
-    from pytest_arena.policies.registry import make_policy
-    from pytest_arena.simulators.metaworld import MetaworldEnv, MetaworldSimulator
+    from pytest_arena import Camera, Job, make_policy
+    from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv, MetaworldSimulator
 
     job = Job.model_validate(
         {

@@ -17,9 +17,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from pytest_arena.evaluation import evaluate
-from pytest_arena.jobs.model import Job
-from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena import Job, VideoRecorder, evaluate
 
 MT10 = (
     "reach",

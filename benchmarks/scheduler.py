@@ -26,7 +26,7 @@ from typing import Any
 
 from xdist.scheduler import LoadScheduling
 
-from pytest_arena.parallel.plan import Item, Plan
+from pytest_arena.parallel.assignment import Item, Plan
 from pytest_arena.parallel.scheduler import GroupScheduling
 
 JOBS = 500

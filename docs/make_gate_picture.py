@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_arena.gate.plan import Plan
-from pytest_arena.gate.sequential import looks_of
+from pytest_arena.gate.boundaries import looks_of
+from pytest_arena.gate.sequential_test import Plan
 
 PICTURE = Path(__file__).parent / "images" / "gate.svg"
 PLAN = Plan(0.8, True, 0.05, 0.05, looks_of(100, 10))

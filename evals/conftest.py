@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena import Metric
 
 
 class PeakHandSpeed(Metric):

@@ -22,11 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pytest_arena.policies.base import Policy
+from pytest_arena import Policy, episode_seeds
 from pytest_arena.policies.metaworld_expert import ExpertSettings, MetaworldExpert
 from pytest_arena.policies.torch_module import TorchModule, TorchSettings
-from pytest_arena.rollout.schedule import episode_seeds
-from pytest_arena.simulators.metaworld import MetaworldEnv
+from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 
 ROWS = 8
 NOISE = 0.1

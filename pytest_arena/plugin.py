@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena import options
-from pytest_arena.fixtures import (  # noqa: F401  (pytest finds fixtures by their names here)
+from pytest_arena.session import configure
+from pytest_arena.session.fixtures import (  # noqa: F401  (pytest finds fixtures by their names here)
     arena_dir,
     arena_env,
     arena_env_options,
@@ -43,15 +44,15 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Before a conftest or this package loads numpy: prepare the process for an app that may start in it."""
-    from pytest_arena.simulators import isaaclab_app
+    from pytest_arena.simulators.isaaclab import app
 
-    isaaclab_app.keep_blas_single()
+    app.keep_blas_single()
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Have xdist start its workers through a launcher; it has read ``-n``, and has not started any."""
     if options.launcher(config) is not None and not config.option.collectonly:
-        from pytest_arena.parallel import launcher
+        from pytest_arena.parallel.launch import launcher
 
         launcher.prepare(config)
 
@@ -61,13 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "arena(*files): evaluate each job of these job files; paths are relative to the test file"
     )
-    options.configure(config)
+    configure.configure(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One item a job of the files that the function's marker names."""
     if metafunc.definition.get_closest_marker("arena") is not None:
-        from pytest_arena import collection
+        from pytest_arena.session import collection
 
         collection.parametrize(metafunc)
 
@@ -76,7 +77,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     """Collect the files given with ``--arena-jobs``."""
     if file_path not in options.settings(parent.config).job_files:
         return None
-    from pytest_arena import collection
+    from pytest_arena.session import collection
 
     return collection.JobFile.from_parent(parent, path=file_path)
 
@@ -87,7 +88,7 @@ def pytest_collection_modifyitems(
 ) -> Generator[None]:
     """Refuse bad job files before anything runs; name the jobs; order them by environment."""
     if options.saw_jobs(config):
-        from pytest_arena import collection
+        from pytest_arena.session import collection
 
         collection.drop_duplicates(items)
         collection.name_jobs(items)
@@ -95,11 +96,11 @@ def pytest_collection_modifyitems(
         collection.order_by_environment(items)  # here too: --stepwise skips what comes before a failure
     yield
     if any(item.get_closest_marker("arena") for item in items):
-        from pytest_arena import collection
+        from pytest_arena.session import collection
 
         collection.refuse_marked_without_job(config, items)
     if options.saw_jobs(config):
-        from pytest_arena import collection
+        from pytest_arena.session import collection
 
         collection.refuse_other_jobs(config, items)
         collection.order_by_environment(items)
@@ -109,7 +110,7 @@ def pytest_collection_modifyitems(
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin the run: its directory, manifest and JSON report."""
     if options.saw_jobs(session.config):
-        from pytest_arena import run
+        from pytest_arena.session import run
 
         run.begin(session)
 
@@ -117,9 +118,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
     """Say where results go."""
     if options.saw_jobs(config):
-        from pytest_arena.reports import terminal
+        from pytest_arena.session import run
 
-        return terminal.announcement(config)
+        return run.announcement(config)
     return None
 
 
@@ -127,18 +128,18 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A rerun is a new attempt, with a folder of its own."""
     if options.saw_jobs(item.config):
-        from pytest_arena import items
+        from pytest_arena.session import attempts
 
-        items.forget_attempt(item)
+        attempts.forget_attempt(item)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Close an environment that the next job cannot use, while the test that used it is to blame."""
     if options.saw_jobs(item.config):
-        from pytest_arena import items
+        from pytest_arena.session import rollouts
 
-        items.release_environment(item, nextitem)
+        rollouts.release_environment(item, nextitem)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -146,9 +147,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """After a test that passed: its job must have run and its thresholds must hold."""
     outcome = yield
     if options.saw_jobs(pyfuncitem.config):
-        from pytest_arena import items
+        from pytest_arena.session import rollouts
 
-        items.require_verdict(pyfuncitem)
+        rollouts.require_verdict(pyfuncitem)
     return outcome
 
 
@@ -158,9 +159,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A job that failed before its rollout gets a record too; scalars go to JUnit."""
     if options.saw_jobs(item.config):
-        from pytest_arena import items
+        from pytest_arena.session import rollouts
 
-        items.note_outcome(item, call)
+        rollouts.note_outcome(item, call)
     return (yield)
 
 
@@ -168,9 +169,9 @@ def pytest_runtest_makereport(
 def pytest_json_runtest_metadata(item: pytest.Item) -> Mapping[str, Any] | None:
     """Put the job's record on the JSON report."""
     if options.saw_jobs(item.config):
-        from pytest_arena.reports import json_report
+        from pytest_arena.session import attempts
 
-        return json_report.metadata(item)
+        return attempts.metadata(item)
     return None
 
 
@@ -212,7 +213,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
     from pytest_arena.parallel import workers
 
     if workers.workers_found_jobs(node.config):
-        from pytest_arena import run
+        from pytest_arena.session import run
 
         run.join_as_controller(node.config, ids)
 
@@ -221,10 +222,10 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Write the run's files before other plugins report."""
     if options.saw_jobs(session.config):
-        from pytest_arena import session_end
+        from pytest_arena.session import end
 
-        with session_end.noting_the_end(session):
-            session_end.finish(session)
+        with end.noting_the_end(session):
+            end.finish(session)
             yield
     else:
         yield
@@ -235,9 +236,9 @@ def pytest_terminal_summary(
 ) -> None:
     """Print the table of jobs; where nothing was found, say how job files are given."""
     if options.saw_jobs(config):
-        from pytest_arena import session_end
+        from pytest_arena.session import end
 
-        session_end.summarize(terminalreporter, config, exitstatus)
+        end.summarize(terminalreporter, config, exitstatus)
     elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         from pytest_arena.reports import job_file_hint
 
@@ -249,9 +250,9 @@ def pytest_terminal_summary(
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the environment and, last of all, the simulator's app: that may end the process."""
     if options.saw_jobs(config):
-        from pytest_arena import session_end
+        from pytest_arena.session import end
 
-        session_end.close_down(config)
+        end.close_down(config)
     if config.pluginmanager.hasplugin("dsession"):
         from pytest_arena.parallel import workers
 

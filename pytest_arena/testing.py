@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from gymnasium.vector.utils import batch_space
 
-from pytest_arena.recorders.colours import kind_of
+from pytest_arena.recorders.films.colours import kind_of
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.simulators.arrays import leaves
 from pytest_arena.simulators.base import SimEnv

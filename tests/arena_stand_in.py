@@ -13,9 +13,9 @@ from typing import Any
 import gymnasium
 import pytest
 
-from pytest_arena.jobs.model import Job
-from pytest_arena.simulators import isaaclab_arena, isaaclab_arena_build
-from pytest_arena.simulators.isaaclab_app import App
+from pytest_arena import Job
+from pytest_arena.simulators.isaaclab.app import App
+from pytest_arena.simulators.isaaclab_arena import build, simulator
 from tests.jobs import make_job
 
 PATH = Path(__file__).parent / "stand_ins" / "arena"
@@ -34,8 +34,8 @@ def stand_in(generation: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pytest.importorskip("torch")
     monkeypatch.setenv("ARENA_STAND_IN", generation)
     monkeypatch.syspath_prepend(PATH)
-    monkeypatch.setattr(isaaclab_arena, "APP", App())
-    monkeypatch.setattr(isaaclab_arena_build, "_IMPORTED", set())
+    monkeypatch.setattr(simulator, "APP", App())
+    monkeypatch.setattr(build, "_IMPORTED", set())
     monkeypatch.setattr(gc, "collect", lambda: 0)  # slow where torch is loaded; every environment does it
     registered = dict(gymnasium.registry)
     _forget()

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Reset, SimEnv, Step
+from pytest_arena import UNMEASURED, Capabilities, EpisodeEnd, Reset, SimEnv, Step
 
 BOX = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 ACTIONS = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_arena.jobs.model import Job
+from pytest_arena import Job
 
 
 def make_job(name: str = "job", **changes: Any) -> Job:

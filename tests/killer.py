@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from pytest_arena.recorders.episodes import EpisodeWriter
-from pytest_arena.records.schema import Episode
+from pytest_arena import Episode
+from pytest_arena.rollout.observers import EpisodeWriter
 
 _on_end = EpisodeWriter.on_end
 _left = [int(os.environ["KILL_AFTER"])]

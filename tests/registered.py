@@ -14,7 +14,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pytest_arena.policies.base import NoSettings, Policy
+from pytest_arena import Policy
+from pytest_arena.policies.base import NoSettings
 from tests.fakes import ScriptedEnv
 
 

@@ -8,22 +8,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pytest_arena.comparison.baseline import Baseline, BaselineJob, load_baseline
+from pytest_arena.comparison.compare import compare
+from pytest_arena.comparison.describe import all_matched, amount, decision, difference, how_paired, in_family
+from pytest_arena.comparison.family import describe_family, judge_comparisons
+from pytest_arena.comparison.family_error import FamilyError
+from pytest_arena.comparison.rule import Rule, bounds_of, metric_named, why_not_given
 from pytest_arena.errors import BaselineError, NotComparableError, did_you_mean
-from pytest_arena.gate.baseline import Baseline, BaselineJob, load_baseline
-from pytest_arena.gate.comparison import compare
-from pytest_arena.gate.comparison_words import (
-    all_matched,
-    amount,
-    decision,
-    difference,
-    how_paired,
-    in_family,
-)
-from pytest_arena.gate.family import describe_family, judge_comparisons
-from pytest_arena.gate.family_error import FamilyError
-from pytest_arena.gate.rule import Rule, bounds_of, metric_named, why_not_given
+from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.regression import Regression
-from pytest_arena.jobs.words import plain_error
 from pytest_arena.records.comparison import Comparison, ComparisonVerdict
 from pytest_arena.rollout.metrics import Metric, RecordedMetric, standard_metrics
 

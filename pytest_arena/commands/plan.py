@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 from pytest_arena.errors import ArenaError
-from pytest_arena.gate.plan import Plan
-from pytest_arena.gate.sequential import Characteristics, looks_of
+from pytest_arena.gate.boundaries import Characteristics, looks_of
+from pytest_arena.gate.describe import percent
+from pytest_arena.gate.sequential_test import Plan
 from pytest_arena.gate.thresholds import Threshold
-from pytest_arena.gate.words import percent
+from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.model import Gate
-from pytest_arena.jobs.words import plain_error
 
 ROWS = 20
 """Looks of the boundary that are shown; with more of them, evenly chosen ones."""

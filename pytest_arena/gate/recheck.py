@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from pytest_arena.gate.decision import JobGate, plan_of, rates, verdict_at
-from pytest_arena.gate.sequential import looks_of
+from pytest_arena.gate.boundaries import looks_of
+from pytest_arena.gate.job_gate import JobGate, plan_of, rates, verdict_at
 from pytest_arena.records.schema import Episode, GateRecord, JobRecord, RateTest, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.jobs.raw import Section
-from pytest_arena.jobs.words import shown
+from pytest_arena.jobs.messages import shown
+from pytest_arena.jobs.raw_job import Section
 
 SIMULATOR = "isaaclab_arena"
 DEFAULT_SEED = 42

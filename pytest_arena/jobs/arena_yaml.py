@@ -13,8 +13,8 @@ from pytest_arena.jobs.arena_jobs import (
     native_keys,
     recorded_episodes,
 )
-from pytest_arena.jobs.raw import RawJob, Section, locator, merge
-from pytest_arena.jobs.words import KeyPath, shown, unknown_key
+from pytest_arena.jobs.messages import KeyPath, shown, unknown_key
+from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 
 _TOP = ("shared", "runs")
 _MAPPINGS = ("environment", "policy", "environment_builder", "rollout_limit", "variations")

@@ -9,8 +9,8 @@ from typing import Any
 
 from pytest_arena.errors import JobFileError
 from pytest_arena.jobs.json_source import parse_json
+from pytest_arena.jobs.messages import KeyPath, place, shown
 from pytest_arena.jobs.problems import MalformedError, Problems
-from pytest_arena.jobs.words import KeyPath, place, shown
 from pytest_arena.jobs.yaml_source import DEEPEST, Lines, compose, plain_data
 
 LARGEST_FILE = 64 * 2**20

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_arena.errors import JobFileError, did_you_mean
+from pytest_arena.jobs.messages import dotted, place, shown
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.raw import Section
-from pytest_arena.jobs.words import dotted, place, shown
+from pytest_arena.jobs.raw_job import Section
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from pydantic import (
 )
 
 from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.base import Model as Model
+from pytest_arena.jobs.base import StrictModel as StrictModel
+from pytest_arena.jobs.messages import KeyPath as KeyPath
+from pytest_arena.jobs.messages import dotted, shown
 from pytest_arena.jobs.parts import Shard as Shard
 from pytest_arena.jobs.parts import Source as Source
 from pytest_arena.jobs.regression import Regression as Regression
-from pytest_arena.jobs.words import KeyPath as KeyPath
-from pytest_arena.jobs.words import dotted, shown
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
@@ -88,14 +88,14 @@ Tag = Annotated[str, AfterValidator(_own_tag), Field(json_schema_extra={"pattern
 ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
 
 
-class Camera(Model):
+class Camera(StrictModel):
     """Size of one camera's image, in pixels."""
 
     width: int = Field(default=256, ge=16, le=8192)
     height: int = Field(default=256, ge=16, le=8192)
 
 
-class Environment(Model):
+class Environment(StrictModel):
     """What is simulated."""
 
     id: str = Field(min_length=1, description="environment id, as the simulator knows it")
@@ -121,7 +121,7 @@ class PolicyConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Rollout(Model):
+class Rollout(StrictModel):
     """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
 
     episodes: int | None = Field(
@@ -157,7 +157,7 @@ class Rollout(Model):
         return self
 
 
-class Success(Model):
+class Success(StrictModel):
     """How an episode's success is read; the simulator has a default."""
 
     term: str | None = Field(default=None, description="a termination term of the simulator")
@@ -173,7 +173,7 @@ class Success(Model):
         return self
 
 
-class VideoCodec(Model):
+class VideoCodec(StrictModel):
     """How films are encoded: H.264 in any case."""
 
     name: Literal["libx264", "h264_nvenc", "auto"] = Field(
@@ -187,7 +187,7 @@ class VideoCodec(Model):
     )
 
 
-class Record(Model):
+class Record(StrictModel):
     """What is recorded beside the numbers."""
 
     video: Annotated[VideoChoice | None, BeforeValidator(_yaml_switch)] = Field(
@@ -209,7 +209,7 @@ class Record(Model):
     video_codec: VideoCodec = VideoCodec()
 
 
-class Gate(Model):
+class Gate(StrictModel):
     """Turns the thresholds of rates into sequential tests with stated error rates."""
 
     confidence: float = Field(
@@ -242,7 +242,7 @@ class Gate(Model):
         return round(1.0 - self.confidence, 12)
 
 
-class Job(Model):
+class Job(StrictModel):
     """One evaluation, complete: every default is filled in."""
 
     name: JobName

@@ -14,8 +14,8 @@ from typing import Any
 
 from pytest_arena.errors import StrayOutcomeError
 from pytest_arena.guards.foreign_code import foreign_code
+from pytest_arena.jobs.messages import KeyPath, place
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.words import KeyPath, place
 
 _WITH_COLON = re.compile(r"([^\W\d]\w*)(\.\w+)*:[\w./-]+")
 _DOTTED = re.compile(r"([^\W\d]\w*)(\.\w+)*(\.\w+|:\w+)")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pytest_arena.jobs.messages import MOST_HINTS, KeyPath, fields_at, shown, unknown_key
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.raw import RawJob, Section, locator, merge
-from pytest_arena.jobs.words import MOST_HINTS, KeyPath, fields_at, shown, unknown_key
+from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 
 _KEYS = ("defaults", "groups", "jobs")
 _SWITCHES = ("gate", "regression")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.words import KeyPath, dotted, one_line, place
+from pytest_arena.jobs.messages import KeyPath, dotted, one_line, place
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.words import KeyPath, dotted, place
+from pytest_arena.jobs.messages import KeyPath, dotted, place
 
 
 class MalformedError(Exception):

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pytest_arena.jobs.base import Model
+from pytest_arena.jobs.base import StrictModel
 
 
-class Regression(Model):
+class Regression(StrictModel):
     """How a metric is compared with that of a baseline (``--arena-baseline``)."""
 
     metric: str = Field(default="success_rate", min_length=1, description="the metric that is compared")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from pytest_arena.jobs.messages import KeyPath, one_line, shown
 from pytest_arena.jobs.problems import MalformedError
-from pytest_arena.jobs.words import KeyPath, one_line, shown
 
 try:
     from yaml import CSafeLoader as _SafeLoader

@@ -6,16 +6,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_arena.records.directory import LATEST, RUNS_READ, RunDirectory
+from pytest_arena.records.run_directory import LATEST, RUNS_READ, RunDirectory, read_manifest
 from pytest_arena.records.schema import Status
-
-
-def read_manifest(run: RunDirectory) -> dict[str, Any]:
-    """Return ``run.json``; empty where there is none, or none that can be read."""
-    try:
-        return run.manifest()
-    except (OSError, ValueError):
-        return {}
 
 
 def expected_costs(jobs: Mapping[str, Mapping[str, Any]], run: RunDirectory) -> tuple[dict[str, float], bool]:

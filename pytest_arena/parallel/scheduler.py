@@ -16,9 +16,10 @@ from xdist.report import report_collection_diff
 from xdist.scheduler import LoadScheduling, Scheduling
 from xdist.workermanage import WorkerController
 
-from pytest_arena.parallel.durations import expected_costs, read_manifest
-from pytest_arena.parallel.plan import Item, Plan
+from pytest_arena.parallel.assignment import Item, Plan
+from pytest_arena.parallel.durations import expected_costs
 from pytest_arena.parallel.workers import shared_directory
+from pytest_arena.records.run_directory import read_manifest
 from pytest_arena.reports.reporter import terminal_reporter
 
 OUTSTANDING = 2

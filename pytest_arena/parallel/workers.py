@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pytest_arena.options import asked_by, is_worker, settings
-from pytest_arena.records.directory import RunDirectory
 from pytest_arena.records.lock import hold_as_session, hold_as_worker, remove_unused_locks
+from pytest_arena.records.run_directory import RunDirectory
 
 UNWRITABLE = int(pytest.ExitCode.INTERNAL_ERROR)
 """The exit status where results cannot be written."""
@@ -28,7 +28,7 @@ def share_with_worker(node: Any) -> None:
     if _RESERVED not in config.stash:
         config.stash[_RESERVED] = run_directory(config)
     if settings(config).launcher is not None:
-        from pytest_arena.parallel.launcher import require_shared
+        from pytest_arena.parallel.launch.launcher import require_shared
 
         require_shared(node, config.stash[_RESERVED])
     node.workerinput["arena_run_dir"] = str(config.stash[_RESERVED].path)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from pytest_arena.jobs.model import Job, Model
+from pytest_arena.jobs.model import Job, StrictModel
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 
-class NoSettings(Model):
+class NoSettings(StrictModel):
     """For a policy without settings."""
 
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Model
+from pytest_arena.jobs.model import StrictModel
 from pytest_arena.policies.base import Policy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
-from pytest_arena.simulators.metaworld import MetaworldEnv
+from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 
 
-class ExpertSettings(Model):
+class ExpertSettings(StrictModel):
     """Settings of the policy ``metaworld_expert``."""
 
     noise: float = Field(

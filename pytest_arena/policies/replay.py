@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Job, Model, Shard
+from pytest_arena.jobs.model import Job, Shard, StrictModel
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.idle import idle_actions
-from pytest_arena.records.dataset import Dataset, dataset_names, demo_name
-from pytest_arena.records.dataset_check import DatasetError
+from pytest_arena.policies.neutral_action import idle_actions
+from pytest_arena.records.hdf5 import Dataset, dataset_names, demo_name
+from pytest_arena.records.hdf5_check import DatasetError
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.arrays import EntryPath, Place, leaves
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
@@ -30,7 +30,7 @@ _NOTHING = -1
 """In place of an episode: the dataset has none for this row."""
 
 
-class ReplaySettings(Model):
+class ReplaySettings(StrictModel):
     """Settings of the policy ``replay``."""
 
     dataset: str | None = Field(default=None, description="HDF5 file with the groups data/demo_0, …")

@@ -26,10 +26,10 @@ import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
-from pytest_arena.jobs.model import Job, Model
+from pytest_arena.jobs.model import Job, StrictModel
 from pytest_arena.policies.archive import packed, read_members
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.custom import check_signature
+from pytest_arena.policies.duck_typed import check_signature
 from pytest_arena.policies.files import sha256_of
 from pytest_arena.policies.program_state import (
     export_keeps_nothing,
@@ -41,7 +41,7 @@ from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
 from pytest_arena.simulators.base import Action, Observation, SimEnv
 from pytest_arena.simulators.devices import own_device
-from pytest_arena.simulators.functions import named
+from pytest_arena.simulators.named_imports import named
 
 BatchMode: TypeAlias = Literal["all", "single"]
 
@@ -52,7 +52,7 @@ _ACCEPTED = (
 )
 
 
-class TorchSettings(Model):
+class TorchSettings(StrictModel):
     """Settings of the policy ``torch``."""
 
     checkpoint: str = Field(

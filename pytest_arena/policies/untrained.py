@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.idle import idle_actions
+from pytest_arena.policies.neutral_action import idle_actions
 from pytest_arena.simulators.arrays import ARRAY_SPACES
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_arena.jobs.model import Job, VideoChoice
-from pytest_arena.recorders.base import Recorder
+from pytest_arena.rollout.observers import Recorder
 from pytest_arena.simulators.registry import find_simulator
 
 
@@ -22,7 +22,7 @@ def standard_recorders(
     job: Job, stronger: VideoChoice | None = None, weaker: VideoChoice | None = None
 ) -> list[Recorder]:
     """Return the recorders of *job*: of films, as `film_choice` has it, and of trajectories."""
-    from pytest_arena.recorders.own_dataset import OwnDataset
+    from pytest_arena.recorders.trajectories.simulators_own import OwnDataset
     from pytest_arena.recorders.video import VideoRecorder
 
     recorders: list[Recorder] = []

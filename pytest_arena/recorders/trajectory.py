@@ -1,7 +1,7 @@
 """Trajectories of a rollout: what the policy saw and did, step by step, in ``dataset.hdf5``.
 
 Row t of an episode's datasets belongs to its step t: ``obs`` is what the policy saw before it, ``actions``
-what it did, ``rewards`` what it got. `pytest_arena.records.dataset` has the layout.
+what it did, ``rewards`` what it got. `pytest_arena.records.hdf5` has the layout.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import first_few
-from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext
-from pytest_arena.recorders.spool import Spool
-from pytest_arena.records.dataset import (
+from pytest_arena.recorders.trajectories.step_buffer import Spool
+from pytest_arena.records.files import DATASET, TRAJECTORIES
+from pytest_arena.records.hdf5 import (
     GYM_TYPE,
     collect,
     dataset_names,
@@ -27,8 +27,8 @@ from pytest_arena.records.dataset import (
     write_rows,
     write_tree,
 )
-from pytest_arena.records.directory import DATASET, TRAJECTORIES
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
+from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext
 from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 

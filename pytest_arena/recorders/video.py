@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pytest_arena.errors import USERS_MISTAKE, RecordingError, TimeIsUp
-from pytest_arena.recorders.base import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
-from pytest_arena.recorders.encoder import Encoder, Film
-from pytest_arena.recorders.films import Shot, Stage, add_frames, choose_cameras
-from pytest_arena.recorders.replay import Afterwards, Take, can_replay
-from pytest_arena.records.directory import earlier_record
+from pytest_arena.recorders.films.by_replay import Afterwards, Take, can_replay
+from pytest_arena.recorders.films.encoder import Encoder, Film
+from pytest_arena.recorders.films.shots import Shot, Stage, add_frames, choose_cameras
+from pytest_arena.records.run_directory import earlier_record
 from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
 from pytest_arena.simulators.base import Action, Frames, IndexArray, Observation, SimEnv, Step
 
 _LOG = logging.getLogger(__name__)

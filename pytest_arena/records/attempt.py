@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from pytest_arena.errors import ArenaError, StrayOutcomeError
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.directory import JobDirectory, utc_now, write_json
+from pytest_arena.records.episodes import read_episodes, write_episodes
+from pytest_arena.records.files import (
+    PARTIAL_FILM,
+    TRAJECTORIES,
+    utc_now,
+    write_json,
+)
 from pytest_arena.records.provenance import host, versions
-from pytest_arena.records.schema import JobRecord, Status, Verdict
+from pytest_arena.records.run_directory import JobDirectory
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
 
 _OF_THE_ROLLOUT = (
     "reproducible",
@@ -79,3 +87,42 @@ def giving_up(record: JobRecord, path: Path) -> Callable[[BaseException], None]:
         write_json(path, record.to_json())
 
     return give_up
+
+
+def keep_measured(directory: JobDirectory) -> list[Episode]:
+    """Return the measured episodes of an attempt, and leave just these on disk.
+
+    What a killed process leaves beside them goes: a half line, episodes that an exception cut off, films of
+    episodes without a line, and the hidden working files of films and trajectories. A film that was still
+    being encoded is no episode's film, whether or not a part of it was saved; one that was finished after its
+    episode's line had been written is taken over. Trajectories are put together.
+    """
+    kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
+    measured = {f"episode-{episode.episode:04d}" for episode in kept}
+    finished: dict[str, dict[str, str]] = {}
+    for film in directory.path.glob("videos/episode-*-env*-*.mp4"):
+        if film.name.endswith(PARTIAL_FILM):
+            continue
+        word, number, row, camera = film.stem.split("-", 3)
+        if f"{word}-{number}" in measured:
+            found = finished.setdefault(f"{word}-{number}-{row}", {})
+            found[camera] = film.relative_to(directory.path.parent).as_posix()
+        else:
+            film.unlink()
+    for episode in kept:
+        films = episode.videos.items()
+        episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
+        for camera, path in finished.get(f"episode-{episode.episode:04d}-env{episode.env_idx}", {}).items():
+            episode.videos.setdefault(camera, path)
+    if directory.episodes.exists():
+        write_episodes(directory.episodes, kept)
+    for folder in ("videos", TRAJECTORIES):
+        for unfinished in directory.path.glob(f"{folder}/.*"):
+            if unfinished.is_symlink() or unfinished.is_file():
+                unfinished.unlink()
+    if (directory.path / TRAJECTORIES).exists():
+        from pytest_arena.records.hdf5 import collect
+
+        with contextlib.suppress(OSError, RuntimeError):  # a full disk: they stay where they are
+            collect(directory.path)
+    return kept

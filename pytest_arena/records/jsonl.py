@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_arena.records.json_files import json_lines
-from pytest_arena.records.plain import to_plain
+from pytest_arena.records.to_plain import to_plain
 from pytest_arena.records.typed import shown
 
 

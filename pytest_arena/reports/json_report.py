@@ -10,28 +10,25 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_arena.options import is_worker, settings
-from pytest_arena.records.directory import write_json
-from pytest_arena.records.plain import to_plain
-
-if TYPE_CHECKING:
-    from pytest_arena.records.schema import JobRecord
+from pytest_arena.records.files import write_json
+from pytest_arena.records.for_reports import arena_metadata
+from pytest_arena.records.to_plain import to_plain
+from pytest_arena.reports.reported_run import ReportedRun
 
 _PLUGIN = "arena-json-report"
 
 
-def enable(config: pytest.Config, session: pytest.Session | None) -> None:
+def enable(config: pytest.Config, run: ReportedRun) -> None:
     """Turn pytest-json-report on, now that there are jobs; leave it as it is where the user did so."""
     if config.pluginmanager.hasplugin(_PLUGIN):
         return
     if not config.pluginmanager.hasplugin("pytest_jsonreport"):
-        from pytest_arena.run import run_of
-
-        run_of(config).suite.append(("no report.json: the plugin pytest_jsonreport is switched off", None))
+        run.suite.append(("no report.json: the plugin pytest_jsonreport is switched off", None))
         return
     # LogRecord attributes of any type would reach the transport and end the worker: never send logs.
     config.option.json_report_omit = [*config.option.json_report_omit, "log"]
@@ -47,56 +44,14 @@ def enable(config: pytest.Config, session: pytest.Session | None) -> None:
         reporter._start_time = time.time()
         config._json_report = reporter  # type: ignore[attr-defined]
         config.pluginmanager.register(reporter, "arena-jsonreport-reporter")
-    config.pluginmanager.register(ReportRepair(config), _PLUGIN)
-
-
-def metadata(item: pytest.Item) -> dict[str, Any] | None:
-    """Return ``metadata.arena`` of a test, made of exact builtins: the transport refuses anything else."""
-    from pytest_arena.items import ATTEMPT
-
-    attempt = item.stash.get(ATTEMPT, None)
-    return None if attempt is None else {"arena": arena_metadata(attempt.record)}
-
-
-def arena_metadata(record: JobRecord) -> dict[str, Any]:
-    """Return what the JSON report says of a job."""
-    keys = (
-        "schema_version",
-        "job",
-        "attempt",
-        "config_sha256",
-        "simulator",
-        "environment",
-        "policy",
-        "status",
-        "verdict",
-        "metrics",
-        "unmeasured",
-        "thresholds",
-        "gate",
-        "comparison",
-        "episodes",
-        "boundaries",
-        "videos",
-        "overview",
-        "hdf5_path",
-        "record_path",
-        "episodes_path",
-        "reproducible",
-        "notes",
-        "timings",
-        "error",
-    )
-    data = record.to_json()
-    plain: dict[str, Any] = to_plain({key: data[key] for key in keys})
-    return plain
+    config.pluginmanager.register(ReportRepair(config, run), _PLUGIN)
 
 
 class ReportRepair:
     """Corrects the report and writes it into the run directory, atomically."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    def __init__(self, config: pytest.Config, run: ReportedRun) -> None:
+        self._config, self._run = config, run
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
@@ -125,14 +80,10 @@ class ReportRepair:
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Mend outcomes and environment; write ``report.json``."""
-        from pytest_arena.run import run_of
-
-        with run_of(self._config).writing("report.json"):
+        with self._run.writing("report.json"):
             self._mend_and_write(json_report)
 
     def _mend_and_write(self, json_report: dict[str, Any]) -> None:
-        from pytest_arena.run import run_of
-
         tests = json_report.get("tests", [])
         if any("call" not in test for test in tests) or settings(self._config).family_error is not None:
             self._refresh(tests)
@@ -146,12 +97,12 @@ class ReportRepair:
                 **kept,
             }
         json_report["environment"] = json_report.get("environment") or _environment(self._config)
-        json_report["arena_never_ran"] = run_of(self._config).lost
-        json_report["arena_run"] = run_of(self._config).directory.path.name
+        json_report["arena_never_ran"] = self._run.lost
+        json_report["arena_run"] = self._run.directory.path.name
         plain = to_plain(json_report)
         json_report.update(plain)
         if not is_worker(self._config):
-            write_json(run_of(self._config).directory.path / "report.json", plain)
+            write_json(self._run.directory.path / "report.json", plain)
 
     def _refresh(self, tests: list[dict[str, Any]]) -> None:
         """Some records know more than their tests did.
@@ -159,9 +110,7 @@ class ReportRepair:
         A test that was cut off reported its job before the rollout; comparisons that are judged together are
         judged at the end.
         """
-        from pytest_arena.run import run_of
-
-        records = {record.nodeid: record for record in run_of(self._config).directory.records()}
+        records = {record.nodeid: record for record in self._run.directory.records()}
         for test in tests:
             record = records.get(test["nodeid"])
             if record is not None and ("call" not in test or record.comparison is not None):

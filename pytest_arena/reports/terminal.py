@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena.collection import job_of
-from pytest_arena.gate.comparison_words import describe_comparison
-from pytest_arena.gate.words import told
+from pytest_arena.comparison.describe import describe_comparison
+from pytest_arena.evaluation.judge import choice
+from pytest_arena.gate.describe import told
 from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, Verdict
-from pytest_arena.result import choice
-from pytest_arena.run import RUN, run_of
+from pytest_arena.reports.reported_run import ReportedRun
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -24,20 +23,13 @@ if TYPE_CHECKING:
 HEADINGS = ("job", "episodes", "success [interval]", "verdict", "time", "folder")
 
 
-def announcement(config: pytest.Config) -> str | None:
+def announcement(config: pytest.Config, run: ReportedRun, jobs: int) -> str:
     """Return the line after collection that says where results go."""
-    if RUN not in config.stash:
-        return None
-    session = config.pluginmanager.get_plugin("session")
-    jobs = sum(job_of(item) is not None for item in session.items) if session is not None else 0
-    return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(config)}"
+    return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(config, run)}"
 
 
-def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: int) -> None:
+def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRun, exit_status: int) -> None:
     """Print the table of jobs, their notes, where the results are, and how an interrupted run goes on."""
-    if RUN not in config.stash:
-        return
-    run = run_of(config)
     directory, troubles = run.directory, run.troubles()
     records = list(directory.records())
     if not records and not troubles and not run.suite:
@@ -67,9 +59,9 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: in
         reporter.write_line(line)
     for text in troubles:
         reporter.write_line(text, red=True, bold=not text.startswith(" "))
-    reporter.write_line(f"results: {_shown(config)}")
+    reporter.write_line(f"results: {_shown(config, run)}")
     if exit_status == pytest.ExitCode.INTERRUPTED:
-        reporter.write_line(f"the same command with --arena-resume {_shown(config)} goes on")
+        reporter.write_line(f"the same command with --arena-resume {_shown(config, run)} goes on")
     run.told = True
 
 
@@ -154,8 +146,8 @@ def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _shown(config: pytest.Config) -> str:
+def _shown(config: pytest.Config, run: ReportedRun) -> str:
     """Return the run directory as seen from where pytest was started, wherever tests have gone since."""
-    path = run_of(config).directory.path
+    path = run.directory.path
     relative = os.path.relpath(path, config.invocation_params.dir)
     return str(path) if relative.startswith("..") else relative

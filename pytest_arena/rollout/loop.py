@@ -16,14 +16,15 @@ import numpy as np
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.custom import policy_name
-from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
-from pytest_arena.records.directory import utc_now
+from pytest_arena.policies.duck_typed import policy_name
+from pytest_arena.records.files import utc_now
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.action_check import ActionCheck
 from pytest_arena.rollout.initial_state import initial_states
-from pytest_arena.rollout.metrics import Metric, Transition, checked_value
+from pytest_arena.rollout.metrics import Metric, checked_value
+from pytest_arena.rollout.observers import EpisodeStart, Recorder, RolloutContext
 from pytest_arena.rollout.schedule import Schedule
+from pytest_arena.rollout.transition import Transition
 from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step
 

@@ -12,8 +12,9 @@ import numpy as np
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.rollout.transition import Transition
 from pytest_arena.simulators.arrays import only_element
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
+from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
 
 Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
 
@@ -26,32 +27,6 @@ _REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
     "sum": math.fsum,
 }
 REDUCTIONS = tuple(_REDUCE)
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One step as a metric sees it. Arrays have all N rows; only ``rows`` took a counted step."""
-
-    rows: IndexArray
-    observation: Observation
-    """What the policy saw."""
-    action: Action
-    step: Step
-    reached: Observation
-    """The observation after the step, before any reset."""
-    reached_rows: IndexArray
-    """``rows`` less those that ended in a simulator that cannot give their terminal observation."""
-
-    @classmethod
-    def of(cls, rows: IndexArray, observation: Observation, action: Action, step: Step) -> Transition:
-        """Make the transition of *step*; *rows* took it."""
-        if not step.ends:
-            return cls(rows, observation, action, step, step.observation, rows)
-        if step.terminal_observation is not None:
-            return cls(rows, observation, action, step, step.terminal_observation, rows)
-        ended = [end.env_idx for end in step.ends]
-        reached_rows = np.setdiff1d(rows, ended)
-        return cls(rows, observation, action, step, step.observation, reached_rows)
 
 
 class Metric:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from pytest_arena.jobs.model import Shard
-from pytest_arena.recorders.base import EpisodeStart
+from pytest_arena.rollout.observers import EpisodeStart
 
 ENVIRONMENT_SEEDS = 2**31
 """How many seeds environments see, from 0: many simulators keep a seed in a C int."""

@@ -41,7 +41,7 @@ def require_env(env: Any) -> None:
             "set them in its constructor"
             if isinstance(env, SimEnv)
             else "subclass pytest_arena.simulators.base.SimEnv, or wrap a vector environment of gymnasium in "
-            "pytest_arena.simulators.gymnasium.GymnasiumEnv"
+            "pytest_arena.simulators.gymnasium.simulator.GymnasiumEnv"
         )
         raise EvaluationError(f"the environment {name} lacks {', '.join(missing)}: {hint}")
     for attribute, types in _OWN.items():

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean
-from pytest_arena.jobs.model import Job, Model, Success
+from pytest_arena.jobs.model import Job, StrictModel, Success
 from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
     Action,
@@ -28,10 +28,10 @@ from pytest_arena.simulators.base import (
     Step,
     reseeded,
 )
-from pytest_arena.simulators.configuration import override, set_given
+from pytest_arena.simulators.cfg_overrides import override, set_given
 from pytest_arena.simulators.devices import torch_device
-from pytest_arena.simulators.functions import import_named, named
-from pytest_arena.simulators.mujoco_rendering import choose_platform
+from pytest_arena.simulators.mujoco.rendering import choose_platform
+from pytest_arena.simulators.named_imports import import_named, named
 from pytest_arena.simulators.tensor_env import SEEDS, RawStep, TensorEnv
 
 PACKAGES = ("mjlab", "mujoco-warp", "warp-lang")
@@ -40,7 +40,7 @@ ENDLESS_SECONDS = 1e6
 """mjlab's configurations for play let an episode last 1e9 s or more: it would never end."""
 
 
-class MjlabOptions(Model):
+class MjlabOptions(StrictModel):
     """``environment.options`` of this simulator."""
 
     task_package: tuple[str, ...] = Field(

@@ -9,18 +9,18 @@ from importlib.metadata import entry_points
 from pydantic import ValidationError
 
 from pytest_arena.errors import did_you_mean
+from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.modules import make_importable
-from pytest_arena.jobs.words import plain_error
 from pytest_arena.simulators.base import Simulator
 
 ENTRY_POINT_GROUP = "pytest_arena.simulators"
 
 BUILT_IN = {
-    "gymnasium": "pytest_arena.simulators.gymnasium:GymnasiumSimulator",
-    "isaaclab": "pytest_arena.simulators.isaaclab:IsaacLabSimulator",
-    "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena:IsaacLabArenaSimulator",
-    "metaworld": "pytest_arena.simulators.metaworld:MetaworldSimulator",
+    "gymnasium": "pytest_arena.simulators.gymnasium.simulator:GymnasiumSimulator",
+    "isaaclab": "pytest_arena.simulators.isaaclab.simulator:IsaacLabSimulator",
+    "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena.simulator:IsaacLabArenaSimulator",
+    "metaworld": "pytest_arena.simulators.mujoco.metaworld:MetaworldSimulator",
     "mjlab": "pytest_arena.simulators.mjlab:MjlabSimulator",
 }
 

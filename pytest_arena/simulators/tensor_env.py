@@ -33,10 +33,10 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.functions import import_function
-from pytest_arena.simulators.sensors import choose_cameras, find_cameras, gather
+from pytest_arena.simulators.named_imports import import_function
 from pytest_arena.simulators.step_values import numbers_by_row
 from pytest_arena.simulators.success import InfoKey, success_by_row
+from pytest_arena.simulators.tensor_cameras import choose_cameras, find_cameras, gather
 
 SEEDS = 2**31
 """How many seeds there are: simulators of this family keep them in 32 bits with a sign."""

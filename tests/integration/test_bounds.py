@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import EvaluationError
-from pytest_arena.evaluation import evaluate
-from pytest_arena.gate.baseline import load_baseline
-from pytest_arena.jobs.loader import load_jobs
-from pytest_arena.recorders.base import Recorded, Recorder
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena import EvaluationError, Metric, Recorded, Recorder, evaluate, load_baseline, load_jobs
 from tests.integration.conftest import TEST_BODY, Folder, Suite
 from tests.jobs import make_job
 
@@ -41,7 +36,7 @@ HARMLESS = (
 )  # fmt: skip
 BODY = """
 import pytest
-from pytest_arena.recorders.base import Recorder
+from pytest_arena import Recorder
 
 class Breaks(Recorder):
     def close(self):

@@ -13,8 +13,8 @@ import pytest
 
 # Compiled modules can be loaded only once a process: before the runs, which forget what they have imported.
 import tests.registered  # noqa: F401
-from pytest_arena import evaluation, fixtures, items, resume, run_check  # noqa: F401
-from pytest_arena.recorders import overview, video  # noqa: F401
+from pytest_arena.recorders import video  # noqa: F401
+from pytest_arena.session import fixtures, resume_check, rollouts  # noqa: F401
 from tests.integration.conftest import Suite
 
 MUTATIONS = 40

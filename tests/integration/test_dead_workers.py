@@ -14,7 +14,7 @@ from tests.integration.conftest import Suite
 METRIC = """
 import os
 import pytest
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena import Metric
 
 class LastReward(Metric):
     name, reduction, watches_steps = "last_reward", "max", True

@@ -26,7 +26,7 @@ BODY = """
 import logging, pathlib
 import numpy as np
 import pytest
-from pytest_arena.recorders.base import Recorder
+from pytest_arena import Recorder
 
 FAULTS = {faults!r}
 

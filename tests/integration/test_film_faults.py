@@ -19,13 +19,17 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pytest_arena.errors import RecordingError
-from pytest_arena.evaluation import evaluate
-from pytest_arena.jobs.model import Job
-from pytest_arena.recorders.video import VideoRecorder
-from pytest_arena.records.directory import RunDirectory, read_episodes
-from pytest_arena.records.room import LEFT_TO_RESULTS
-from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena import (
+    Job,
+    JobRecord,
+    RecordingError,
+    RunDirectory,
+    Status,
+    VideoRecorder,
+    evaluate,
+    read_episodes,
+)
+from pytest_arena.records.disk_space import LEFT_TO_RESULTS
 from tests.fakes import ScriptedEnv
 from tests.integration.conftest import ROOT
 from tests.jobs import make_job
@@ -197,8 +201,8 @@ import os, signal, sys, threading
 from pathlib import Path
 import numpy as np
 import tests.registered
-from pytest_arena.evaluation import evaluate
-from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena import evaluate
+from pytest_arena import VideoRecorder
 from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
 

@@ -55,7 +55,7 @@ def test_policy(suite: Suite) -> None:
         """
 @pytest.fixture
 def arena_policy(arena_env):
-    from pytest_arena.policies.base import Policy
+    from pytest_arena import Policy
     import numpy as np
 
     class Ones(Policy):
@@ -115,7 +115,7 @@ def test_recorders(suite: Suite) -> None:
         """
 @pytest.fixture
 def arena_recorders(arena_recorders):
-    from pytest_arena.recorders.base import Recorder
+    from pytest_arena import Recorder
 
     class Counter(Recorder):
         watches_steps = True
@@ -136,7 +136,7 @@ def test_it(arena_rollout, arena_recorders):
 def test_metrics_of_a_conftest_can_be_thresholds(suite: Suite) -> None:
     suite.pytester.makeconftest(
         """
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena import Metric
 
 class LastReward(Metric):
     name, unit, reduction, watches_steps = "last_reward", "points", "max", True

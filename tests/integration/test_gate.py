@@ -5,8 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from pytest_arena import RunDirectory, read_episodes
 from pytest_arena.gate.recheck import recheck
-from pytest_arena.records.directory import RunDirectory, read_episodes
 from tests.integration.conftest import Suite
 from tests.integration.test_resume import play, trapped
 
@@ -124,12 +124,12 @@ def test_going_on_until_decided(suite: Suite) -> None:
     before = suite.episodes("cut")
     suite.pytester.makeconftest(
         """
-        from pytest_arena.simulators import gymnasium
+        from pytest_arena.simulators.gymnasium.simulator import simulator
 
         def make(self, job):
             raise AssertionError("built again")
 
-        gymnasium.GymnasiumSimulator.make = make
+        simulator.GymnasiumSimulator.make = make
         """
     )
     assert suite.run("--arena-resume", str(suite.run_dir)).ret == 0

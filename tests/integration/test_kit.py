@@ -118,7 +118,7 @@ def test_an_environment_that_cannot_be_closed_costs_its_job_nothing(
     kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
     kit.pytester.makeconftest(
         """
-        from pytest_arena.simulators.isaaclab import IsaacLabEnv
+        from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv
 
         def close(self):
             raise RuntimeError("the stage is gone")

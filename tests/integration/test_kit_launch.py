@@ -183,7 +183,7 @@ def test_the_contract_holds_on_the_stand_in(kit: Suite) -> None:
         test_contract="""
         import pytest
 
-        from pytest_arena.simulators.isaaclab import IsaacLabSimulator
+        from pytest_arena.simulators.isaaclab.simulator import IsaacLabSimulator
         from tests.exact import ExactContract
         from tests.jobs import make_job
 

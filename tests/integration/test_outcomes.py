@@ -426,7 +426,7 @@ ANOTHER_CAMERA = """
 class TestCamera:
     @pytest.fixture
     def arena_recorders(self):
-        from pytest_arena.recorders.video import VideoRecorder
+        from pytest_arena import VideoRecorder
         return [VideoRecorder("on", ["front"])]
 
     @pytest.mark.arena("jobs.yaml")

@@ -50,7 +50,7 @@ def pytest_configure():
 """
 FULL_JOIN = """
 import pytest
-from pytest_arena import join
+from pytest_arena.evaluation.evaluation import join_shards
 from pytest_arena.records import attempt
 
 write = attempt.write_json
@@ -63,7 +63,7 @@ def full_after_the_last_shard(request):
             if path.parent.name == "parts":
                 raise OSError(28, "No space left on device")
             write(path, data)
-        attempt.write_json = join.write_json = full
+        attempt.write_json = join_shards.write_json = full
 """
 
 

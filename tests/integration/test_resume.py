@@ -106,12 +106,12 @@ def test_what_is_complete_is_not_run_again(suite: Suite) -> None:
     before = suite.episodes("job")
     suite.pytester.makeconftest(
         """
-        from pytest_arena.simulators import gymnasium
+        from pytest_arena.simulators.gymnasium.simulator import simulator
 
         def make(self, job):
             raise AssertionError("built again")
 
-        gymnasium.GymnasiumSimulator.make = make
+        simulator.GymnasiumSimulator.make = make
         """
     )
     assert suite.run("--arena-resume", str(suite.run_dir)).ret == 1
@@ -278,12 +278,12 @@ def test_a_resume_that_is_killed_while_it_builds_loses_nothing(suite: Suite) -> 
     suite.pytester.makeconftest(
         """
         import os
-        from pytest_arena.simulators import gymnasium
+        from pytest_arena.simulators.gymnasium.simulator import simulator
 
         def make(self, job):
             os.kill(os.getpid(), 9)
 
-        gymnasium.GymnasiumSimulator.make = make
+        simulator.GymnasiumSimulator.make = make
         """
     )
     play(suite, "--arena-resume", str(suite.run_dir))

@@ -20,9 +20,9 @@ import av
 import numpy as np
 import pytest
 
-from pytest_arena.records.directory import RUN_FILES
+from pytest_arena import JobRecord, Outcome, Status
 from pytest_arena.records.lock import SESSION, WORKERS
-from pytest_arena.records.schema import JobRecord, Outcome, Status
+from pytest_arena.records.run_directory import RUN_FILES
 from tests.inner import inner_environment
 from tests.integration.conftest import Folder, parse
 from tests.integration.what_ran import LOGGED, ran
@@ -31,8 +31,8 @@ CONFTEST = """
 import h5py
 import numpy as np
 import pytest
-from pytest_arena.recorders.base import Recorded, Recorder
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena import Recorded, Recorder
+from pytest_arena import Metric
 
 class Dataset(Recorder):
     '''Leaves a dataset, and a film two folders down.'''

@@ -9,13 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.evaluation import evaluate
-from pytest_arena.jobs.loader import load_jobs
-from pytest_arena.recorders import encoder
-from pytest_arena.recorders.video import VideoRecorder
-from pytest_arena.records.directory import RunDirectory
-from pytest_arena.simulators.gymnasium import GymnasiumEnv
+from pytest_arena import JobFileError, RunDirectory, VideoRecorder, evaluate, load_jobs
+from pytest_arena.recorders.films import encoder
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from tests.jobs import make_job
 
 ARENA_JOB: dict[str, Any] = {

@@ -120,7 +120,7 @@ def test_jobs_and_other_tests_in_one_session(logged: Suite) -> None:
 
 
 LAUNCHES = """
-from pytest_arena.simulators.gymnasium import GymnasiumSimulator
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumSimulator
 
 GymnasiumSimulator.launch_key = lambda self, job: job.environment.num_envs
 """

@@ -102,7 +102,7 @@ def test_own_classes_from_fixtures(suite: Suite) -> None:
         """
 import numpy as np
 import pytest
-from pytest_arena.simulators.base import SimEnv
+from pytest_arena import SimEnv
 
 pytestmark = pytest.mark.arena("jobs.yaml")
 

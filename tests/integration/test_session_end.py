@@ -10,12 +10,12 @@ from tests.integration.conftest import Suite, parse
 
 BROKEN = """
 import pytest
-from pytest_arena import session_end, suite
+from pytest_arena.session import end, suite_verdicts
 
 def broken(*_, **__):
     raise RuntimeError("out of luck")
 
-session_end.metrics_of = suite.judge = broken
+end.metrics_of = suite_verdicts.judge = broken
 
 def pytest_arena_record(record):
     if record.status == "error":

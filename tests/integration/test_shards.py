@@ -105,7 +105,7 @@ def test_a_single_shard_has_no_verdict(suite: Suite) -> None:
 def test_custom_metrics_are_reduced_over_all_shards(suite: Suite) -> None:
     suite.pytester.makeconftest(
         """
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena import Metric
 
 class Longest(Metric):
     name, reduction = "longest", "max"

@@ -12,11 +12,8 @@ import gymnasium
 import h5py
 import numpy as np
 
-from pytest_arena.evaluation import evaluate
-from pytest_arena.recorders.trajectory import TrajectoryRecorder
-from pytest_arena.records.directory import RunDirectory, read_episodes
-from pytest_arena.records.room import LEFT_TO_RESULTS
-from pytest_arena.records.schema import Status
+from pytest_arena import RunDirectory, Status, TrajectoryRecorder, evaluate, read_episodes
+from pytest_arena.records.disk_space import LEFT_TO_RESULTS
 from tests.fakes import ScriptedEnv
 from tests.integration.conftest import Suite
 from tests.jobs import make_job

@@ -31,7 +31,7 @@ from tests.inner import inner_environment
 CONFTEST = """\
 import os, signal, threading, time
 import gymnasium
-import pytest_arena.join as join
+import pytest_arena.evaluation.join_shards as join
 from tests.fakes import ScriptedEnv
 
 class Slow(ScriptedEnv):

@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from pytest_arena.errors import JobFileError
+from pytest_arena import JobFileError
+from pytest_arena.evaluation.validate import validate, validate_group
 from pytest_arena.jobs.loader import load_file
-from pytest_arena.validation import validate, validate_group
 from tests.inner import ROOT
 
 EXAMPLES: dict[str, str] = {

@@ -420,8 +420,6 @@ def main(count: int, seed: int = 0) -> int:
     import h5py  # noqa: F401
     import scipy.stats  # noqa: F401
 
-    import pytest_arena.collection
-    import pytest_arena.items
     import pytest_arena.recorders.trajectory  # noqa: F401
     import tests.registered  # noqa: F401
 

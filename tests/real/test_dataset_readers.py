@@ -8,9 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pytest_arena.evaluation import evaluate
-from pytest_arena.recorders.trajectory import TrajectoryRecorder
-from pytest_arena.records.dataset import link
+from pytest_arena import TrajectoryRecorder, evaluate
+from pytest_arena.records.hdf5 import link
 from tests.jobs import make_job
 
 

@@ -18,12 +18,11 @@ import av
 import numpy as np
 import pytest
 
-from pytest_arena.evaluation import evaluate
+from pytest_arena import VideoRecorder, evaluate
 from pytest_arena.jobs.model import VideoCodec
-from pytest_arena.recorders.encoder import Encoder
-from pytest_arena.recorders.mp4 import Look
-from pytest_arena.recorders.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT
-from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena.recorders.films.encoder import Encoder
+from pytest_arena.recorders.films.mp4 import Look
+from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT
 from tests.jobs import make_job
 from tests.lacking import lacking
 

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("isaaclab_newton", reason="needs Isaac Lab 3.0: docs/isaaclab.md")
 
-from pytest_arena.errors import EvaluationError
-from pytest_arena.simulators.isaaclab_config import load_configuration
+from pytest_arena import EvaluationError
+from pytest_arena.simulators.isaaclab.config import load_configuration
 from tests.jobs import make_job
 
 CARTPOLE = "isaaclab_tasks.core.cartpole.cartpole_manager_env_cfg:CartpoleEnvCfg"

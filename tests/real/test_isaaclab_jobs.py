@@ -19,7 +19,7 @@ if find_spec("isaaclab") is None or find_spec("isaaclab_newton") is None:
 import av
 import h5py
 
-from pytest_arena.records.directory import read_episodes
+from pytest_arena import read_episodes
 
 ROOT = Path(__file__).parents[2]
 MOVING: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 if find_spec("isaaclab") is None or find_spec("isaaclab_newton") is None:
     pytest.skip("needs Isaac Lab 3.0 (docs/isaaclab.md)", allow_module_level=True)
 
-from pytest_arena.errors import EvaluationError, RecordingError
-from pytest_arena.simulators.isaaclab import IsaacLabSimulator
+from pytest_arena import EvaluationError, RecordingError
+from pytest_arena.simulators.isaaclab.simulator import IsaacLabSimulator
 from pytest_arena.testing import SimEnvContract
 from tests.jobs import make_job
 

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("metaworld")
 
-from pytest_arena.errors import EvaluationError, JobFileError
+from pytest_arena import EvaluationError, JobFileError, make_policy
 from pytest_arena.policies.metaworld_expert import ExpertSettings, MetaworldExpert
-from pytest_arena.policies.registry import make_policy, validate_policy
-from pytest_arena.simulators.metaworld import MetaworldEnv
+from pytest_arena.policies.registry import validate_policy
+from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 from tests.jobs import make_job
 
 

@@ -13,12 +13,10 @@ pytest.importorskip("metaworld", reason="pip install 'pytest-arena[metaworld]'")
 
 import av
 
-from pytest_arena.evaluation import evaluate
-from pytest_arena.jobs.model import Job
-from pytest_arena.recorders.mp4 import Mp4File
-from pytest_arena.recorders.video import VideoRecorder
-from pytest_arena.simulators.metaworld import MetaworldSimulator
-from pytest_arena.simulators.mujoco_rendering import Renderer
+from pytest_arena import Job, VideoRecorder, evaluate
+from pytest_arena.recorders.films.mp4 import Mp4File
+from pytest_arena.simulators.mujoco.metaworld import MetaworldSimulator
+from pytest_arena.simulators.mujoco.rendering import Renderer
 from pytest_arena.testing import SimEnvContract
 
 SHAPE_DEPENDENT = ("env_idx", "start_step", "end_step", "started_at", "wall_time_seconds", "videos", "job")

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 pytest.importorskip("metaworld")
 
-from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Camera
+from pytest_arena import Camera, EvaluationError
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
-from pytest_arena.simulators.metaworld import (
+from pytest_arena.simulators.mujoco.metaworld import (
     CAMERAS,
     HORIZON,
     TASKS,
@@ -27,7 +26,7 @@ from pytest_arena.simulators.metaworld import (
     MetaworldSimulator,
     goals,
 )
-from pytest_arena.simulators.mujoco_rendering import Renderer, import_mujoco
+from pytest_arena.simulators.mujoco.rendering import Renderer, import_mujoco
 from pytest_arena.testing import SimEnvContract
 from tests.jobs import make_job
 from tests.lacking import lacking
@@ -318,8 +317,8 @@ def run_python(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 RENDER = """
 import numpy as np
-from pytest_arena.jobs.model import Camera
-from pytest_arena.simulators.metaworld import MetaworldEnv
+from pytest_arena import Camera
+from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 env = MetaworldEnv("reach-v3", cameras={"corner": Camera(width=32, height=32)})
 env.reset(seeds=[0])
 env.step(np.zeros((1, 4)))

@@ -17,9 +17,7 @@ if find_spec("mjlab") is None:
 import av
 import torch
 
-from pytest_arena.errors import EvaluationError, RecordingError
-from pytest_arena.evaluation import evaluate
-from pytest_arena.recorders.video import VideoRecorder
+from pytest_arena import EvaluationError, RecordingError, VideoRecorder, evaluate
 from pytest_arena.simulators.mjlab import MjlabEnv, MjlabSimulator
 from pytest_arena.testing import SimEnvContract, same
 from tests.jobs import make_job

@@ -15,13 +15,11 @@ pytest.importorskip("metaworld")
 import gymnasium
 import mujoco
 
-from pytest_arena.evaluation import evaluate
-from pytest_arena.jobs.model import Camera
-from pytest_arena.recorders.video import VideoRecorder
-from pytest_arena.simulators.gymnasium import GymnasiumEnv
-from pytest_arena.simulators.metaworld import CAMERAS, MetaworldEnv
-from pytest_arena.simulators.mujoco_raycasting import RAY_CASTING, RayCaster
-from pytest_arena.simulators.mujoco_rendering import OPENGL, Renderer
+from pytest_arena import Camera, VideoRecorder, evaluate
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
+from pytest_arena.simulators.mujoco.metaworld import CAMERAS, MetaworldEnv
+from pytest_arena.simulators.mujoco.raycasting import RAY_CASTING, RayCaster
+from pytest_arena.simulators.mujoco.rendering import OPENGL, Renderer
 from tests.jobs import make_job
 from tests.lacking import lacking
 

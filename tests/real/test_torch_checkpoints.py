@@ -18,9 +18,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from pytest_arena.errors import EvaluationError, JobFileError
+from pytest_arena import EvaluationError, JobFileError
+from pytest_arena.evaluation.validate import validate
 from pytest_arena.policies.torch_module import TorchModule, TorchSettings
-from pytest_arena.validation import validate
 from tests.jobs import make_job
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

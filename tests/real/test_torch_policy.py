@@ -23,7 +23,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from pytest_arena.errors import EvaluationError, MissingDependencyError
+from pytest_arena import EvaluationError, MissingDependencyError
 from pytest_arena.policies.torch_module import TorchModule, TorchSettings
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(8, 6))

@@ -14,20 +14,31 @@ import pytest_arena
 PACKAGE = Path(pytest_arena.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS = [
+FLOORS = (
     "errors",
     "guards",
     "jobs",
     "records",
     "simulators",
     "policies",
-    "recorders",
     "rollout",
+    "recorders",
     "gate",
+    "comparison",
     "evaluation",
-]
-"""From the ground up; `validation` shares the floor of `evaluation`. What is not named here knows pytest."""
-SAME_FLOOR = dict.fromkeys(("join", "run_check", "summary", "validation"), "evaluation")
+    "commands",
+    "__main__",
+    # What is above knows pytest.
+    "hookspecs",
+    "options",
+    "reports",
+    "parallel",
+    "session",
+    "plugin",
+    "testing",
+)
+"""From the ground up: a module imports from its own floor downwards, at the top of a file or inside."""
+FIRST_WITH_PYTEST = FLOORS.index("hookspecs")
 HEAVY = (
     "numpy",
     "torch",
@@ -43,9 +54,10 @@ HEAVY = (
 )
 
 
-def floor(module: str) -> int | None:
-    name = SAME_FLOOR.get(module, module)
-    return FLOORS.index(name) if name in FLOORS else None
+def floor(module: str) -> int:
+    """Return how high the part of *module*, a dotted name, is; the package itself (its API) is below all."""
+    parts = module.split(".")
+    return FLOORS.index(parts[1]) if len(parts) > 1 else -1
 
 
 def imported(path: Path) -> list[str]:
@@ -60,22 +72,54 @@ def imported(path: Path) -> list[str]:
     return names
 
 
+def dotted(path: Path) -> str:
+    parts = ("pytest_arena", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
 def top_name(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+MODULE_NAMES = {dotted(path): path for path in MODULES}
+
+
+def modules_that_it_imports(path: Path) -> set[str]:
+    """Modules of the package that *path* imports, at any depth of its code, for types too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pytest_arena":
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {name if name in MODULE_NAMES else str(node.module) for name in names}
+    return found - {dotted(path)}
+
+
+def test_the_floors_are_all_there_is() -> None:
+    assert {
+        dotted(path).split(".")[1] for path in MODULES if path.parent != PACKAGE or path.stem != "__init__"
+    } == {*FLOORS}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_a_module_imports_from_its_own_floor_downwards(path: Path) -> None:
-    mine = floor(top_name(path))
-    if mine is None:
-        return
+    if dotted(path) == "pytest_arena":
+        return  # the public API names what is everywhere
+    mine = floor(dotted(path))
     for name in imported(path):
-        root, _, rest = name.partition(".")
-        assert root not in ("pytest", "_pytest", "xdist"), f"{path.name} knows {root}"
-        if root == "pytest_arena" and rest:
-            theirs = floor(rest.split(".")[0])
-            assert theirs is not None, f"{path.name} imports {name}, which knows pytest"
-            assert theirs <= mine, f"{path.name} imports {name}, which is on a higher floor"
+        root = name.partition(".")[0]
+        known = mine >= FIRST_WITH_PYTEST or root not in ("pytest", "_pytest", "xdist")
+        assert known, f"{path.name} knows {root}"
+    for name in modules_that_it_imports(path):
+        assert floor(name) <= mine, f"{path.name} imports {name}, which is on a higher floor"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    waiting = {name: modules_that_it_imports(path) for name, path in MODULE_NAMES.items()}
+    del waiting["pytest_arena"]
+    while free := [name for name, needs in waiting.items() if not needs & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    assert not waiting, f"these import each other in a circle, or what does: {sorted(waiting)}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
@@ -104,7 +148,7 @@ def test_the_entry_point_imports_nothing_heavy() -> None:
 
 
 def test_a_job_without_a_gate_does_not_pay_for_scipy() -> None:
-    code = "import sys, pytest_arena.items, pytest_arena.reports.terminal; print(*sys.modules)"
+    code = "import sys, pytest_arena.session.rollouts, pytest_arena.reports.terminal; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "scipy" not in {name.split(".")[0] for name in loaded.stdout.split()}
 

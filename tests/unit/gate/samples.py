@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_arena.gate.samples import Point, Sample
-from pytest_arena.jobs.model import Job
-from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.rollout.schedule import episode_seeds
+from pytest_arena import Episode, Job, Outcome, episode_seeds
+from pytest_arena.comparison.samples import Point, Sample
 
 
 def episode(index: int, success: bool | None = True, **changes: Any) -> Episode:

@@ -10,21 +10,29 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from pytest_arena.errors import EvaluationError
-from pytest_arena.evaluation import Evaluation
-from pytest_arena.gate.decision import JobGate
+from pytest_arena import (
+    Episode,
+    EvaluationError,
+    Job,
+    JobRecord,
+    Outcome,
+    Policy,
+    Recorded,
+    Recorder,
+    RolloutContext,
+    RunDirectory,
+    SimEnv,
+    Verdict,
+    read_episodes,
+)
+from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
 from pytest_arena.guards.deadline import Deadline
-from pytest_arena.jobs.model import Job
-from pytest_arena.policies.base import Policy
-from pytest_arena.recorders.base import Recorded, Recorder, RolloutContext
 from pytest_arena.records.attempt import begin_record
-from pytest_arena.records.directory import RunDirectory, read_episodes
-from pytest_arena.records.schema import Episode, JobRecord, Outcome, Verdict
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
-from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.gymnasium import GymnasiumEnv
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from tests.fakes import CountingVectorEnv, LongFailures, ScriptedEnv
 from tests.jobs import make_job
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from pytest_arena import Episode, JobRecord, Verdict
+from pytest_arena.evaluation.summarize import summarize
 from pytest_arena.gate.recheck import recheck
-from pytest_arena.records.plain import to_plain
-from pytest_arena.records.schema import Episode, JobRecord, Verdict
-from pytest_arena.summary import summarize
+from pytest_arena.records.to_plain import to_plain
 from tests.jobs import make_job
-from tests.unit.gate.test_decision import episode
+from tests.unit.gate.test_job_gate import episode
 
 THRESHOLDS = {"success_rate": ">= 0.8", "success_at_end_rate": "<= 0.99", "return": "< 9"}
 

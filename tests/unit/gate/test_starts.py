@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_arena.gate.decision import JobGate
+from pytest_arena import Episode, JobRecord, Verdict
+from pytest_arena.evaluation.summarize import summarize
+from pytest_arena.gate.describe import told
 from pytest_arena.gate.intervals import wilson
+from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
 from pytest_arena.gate.starts import count_starts, different_starts
-from pytest_arena.gate.words import told
-from pytest_arena.records.schema import Episode, JobRecord, Verdict
-from pytest_arena.summary import summarize
 from tests.jobs import make_job
-from tests.unit.gate.test_decision import episode
+from tests.unit.gate.test_job_gate import episode
 
 
 def begun(starts: list[int], good: Any = lambda start: True, **more: Any) -> list[Episode]:

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from pytest_arena.errors import RolloutTimeoutError, TimeIsUp
+from pytest_arena import RolloutTimeoutError
+from pytest_arena.errors import TimeIsUp
 from pytest_arena.guards import deadline
 from pytest_arena.guards.deadline import Deadline
 

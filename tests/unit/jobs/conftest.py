@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_arena.jobs.loader import load_jobs
-from pytest_arena.jobs.model import Job
+from pytest_arena import Job, load_jobs
 from pytest_arena.jobs.overrides import parse_override
 
 Load = Callable[..., list[Job]]

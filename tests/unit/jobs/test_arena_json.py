@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from jobs_examples import GETTING_STARTED, GR00T, VARIATIONS_JSON, ZERO_ACTION
 
-from pytest_arena.errors import JobFileError
+from pytest_arena import JobFileError
 
 JOB = '{"name":"a","arena_env_args":{"environment":"e"%s},"policy_type":"zero_action"%s}'
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jobs_examples import SHARED_RUNS, VARIATIONS_JSON, VARIATIONS_YAML
 
-from pytest_arena.errors import JobFileError
+from pytest_arena import JobFileError
 
 
 def test_shared_is_merged_under_every_run(load: Any) -> None:

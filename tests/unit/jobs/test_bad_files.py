@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from jobs_bad_files import CASES
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.loader import load_jobs
+from pytest_arena import JobFileError, load_jobs
 
 
 @pytest.mark.parametrize("case", CASES)

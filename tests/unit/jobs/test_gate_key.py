@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.loader import load_jobs
-from pytest_arena.jobs.model import Job
+from pytest_arena import Job, JobFileError, load_jobs
+from pytest_arena.evaluation.summarize import summarize
 from pytest_arena.jobs.overrides import parse_override
-from pytest_arena.summary import summarize
 from tests.jobs import make_job
-from tests.unit.test_summary import record
+from tests.unit.evaluation.test_summarize import record
 
 
 def load(tmp_path: Path, *overrides: str, defaults: Any = None, **job: Any) -> Job:

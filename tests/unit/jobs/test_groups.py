@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from pytest_arena.errors import JobFileError
+from pytest_arena import JobFileError
 from pytest_arena.jobs.loader import load_file
 from pytest_arena.jobs.schema import job_file_schema
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from jobs_examples import ALL, METAWORLD
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.jobs import words
-from pytest_arena.jobs.loader import load_jobs
+from pytest_arena import JobFileError, load_jobs
+from pytest_arena.jobs import messages
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -113,9 +112,9 @@ def test_thousands_of_unknown_keys_do_not_each_get_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any
 ) -> None:
     asked = []
-    monkeypatch.setattr(words, "did_you_mean", lambda *of: asked.append(of) or " (did you mean 'x'?)")
+    monkeypatch.setattr(messages, "did_you_mean", lambda *of: asked.append(of) or " (did you mean 'x'?)")
     path = tmp_path / "jobs.json"
     path.write_text(json.dumps({"jobs": {"a": {f"key{i}": value for i in range(1000)}}}))
     with pytest.raises(JobFileError, match="more problems in this file"):
         load_jobs(path)
-    assert len(asked) <= words.MOST_HINTS
+    assert len(asked) <= messages.MOST_HINTS

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from pytest_arena.jobs.model import Job, KeyPath, Model, Source
-from pytest_arena.jobs.words import dotted, fields_at, place, plain_error, plain_errors, shown
+from pytest_arena import Job, StrictModel
+from pytest_arena.jobs.messages import dotted, fields_at, place, plain_error, plain_errors, shown
+from pytest_arena.jobs.model import KeyPath, Source
 
 MINIMAL = {
     "name": "reach",
@@ -132,7 +133,7 @@ def test_a_place_is_relative_where_that_is_shorter(tmp_path: Path, monkeypatch: 
     assert place(Path("a\nb")) == r"'a\nb'"
 
 
-class Inner(Model):
+class Inner(StrictModel):
     size: int | str | None = None
 
 

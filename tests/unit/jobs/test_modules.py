@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_arena.errors import JobFileError
+from pytest_arena import Job, JobFileError, load_jobs
+from pytest_arena.evaluation.validate import validate
 from pytest_arena.jobs import modules
-from pytest_arena.jobs.loader import load_jobs
-from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.messages import place
 from pytest_arena.jobs.modules import make_importable
-from pytest_arena.jobs.words import place
-from pytest_arena.validation import validate
 
 POLICY = "class Mine:\n    def act(self, observation): ...\n"
 OWN = ("beside_policy", "beside_envs", "beside_package", "beside_plain")

@@ -11,9 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobs_examples import ALL
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.loader import load_jobs
-from pytest_arena.jobs.model import Job
+from pytest_arena import Job, JobFileError, load_jobs
 from tests.proofs.mutated_job_files import fault, mutated
 
 JUNK = st.one_of(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobs_examples import METAWORLD
 
-from pytest_arena.jobs.raw import merge
+from pytest_arena.jobs.raw_job import merge
 from pytest_arena.jobs.schema import SCHEMA_FILE, job_file_schema, schema_text
 
 NESTED = st.recursive(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobs_examples import METAWORLD, SHARED_RUNS
 
-from pytest_arena.errors import JobFileError
+from pytest_arena import JobFileError
 from pytest_arena.jobs.overrides import Override, parse_override, unused
 
 

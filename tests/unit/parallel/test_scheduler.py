@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from pytest_arena import JobRecord, RunDirectory, Status
+from pytest_arena.parallel.assignment import Item, Plan
 from pytest_arena.parallel.durations import expected_costs
-from pytest_arena.parallel.plan import Item, Plan
 from pytest_arena.parallel.scheduler import GroupScheduling, _give_up_surplus, items_of
-from pytest_arena.records.directory import RunDirectory, write_json
-from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.records.files import write_json
 
 
 class Node:

@@ -12,14 +12,18 @@ import h5py
 import numpy as np
 import pytest
 
-from pytest_arena.errors import EvaluationError, JobFileError
-from pytest_arena.evaluation import evaluate
-from pytest_arena.jobs.model import Job
+from pytest_arena import (
+    Episode,
+    EvaluationError,
+    Job,
+    JobFileError,
+    JobRecord,
+    TrajectoryRecorder,
+    evaluate,
+    read_episodes,
+)
+from pytest_arena.evaluation.validate import validate
 from pytest_arena.policies.registry import policy_files
-from pytest_arena.recorders.trajectory import TrajectoryRecorder
-from pytest_arena.records.directory import read_episodes
-from pytest_arena.records.schema import Episode, JobRecord
-from pytest_arena.validation import validate
 from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
 

@@ -13,10 +13,9 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 from pydantic import Field
 
-from pytest_arena.errors import EvaluationError, JobFileError
-from pytest_arena.jobs.model import Model
-from pytest_arena.policies.base import NoSettings, Policy
-from pytest_arena.policies.registry import make_policy, policy_files, validate_policy
+from pytest_arena import EvaluationError, JobFileError, Policy, StrictModel, make_policy
+from pytest_arena.policies.base import NoSettings
+from pytest_arena.policies.registry import policy_files, validate_policy
 from pytest_arena.policies.untrained import RandomPolicy, ZeroPolicy
 from tests.jobs import make_job
 
@@ -282,7 +281,7 @@ class Default(Plain):
 
 
 class DefaultSetting(RandomPolicy):
-    class Settings(Model):
+    class Settings(StrictModel):
         folder: str = "folder"
         other: str | None = "a"
 
@@ -296,12 +295,12 @@ class Deep(Plain):
     def __init__(self, weights: Path = DEFAULT, name: str = "no file") -> None: ...
 
 
-class Part(Model):
+class Part(StrictModel):
     file: str = "b"
 
 
 class DeepSetting(RandomPolicy):
-    class Settings(Model):
+    class Settings(StrictModel):
         weights: Path = DEFAULT
         part: Part = Part()
         parts: list[str] = Field(default_factory=lambda: ["a"])
@@ -334,7 +333,7 @@ def test_files_that_a_class_names_by_default_are_files_too(
 
 
 class Heads(Policy):
-    class Settings(Model):
+    class Settings(StrictModel):
         parts: list[str | None] = Field(default_factory=list)
         heads: dict[str, list[str]] = Field(default_factory=dict)
 

@@ -13,23 +13,28 @@ import av
 import numpy as np
 import pytest
 
-from pytest_arena.errors import RecordingError, TimeIsUp
-from pytest_arena.jobs.model import Camera, Environment, Job, PolicyConfig, Record, Rollout
-from pytest_arena.recorders import encoder as encoder_module
-from pytest_arena.recorders.base import EpisodeStart, Recorded, RolloutContext
-from pytest_arena.recorders.encoder import QUEUE_BYTES, THREADS
-from pytest_arena.recorders.mp4 import Mp4File
-from pytest_arena.recorders.video import VideoRecorder
-from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.simulators.base import (
+from pytest_arena import (
+    Camera,
     Capabilities,
+    Episode,
     EpisodeEnd,
-    Frames,
-    IndexArray,
+    EpisodeStart,
+    Job,
+    Outcome,
+    Recorded,
+    RecordingError,
     Reset,
+    RolloutContext,
     SimEnv,
     Step,
+    VideoRecorder,
 )
+from pytest_arena.errors import TimeIsUp
+from pytest_arena.jobs.model import Environment, PolicyConfig, Record, Rollout
+from pytest_arena.recorders.films import encoder as encoder_module
+from pytest_arena.recorders.films.encoder import QUEUE_BYTES, THREADS
+from pytest_arena.recorders.films.mp4 import Mp4File
+from pytest_arena.simulators.base import Frames, IndexArray
 
 Autoreset = Literal["manual", "next_step", "same_step"]
 JOB = Job(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena import EvaluationError
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 
 ALL = np.ones(3, np.bool_)

@@ -10,17 +10,28 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena import (
+    Capabilities,
+    Episode,
+    EpisodeEnd,
+    EpisodeStart,
+    EvaluationError,
+    Metric,
+    Outcome,
+    Policy,
+    Recorder,
+    Reset,
+    RolloutContext,
+    SimEnv,
+    Step,
+    Transition,
+    episode_seeds,
+)
 from pytest_arena.guards.deadline import Deadline
-from pytest_arena.policies.base import Policy
-from pytest_arena.recorders.base import EpisodeStart, Recorder, RolloutContext
-from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.loop import Loop, Observers
-from pytest_arena.rollout.metrics import Metric, Transition
-from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule
-from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Reset, SimEnv, Step
-from pytest_arena.simulators.gymnasium import GymnasiumEnv
+from pytest_arena.rollout.schedule import fixed_schedule
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from tests.fakes import ACTIONS, BOX, CountingVectorEnv, ScriptedEnv
 from tests.jobs import make_job
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_arena.records.plain import to_plain
-from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
+from pytest_arena import Episode, Metric, Outcome
+from pytest_arena.records.to_plain import to_plain
+from pytest_arena.rollout.metrics import reduce_metrics, standard_metrics
 
 
 def episode(index: int, outcome: Outcome = Outcome.SUCCESS, **metrics: Any) -> Episode:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_arena.rollout.schedule import episode_seeds, fixed_schedule, split_episodes
+from pytest_arena import episode_seeds
+from pytest_arena.rollout.schedule import fixed_schedule, split_episodes
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena import EvaluationError
 from pytest_arena.simulators import devices
 from pytest_arena.simulators.devices import (
     MASK,

@@ -9,8 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pytest_arena.errors import EvaluationError
-from pytest_arena.simulators.base import EpisodeEnd, Reset, SimEnv
+from pytest_arena import EpisodeEnd, EvaluationError, Reset, SimEnv
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step, require_env
 from tests.fakes import LongFailures
 

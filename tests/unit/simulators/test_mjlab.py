@@ -11,15 +11,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pytest_arena.errors import EvaluationError, JobFileError, MissingDependencyError
+from pytest_arena import EvaluationError, JobFileError, MissingDependencyError, Policy, RolloutContext
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.jobs.model import Success
-from pytest_arena.policies.base import Policy
-from pytest_arena.recorders.base import RolloutContext
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators import mjlab
-from pytest_arena.simulators.configuration import override
+from pytest_arena.simulators.cfg_overrides import override
 from pytest_arena.simulators.mjlab import MjlabEnv, MjlabSimulator
 from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import SimEnvContract, same

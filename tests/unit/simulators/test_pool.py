@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.errors import EvaluationError, RolloutTimeoutError
+from pytest_arena import EvaluationError, RolloutTimeoutError, Simulator
 from pytest_arena.simulators import pool as module
-from pytest_arena.simulators.base import Simulator
 from pytest_arena.simulators.devices import assigned_device
 from pytest_arena.simulators.pool import EnvironmentPool
 from tests.fakes import LongFailures

@@ -11,20 +11,18 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from pytest_arena import Policy, RolloutContext, SimEnv
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.jobs.model import Success
-from pytest_arena.policies.base import Policy
-from pytest_arena.recorders.base import RolloutContext
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators.arrays import copy_rows
-from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.gymnasium import GymnasiumEnv
-from pytest_arena.simulators.isaaclab import IsaacLabEnv
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
+from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv
 from tests.fakes import CountingVectorEnv
 from tests.jobs import make_job
 from tests.lab_fakes import LENGTHS, FakeLabEnv
-from tests.unit.simulators.test_gymnasium import TestExactFakes as Gymnasium
+from tests.unit.simulators.gymnasium.test_gymnasium import TestExactFakes as Gymnasium
 from tests.unit.simulators.test_tensor_env import TestDirect as Direct
 from tests.unit.simulators.test_tensor_env import TestManagerBased as ManagerBased
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_arena.errors import EvaluationError
-from pytest_arena.simulators.base import UNMEASURED
+from pytest_arena import UNMEASURED, EvaluationError
 from pytest_arena.simulators.success import InfoKey, success_by_row, success_of
 
 

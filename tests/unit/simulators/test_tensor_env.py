@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pytest_arena.errors import EvaluationError, RecordingError
+from pytest_arena import EvaluationError, RecordingError
 from pytest_arena.jobs.model import Success
-from pytest_arena.simulators.isaaclab import IsaacLabEnv, MultiAgentEnv
+from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv, MultiAgentEnv
 from tests.exact import ExactContract
 from tests.lab_fakes import LENGTHS, FakeLabEnv, FakeTeamEnv
 

@@ -1,0 +1,1 @@
+"""Comparing a job with an earlier run: baselines, statistical tests, and what they decide."""

@@ -1,0 +1,133 @@
+"""The interval of a mean over jobs, some of whose episodes share their random numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from pytest_arena.comparison.rule import metric_named
+from pytest_arena.comparison.samples import Sample, sample_of
+from pytest_arena.errors import NotComparableError
+from pytest_arena.records.episodes import read_episodes
+from pytest_arena.records.run_directory import RunDirectory
+from pytest_arena.records.schema import JobRecord
+from pytest_arena.rollout.metrics import RecordedMetric
+
+TAIL = 0.975
+"""The intervals of rates are two-sided, with 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRate:
+    """A rate of one job, and the episodes that it is made of."""
+
+    rate: float
+    interval: tuple[float, float]
+    sample: Sample | None = None
+    """None: nothing is known of how its episodes depend on those of other jobs."""
+    seeded: bool = False
+    """Each episode is decided by its own seed. Else jobs with one seed share numbers in unknown places."""
+
+
+def mean_interval(jobs: Sequence[JobRate]) -> tuple[float, float]:
+    """Return the interval of the mean over the rates of *jobs*, each with the same weight.
+
+    Each job's own interval is its rate, plus a shift s towards one half, ± a half width h. Of k jobs, the
+    half width is H = w/k with w² = Σ w² over the seeds, which are independent of each other. Within the jobs
+    of one seed:
+
+    - Where outcomes vary, w² = Σᵢⱼ rᵢⱼ·hᵢ·hⱼ with the correlations r of the jobs' outcomes, measured over the
+      episodes of the same seed; not less than Σ h², that of independent jobs. As this is estimated from n
+      episodes, it is multiplied by n/(n - 1), and the normal quantile gives way to Student's.
+    - A job whose outcomes do not vary, or of which the episodes are not decided by their seeds, shows no
+      correlation: its h is added to w, as if it were 1, the worst that can be.
+
+    The shift of a Wilson interval falls as 1/n, so that of the mean is (H/h̄)² of the jobs' mean shift. Where
+    all jobs depend on each other entirely, the interval is the mean of theirs; that of one job is its own.
+    """
+    mean = sum(job.rate for job in jobs) / len(jobs)
+    halves = [(job.interval[1] - job.interval[0]) / 2 for job in jobs]
+    shift = sum(sum(job.interval) / 2 - job.rate for job in jobs) / len(jobs)
+    half, largest = _joined(jobs, halves) / len(jobs), sum(halves) / len(jobs)
+    centre = mean + shift * (half / largest) ** 2 if largest else mean
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _joined(jobs: Sequence[JobRate], halves: Sequence[float]) -> float:
+    """Return the half width of the sum of the rates."""
+    unknown = 0.0
+    by_seed: defaultdict[int, list[tuple[JobRate, float]]] = defaultdict(list)
+    for job, half in zip(jobs, halves, strict=True):
+        first = job.sample.points[0].seed if job.sample is not None and job.sample.points else None
+        if first is None:
+            unknown += half
+        else:
+            by_seed[first].append((job, half))
+    return math.hypot(*(_of_one_seed(found) for found in by_seed.values())) + unknown
+
+
+def _of_one_seed(jobs: Sequence[tuple[JobRate, float]]) -> float:
+    """Return the half width of the sum over *jobs* that share their random numbers."""
+    every = sum(half for _, half in jobs)
+    if len(jobs) == 1:
+        return every
+    together: defaultdict[tuple[int, int | None], float] = defaultdict(float)
+    independent, varying, shortest = 0.0, 0, 0
+    for job, half in jobs:
+        assert job.sample is not None
+        values = job.sample.values
+        spread = float(values.std())
+        if not job.seeded or not spread:
+            continue
+        # Of a job with fewer episodes than another one, the mean depends on the other's by as much less.
+        scale = half / (spread * len(values) ** 0.5)
+        for point, centred in zip(job.sample.points, values - values.mean(), strict=True):
+            together[point.episode, point.seed] += scale * float(centred)
+        independent += half**2
+        every -= half
+        shortest = min(shortest, len(values)) if varying else len(values)
+        varying += 1
+    measured = max(math.sqrt(independent), math.hypot(*together.values()))
+    if varying > 1:
+        measured *= _student(shortest - 1) * math.sqrt(shortest / (shortest - 1))
+    return min(measured + every, sum(half for _, half in jobs))
+
+
+def _student(freedom: int) -> float:
+    """Return Student's quantile over the normal one."""
+    from scipy import special  # here, for a session without groups does without
+
+    return float(special.stdtrit(freedom, TAIL)) / NormalDist().inv_cdf(TAIL)
+
+
+def rates_of(metric: str, records: Mapping[str, JobRecord], run: RunDirectory | None) -> list[JobRate] | None:
+    """Return the rate *metric* of each record, with its episodes in *run*; None where one has no interval."""
+    if any(metric not in record.intervals for record in records.values()):
+        return None
+    return [
+        JobRate(
+            float(record.metrics[metric] or 0.0),
+            record.intervals[metric],
+            None if run is None else _stored_sample(metric, record, run),
+            bool(record.identity.get("capabilities", {}).get("episode_seeds")),
+        )
+        for record in records.values()
+    ]
+
+
+def _stored_sample(name: str, record: JobRecord, run: RunDirectory) -> Sample | None:
+    """Return the values of a metric in each episode that counts; None where they cannot be read."""
+    own = [RecordedMetric(name, record.definitions[name])] if name in record.definitions else []
+    metric = metric_named(name, own)
+    limit = record.gate.counted if record.gate is not None else None
+    if metric is None or not record.episodes_path:
+        return None
+    try:
+        episodes = read_episodes(run.path / record.episodes_path)
+        counted = [episode for episode in episodes if limit is None or episode.episode < limit]
+        return sample_of(counted, metric, fixed=limit is None, whose=record.job)
+    except (OSError, ValueError, TypeError, KeyError, NotComparableError):
+        return None

@@ -1,0 +1,404 @@
+"""Run one job: environment, policy and recorders in, `JobRecord` out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+
+from pytest_arena.comparison.baseline import Baseline
+from pytest_arena.comparison.regression import judge_regression
+from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
+from pytest_arena.evaluation.summarize import counted, require_measurement, summarize
+from pytest_arena.gate.job_gate import JobGate
+from pytest_arena.gate.thresholds import verdict_of
+from pytest_arena.guards import stderr
+from pytest_arena.guards.deadline import Deadline
+from pytest_arena.guards.foreign_code import foreign_code
+from pytest_arena.jobs.model import Job
+from pytest_arena.policies.base import Policy
+from pytest_arena.policies.files import changed_source, source_identity
+from pytest_arena.policies.registry import BUILT_IN, as_policy, policy_files
+from pytest_arena.records.attempt import fail_record
+from pytest_arena.records.episodes import write_episodes
+from pytest_arena.records.files import utc_now, write_json
+from pytest_arena.records.run_directory import JobDirectory
+from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.records.to_plain import to_plain
+from pytest_arena.rollout.action_check import ActionCheck, outside_notes
+from pytest_arena.rollout.loop import Loop, Observers, Watch
+from pytest_arena.rollout.metrics import Metric
+from pytest_arena.rollout.observers import EpisodeWriter, Recorded, Recorder, RolloutContext, closed
+from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
+from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.env_check import check_metrics, require_env
+
+_OTHER_SOURCE = (
+    "the file that defines the policy's class has changed since the first episodes: not all of them ran with "
+    "the same code"
+)
+MakeEnv = Callable[[int], SimEnv]
+"""rebuild number -> environment; 0 is the first."""
+_FOREIGN = "the environment, the policy, a recorder or a metric"
+
+
+@dataclass
+class Evaluation:
+    """One attempt at one job, from the environment to the record on disk."""
+
+    job: Job
+    record: JobRecord
+    """Made by `begin_record`; filled as the evaluation goes on, so that a failure leaves what is known."""
+    directory: JobDirectory
+    run_dir: Path
+    make_env: MakeEnv
+    policy: Policy
+    recorders: Sequence[Recorder] = ()
+    metrics: Sequence[Metric] = ()
+    watch: Watch | None = None
+    earlier: Sequence[Episode] = ()
+    """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
+    earlier_notes: Sequence[str] = ()
+    """What the record of the interrupted run says, and nobody will find again."""
+    complete: bool = False
+    """The earlier episodes are all that there will be."""
+    baseline: Baseline | None = None
+    """What a job with ``regression`` is compared with."""
+    family: bool = False
+    """A regression is judged together with those of all other jobs: alone it does not fail."""
+    episodes: list[Episode] = field(init=False)
+    environment_failed: bool = field(default=False, init=False)
+    """A recorder that used the environment after the rollout found it failing: it may be in any state."""
+
+    def __post_init__(self) -> None:
+        files = policy_files(self.job) if self.job.policy.type not in BUILT_IN else {}
+        self._files = {"files": files} if files else {}
+        self.episodes = list(self.earlier)
+        paths = sorted(path for episode in self.earlier for path in episode.videos.values())
+        self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
+        if self.directory.resumed and self.directory.dataset.exists():
+            self.record.hdf5_path = self.directory.dataset.relative_to(self.run_dir).as_posix()
+        self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
+        self._frames_notice: str | None = None
+        self._reviewed = False
+        self._running: Loop | None = None
+        """The loop that steps now."""
+        self._actions: list[ActionCheck] = []  # one a rebuild
+        self._writer = EpisodeWriter(resume=self.directory.resumed)
+        self._gate = JobGate.of(self.job, self.metrics, self.earlier, self.record.deterministic)
+        # So the rule is on disk before the first episode.
+        self.record.gate = self._gate.record if self._gate is not None else None
+        self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch, self._gate)
+
+    @property
+    def counted(self) -> list[Episode]:
+        """The episodes that the record's numbers are made of."""
+        return counted(self.record, self.episodes)
+
+    def run(self) -> JobRecord:
+        """Run the rollout; returns the record, which is on disk.
+
+        Whatever a policy or environment raises is raised again, after the record, which holds the traceback
+        and the episodes that had finished, has been written. `EvaluationError` where the rollout ran but is
+        no measurement.
+        """
+        # A traceback through this package says nothing about a user's mistake.
+        __tracebackhide__ = USERS_MISTAKE
+        started = monotonic()
+        try:
+            self._measure()
+            self.record.status = Status.COMPLETED
+        except Exception as error:
+            self._fail(error)
+            error.add_note(
+                f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished "
+                f"episodes; they are kept in {self.directory.episodes}"
+            )
+            raise
+        except BaseException:
+            self.record.status = Status.INTERRUPTED
+            self._summarize()
+            raise
+        finally:
+            self._write(started)
+        return self.record
+
+    def _measure(self) -> None:
+        """Roll out, close the recorders, and judge: only then is the job completed."""
+        __tracebackhide__ = USERS_MISTAKE
+        try:
+            self._roll_out(Deadline(self.job.rollout.timeout, last_resort=self._give_up))
+        except BaseException as error:
+            self._close_recorders(error)
+            raise
+        self._close_recorders()
+        self._summarize()
+        self._review()
+        require_measurement(self.record, self.metrics)
+        judge_regression(
+            self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        fail_record(self.record, error)
+        self._summarize()
+        try:
+            self._review()
+        except Exception as other:
+            self.record.notes.append(f"the policy's review failed: {type(other).__name__}: {other}")
+
+    def _review(self) -> None:
+        """Ask the policy, once, what it has to say of its episodes."""
+        if self._reviewed or len(self.episodes) == len(self.earlier):
+            return
+        self._reviewed = True
+        limit = Deadline(self.job.rollout.timeout, "while the policy reviewed its episodes", self._give_up)
+        with foreign_code("the policy"), limit:
+            self.record.notes += self.policy.review(self.episodes)
+            self.record.reproducible &= self.policy.reproducible  # the review may have found otherwise
+
+    def _give_up(self, error: RolloutTimeoutError) -> None:
+        """Save what is known: the rollout hangs, in another thread, and the process is about to end."""
+        if self._running is not None:
+            self.episodes += self._running.episodes
+        fail_record(self.record, error)
+        self._summarize()
+        self.record.finished_at = utc_now()
+        write_json(self.directory.record, self.record.to_json())
+
+    def _roll_out(self, deadline: Deadline) -> None:
+        __tracebackhide__ = USERS_MISTAKE
+        if self.complete:
+            return
+        counter, taken = itertools.count(), self._steps_taken()
+        done = {episode.episode for episode in self.earlier}
+        wanted = set(self.job.wanted_episodes) - done
+        shares = split_episodes(self.job.rollout.episodes or 0, self.job.rollout.rebuilds)
+        for rebuild, whole_share in enumerate(shares):
+            share = [episode for episode in whole_share if episode in wanted]
+            if not share and self.job.rollout.episodes is not None:
+                continue
+            if self._gate is not None and self._gate.done:
+                break
+            built = monotonic()
+            env = self.make_env(rebuild)
+            self._time("build_seconds", built)
+            with foreign_code(_FOREIGN), deadline:
+                loop = self._loop(env, rebuild, share, counter, taken)
+            self._warn_of_no_end(env)
+            # Should this process die, the record tells what was evaluated, and how to reduce the episodes.
+            self._identify(env)
+            write_json(self.directory.record, self.record.to_json())
+            rolled, self._running = monotonic(), loop
+            try:
+                with foreign_code(_FOREIGN), deadline:
+                    env.begin(len(share) or None)
+                    loop.run(deadline, self._max_steps())
+            except Exception as error:
+                self._keep_abandoned(loop, error)
+                if loop.acting and not isinstance(error, RolloutTimeoutError):
+                    self._after_rollout(loop, deadline)
+                raise
+            finally:
+                self._running = None
+                self.episodes += loop.episodes
+                self._time("rollout_seconds", rolled)
+                self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
+                self._actions.append(loop.actions)
+                self._identify(env)
+            taken = loop.row_steps
+            if loop.episodes:
+                with foreign_code(_FOREIGN), deadline:
+                    self.record.reported.append(
+                        (len(loop.episodes), check_metrics(f"{type(env).__name__}.metrics()", env.metrics()))
+                    )
+            self._after_rollout(loop, deadline)
+            self._identify(env)
+
+    def _warn_of_no_end(self, env: SimEnv) -> None:
+        """Say at once that an episode may last for ever: nobody reads the record of a job that never ends."""
+        limit = self.job.rollout
+        if limit.episodes is None or limit.timeout is not None or env.max_episode_steps is not None:
+            return
+        note = (
+            "the environment has no step limit (environment.max_episode_steps) and the job no time limit "
+            "(rollout.timeout): an episode that does not end by itself lasts for ever"
+        )
+        if note not in self.record.notes:
+            self.record.notes.append(note)
+            stderr.say(f"job {self.record.job!r}: {note}")
+
+    def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
+        """Let recorders use the environment, within the job's time; films cost a rebuild none of its own."""
+        limit = deadline.rest("after the rollout")
+
+        def tick(activity: str) -> None:
+            loop.activity = activity
+            limit.check()
+            if self.watch is not None:
+                self.watch(loop)
+
+        began = monotonic()
+        with foreign_code(_FOREIGN), limit:
+            for recorder in self._observers.recorders:
+                recorder.after_rollout(tick)
+        self._time("filming_seconds", began)
+
+    def _loop(
+        self,
+        env: SimEnv,
+        rebuild: int,
+        share: Sequence[int],
+        counter: itertools.count[int],
+        taken: np.ndarray | None,
+    ) -> Loop:
+        __tracebackhide__ = USERS_MISTAKE
+        require_env(env)
+        self.policy = as_policy(self.policy, env)
+        caps, seed = env.capabilities, self.job.environment.seed
+        schedule = (
+            fixed_schedule(
+                share, job_seed=seed, rebuild=rebuild, num_envs=env.num_envs, seeded=caps.episode_seeds
+            )
+            if self.job.rollout.episodes is not None
+            else open_schedule(counter, job_seed=seed, rebuild=rebuild)
+        )
+        context = RolloutContext(
+            self.job, self.record.job, self.directory.attempt, self.directory.path, self.run_dir, env
+        )
+        self.record.reproducible = (
+            caps.episode_seeds
+            and caps.deterministic
+            and self.policy.reproducible
+            and self.job.rollout.episodes is not None
+            and (not self.earlier or self.record.reproducible)
+        )
+        self.record.deterministic = self.record.reproducible and self.policy.deterministic
+        if self._gate is not None and not self.earlier:
+            self._gate.deterministic = self.record.deterministic
+        self.policy.begin(env)
+        self.policy.set_task_description(self.job.language_instruction or env.task_description)
+        for recorder in self._observers.recorders:
+            recorder.start(context)
+        return Loop(context, self.policy, schedule, self._observers, taken)
+
+    def _steps_taken(self) -> np.ndarray | None:
+        """Return (N,) how many steps each row took before the run was interrupted."""
+        if not self.earlier:
+            return None
+        taken = np.zeros(self.job.environment.num_envs, np.int64)
+        for episode in self.earlier:
+            taken[episode.env_idx] = max(taken[episode.env_idx], episode.end_step + 1)
+        return taken
+
+    def _identify(self, env: SimEnv) -> None:
+        """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
+        caps, self._frames_notice = env.capabilities, env.frames_notice
+        before = self.record.identity.get("policy", {})
+        limit = Deadline(self.job.rollout.timeout, "while its identity was read", self._give_up)
+        with foreign_code("the environment or the policy"), limit:
+            environment, policy = dict(env.identity), dict(self.policy.identity)
+        self.record.identity.update(
+            environment=to_plain(environment),
+            policy=to_plain(source_identity(type(self.policy)) | policy | self._files),
+            horizon=env.max_episode_steps,
+            capabilities={name: getattr(caps, name) for name in caps.__slots__},
+        )
+        if self.earlier and changed_source(before, self.record.identity["policy"]):
+            self.earlier_notes = [*self.earlier_notes, _OTHER_SOURCE]
+
+    def _max_steps(self) -> int | None:
+        __tracebackhide__ = USERS_MISTAKE
+        steps = self.job.rollout.steps
+        if steps != "policy":
+            return steps
+        length = self.policy.length()
+        if length is None:
+            raise EvaluationError(
+                f"policy {self.job.policy.type!r} has no length of its own: set rollout.episodes or "
+                "rollout.steps (num_episodes or num_steps in an Arena job file)"
+            )
+        return length
+
+    def _keep_abandoned(self, loop: Loop, error: BaseException) -> None:
+        for episode in loop.abandon(error):
+            self._writer.on_end(episode.env_idx, episode)
+            self.episodes.append(episode)
+
+    def _summarize(self) -> None:
+        summarize(self.record, self.job, self.episodes, self.metrics, self.record.reported)
+
+    def _close_recorders(self, failed: BaseException | None = None) -> None:
+        """Close every recorder; raises what the first one raises unless the job has *failed* before.
+
+        Each has the job's time for itself: a film that is complete when the time is used up is kept.
+        """
+        closing, revised = monotonic(), False
+        first: BaseException | None = None
+        for recorder in self._observers.recorders:
+            name = type(recorder).__name__
+            try:
+                limit = Deadline(self.job.rollout.timeout, f"while {name} was closed", self._give_up)
+                with foreign_code(name), limit:
+                    left = closed(recorder)
+            except Exception as error:
+                if failed is None and first is None:
+                    first = error
+                else:
+                    self.record.notes.append(f"{name} could not be closed: {type(error).__name__}: {error}")
+                continue
+            self._take(left)
+            revised = revised or left.revised
+        if revised:
+            self._revise_episodes()
+        # A film that its replay did not give again tells that no episode of the job can be relied on so.
+        self.record.reproducible &= not any(episode.videos_note for episode in self.episodes)
+        if self.record.videos:
+            self.record.notes += [] if self._frames_notice is None else [self._frames_notice]
+            self.record.terminal_frame = self.record.identity["capabilities"]["terminal_frame"]
+        self._time("recording_seconds", closing)
+        if first is not None:
+            raise first
+
+    def _take(self, left: Recorded) -> None:
+        record = self.record
+        record.videos = sorted({*record.videos, *left.videos})
+        record.hdf5_path = left.hdf5_path or record.hdf5_path
+        record.notes += left.notes
+        record.live_films = sorted({*record.live_films, *left.live_films})
+        self.environment_failed |= left.environment_failed
+
+    def _write(self, started: float) -> None:
+        """Write the record: after a failure as after a success."""
+        record = self.record
+        try:
+            self._add_overview()
+        finally:
+            record.notes += outside_notes(self._actions)
+            record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
+            record.verdict = verdict_of(record)
+            record.finished_at = utc_now()
+            record.timings["total_seconds"] = round(monotonic() - started, 6)
+            write_json(self.directory.record, record.to_json())
+
+    def _add_overview(self) -> None:
+        """Put the films together, unless somebody waits for the end; those of shards when they are joined."""
+        wanted = self.job.record.overview and self.job.shard is None
+        if wanted and self.record.videos and self.record.status != Status.INTERRUPTED:
+            from pytest_arena.recorders.films.overview import add_overview
+
+            add_overview(self.record, self.directory.path, self.run_dir, self.counted)
+
+    def _revise_episodes(self) -> None:
+        try:
+            write_episodes(self.directory.episodes, self.episodes)
+        except OSError as error:  # the former lines stand, which lack nothing but films
+            self.record.notes.append(f"{self.directory.episodes.name} lacks the paths of films: {error}")
+
+    def _time(self, name: str, since: float) -> None:
+        timings = self.record.timings
+        timings[name] = round(timings.get(name, 0.0) + monotonic() - since, 6)

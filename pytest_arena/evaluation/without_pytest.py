@@ -1,0 +1,115 @@
+"""Evaluate a job from a script: ``record = evaluate(load_jobs("jobs.yaml")[0])``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_arena.comparison.baseline import Baseline
+from pytest_arena.errors import EvaluationError, described
+from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.evaluation.summarize import metrics_of
+from pytest_arena.evaluation.validate import validate
+from pytest_arena.guards.closing import close_within
+from pytest_arena.guards.deadline import require_thread
+from pytest_arena.jobs.model import Job
+from pytest_arena.policies.registry import make_policy, policy_files, policy_source
+from pytest_arena.recorders.standard import standard_recorders
+from pytest_arena.records.attempt import begin_record, giving_up
+from pytest_arena.records.files import utc_now, write_json
+from pytest_arena.records.provenance import machine, source_revision, versions
+from pytest_arena.records.run_directory import RunDirectory
+from pytest_arena.records.schema import SCHEMA_VERSION, JobRecord
+from pytest_arena.rollout.loop import Watch
+from pytest_arena.rollout.metrics import Metric
+from pytest_arena.rollout.observers import Recorder, require_recorders
+from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.pool import EnvironmentPool
+
+
+def evaluate(
+    job: Job,
+    *,
+    output: Path = Path("arena-results"),
+    recorders: Sequence[Recorder] = (),
+    metrics: Sequence[Metric] = (),
+    watch: Watch | None = None,
+    baseline: Baseline | None = None,
+) -> JobRecord:
+    """Evaluate *job* in a run directory of its own under *output*, as pytest would.
+
+    The run directory gets ``run.json``, ``metrics.json`` and the job's folder with record, episodes, films
+    and trajectories as the job asks for. *recorders* come beside those, and one of the same class in place.
+    *baseline* is what a job with ``regression`` is compared with. Raises what the environment or the policy
+    raises, after all this has been written; see `Evaluation.run`. A threshold that is missed raises nothing.
+    """
+    if not isinstance(job, Job):
+        raise EvaluationError(f"expected a Job, got {described(job)}: load_jobs(path) gives a list of them")
+    validate(job, metrics)
+    require_recorders(recorders)
+    require_thread(job.rollout.timeout)
+    run = RunDirectory.create(Path(output).absolute())  # the environment may change the working directory
+    directory = run.claim(job.name)
+    record = begin_record(job, directory, run.path, job.name, None)
+    _publish_manifest(run, job)
+    give_up = giving_up(record, directory.record)
+
+    def note(text: str) -> None:
+        record.notes.append(text)
+        write_json(directory.record, record.to_json())
+
+    pool = EnvironmentPool()
+    try:
+        try:
+            env = pool.get(job, note=note, give_up=give_up)
+            policy = make_policy(job, env, give_up)
+        except Exception as error:
+            give_up(error)
+            raise
+        replaced = {type(recorder) for recorder in recorders}
+        standard = [r for r in standard_recorders(job) if type(r) not in replaced]
+
+        def make_env(rebuild: int) -> SimEnv:
+            return pool.get(job, rebuild=rebuild, note=note, give_up=give_up) if rebuild else env
+
+        try:
+            return Evaluation(
+                job,
+                record,
+                directory,
+                run.path,
+                make_env,
+                policy,
+                [*standard, *recorders],
+                metrics,
+                watch,
+                baseline=baseline,
+            ).run()
+        finally:
+            problem = close_within(job.rollout.timeout, "the policy", policy.close)
+            if problem is not None:
+                note(problem)
+    finally:
+        pool.clear()
+        write_json(run.path / "metrics.json", metrics_of(run))
+        run.finish_manifest(finished_at=utc_now())
+
+
+def _publish_manifest(run: RunDirectory, job: Job) -> None:
+    files = {"policy_files": policy_files(job), "policy_source": policy_source(job)}
+    about = {"config_sha256": job.sha256(), **files, "config": job.config()}
+    run.publish_manifest(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": run.path.name,
+            "command": [str(arg) for arg in sys.argv],
+            "working_directory": os.getcwd(),
+            "started_at": utc_now(),
+            "versions": versions(),
+            "revision": source_revision(Path.cwd()),
+            "machine": machine(),
+            "jobs": {job.name: about},
+        }
+    )

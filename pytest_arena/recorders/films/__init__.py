@@ -1,0 +1,1 @@
+"""Films of episodes: filmed as they run or by replay, encoded, put together."""

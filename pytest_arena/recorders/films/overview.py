@@ -1,0 +1,291 @@
+"""One film of a job's films: a grid of its episodes side by side, failures first, each with its label.
+
+Made after the rollout from the films that were kept. Memory is a picture of the grid and a decoder for each
+tile, whatever the films' length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_arena.recorders.films.mp4 import address, require_frames
+from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
+from pytest_arena.records.disk_space import require_room, room
+from pytest_arena.records.schema import Episode, JobRecord, Outcome
+
+if TYPE_CHECKING:
+    import av
+    from PIL.Image import Image
+
+FILM, POSTER, PREVIEW = "overview.mp4", "overview.jpg", "overview.webp"
+
+TILES_MAX = 16
+"""More could not be told apart, and each one must be decoded."""
+FPS_MAX = 15
+SECONDS_MAX = 20
+"""Longer films are shown faster."""
+SECONDS_AT_END = 1
+WIDTH_MAX, TILE_WIDTH_MIN = 960, 160
+PREVIEW_WIDTH, PREVIEW_FRAMES, PREVIEW_MILLISECONDS = 400, 20, 150
+
+ROOM_AT_LIMIT = 16 * 2**10
+"""Bytes more than what is left to the results that the film leaves. Less than twice that: it was stopped."""
+
+Picture = NDArray[np.uint8]
+
+
+def add_overview(record: JobRecord, directory: Path, run_dir: Path, episodes: Sequence[Episode]) -> None:
+    """Make the overview of a job in its *directory* and enter it in *record*; a failure is a note.
+
+    A job without films has none.
+    """
+    began = time.monotonic()
+    try:
+        with _drafts(directory) as drafts, contextlib.ExitStack() as films:
+            shown = _tiles(episodes, run_dir, films)
+            if not shown:
+                return
+            _Sheet(record.job, episodes, shown).write(drafts)
+        names = {"film": FILM, "poster": POSTER, "preview": PREVIEW}
+        record.overview = {
+            kind: (directory / name).relative_to(run_dir).as_posix() for kind, name in names.items()
+        }
+    except Exception as error:  # whatever it is, the evaluation stands
+        reason = (str(error).splitlines() or [""])[0]
+        record.notes.append(f"no overview film: {type(error).__name__}: {reason}")
+    record.timings["overview_seconds"] = round(time.monotonic() - began, 6)
+
+
+@contextlib.contextmanager
+def _drafts(directory: Path) -> Iterator[dict[str, Path]]:
+    """Give hidden paths to write to, which take their names at the end, all or none."""
+    paths = {name: directory / f".part-{name}" for name in (FILM, POSTER, PREVIEW)}
+    try:
+        yield paths
+        for name, path in paths.items():
+            if path.exists():
+                os.replace(path, directory / name)
+    finally:
+        for path in paths.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+@dataclass
+class _Tile:
+    """A film being read: the picture at a time, which may only grow."""
+
+    episode: Episode
+    container: av.container.InputContainer
+    size: tuple[int, int]
+    """Width and height of the film."""
+    fps: Fraction
+    frames: int
+
+    def __post_init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._scaler = VideoReformatter()
+        self._decoded = self.container.decode(video=0)
+        self._at = self._shown = -1
+        self._frame: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return float((self.frames - 1) / self.fps)
+
+    def picture(self, seconds: float, width: int, height: int) -> Picture | None:
+        """Return the picture at a time; None where it is the one that was returned last."""
+        wanted = min(int(seconds * self.fps + 1e-6), self.frames - 1)
+        while self._at < wanted:
+            frame = next(self._decoded, None)
+            if frame is None:  # fewer than the film says
+                break
+            self._at, self._frame = self._at + 1, frame
+        if self._frame is None or self._shown == self._at:
+            return None
+        self._shown = self._at
+        # One for all pictures: setting it up costs more than a picture.
+        scaled: Any = self._scaler.reformat(self._frame, width=width, height=height, format="rgb24")
+        found: Picture = scaled.to_ndarray()
+        return found
+
+
+def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitStack) -> list[_Tile]:
+    """Open a film, of the first camera, of each episode to show: failures first, then in episode order.
+
+    *films* closes them. One that cannot be read is left out.
+    """
+    import av
+
+    order = sorted(episodes, key=lambda e: (e.outcome == Outcome.SUCCESS, e.episode))
+    tiles: list[_Tile] = []
+    for episode in order:
+        paths = (run_dir / path for path in episode.videos.values())
+        path = next((path for path in paths if path.exists()), None)
+        if path is None or len(tiles) == TILES_MAX:
+            continue
+        try:
+            container = films.enter_context(av.open(address(path)))
+        except av.error.FFmpegError:
+            continue
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        size = (stream.codec_context.width, stream.codec_context.height)
+        tiles.append(_Tile(episode, container, size, stream.average_rate or Fraction(30), stream.frames))
+    return tiles
+
+
+class _Sheet:
+    """The grid: made once, then painted into for each frame."""
+
+    def __init__(self, job: str, episodes: Sequence[Episode], tiles: Sequence[_Tile]) -> None:
+        self._tiles = tiles
+        longest = max(tile.seconds for tile in tiles)
+        fastest = float(max(tile.fps for tile in tiles))
+        self._fps = min(FPS_MAX, round(fastest) if fastest > 1 else math.floor(100 * fastest) / 100)
+        self._speed = max(1.0, longest / SECONDS_MAX)
+        # It has at most the frames of its films, and their time: it may not cost more than they did.
+        seconds = sum(float(tile.frames / tile.fps) for tile in tiles)
+        most = max(1, min(sum(tile.frames for tile in tiles), math.floor(seconds * self._fps + 1e-6)))
+        self._last = min(math.ceil(longest / self._speed * self._fps), most - 1)
+        self._frames = min(self._last + 1 + round(SECONDS_AT_END * self._fps), most)
+        self._longest = longest
+        columns = math.ceil(math.sqrt(len(tiles)))
+        width = _even(min(max(TILE_WIDTH_MIN, *(t.size[0] for t in tiles)), WIDTH_MAX // columns))
+        height = _even(max(width * t.size[1] / t.size[0] for t in tiles))
+        lines = math.ceil(len(tiles) / columns)
+        shape = (HEADER_HEIGHT + lines * (height + LABEL_HEIGHT), columns * width, 3)
+        self._picture: Picture = np.full(shape, 24, np.uint8)
+        self._picture[:HEADER_HEIGHT] = header(job, episodes, len(tiles), self._speed, shape[1])
+        self._boxes = []
+        for i, tile in enumerate(tiles):
+            left = i % columns * width
+            top = HEADER_HEIGHT + i // columns * (height + LABEL_HEIGHT)
+            self._boxes.append(_fit(tile.size, left, top, width, height))
+            below = self._picture[top + height : top + height + LABEL_HEIGHT, left : left + width]
+            below[:] = label(tile.episode, width)
+        self._preview: dict[int, Image] = {}
+        every = max(1, math.ceil((self._last + 1) / PREVIEW_FRAMES))
+        self._previewed = {*range(0, self._last, every), self._last}
+
+    def write(self, paths: dict[str, Path]) -> None:
+        """Write the film, the poster, which is its last picture, and the preview.
+
+        Raises OSError where that would take what is left to the results.
+        """
+        from PIL import Image
+
+        self._write_film(paths[FILM])
+        _save(paths[POSTER], "JPEG", Image.fromarray(self._picture), quality=85)
+        first, *rest = [self._preview[k] for k in sorted(self._preview)]
+        how = {"save_all": True, "append_images": rest, "duration": PREVIEW_MILLISECONDS, "loop": 0}
+        _save(paths[PREVIEW], "WEBP", first, **how, quality=60, method=2)
+
+    def _write_film(self, path: Path) -> None:
+        height, width, _ = self._picture.shape
+        check_room = partial(require_room, path.parent, 2 * ROOM_AT_LIMIT)
+        check_room()
+        try:
+            with (
+                _film_writer()(
+                    str(path.absolute()),  # with a colon in it, a path that begins with a slash is one
+                    (width, height),
+                    self._fps,
+                    preset="veryfast",
+                    ffmpeg_params=["-movflags", "+faststart"],
+                ) as writer,
+                _limited(writer.proc, path.parent),
+            ):
+                for frame in range(self._frames):
+                    self._paint(frame)
+                    check_room()
+                    writer.write_frame(self._picture)
+        except OSError:
+            check_room()  # says it better than a pipe that is closed
+            raise
+        check_room()
+        require_frames(path, self._frames)
+
+    def _paint(self, frame: int) -> None:
+        """Make the grid that of a frame of the film; frames must come in order."""
+        for tile, (left, top, width, height) in zip(self._tiles, self._boxes, strict=True):
+            seconds = frame / self._fps * self._speed if frame < self._last else self._longest
+            picture = tile.picture(seconds, width, height)
+            if picture is not None:
+                self._picture[top : top + height, left : left + width] = picture
+        if frame in self._previewed:
+            self._preview[frame] = _small(self._picture)
+
+
+@contextlib.contextmanager
+def _limited(process: subprocess.Popen[bytes], directory: Path) -> Iterator[None]:
+    """Keep FFmpeg from taking what is left to the results; what goes wrong meanwhile ends it.
+
+    It writes when it likes, and at its end dozens of pictures at once: checks between them cannot help that.
+    """
+    free = room(directory)
+    if free is not None:
+        with contextlib.suppress(OSError):  # where that is not allowed, the checks between pictures must do
+            most = min(free - ROOM_AT_LIMIT, sys.maxsize)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+    try:
+        yield
+    except BaseException:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        raise
+
+
+def _save(path: Path, kind: str, image: Image, **how: Any) -> None:
+    """Write an image once it is known that there is room for it."""
+    made = io.BytesIO()
+    image.save(made, kind, **how)
+    require_room(path.parent, made.tell())
+    path.write_bytes(made.getbuffer())
+
+
+def _film_writer() -> Any:
+    """Return moviepy's streaming writer. Importing it reads a ``.env`` file, whose variables do not stay."""
+    before = dict(os.environ)
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    return FFMPEG_VideoWriter
+
+
+def _fit(size: tuple[int, int], left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, width, height of a film of *size* in the middle of a tile."""
+    scale = min(width / size[0], height / size[1])
+    w, h = min(width, round(size[0] * scale)), min(height, round(size[1] * scale))
+    return left + (width - w) // 2, top + (height - h) // 2, w, h
+
+
+def _even(number: float) -> int:
+    return max(2, round(number / 2) * 2)
+
+
+def _small(picture: Picture) -> Image:
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((PREVIEW_WIDTH, 4 * PREVIEW_WIDTH))
+    return image

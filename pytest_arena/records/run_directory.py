@@ -1,0 +1,248 @@
+"""The run directory: made once, shared by all workers, never deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_arena.records.files import (
+    DATASET,
+    name_first,
+    write_json,
+)
+from pytest_arena.records.json_files import read_json
+from pytest_arena.records.manifest import require_manifest
+from pytest_arena.records.schema import JobRecord
+
+RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
+"""Names in a run directory that no job's folder can have."""
+
+RESULTS = "arena-results"
+"""Name of the folder of runs where no other is asked for."""
+LATEST = "latest"
+"""The link beside the runs that leads to the newest one."""
+METRICS_EPISODES = "episodes_measured"
+"""Beside the metrics of a job in ``metrics.json``: over how many episodes they were measured."""
+METRICS_STATUS = "status"
+"""Beside them: the job's status; numbers of one that did not complete are no measurement."""
+METRICS_VERDICT = "verdict"
+"""And what the thresholds say."""
+_PROBE = 65_536
+"""Bytes that a new run directory must have room for: about a manifest and a record."""
+RUNS_READ = 10
+"""Earlier runs that are looked at."""
+
+
+@dataclass(frozen=True)
+class JobDirectory:
+    """One attempt's folder."""
+
+    path: Path
+    attempt: int
+    resumed: bool = False
+    """An earlier session began it."""
+
+    @property
+    def record(self) -> Path:
+        """Path of ``record.json``."""
+        return self.path / "record.json"
+
+    @property
+    def episodes(self) -> Path:
+        """Path of ``episodes.jsonl``."""
+        return self.path / "episodes.jsonl"
+
+    @property
+    def dataset(self) -> Path:
+        """Path of ``dataset.hdf5``, which is there where trajectories were recorded."""
+        return self.path / DATASET
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One session's folder."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, base: Path) -> RunDirectory:
+        """Make a new run directory under *base*: UTC time and a random suffix, claimed exclusively."""
+        base.mkdir(parents=True, exist_ok=True)
+        while True:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+            path = base / f"{stamp}-{secrets.token_hex(2)}"
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return cls(path)
+
+    def require_writable(self) -> None:
+        """Raise OSError where no file can be written here, for want of space above all."""
+        probe = self.path / f".probe.{secrets.token_hex(4)}.tmp"
+        try:
+            probe.write_bytes(bytes(_PROBE))
+        finally:
+            probe.unlink(missing_ok=True)
+
+    @property
+    def manifest_path(self) -> Path:
+        """Path of ``run.json``."""
+        return self.path / "run.json"
+
+    def publish_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write ``run.json`` unless another worker was first."""
+        draft = self.path / f".run.json.{secrets.token_hex(4)}.tmp"
+        write_json(draft, manifest)
+        try:
+            with contextlib.suppress(FileExistsError):
+                name_first(draft, self.manifest_path)
+                self._become_latest()
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _become_latest(self) -> None:
+        """Let the link `LATEST` lead to this run, where links can be made and nothing else has the name.
+
+        In a folder that was named for the purpose there is none: a script that takes all that lies there for
+        runs would count one twice.
+        """
+        if self.path.parent.name != RESULTS:
+            return
+        latest = self.path.with_name(LATEST)
+        draft = latest.with_name(f".{LATEST}.{secrets.token_hex(4)}.tmp")
+        with contextlib.suppress(OSError):
+            if latest.is_symlink() or not latest.exists():
+                draft.symlink_to(self.path.name)
+                try:
+                    os.replace(draft, latest)
+                finally:
+                    draft.unlink(missing_ok=True)
+
+    def manifest(self) -> dict[str, Any]:
+        """Read ``run.json``; OSError, or ValueError, one line, where it is none."""
+        return require_manifest(read_json(self.manifest_path))
+
+    def finish_manifest(self, **facts: Any) -> None:
+        """Add what is known only at the end; OSError where it cannot be written."""
+        with contextlib.suppress(FileNotFoundError, ValueError):  # no worker got as far as to write it
+            write_json(self.manifest_path, {**self.manifest(), **facts})
+
+    def claim(self, label: str) -> JobDirectory:
+        """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""
+        attempt = 1
+        while True:
+            path = attempt_folder(self.path, label, attempt)
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(parents=True)
+                return JobDirectory(path, attempt)
+            attempt += 1
+
+    def reopen(self, label: str) -> tuple[JobDirectory, JobRecord] | None:
+        """Return the last attempt at *label* that an earlier session left here, to go on with it."""
+        record = _latest(self._records(label, f"{label}.*")).get(label)
+        if record is None:
+            return None
+        folder = attempt_folder(self.path, label, record.attempt)
+        return JobDirectory(folder, record.attempt, resumed=True), record
+
+    def attempts(self, label: str) -> Iterator[Path]:
+        """Yield the folders that are named like attempts at *label*, in their order."""
+        attempt = 1
+        while (folder := attempt_folder(self.path, label, attempt)).exists():
+            yield folder
+            attempt += 1
+
+    def records(self) -> Iterator[JobRecord]:
+        """Yield the records of all attempts, in order of their start."""
+        yield from self._records("*")
+
+    def latest(self) -> dict[str, JobRecord]:
+        """Return the last attempt's record of every job."""
+        return _latest(self.records())
+
+    def folders(self, pattern: str = "*") -> Iterator[Path]:
+        """Yield the folders with a ``record.json``; hidden ones are nobody's attempt."""
+        for path in self.path.glob(f"{pattern}/record.json"):
+            if not path.parent.name.startswith("."):
+                yield path.parent
+
+    def _records(self, *patterns: str) -> list[JobRecord]:
+        found = []
+        for folder in (folder for pattern in patterns for folder in self.folders(pattern)):
+            # What is no record counts as none: of a killed run, or of somebody's editor. Nor does one that
+            # was copied here from the folder of another attempt: it would pass for the last one.
+            with contextlib.suppress(ValueError, OSError):
+                record = read_record(folder / "record.json")
+                if attempt_folder(self.path, record.job, record.attempt) == folder:
+                    found.append(record)
+        return sorted(found, key=lambda record: (record.started_at or "", record.job))
+
+
+def read_record(path: Path) -> JobRecord:
+    """Read the ``record.json`` at *path*, in the folder of an attempt.
+
+    Where the record and the episodes are, the folder tells, whatever the record says. Raises OSError, and
+    ValueError, one line without the path, where it is no record.
+    """
+    record, folder = JobRecord.from_json(read_json(path)), path.parent.name
+    record.record_path, record.episodes_path = f"{folder}/record.json", f"{folder}/episodes.jsonl"
+    return record
+
+
+def _latest(records: Iterable[JobRecord]) -> dict[str, JobRecord]:
+    latest: dict[str, JobRecord] = {}
+    for record in records:
+        if record.job not in latest or record.attempt > latest[record.job].attempt:
+            latest[record.job] = record
+    return latest
+
+
+def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
+    """Return the record that was made of *label* last before this *attempt*: of this run or one beside it."""
+    try:
+        names = sorted((path.name for path in run_dir.parent.iterdir()), reverse=True)
+    except OSError:
+        names = []
+    # Names begin with the time; of those begun in the same second, none is earlier than another.
+    now = run_dir.name.rpartition("-")[0]
+    earlier = [n for n in names if n != LATEST and n.rpartition("-")[0] <= now and n != run_dir.name][
+        :RUNS_READ
+    ]
+    folders = [attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
+    for name in earlier:
+        run, last = run_dir.parent / name, 0
+        while attempt_folder(run, label, last + 1).exists():
+            last += 1
+        folders += [attempt_folder(run, label, n) for n in range(last, 0, -1)]
+    for folder in folders:
+        with contextlib.suppress(ValueError, OSError):
+            return read_record(folder / "record.json")
+    return None
+
+
+def attempt_folder(run: Path, label: str, attempt: int) -> Path:
+    """Return the folder of an attempt at *label*, from 1, in the directory *run*."""
+    return run / (label if attempt == 1 else f"{label}.{attempt}")
+
+
+def configs_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return label -> resolved configuration of all jobs in ``run.json``, the shards and their wholes too."""
+    configs = {}
+    for label, entry in manifest.get("jobs", {}).items():
+        configs[label] = entry["config"]
+        if "shard" in entry:
+            configs[entry["shard"]["label"]] = entry["config"]
+    return configs
+
+
+def read_manifest(run: RunDirectory) -> dict[str, Any]:
+    """Return ``run.json``; empty where there is none, or none that can be read."""
+    try:
+        return run.manifest()
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,83 @@
+"""The session's baseline: read once a process, and only where something is compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_arena.errors import BaselineError, first_few
+from pytest_arena.options import asked_by, settings
+from pytest_arena.session.job_items import LABEL, job_of, metrics_of
+
+if TYPE_CHECKING:
+    from pytest_arena.comparison.baseline import Baseline
+
+_BASELINE = pytest.StashKey["Baseline"]()
+
+
+def baseline_of(config: pytest.Config) -> Baseline | None:
+    """Return the baseline; None where none was given. A `UsageError` where it cannot be read."""
+    path = settings(config).baseline
+    if path is None:
+        return None
+    if _BASELINE not in config.stash:
+        from pytest_arena.comparison.baseline import load_baseline
+
+        try:
+            config.stash[_BASELINE] = load_baseline(path)
+        except BaselineError as error:
+            raise pytest.UsageError(f"{asked_by(config, 'arena_baseline')} {error}") from None
+    return config.stash[_BASELINE]
+
+
+def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Return a line for each reason why *items*, all that were collected, cannot have this baseline."""
+    compared = [item for item in items if (job := job_of(item)) is not None and job.regression is not None]
+    if not compared:
+        return []
+    try:
+        baseline = baseline_of(config)
+    except pytest.UsageError as error:
+        return [str(error)]
+    asked = asked_by(config, "arena_baseline")
+    labels = {_whole_label(item) for item in compared if LABEL in item.stash}
+    if baseline is None or (baseline.only is not None and len(labels) == 1):
+        return []
+    if baseline.only is not None:
+        return [
+            f"{asked} {baseline.path}: it does not name its job, so a single job can have the key "
+            f"regression, got {len(labels)}"
+        ]
+    if not any(baseline.find(label) for label in labels):
+        return [
+            f"{asked} {baseline.path}: expected some of the jobs {', '.join(sorted(labels)[:5])}, "
+            f"it has {first_few(baseline.jobs) or 'none'}"
+        ]
+    return []
+
+
+def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Return a line for each job among *items*, the selected ones, whose files in the baseline are broken."""
+    if settings(config).baseline is None:
+        return []
+    from pytest_arena.comparison.rule import metric_named
+
+    jobs = {_whole_label(item): job_of(item) for item in items if LABEL in item.stash}
+    problems = []
+    for label, job in jobs.items():
+        if job is None or job.regression is None or (baseline := baseline_of(config)) is None:
+            continue
+        found, metric = baseline.find(label), metric_named(job.regression.metric, metrics_of(config, job))
+        try:
+            if found is not None and metric is not None:
+                found.checked(metric)
+        except BaselineError as error:
+            problems.append(f"{asked_by(config, 'arena_baseline')}: job {label!r}: {error}")
+    return problems
+
+
+def _whole_label(item: pytest.Item) -> str:
+    job = job_of(item)
+    return item.stash[LABEL].removesuffix(job.suffix if job is not None else "")

@@ -1,0 +1,98 @@
+"""The job of a test item: its key, its label, its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_arena.errors import JobFileError, described
+from pytest_arena.jobs.loader import Loaded
+from pytest_arena.jobs.model import Job
+from pytest_arena.rollout.metrics import Metric
+from pytest_arena.simulators.registry import find_simulator
+
+JOB = pytest.StashKey[Job]()
+
+
+LABEL = pytest.StashKey[str]()
+"""The job's name in this run: its folder, and the key of its metrics."""
+
+
+_FILES = pytest.StashKey[dict[Path, Loaded]]()
+
+
+def job_of(item: pytest.Item) -> Job | None:
+    """Return the job that *item* evaluates; None for any other test."""
+    if JOB not in item.stash and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        job = item.callspec.params.get("arena_job")
+        if isinstance(job, Job):
+            item.stash[JOB] = job
+    return item.stash.get(JOB, None)
+
+
+def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
+    """Return new objects of the metrics that plugins and packages add to *job*."""
+    metrics: list[Metric] = []
+    for added in config.hook.pytest_arena_metrics(config=config, job=job):
+        if added is not None and not isinstance(added, (list, tuple)):
+            raise JobFileError(f"pytest_arena_metrics: expected a list of metrics, got {described(added)}")
+        metrics += added or ()
+    for make in _packages_metrics():
+        metrics += make(job) or ()
+    return metrics
+
+
+@cache
+def _packages_metrics() -> list[Callable[[Job], Iterable[Metric] | None]]:
+    """Return what installed packages give; once a process, for it reads the metadata of all of them."""
+    return [entry.load() for entry in entry_points(group="pytest_arena.metrics")]
+
+
+def whole_node_id(item: pytest.Item, job: Job) -> str:
+    """Return the id that the item would have if its job were not sharded."""
+    return item.nodeid.removesuffix(f"{job.suffix}]") + "]" if job.shard else item.nodeid
+
+
+def environment_key(job: Job) -> tuple[Hashable, Hashable]:
+    """Return what jobs must have in common to share a process (None: any will do), and an environment."""
+    simulator = find_simulator(job)
+    launch = simulator.launch_key(job)
+    return None if launch is None else (job.simulator, launch), simulator.environment_key(job)
+
+
+def groups_of(config: pytest.Config, items: Sequence[pytest.Item]) -> list[dict[str, Any]]:
+    """Return the groups of the session's job files as the manifest has them.
+
+    ``jobs`` has the name of every job of the group; its labels are those of the selected *items*, so a job
+    that was deselected has none.
+    """
+    labels: dict[tuple[Path, str], list[str]] = {}
+    for item in items:
+        job = job_of(item)
+        if job is not None and job.source is not None and LABEL in item.stash:
+            found = labels.setdefault((job.source.file.resolve(), job.name), [])
+            found.append(item.stash[LABEL].removesuffix(job.suffix))
+    return [
+        {
+            "tag": group.tag,
+            "nodeid": f"{nodeid_of(config, path)}::group[{group.tag}]",
+            "thresholds": dict(group.thresholds),
+            "jobs": {
+                job.name: list(dict.fromkeys(labels.get((path, job.name), ())))
+                for job in group.members(loaded.jobs)
+            },
+        }
+        for path, loaded in config.stash.get(_FILES, {}).items()
+        for group in loaded.groups
+    ]
+
+
+def nodeid_of(config: pytest.Config, path: Path) -> str:
+    """Return *path* as node ids have it: relative to the root directory where it is below that."""
+    root = config.rootpath
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

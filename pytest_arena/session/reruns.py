@@ -1,0 +1,183 @@
+"""Reruns draw no new episodes: where episodes cannot be played again, the first measurement stands.
+
+A job whose episodes are not reproducible draws others each time it runs. Run until it passes, a policy that
+is exactly as good as its threshold passes five reruns of a 5 % gate in one case out of four. So what a
+completed attempt measured is judged again, and nothing is simulated, by ``--reruns`` and by ``--lf``,
+``--ff`` and ``--sw``. An attempt that ended as an error measured nothing: another one may.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_arena.policies.registry import policy_files, policy_source
+from pytest_arena.records.episodes import read_episodes
+from pytest_arena.records.provenance import source_revision, versions
+from pytest_arena.records.run_directory import RunDirectory, read_record
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+
+if TYPE_CHECKING:
+    from pytest_arena.jobs.model import Job
+
+_OPTIONS = {"lf": "--lf", "failedfirst": "--ff", "stepwise": "--sw"}
+"""pytest's options that run again what failed before."""
+_FAILED = "pytest_arena/failed"
+"""Key in pytest's cache: in which runs the tests failed that `cache/lastfailed` names."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A measurement that stands."""
+
+    record: JobRecord
+    episodes: list[Episode]
+    """The measured ones."""
+    note: str
+
+
+def standing_measurement(
+    config: pytest.Config, nodeid: str, job: Job, run: RunDirectory, label: str
+) -> Standing | None:
+    """Return what was measured of *job* and must not be drawn anew; None where a new attempt is fair."""
+    judged = [(folder, record) for folder, record in _attempts(run, label) if _stands(record)]
+    if judged:
+        folder, record = judged[-1]
+        return _standing(folder, record, f"attempt {record.attempt}", "a rerun")
+    option = _option(config)
+    earlier = _failed_in(config, nodeid, job) if option is not None else None
+    if option is None or earlier is None:
+        return None
+    where = earlier.path.name if earlier.path.parent == run.path.resolve().parent else str(earlier.path)
+    for folder, record in _measured(earlier, nodeid, label):
+        found = _standing(folder, record, f"the run {where}", option)
+        found.record.hdf5_path = None  # the files of that run stay there
+        for episode in found.episodes:
+            episode.videos, episode.trajectory = {}, None
+        return found
+    return None
+
+
+def notes_on_new_episodes(
+    config: pytest.Config, nodeid: str, job: Job, run: RunDirectory, label: str
+) -> list[str]:
+    """Return what makes an attempt that draws its episodes less than a first one; call before it begins."""
+    notes = _errors_before(run, label)
+    option = _option(config)
+    if option is None or any(run.attempts(label)):
+        return notes
+    if (earlier := _failed_in(config, nodeid, job)) is not None:
+        notes.append(
+            f"the job failed in the run {earlier.path}, and what was measured there cannot be read any more: "
+            f"this attempt drew other episodes, and {option} until they pass tests nothing"
+        )
+    return notes
+
+
+def remember_failures(config: pytest.Config, run: RunDirectory) -> None:
+    """Keep in pytest's cache, beside what failed, in which run it was measured: for ``--lf`` and the like.
+
+    Its folder may be another one then, and the job's label, too: it depends on what else is selected.
+    """
+    failed = {str(key) for key in getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})}
+    cache = getattr(config, "cache", None)
+    if cache is None:
+        return
+    runs = {nodeid: found for nodeid, found in _failures(config).items() if nodeid in failed}
+    measured = [record for record in run.records() if record.nodeid in failed and _stands(record)]
+    manifest = run.manifest() if measured else {}
+    for record in measured:
+        entry = manifest.get("jobs", {}).get(record.job)
+        if entry is None:
+            continue
+        seen = (entry["config_sha256"], entry["policy_files"], entry["policy_source"])
+        key = _key(*seen, manifest["revision"], manifest["versions"])
+        before = runs.setdefault(str(record.nodeid), {})
+        # Of what was only judged again, the first run keeps the name: its copies may be deleted before it.
+        judged_again = "rollout_seconds" not in record.timings
+        if not (judged_again and key in before and Path(before[key]).is_dir()):
+            before[key] = str(run.path.resolve())
+    cache.set(_FAILED, runs)
+
+
+def _errors_before(run: RunDirectory, label: str) -> list[str]:
+    """Return a note where an attempt at *label* ended as an error after episodes that cannot be run again."""
+    lost = [
+        str(record.attempt)
+        for _, record in _attempts(run, label)
+        if record.status in (Status.ERROR, Status.CRASHED)
+        and not record.reproducible
+        and record.episodes.get("measured", 0) + record.episodes.get("errors", 0) > 0
+    ]
+    if not lost:
+        return []
+    return [
+        f"attempt {', '.join(reversed(lost))} ended as an error, and this one drew other episodes: if errors "
+        "come with failures, its rates are too high"
+    ]
+
+
+def _stands(record: JobRecord) -> bool:
+    return record.status is Status.COMPLETED and not record.reproducible
+
+
+def _standing(folder: Path, record: JobRecord, what: str, how: str) -> Standing:
+    episodes = [e for e in read_episodes(folder / "episodes.jsonl") if e.outcome != Outcome.ERROR]
+    note = (
+        f"the measurement of {what} stands: its episodes cannot be played again, and {how} that drew others "
+        "until they pass would test nothing; a run without it evaluates the job anew"
+    )
+    return Standing(record, episodes, note)
+
+
+def _attempts(run: RunDirectory, label: str) -> Iterator[tuple[Path, JobRecord]]:
+    """Yield folder and record of each attempt at *label*, the last one first."""
+    for folder in reversed(list(run.attempts(label))):
+        with contextlib.suppress(OSError, ValueError):
+            yield folder, read_record(folder / "record.json")
+
+
+def _measured(run: RunDirectory, nodeid: str, label: str) -> Iterator[tuple[Path, JobRecord]]:
+    """Yield folder and record of what *run* measured of the test, the last first; of two, that at *label*."""
+    records = [record for record in run.records() if record.nodeid == nodeid and _stands(record)]
+    for record in sorted(records, key=lambda r: (r.job == label, r.attempt), reverse=True):
+        folder = run.path / Path(str(record.record_path)).parent
+        if (folder / "episodes.jsonl").is_file():
+            yield folder, record
+
+
+def _option(config: pytest.Config) -> str | None:
+    return next((text for name, text in _OPTIONS.items() if config.getoption(name, default=False)), None)
+
+
+def _failures(config: pytest.Config) -> dict[str, dict[str, str]]:
+    """Return node id -> what can be seen of the job -> run in which it failed, of the tests that fail."""
+    cache = getattr(config, "cache", None)
+    found = cache.get(_FAILED, {}) if cache is not None else {}
+    sound = isinstance(found, dict) and all(
+        isinstance(runs, dict) and all(isinstance(path, str) for path in runs.values())
+        for runs in found.values()
+    )
+    return found if sound else {}
+
+
+def _failed_in(config: pytest.Config, nodeid: str, job: Job) -> RunDirectory | None:
+    """Return the run in which the test failed, if nothing that can be seen of *job* has changed since."""
+    runs = _failures(config).get(nodeid)
+    if not runs or config.cache is None or nodeid not in config.cache.get("cache/lastfailed", {}):
+        return None
+    seen = (job.sha256(), policy_files(job), policy_source(job))
+    key = _key(*seen, source_revision(config.rootpath), versions())
+    return RunDirectory(Path(runs[key])) if key in runs else None
+
+
+def _key(*seen: object) -> str:
+    """Return a text that is another one if the job, its policy's files, the code or versions are others."""
+    return sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Going on with an interrupted run: only what it lacks is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_arena.errors import RunDirectoryError, first_few
+from pytest_arena.evaluation.run_check import check_run, require_run_directory, same_test
+from pytest_arena.options import asked_by, settings
+from pytest_arena.parallel.workers import hold
+from pytest_arena.policies.registry import policy_files
+from pytest_arena.records.episodes import read_episodes
+from pytest_arena.records.lock import RunInUseError
+from pytest_arena.records.run_directory import RunDirectory
+from pytest_arena.records.typed import shown
+from pytest_arena.session.job_items import LABEL, groups_of, job_of, whole_node_id
+
+if TYPE_CHECKING:
+    from pytest_arena.jobs.model import Job
+
+
+def require_sound(config: pytest.Config, path: Path, asked: str) -> None:
+    """Take the run at *path*, which the user named by *asked*, and check all of it, before workers start.
+
+    Raises `UsageError`, one line, where another session works in it, or where it is not what was written.
+    """
+    try:
+        require_run_directory(path)
+        if not config.option.collectonly:
+            hold(config, path)
+        check_run(path)
+    except (RunDirectoryError, RunInUseError) as error:
+        raise pytest.UsageError(f"{asked}: {error}") from None
+    except OSError as error:
+        raise pytest.UsageError(f"{asked}: cannot be gone on with: {error}") from None
+
+
+def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Return a line for each job whose configuration is not the one that the run was begun with."""
+    path = settings(config).resume
+    if path is None:
+        return []
+    asked = f"{asked_by(config, 'arena_resume')} {path}"
+    manifest, hashes = RunDirectory(path).manifest(), dict[Path, str]()
+    begun = manifest.get("jobs", {})
+    problems = _other_groups(asked, manifest, groups_of(config, items))
+    for item in items:
+        job, label = job_of(item), item.stash.get(LABEL, None)
+        if job is None or label is None:
+            continue
+        if label not in begun:
+            problems.append(f"{asked}: {label!r} is no part of that run, {_parts(begun)}")
+            continue
+        before = begun[label].get("config", {})
+        keys = [] if _extends(before, job) else list(_differing(before, job.config()))
+        files = _differing(begun[label].get("policy_files", {}), policy_files(job, hashes), "policy")
+        keys += [f"the content of {key}" for key in files]
+        problems += [
+            f"{asked}: run.json: {problem}" for problem in _other_tests(item, job, label, begun[label])
+        ]
+        if not keys and (beyond := _beyond(path, label, job)) is not None:
+            problems.append(f"{asked}: {beyond}")
+        if keys:
+            hint = ""
+            if "gate.episodes_max" in keys:
+                hint = (
+                    "; a budget can only grow, with gate.method: e_process, and without rebuilds or shards: "
+                    "begin a new run"
+                )
+            problems.append(
+                f"{asked}: job {label!r} was begun with another configuration, "
+                f"these keys differ: {', '.join(keys)}{hint}"
+            )
+    return problems
+
+
+def _other_groups(asked: str, manifest: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    before = {group["nodeid"]: group for group in manifest.get("groups", [])}
+    problems = []
+    for group in groups:
+        begun = before.get(group["nodeid"], {})
+        if begun.get("thresholds") != group["thresholds"]:
+            problems.append(f"{asked}: {group['nodeid']} was begun with other thresholds, or without any")
+        elif any({*labels} - {*begun["jobs"].get(name, ())} for name, labels in group["jobs"].items()):
+            problems.append(f"{asked}: {group['nodeid']} was begun with other jobs")
+    return problems
+
+
+def _other_tests(item: pytest.Item, job: Job, label: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where run.json has another test: its node ids are printed, and decide whose report is whose."""
+    ids = {f"jobs.{label}.nodeid": (item.nodeid, entry.get("nodeid", ""))}
+    if "shard" in entry:
+        ids[f"jobs.{label}.shard.nodeid"] = whole_node_id(item, job), entry["shard"]["nodeid"]
+    for key, (expected, got) in ids.items():
+        if got and not same_test(expected, got):
+            yield f"{key}: expected {expected!r}, got {shown(got)}"
+
+
+def _extends(begun: Mapping[str, Any], job: Job) -> bool:
+    """Whether *job* is the one that was begun, with a larger budget of a gate that stays valid so.
+
+    Rebuilds and shards share the episodes out by their number: a larger one would change their seeds.
+    """
+    gate = begun.get("gate") or {}
+    if job.gate is None or job.gate.method != "e_process" or job.rollout.rebuilds * job.rollout.shards != 1:
+        return False
+    smaller = gate.get("episodes_max", 0) < job.gate.episodes_max
+    allowed = {"gate.episodes_max", "rollout.episodes"}
+    return smaller and set(_differing(begun, job.config())) <= allowed
+
+
+def _beyond(path: Path, label: str, job: Job) -> str | None:
+    """Say which episode of the last attempt the job does not want: its gate may have had a larger budget."""
+    if job.gate is None or job.gate.method != "e_process":
+        return None
+    if (found := RunDirectory(path).reopen(label)) is None:
+        return None
+    directory, _ = found
+    last = max((episode.episode for episode in read_episodes(directory.episodes)), default=0)
+    if last < len(job.wanted_episodes):
+        return None
+    where = directory.episodes.relative_to(path).as_posix()
+    return (
+        f"{where}: expected episodes 0 to {len(job.wanted_episodes) - 1}, got {last}: its budget was larger"
+    )
+
+
+def _parts(begun: Mapping[str, Any]) -> str:
+    return f"which has {first_few(begun) or 'no jobs'}"
+
+
+def _differing(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted keys in which two plain configurations differ."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        if before != now:
+            yield path
+        return
+    for key in sorted({*before, *now}):
+        yield from _differing(before.get(key), now.get(key), f"{path}.{key}" if path else key)

@@ -1,0 +1,272 @@
+"""What a test item does with its job: attempts, the rollout, and no way to pass without it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import unittest
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError, described
+from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.guards import stderr
+from pytest_arena.guards.closing import close_within
+from pytest_arena.options import settings
+from pytest_arena.parallel.crashes import rebuild
+from pytest_arena.policies.registry import make_policy
+from pytest_arena.recorders import standard
+from pytest_arena.records.attempt import fail_record
+from pytest_arena.records.files import utc_now, write_json
+from pytest_arena.records.for_reports import scalars
+from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.rollout.observers import require_recorders
+from pytest_arena.session.attempts import ATTEMPT, Attempt, attempt_of
+from pytest_arena.session.baseline_check import baseline_of
+from pytest_arena.session.job_items import JOB, LABEL, environment_key, job_of, metrics_of
+from pytest_arena.session.progress import preparing, progress
+from pytest_arena.session.result import Result
+from pytest_arena.session.state import RUN, run_of
+from pytest_arena.simulators.env_check import require_env
+from pytest_arena.simulators.registry import validate_simulation
+
+if TYPE_CHECKING:
+    from pytest_arena.jobs.model import Job
+    from pytest_arena.policies.base import Policy
+    from pytest_arena.rollout.observers import Recorder
+    from pytest_arena.simulators.base import SimEnv
+
+
+_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+"""How tests and fixtures say that a test is not to run."""
+
+
+class Unbuilt:
+    """Stands for an environment or policy that will hardly be needed: built at the first use of it."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build, self._built = build, None
+
+    def __getattr__(self, name: str) -> Any:
+        """Build, once, and pass on."""
+        if self._built is None:
+            self._built = self._build()
+        return getattr(self._built, name)
+
+    def close(self) -> None:
+        """Close what was built."""
+        if self._built is not None:
+            self._built.close()
+
+
+def require_verdict(item: pytest.Function) -> None:
+    """No false green: a test that passed without running its job or asserting its thresholds fails."""
+    if JOB not in item.stash or RUN not in item.config.stash:
+        return
+    attempt, label = item.stash.get(ATTEMPT, None), item.stash[LABEL]
+    if attempt is not None and attempt.record.error is not None:
+        what = f"{attempt.record.error['type']}: {attempt.record.error['message']}"
+        pytest.fail(f"the test passed although its job {label!r} ended as an error: {what}", False)
+    if attempt is None or not attempt.results:
+        pytest.fail(f"the test passed without running its job {label!r}: call arena_rollout()", False)
+    for result in attempt.results:
+        if not result.asserted:
+            result.assert_thresholds()
+
+
+def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Give a job that failed before its rollout a record, put scalars on JUnit, forget a finished attempt."""
+    job = job_of(item)
+    if job is None or RUN not in item.config.stash:
+        return
+    if call.excinfo is not None and call.when != "teardown":
+        _note_exception(item, job, call.excinfo)
+    if (call.when == "call" or call.excinfo is not None) and ATTEMPT in item.stash:
+        properties = scalars(item.stash[ATTEMPT].record, job)
+        item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("arena_")]
+        item.user_properties.extend(properties)
+
+
+def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Close the record of a job whose test ended before its rollout; a skipped test leaves none."""
+    begun, run = item.stash.get(ATTEMPT, None), run_of(item.config)
+    if begun is not None and begun.record.status != Status.RUNNING:
+        return
+    with run.writing(f"{item.stash[LABEL]}/record.json"):
+        if raised.errisinstance(_SKIPS):
+            if begun is not None:
+                _forget_skipped(item, begun)
+            return
+        attempt = attempt_of(item, job)
+        fail_record(attempt.record, raised.value)
+        attempt.record.finished_at = utc_now()
+        write_json(attempt.directory.record, attempt.record.to_json())
+    if ATTEMPT in item.stash:
+        with run.writing(f"the hook pytest_arena_record of job {item.stash[LABEL]!r}"):
+            item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
+
+
+def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:
+    """Take away what a skipped test had begun; what a resumed run has measured stays, with a word of it."""
+    if begun.directory.resumed:
+        rebuild(run_of(item.config).directory, begun.record, Status.INTERRUPTED, "the test was skipped")
+        return
+    begun.directory.record.unlink()
+    with contextlib.suppress(OSError):  # a test may have put files of its own there
+        begun.directory.path.rmdir()
+    del item.stash[ATTEMPT]
+
+
+def release_environment(item: pytest.Item, following: pytest.Item | None) -> None:
+    """Close the environment of *item*'s job unless that of the *following* item can use it.
+
+    The last one is closed when all reports are written.
+    """
+    job, other = job_of(item), None if following is None else job_of(following)
+    if job is None or other is None or RUN not in item.config.stash:
+        return
+    if environment_key(job) != environment_key(other):
+        run_of(item.config).pool.clear()
+
+
+def with_options(job: Job, options: Mapping[str, Any]) -> Job:
+    """Return *job* with the environment options of the fixture, validated by its simulator."""
+    __tracebackhide__ = USERS_MISTAKE
+    if not isinstance(options, Mapping):
+        raise EvaluationError(f"arena_env_options: expected a dict, got {described(options)}")
+    if options == job.environment.options:
+        return job
+    environment = job.environment.model_copy(update={"options": dict(options)})
+    changed = job.model_copy(update={"environment": environment})
+    validate_simulation(changed)
+    return changed
+
+
+def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimEnv:
+    """Return the job's environment; one that has nothing to run is not built until it is used."""
+    __tracebackhide__ = USERS_MISTAKE
+    pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
+    if attempt.complete:
+        note = note_taker(item, attempt.record)
+        return cast("SimEnv", Unbuilt(lambda: pool.get(changed, note=note)))
+    began = time.monotonic()
+    try:
+        with preparing(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
+            env = pool.get(changed, note=note_taker(item, attempt.record), give_up=attempt.give_up)
+    except ArenaError as error:  # the way through this package says nothing about a user's mistake
+        raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
+    attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
+    return env
+
+
+def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
+    """Return the job's policy; one that has nothing to do is not made until it is used."""
+    __tracebackhide__ = USERS_MISTAKE
+    attempt = attempt_of(item, job)
+    if attempt.complete:
+        return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
+    try:
+        require_env(env)  # it may be one of a user's own fixture
+        return make_policy(job, env, attempt.give_up)
+    except ArenaError as error:
+        raise error.with_traceback(None)  # noqa: B904
+
+
+def close_policy(item: pytest.Item, job: Job, made: Policy) -> None:
+    """Close the job's policy; what it raises is a note."""
+    problem = close_within(job.rollout.timeout, "the policy", made.close)
+    if problem is not None:
+        note_taker(item, attempt_of(item, job).record)(problem)
+
+
+def note_taker(item: pytest.Item, record: JobRecord) -> Callable[[str], None]:
+    """Return what adds a note to *record*, even to one that is complete, and warns of it."""
+    config, run = item.config, run_of(item.config)
+
+    def note(text: str) -> None:
+        line = f"job {record.job!r}: {text}"
+        if text not in record.notes:
+            record.notes.append(text)
+        with run.writing(str(record.record_path)):
+            write_json(run.directory.path / str(record.record_path), record.to_json())
+        if run.ended:
+            stderr.say(line)
+            return
+        # Not by `warnings.warn`, which an environment, or -W error, may have turned into an exception.
+        warning = warnings.WarningMessage(pytest.PytestWarning(line), pytest.PytestWarning, str(item.path), 0)
+        config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": warning,
+                "when": "runtest",
+                "nodeid": item.nodeid,
+                "location": None,
+            }
+        )
+
+    return note
+
+
+def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
+    """Return the recorders of a job: command line over job over ini file over the default."""
+    return standard.standard_recorders(job, settings(config).video, settings(config).video_default)
+
+
+def roll_out(
+    item: pytest.Item, job: Job, env: SimEnv, policy: Policy, recorders: Sequence[Recorder]
+) -> Result:
+    """Evaluate the item's job, once."""
+    __tracebackhide__ = USERS_MISTAKE
+    run, attempt = run_of(item.config), attempt_of(item, job)
+    if attempt.results:
+        raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")
+    require_recorders(recorders)  # they may be those of a user's own fixture
+    attempt.record.config_sha256 = job.sha256()
+
+    rebuildable = run.pool.holds(env)
+
+    def make_env(rebuild: int) -> SimEnv:
+        if rebuild == 0:
+            return env
+        if not rebuildable:
+            raise EvaluationError(
+                "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
+            )
+        note = note_taker(item, attempt.record)
+        return run.pool.get(job, rebuild=rebuild, note=note, give_up=attempt.give_up)
+
+    with progress(item.config, job, attempt.record, attempt.earlier) as watch:
+        evaluation = Evaluation(
+            job=job.as_run,
+            record=attempt.record,
+            directory=attempt.directory,
+            run_dir=run.directory.path,
+            make_env=make_env,
+            policy=policy,
+            recorders=recorders,
+            metrics=metrics_of(item.config, job),
+            watch=watch,
+            earlier=attempt.earlier,
+            earlier_notes=attempt.earlier_notes,
+            complete=attempt.complete,
+            baseline=baseline_of(item.config) if job.as_run.regression is not None else None,
+            family=settings(item.config).family_error is not None,
+        )
+        try:
+            evaluation.run()
+        except BaseException as error:
+            # A simulator that failed may be left in any state: the next job gets a new environment.
+            run.pool.clear()
+            if isinstance(error, ArenaError) and not isinstance(error, RolloutTimeoutError):
+                raise error.with_traceback(None)  # noqa: B904  (where it was found says nothing to a user)
+            raise
+        else:
+            if evaluation.environment_failed:
+                run.pool.clear()
+        finally:
+            item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
+    result = Result(attempt.record, evaluation.counted, run.directory.path)
+    attempt.results.append(result)
+    return result

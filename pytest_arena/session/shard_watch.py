@@ -1,0 +1,162 @@
+"""The verdict of a sharded job: drawn once, after its last shard, and reported as a result of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytest_arena.options import settings
+from pytest_arena.records.files import write_json
+from pytest_arena.records.run_directory import RunDirectory
+from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.session.synthetic_reports import Line, report_verdict
+
+_PLUGIN = "arena-shards"
+
+
+@dataclass
+class ShardedJob:
+    """One job and its shards, as the manifest has them."""
+
+    label: str
+    nodeid: str
+    config: dict[str, object]
+    parts: dict[str, str] = field(default_factory=dict)
+    """Node id of a shard -> its label."""
+    count: int = 0
+    finished: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
+    """Shards that a test or fixture has skipped."""
+    joined: bool = False
+
+
+def enable(config: pytest.Config, directory: RunDirectory) -> None:
+    """Watch for the last shard, in the process that reports; does nothing where no job is sharded."""
+    jobs = list(_sharded_jobs(directory))
+    if jobs and not config.pluginmanager.hasplugin(_PLUGIN):
+        config.pluginmanager.register(ShardWatch(config, directory, jobs), _PLUGIN)
+
+
+def join_rest(session: pytest.Session) -> list[Line]:
+    """At the end, join jobs whose last shard died without a report; returns a line for each left without."""
+    watch: ShardWatch | None = session.config.pluginmanager.get_plugin(_PLUGIN)
+    return [] if watch is None else watch.join_rest()
+
+
+def _sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
+    jobs: dict[str, ShardedJob] = {}
+    for label, entry in directory.manifest()["jobs"].items():
+        if shard := entry.get("shard"):
+            job = jobs.setdefault(
+                shard["label"],
+                ShardedJob(shard["label"], shard["nodeid"], entry["config"], count=shard["count"]),
+            )
+            job.parts[entry["nodeid"]] = label
+    yield from jobs.values()
+
+
+def _judged(attempts: list[JobRecord]) -> JobRecord:
+    """Return the last of a shard's *attempts* that has ended: with ``--dist each``, others may still run."""
+    return max(attempts, key=lambda record: (record.status is not Status.RUNNING, record.attempt))
+
+
+class ShardWatch:
+    """Counts the shards that have been reported."""
+
+    def __init__(self, config: pytest.Config, directory: RunDirectory, jobs: list[ShardedJob]) -> None:
+        self._config, self._directory = config, directory
+        self._jobs: dict[str, list[ShardedJob]] = {}
+        """Node id of a shard -> its job; with ``--keep-duplicates`` there may be two of one id."""
+        for job in jobs:
+            for nodeid in job.parts:
+                self._jobs.setdefault(nodeid, []).append(job)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Join a job when the last of its shards has been torn down."""
+        waiting = (job for job in self._jobs.get(report.nodeid, ()) if report.nodeid not in job.finished)
+        job = next(waiting, None)
+        if job is None:
+            return
+        if report.skipped:
+            job.skipped.add(report.nodeid)
+        elif report.when == "call":  # of a rerun, too
+            job.skipped.discard(report.nodeid)
+        if report.when == "teardown":
+            job.finished.add(report.nodeid)
+            if len(job.finished) == job.count and not job.skipped:
+                self._join(job, report.location)
+
+    def join_rest(self) -> list[Line]:
+        """Join what has a record of every shard; what lacks one has no verdict, and a word of it."""
+        recorded = self._directory.latest()
+        lines: list[Line] = []
+        for job in {id(job): job for jobs in self._jobs.values() for job in jobs}.values():
+            there = sum(label in recorded for label in job.parts.values())
+            if job.joined:
+                continue
+            if job.skipped:
+                text = f"{len(job.skipped)} of {job.count} shards skipped or xfailed"
+                lines.append((f"no verdict on {job.label}: {text}", None))
+            elif there == job.count:
+                self._join(job, (job.nodeid.partition("::")[0], None, job.nodeid.partition("::")[2]))
+            else:
+                lines.append((f"no verdict on {job.label}: {there} of {job.count} shards ran", None))
+        return lines
+
+    def _join(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
+        """Draw the verdict and report it; one that cannot be written costs the session its success."""
+        from pytest_arena.session.state import run_of
+
+        job.joined = True
+        with run_of(self._config).writing(f"{job.label}/record.json"):
+            self._judge(job, location)
+
+    def _judge(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
+        from pytest_arena.errors import EvaluationError
+        from pytest_arena.evaluation.join_shards import join_shards
+        from pytest_arena.jobs.model import Job
+        from pytest_arena.records.attempt import fail_record
+        from pytest_arena.records.for_reports import arena_metadata, scalars
+        from pytest_arena.session.baseline_check import baseline_of
+        from pytest_arena.session.result import Result
+
+        attempts: dict[str, list[JobRecord]] = {}
+        for found in self._directory.records():
+            attempts.setdefault(found.job, []).append(found)
+        parts = [_judged(attempts[label]) for label in job.parts.values() if label in attempts]
+        if not parts:  # none of them has begun a record, and each has told why
+            return
+        model = Job.model_validate({**job.config})
+        record, episodes = join_shards(
+            self._directory,
+            job.label,
+            job.nodeid,
+            model,
+            parts,
+            baseline_of(self._config) if model.regression is not None else None,
+            family=settings(self._config).family_error is not None,
+        )
+        if len(parts) < job.count:
+            fail_record(record, EvaluationError(f"{len(parts)} of {job.count} shards ran"))
+            write_json(self._directory.path / str(record.record_path), record.to_json())
+        message: str | None = record.error["message"] if record.error else None
+        xfailed = False
+        if message is None:
+            try:
+                Result(record, episodes, self._directory.path).assert_thresholds()
+            except (AssertionError, pytest.xfail.Exception) as error:
+                message, xfailed = str(error), isinstance(error, pytest.xfail.Exception)
+        place = (location[0], location[1], job.nodeid.rpartition("::")[2])
+        report_verdict(
+            self._config,
+            job.nodeid,
+            place,
+            message,
+            tests=job.parts,
+            metadata={"arena": arena_metadata(record)},
+            xfailed=xfailed,
+            properties=scalars(record, model),
+        )

@@ -1,0 +1,152 @@
+"""Verdicts over several jobs, drawn once, at the end, by the process that reports: family and groups.
+
+They are read from the records on disk, so it does not matter which worker ran which job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_arena.options import settings
+from pytest_arena.records.files import write_json
+from pytest_arena.records.run_directory import RunDirectory
+from pytest_arena.session.synthetic_reports import Line, report_verdict
+
+if TYPE_CHECKING:
+    from pytest_arena.comparison.family import GroupVerdict
+    from pytest_arena.records.schema import JobRecord
+
+FAMILY = "arena::family"
+"""Node id of the verdict over all comparisons."""
+
+
+def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], dict[str, Any]]:
+    """Draw the verdicts and report each that there is; returns them in words, and for ``run.json``."""
+    try:
+        manifest = directory.manifest()
+    except (OSError, ValueError):  # no worker got as far as to write it
+        return [], {}
+    groups = manifest.get("groups", [])
+    family = settings(config).family_error
+    baseline = settings(config).baseline
+    if family is None and not groups and baseline is None:
+        return [], {}
+    records = directory.latest()
+    facts: dict[str, Any] = {}
+    lines: list[Line] = []
+    if baseline is not None and not any(entry["config"].get("regression") for entry in _jobs(manifest)):
+        lines.append((f"no job has the key regression: nothing is compared with {baseline}", None))
+    if family is not None:
+        facts["family"], line = _judge_family(config, directory, manifest, records)
+        lines.append(line)
+    for group in groups:
+        group["verdict"], line = _judge_group(config, directory, group, manifest, records)
+        if any(group["jobs"].values()):  # else nobody asked for any of its jobs
+            lines.append(line)
+    return lines, {**facts, "groups": groups}
+
+
+def _judge_family(
+    config: pytest.Config,
+    directory: RunDirectory,
+    manifest: Mapping[str, Any],
+    records: Mapping[str, JobRecord],
+) -> tuple[dict[str, Any], Line]:
+    """Judge all regressions together; the records of those that hold are written again, as failures."""
+    from pytest_arena.comparison.family import describe_family, judge_family
+    from pytest_arena.gate.thresholds import verdict_of
+    from pytest_arena.records.comparison import ComparisonVerdict
+
+    asked = settings(config).family_error
+    assert asked is not None
+    family = judge_family(records, asked)
+    claimed, held = [], []
+    for label, found in family["comparisons"].items():
+        record = records[label]
+        assert record.comparison is not None
+        record.comparison.family = {**found, "size": len(family["comparisons"])}
+        if record.comparison.verdict == ComparisonVerdict.REGRESSION:
+            claimed.append(label)
+            if found["rejected"]:
+                held.append(label)
+                record.comparison.failed = True
+        record.verdict = verdict_of(record)
+        write_json(directory.path / str(record.record_path), record.to_json())
+    if not family["comparisons"]:
+        return family, ("no comparison with a baseline to judge together", None)
+    text = describe_family(family, claimed)
+    report_verdict(
+        config,
+        FAMILY,
+        ("arena", None, "family"),
+        text if held else None,
+        tests=_tests(manifest, held),
+        metadata={"arena_family": family},
+    )
+    return family, (text, not held)
+
+
+def _judge_group(
+    config: pytest.Config,
+    directory: RunDirectory,
+    group: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    records: Mapping[str, JobRecord],
+) -> tuple[dict[str, Any], Line]:
+    from pytest_arena.comparison.family import judge_group
+    from pytest_arena.gate.describe import describe, describe_shortly
+
+    verdict = judge_group(group["thresholds"], group["jobs"], records, directory)
+    name = f"group {group['tag']}"
+    if verdict.missing:
+        return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
+    what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
+    gates = [gate for label in verdict.jobs if (gate := records[label].gate) is not None]
+    told = [describe(result, fixed=all(gate.fixed for gate in gates)) for result in verdict.results]
+    text = f"{what}: {'; '.join(told)}"
+    message = None
+    if not verdict.passed:
+        jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
+        # pytest's short summary shows the first line only, and of that what fits into the terminal.
+        first = "; ".join(describe_shortly(result) for result in verdict.results if not result.passed)
+        message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in told), *jobs])
+    file, _, item = group["nodeid"].partition("::")
+    report_verdict(
+        config,
+        group["nodeid"],
+        (file, None, item),
+        message,
+        tests=_tests(manifest, verdict.jobs),
+        metadata={"arena_group": {"tag": group["tag"], **_told(verdict)}},
+    )
+    return _told(verdict), (text, verdict.passed)
+
+
+def _jobs(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(manifest.get("jobs", {}).values())
+
+
+def _tests(manifest: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
+    """Return the node ids of the tests that run the jobs *labels*: of a sharded one, those of its shards."""
+    wanted = set(labels)
+    return [
+        entry["nodeid"]
+        for label, entry in manifest.get("jobs", {}).items()
+        if label in wanted or entry.get("shard", {}).get("label") in wanted
+    ]
+
+
+def _told(verdict: GroupVerdict) -> dict[str, Any]:
+    told = {None: "not judged", True: "pass", False: "fail"}[verdict.passed]
+    return {"verdict": told, **asdict(verdict)}
+
+
+def _values(values: Mapping[str, float | None]) -> str:
+    return ", ".join(
+        f"{metric} = {'not measured' if value is None else f'{value:.4g}'}"
+        for metric, value in values.items()
+    )

@@ -1,0 +1,1 @@
+"""Gymnasium environments: single ones, in processes of their own, and vectorized ones."""

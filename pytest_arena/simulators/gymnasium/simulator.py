@@ -1,0 +1,430 @@
+"""Gymnasium: any registered environment through a vector environment, in all three autoreset modes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from pydantic import Field
+
+from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
+from pytest_arena.guards.closing import close_while_building
+from pytest_arena.guards.processes import end_processes
+from pytest_arena.jobs.model import Job, StrictModel, Success
+from pytest_arena.jobs.modules import import_for
+from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
+from pytest_arena.simulators.base import (
+    Action,
+    BoolArray,
+    Capabilities,
+    EpisodeEnd,
+    FloatArray,
+    Frames,
+    IndexArray,
+    Observation,
+    Parking,
+    Reset,
+    SimEnv,
+    Simulator,
+    Step,
+    SuccessArray,
+)
+from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
+from pytest_arena.simulators.gymnasium.success import VectorSuccess, success_keys, tells_final
+from pytest_arena.simulators.gymnasium.vector import (
+    Sample,
+    batch_of_images,
+    check_make_arguments,
+    make_vector,
+    step_length,
+    step_limit,
+)
+from pytest_arena.simulators.mujoco.raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
+from pytest_arena.simulators.mujoco.rendering import choose_platform, without_opengl
+from pytest_arena.simulators.step_values import flags_by_row, numbers_by_row
+
+RENDER_CAMERA = "render"
+"""The only camera of a gymnasium environment: its own `render`."""
+
+Autoreset = Literal["manual", "next_step", "same_step"]
+_MODES: dict[Autoreset, AutoresetMode] = {
+    "manual": AutoresetMode.DISABLED,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "same_step": AutoresetMode.SAME_STEP,
+}
+_NAMES = {mode: name for name, mode in _MODES.items()}
+
+
+class GymnasiumOptions(StrictModel):
+    """``environment.options`` of this simulator."""
+
+    vectorization: Literal["sync", "async", "vector_entry_point"] | None = Field(
+        default=None, description="how rows run; default: sync, whose numbers do not depend on num_envs"
+    )
+    autoreset: Autoreset = Field(default="manual", description="for sync and async")
+    make: dict[str, Any] = Field(default_factory=dict, description="arguments of gymnasium.make")
+    modules: tuple[str, ...] = Field(
+        default=(), strict=False, description="imported first, to register environments"
+    )
+
+
+class GymnasiumEnv(SimEnv):
+    """Adapts a gymnasium `VectorEnv`.
+
+    In manual mode a row that ended is parked. `VectorEnv.step` cannot leave a row out, so a parked row is
+    reset once without a seed and stepped along, uncounted; this happens only while the last episodes of a
+    job end.
+    """
+
+    def __init__(
+        self,
+        vec: VectorEnv[Any, Any, Any],
+        success: Success | None = None,
+        cameras: Sequence[str] = (),
+        sample: Sample | None = None,
+    ) -> None:
+        """Adapt *vec*; *success* tells how success is read, *cameras* are those to film with.
+
+        *sample* is that of rows in processes which `make_vector` has built.
+
+        Raises:
+            EvaluationError: *vec* lacks what every vector environment has, does not declare its autoreset
+                mode, or ``success.callable`` could only be asked about the next episode.
+        """
+        _require_vector(vec)
+        self._vec, self._base = vec, vec.unwrapped
+        self._sample = sample
+        self.num_envs, self.device = vec.num_envs, "cpu"
+        self.single_action_space = vec.single_action_space
+        self.single_observation_space = vec.single_observation_space
+        self.cameras = tuple(cameras)
+        self.step_dt = step_length(self._base) if sample is None else sample.step_dt
+        self.max_episode_steps = _horizon(self._base) if sample is None else sample.max_episode_steps
+        self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
+        self._mode = _declared_mode(vec)
+        seedable = isinstance(self._base, (SyncVectorEnv, AsyncVectorEnv))
+        self.capabilities = Capabilities(
+            autoreset=self._mode,
+            terminal_observation=True,
+            terminal_frame=self._mode != "same_step",
+            partial_reset=self._mode == "manual",
+            episode_seeds=seedable and self._mode == "manual",
+            deterministic=not getattr(vec.spec, "nondeterministic", False),
+        )
+        self._seedable = seedable
+        self._copies = seedable and bool(getattr(self._base, "copy", False))
+        self._success = VectorSuccess(vec, success or Success(), same_step=self._mode == "same_step")
+        self._mujoco = isinstance(self._base, SyncVectorEnv) and is_mujoco_row(self._base.envs[0])
+        self._rays: GymnasiumRays | None = None
+        if self._mujoco and self.cameras:
+            choose_platform()
+        self._parking = Parking.all_of(self.num_envs)
+        self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
+        self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
+        self._begun = self._closed = False
+
+    @property
+    def unwrapped(self) -> Any:
+        """The vector environment."""
+        return self._vec
+
+    @names_rows
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
+        """Reset rows; in the automatic modes only all of them at once."""
+        if env_ids is None:
+            env_ids = np.arange(self.num_envs)
+            given = self._vec.reset(seed=self._full_seeds(seeds))
+        else:
+            mask = np.zeros(self.num_envs, np.bool_)
+            mask[env_ids] = True
+            by_row: list[int | None] | None = None
+            if seeds is not None and self.capabilities.episode_seeds:
+                by_row = [None] * self.num_envs
+                for row, seed in zip(env_ids, seeds, strict=True):
+                    by_row[int(row)] = seed
+            # The first reset must be of all rows: a batch of observations needs one of each.
+            options = {"reset_mask": mask} if self._begun else None
+            self._stale &= self._begun
+            given = self._vec.reset(seed=by_row, options=options)  # type: ignore[arg-type]
+        observation, info = _answer(given, "reset", ("observation", "info"))
+        self._begun = True
+        # Without shared memory, a process would repeat its automatic reset after one that was asked for.
+        self.spent = self._mode == "next_step" and not getattr(self._base, "shared_memory", True)
+        self._parking.release(env_ids)
+        self._stale[env_ids] = False
+        self._resetting[:] = False
+        return Reset(self._own(observation), self._success.read(info))
+
+    @names_rows
+    def step(self, actions: Action) -> Step:
+        """Step all rows; parked ones along with the others."""
+        if self._mode == "manual" and self._parking.any and self._stale.any():
+            self._vec.reset(options={"reset_mask": self._stale.copy()})
+            self._stale[:] = False
+        observation, reward, terminated, truncated, info = self._vector_step(to_numpy(actions))
+        observation = self._own(observation)
+        valid = ~self._parking.parked if self._mode == "manual" else ~self._resetting
+        done = (terminated | truncated) & valid
+        success = self._success.read(info)
+        ends: tuple[EpisodeEnd, ...] = ()
+        terminal = None
+        if self._mode == "manual" and self._parking.any:
+            self._stale |= self._parking.parked & (terminated | truncated)
+        self._resetting = done if self._mode == "next_step" else self._resetting
+        if np.count_nonzero(done):
+            if self._mode == "same_step":
+                terminal = (
+                    self._final_observation(observation, info, done) if tells_final(info, done) else None
+                )
+                success = np.where(done, self._success.read_final(info), success)
+            else:
+                terminal = observation
+            self._success.require_key()
+            ends = self._ends(done, terminated, success)
+            if self._mode == "manual":
+                self._parking.park(done)
+                self._stale |= done
+        return Step(
+            observation=observation,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            valid=valid,
+            success=success,
+            ends=ends,
+            terminal_observation=terminal,
+        )
+
+    @names_rows
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return what `render` shows for the rows; only their images are made in a sync environment."""
+        if not self.cameras:
+            return {}
+        if isinstance(self._base, SyncVectorEnv):
+            images = self._draw([self._base.envs[row] for row in env_ids])
+        else:
+            rendered = self._vec.render()
+            images = [None if rendered is None else rendered[row] for row in env_ids]
+        return {RENDER_CAMERA: batch_of_images(images)}
+
+    def _draw(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the rows' images; without OpenGL, those of MuJoCo are drawn by ray casting."""
+        if self._rays is None:
+            try:
+                if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
+                    raise RecordingError("MUJOCO_GL is disabled")
+                return [row.render() for row in rows]
+            except Exception as error:
+                if not self._mujoco:
+                    raise
+                self._rays, self.frames_notice = GymnasiumRays(rows[0]), without_opengl(error)
+                self.identity = {**self.identity, "renderer": RAY_CASTING}
+        return [self._rays.render(row) for row in rows]
+
+    def close(self) -> None:
+        """Close the vector environment; processes of rows that do not answer are ended.
+
+        Raises what the close of a row raised.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if isinstance(self._base, AsyncVectorEnv):
+            sample = self._sample
+            close_rows(self._vec, answer=sample is not None, known=sample.problem if sample else None)
+        else:
+            self._vec.close()
+
+    def _full_seeds(self, seeds: Sequence[int] | None) -> Any:
+        if seeds is None:
+            return None
+        # A vector environment of another package may know one seed only, the first one for all rows.
+        return list(seeds) if self._seedable else seeds[0]
+
+    def _own(self, observation: Observation) -> Observation:
+        return observation if self._copies else copy_rows(observation, self.single_observation_space)
+
+    def _vector_step(
+        self, actions: Action
+    ) -> tuple[Any, FloatArray, BoolArray, BoolArray, Mapping[str, Any]]:
+        """Step the vector environment; returns what it gave, with owned numbers and flags (N,)."""
+        self._success.begin_step()
+        try:
+            result = self._vec.step(actions)
+        finally:
+            self._success.end_step()
+        names = ("observation", "reward", "terminated", "truncated", "info")
+        observation, reward, terminated, truncated, info = _answer(result, "step", names)
+        gave = "the vector environment's step() gave"
+        return (
+            observation,
+            numbers_by_row(reward, f"{gave} as reward", self.num_envs),
+            flags_by_row(terminated, f"{gave} as terminated", self.num_envs),
+            flags_by_row(truncated, f"{gave} as truncated", self.num_envs),
+            info,
+        )
+
+    def _final_observation(
+        self, observation: Observation, info: Mapping[str, Any], done: BoolArray
+    ) -> Observation:
+        rows = np.flatnonzero(done)
+        values = [info["final_obs"][row] for row in rows]
+        return replace_rows(observation, rows, values, self.single_observation_space)
+
+    def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
+        return tuple(
+            EpisodeEnd(int(row), _reason(bool(terminated[row]), success[row] == 1))
+            for row in np.flatnonzero(done)
+        )
+
+
+_OF_A_VECTOR = {
+    "num_envs": ((int, np.integer), "a number of rows"),
+    "single_action_space": ((gymnasium.Space,), "a space"),
+    "single_observation_space": ((gymnasium.Space,), "a space"),
+}
+
+
+def _require_vector(vec: Any) -> None:
+    """Raise `EvaluationError`, which names what is wrong, where *vec* is no whole vector environment."""
+    needed = ("unwrapped", "metadata", *_OF_A_VECTOR, "reset", "step", "close")
+    name = f"the vector environment {type(getattr(vec, 'unwrapped', vec)).__name__}"
+    if missing := [attribute for attribute in needed if not hasattr(vec, attribute)]:
+        raise EvaluationError(
+            f"{name} lacks {', '.join(missing)}: derive it from gymnasium.vector.VectorEnv, and set "
+            f"{', '.join(_OF_A_VECTOR)} in its constructor"
+        )
+    for attribute, (types, expected) in _OF_A_VECTOR.items():
+        if not isinstance(value := getattr(vec, attribute), types):
+            raise EvaluationError(f"{name} has {described(value)} as its {attribute}, expected {expected}")
+
+
+def _declared_mode(vec: VectorEnv[Any, Any, Any]) -> Autoreset:
+    """Return how *vec* says that it resets rows that ended; `EvaluationError` where it does not say."""
+    metadata = vec.metadata if isinstance(vec.metadata, Mapping) else {}
+    kind = type(vec.unwrapped).__name__
+    modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
+    if "autoreset_mode" not in metadata:
+        raise EvaluationError(
+            f"the vector environment {kind} does not declare its autoreset mode, and a wrong guess would "
+            f"measure other episodes: set metadata['autoreset_mode'] to one of {modes}"
+        )
+    try:
+        return _NAMES[AutoresetMode(metadata["autoreset_mode"])]
+    except ValueError:
+        raise EvaluationError(
+            f"the vector environment {kind} declares the autoreset mode {metadata['autoreset_mode']!r}: "
+            f"set metadata['autoreset_mode'] to one of {modes}"
+        ) from None
+
+
+def _answer(result: Any, method: str, names: Sequence[str]) -> tuple[Any, ...]:
+    """Return what a vector environment's *method* gave, a tuple of *names*; else `EvaluationError`."""
+    told = f"the vector environment's {method}()"
+    if not (isinstance(result, tuple) and len(result) == len(names)):
+        expected = f"expected a tuple of {len(names)}: {', '.join(names)}"
+        raise EvaluationError(f"{told} returned {described(result)}, {expected}")
+    if not isinstance(result[-1], Mapping):
+        raise EvaluationError(f"{told} gave {described(result[-1])} as its info, expected a dict")
+    return result
+
+
+def _reason(terminated: bool, success: bool) -> str:
+    if not terminated:
+        return "time_out"
+    return "success" if success else "terminated"
+
+
+class GymnasiumSimulator(Simulator):
+    """``simulator: gymnasium``."""
+
+    name = "gymnasium"
+    Options = GymnasiumOptions
+    named_cameras_only = True
+
+    def validate(self, job: Job) -> None:
+        """Check cameras and variations, and that the id is registered where its modules say so."""
+        for camera in job.environment.cameras:
+            if camera != RENDER_CAMERA:
+                raise job.problem(
+                    ("environment", "cameras", camera),
+                    f"expected {RENDER_CAMERA!r}, the only camera of a gymnasium environment, got {camera!r}",
+                )
+        if job.environment.variations:
+            raise job.problem(("environment", "variations"), "gymnasium environments have no variations")
+        if job.environment.device not in (None, "cpu"):
+            raise job.problem(("environment", "device"), f"expected cpu, got {job.environment.device!r}")
+        if job.success.term is not None:
+            raise job.problem(
+                ("success", "term"),
+                "gymnasium environments have no termination terms: use info_key or callable",
+            )
+        options = GymnasiumOptions.model_validate(job.environment.options)
+        for needed in options.modules:
+            import_for(job, ("environment", "options", "modules"), needed)
+        module, _, name = job.environment.id.rpartition(":")
+        if module:
+            import_for(job, ("environment", "id"), module)
+        try:
+            gymnasium.spec(name)
+        except gymnasium.error.Error as error:
+            raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
+        check_make_arguments(job, options.make, _vectorization(options, job.environment.id))
+
+    def make(self, job: Job) -> SimEnv:
+        """Build the vector environment."""
+        options = GymnasiumOptions.model_validate(job.environment.options)
+        kwargs: dict[str, Any] = dict(options.make)
+        if job.environment.max_episode_steps is not None:
+            kwargs["max_episode_steps"] = job.environment.max_episode_steps
+        if job.environment.cameras:
+            kwargs["render_mode"] = "rgb_array"
+        mode = _vectorization(options, job.environment.id)
+        sample = Sample(job.rollout.timeout) if mode == "async" else None
+        children = set(multiprocessing.active_children())
+        try:
+            vec = make_vector(
+                job.environment.id,
+                job.environment.num_envs,
+                mode,
+                _MODES[options.autoreset],
+                kwargs,
+                success_keys(job.success),
+                sample,
+            )
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise MissingDependencyError(f"environment {job.environment.id}: {error}") from error
+        except BaseException:  # rows that hang while they are built have processes that hang
+            end_processes([*set(multiprocessing.active_children()) - children])
+            raise
+        try:
+            env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras), sample)
+        except BaseException:
+            if isinstance(vec, AsyncVectorEnv):
+                end_processes(vec.processes)
+            else:
+                close_while_building(job.rollout.timeout, lambda: vec.close())
+            raise
+        if mode == "vector_entry_point" and isinstance(steps := kwargs.get("max_episode_steps"), int):
+            env.max_episode_steps = steps if steps > 0 else None  # its own account is the registration's
+        return env
+
+
+def _vectorization(options: GymnasiumOptions, env_id: str) -> str:
+    if options.vectorization is not None:
+        return options.vectorization
+    # Rows of a package's own vector class share one stream of random numbers: numbers would change
+    # with num_envs. It is used only where asked for, or where there is nothing else.
+    only_vector = gymnasium.spec(env_id.rpartition(":")[2]).entry_point is None
+    return "vector_entry_point" if only_vector else "sync"
+
+
+def _horizon(base: Any) -> int | None:
+    # A row without a limit is one that the job has taken away, whatever the registration says.
+    rows = getattr(base, "envs", ())
+    return step_limit(rows[0] if rows else base)

@@ -1,0 +1,1 @@
+"""Isaac Lab, with its app and without."""

@@ -1,0 +1,1 @@
+"""IsaacLab-Arena, on top of Isaac Lab."""

@@ -1,0 +1,196 @@
+"""An environment of IsaacLab-Arena: Isaac Lab's, with a budget of episodes, metrics and images to observe.
+
+Two generations. Up to 0.3.0 a row that ended is reset inside the step. From 0.3.1 on, a job that is limited
+by episodes leaves it alone until it is told to reset it, and starts exactly as many as were announced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from pytest_arena.jobs.model import Success
+from pytest_arena.simulators.base import (
+    BoolArray,
+    Capabilities,
+    EpisodeEnd,
+    Frames,
+    IndexArray,
+    Observation,
+    Reset,
+    SuccessArray,
+)
+from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv
+from pytest_arena.simulators.isaaclab_arena.episodes import EpisodeRecords, scores
+from pytest_arena.simulators.tensor_cameras import gather
+
+IMAGES = "camera_obs"
+"""The group of observations that are images."""
+
+
+def tear_down(*, suppress_exceptions: bool) -> None:
+    """Stop the simulation and begin a new stage, as Arena does it between environments."""
+    module = importlib.import_module("isaaclab_arena.utils.isaaclab_utils.simulation_app")
+    module.teardown_simulation_app(suppress_exceptions=suppress_exceptions, make_new_stage=True)
+
+
+class ArenaEnv(IsaacLabEnv):
+    """Adapts Arena's environment.
+
+    It runs one rollout: Arena's recorder and its budget of episodes belong to the environment. Every reset is
+    an episode for them, so there is none but those that the rollout needs.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        success: Success | None = None,
+        cameras: Sequence[str] | None = None,
+        scratch: Path | None = None,
+        job_name: str = "",
+    ) -> None:
+        """Adapt *env*; *scratch* is the folder of the dataset that it opened when it was made.
+
+        *job_name* is what Arena's own records of episodes say.
+        """
+        disabled = getattr(env.unwrapped.cfg, "autoreset_mode", None) == AutoresetMode.DISABLED
+        self._manual = disabled  # the capabilities depend on it
+        super().__init__(env, success, cameras, scratch)
+        instruction = getattr(self._base, "get_language_instruction", None)
+        if instruction is not None:
+            self.task_description = instruction()
+        self._begun = False
+        self._records = EpisodeRecords(getattr(self._base, "episode_recorder", None), job_name)
+        self._scores: dict[str, list[float]] = {}
+        self._last_images: Mapping[str, Any] | None = None
+
+    def _capabilities(self) -> Capabilities:
+        last = self._manual or bool(getattr(self._base.cfg, "compute_final_obs", False))
+        return Capabilities(
+            autoreset="manual" if self._manual else "same_step",
+            terminal_observation=last,
+            terminal_frame=last and bool(self.cameras),
+            partial_reset=self._manual,
+            episode_seeds=False,
+            deterministic=False,
+        )
+
+    # -- episodes
+
+    def begin(self, episodes: int | None) -> None:
+        """Announce how many *episodes* there will be, where Arena wants to know."""
+        self.spent = True
+        if self._manual:
+            self._base.set_episode_limit(episodes)
+
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
+        """Reset rows. The first reset seeds the environment, and starts the first rows if not all are to."""
+        first, self._begun = not self._begun, True
+        self._parking.release(np.arange(self.num_envs) if env_ids is None else env_ids)
+        return super().reset(None if first else env_ids, seeds)
+
+    def _reset_rows(self, rows: Any) -> Observation:
+        return self._base.reset(env_ids=rows)[0]  # gymnasium's wrappers know no rows
+
+    def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
+        self._last_images = (
+            self._final(extras).get(IMAGES) if self.capabilities.terminal_observation else None
+        )
+        return super()._terminal(observation, extras, done)
+
+    def open_dataset(self, path: Path) -> None:
+        """Have Arena's recorders write: steps to *path*, a line an episode to a file beside it."""
+        super().open_dataset(path)
+        self._records.open(path.parent)
+
+    def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
+        ends = super()._ends(done, terminated, success)
+        return tuple(self._described(end) for end in ends)
+
+    def _described(self, end: EpisodeEnd) -> EpisodeEnd:
+        """Return *end* with what Arena has recorded of it; scores of an episode that counts are kept."""
+        details = self._records.of_episode(end.env_idx)
+        found = scores(details)
+        if self._dataset.keeps(end.env_idx):
+            for name, score in found.items():
+                self._scores.setdefault(name, []).extend([] if score is None else [score])
+        return dataclasses.replace(end, metrics=found, details=details)
+
+    # -- images
+
+    def _find_cameras(self) -> Mapping[str, str]:
+        """Ask the manager: the spaces of some releases have only the last image of the group."""
+        manager = self._base.observation_manager
+        if IMAGES not in manager.active_terms or manager.group_obs_concatenate[IMAGES]:
+            return {}
+        shapes = zip(manager.active_terms[IMAGES], manager.group_obs_term_dim[IMAGES], strict=True)
+        return {name: "rgb" for name, shape in shapes if len(shape) == 3 and shape[-1] in (3, 4)}
+
+    def _image(self, camera: str) -> Any:
+        return self._base.obs_buf[IMAGES][camera]
+
+    def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
+        """Return the last observations: what was an observation before the reset is of the step before."""
+        images, self._last_images = self._last_images, None
+        if images is None or not self._filmed.any():
+            return None
+        rows = self._torch.as_tensor([end.env_idx for end in ends], device=self.device)
+        return {camera: gather(images[camera], rows).cpu().numpy() for camera in self._chosen}
+
+    # -- numbers
+
+    def metrics(self) -> Mapping[str, float | None]:
+        """Return mean scores of progress, and what Arena computes from the episodes in the file.
+
+        Lists are numbered: ``name.0``.
+        """
+        means = {name: math.fsum(held) / len(held) if held else None for name, held in self._scores.items()}
+        return {**means, **self._computed()}
+
+    def _computed(self) -> dict[str, float | None]:
+        if not self._dataset.is_open or getattr(self._base.cfg, "metrics", None) is None:
+            return {}
+        computed = self._base.compute_metrics()
+        entries = getattr(computed, "metric_data_entries", None)
+        if entries is None:  # before 0.3
+            entries = {name: value for name, value in computed.items() if name != "num_episodes"}
+        elif isinstance(entries, Mapping):
+            entries = {name: entry.metric_value for name, entry in entries.items()}
+        else:
+            entries = {entry.term_name: entry.metric_value for entry in entries}
+        return {key: value for name, found in entries.items() for key, value in _numbers(name, found)}
+
+    def close(self) -> None:
+        """Close the file, stop the simulation, close the environment: Arena's order."""
+        if self._closed:
+            return
+        self._dataset.dispose()
+        try:
+            tear_down(suppress_exceptions=False)
+        finally:
+            super().close()
+            gc.collect()
+            if self._torch.cuda.is_available():
+                self._torch.cuda.empty_cache()
+
+
+def _numbers(name: str, value: Any) -> list[tuple[str, float | None]]:
+    """Return the numbers in *value*, which may be nested; None for one that is missing or not finite."""
+    if isinstance(value, Mapping):
+        return [pair for key, part in value.items() for pair in _numbers(f"{name}.{key}", part)]
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, (list, tuple)):
+        return [pair for index, part in enumerate(value) for pair in _numbers(f"{name}.{index}", part)]
+    if value is None:
+        return [(name, None)]
+    if not isinstance(value, (bool, int, float)):
+        return []
+    return [(name, float(value) if math.isfinite(value) else None)]

@@ -1,0 +1,1 @@
+"""Meta-World, and the pictures that MuJoCo renders."""

@@ -1,0 +1,706 @@
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from pytest_arena import RecordingError
+from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.recorders.films import encoder as encoder_module
+from pytest_arena.recorders.films import mp4
+from pytest_arena.recorders.films.colours import as_rgb
+from pytest_arena.recorders.films.encoder import Encoder, Film
+from pytest_arena.recorders.films.mp4 import KEYFRAME_INTERVAL, Look, Mp4File, choose_codec
+from pytest_arena.records.disk_space import ModestFile
+
+FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
+HANG = 60.0
+"""Seconds after which a test that waits for a thread is considered hung; nothing is asserted about time."""
+
+
+def grey(level: int, height: int = 32, width: int = 32) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def level_of(step: int) -> int:
+    return 20 + 8 * (step % 25)
+
+
+def boxes(path: Path) -> list[str]:
+    """Names of the top-level boxes of an mp4 file, in order."""
+    data, at, names = path.read_bytes(), 0, []
+    while at < len(data):
+        size, name = struct.unpack(">I4s", data[at : at + 8])
+        names.append(name.decode())
+        at += size
+    return names
+
+
+def decode(path: Path) -> tuple[Any, list[av.VideoFrame]]:
+    with av.open(str(path), format="mp4") as film:
+        stream = film.streams.video[0]
+        frames = list(film.decode(stream))
+        facts = {
+            "codec": stream.codec_context.name,
+            "profile": stream.codec_context.profile,
+            "pix_fmt": stream.codec_context.pix_fmt,
+            "size": (stream.codec_context.width, stream.codec_context.height),
+            "rate": stream.average_rate,
+            "frames": stream.frames,
+            "colorspace": stream.codec_context.colorspace,
+        }
+    return facts, frames
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert [t.name for t in threading.enumerate() if t.name.startswith("arena-encoder")] == []
+
+
+@pytest.fixture
+def encoder() -> Iterator[Encoder]:
+    made = Encoder(THREADS)
+    yield made
+    made.close()
+
+
+def shoot(film: Film, frames: int) -> None:
+    for step in range(frames):
+        film.add(grey(level_of(step)))
+    film.finish()
+
+
+@pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 73, 100, 430])
+def test_frames_in_are_frames_out_in_order_and_on_time(tmp_path: Path, encoder: Encoder, count: int) -> None:
+    film = encoder.film(tmp_path / "a.mp4", Look(20))
+    shoot(film, count)
+    encoder.close()
+    assert (film.error, film.published, film.frames) == (None, True, count)
+    facts, frames = decode(film.path)
+    assert facts["frames"] == len(frames) == count
+    assert facts["rate"] == 20
+    for step, frame in enumerate(frames):
+        assert frame.time == pytest.approx(step / 20)
+        assert abs(frame.to_ndarray(format="rgb24").mean() - level_of(step)) < 3
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(255, 255, (256, 256)), (64, 33, (34, 64)), (17, 16, (16, 18))]
+)
+def test_odd_sides_are_padded_by_their_last_pixel(
+    tmp_path: Path, encoder: Encoder, height: int, width: int, expected: tuple[int, int]
+) -> None:
+    ramp = np.linspace(30, 220, width, dtype=np.uint8)
+    image = np.repeat(np.broadcast_to(ramp, (height, width))[:, :, None], 3, axis=2).copy()
+    film = encoder.film(tmp_path / "odd.mp4", Look(30))
+    for _ in range(5):
+        film.add(image)
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert facts["size"] == expected
+    assert facts["pix_fmt"] == "yuv420p"
+    last = frames[-1].to_ndarray(format="rgb24").astype(int)
+    assert abs(last[:, -1].mean() - 220) < 6, "the padding repeats the edge, it is not black"
+    assert abs(last[-1, 0].mean() - 30) < 6
+
+
+def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    shoot(film, 65)
+    encoder.close()
+    found = boxes(film.path)
+    assert found.index("moov") < found.index("mdat"), "faststart: the index comes first"
+    assert "moof" not in found
+    facts, frames = decode(film.path)
+    assert facts["codec"] == "h264"
+    assert facts["profile"] == "High"
+    assert facts["pix_fmt"] == "yuv420p"
+    assert facts["colorspace"] == 6, "says that it is BT.601"
+    keys = [i for i, frame in enumerate(frames) if frame.key_frame]
+    assert keys[0] == 0
+    assert max(np.diff([*keys, len(frames)])) <= KEYFRAME_INTERVAL
+    assert names_in(tmp_path) == ["a.mp4"]
+
+
+def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path) -> None:
+    file = Mp4File(tmp_path / "a.mp4", Look(30))
+    for step in range(100):
+        file.write(grey(level_of(step)))
+    assert names_in(tmp_path) == [".a.mp4.part"]
+    _, frames = decode(tmp_path / ".a.mp4.part")
+    assert len(frames) >= 100 - 2 * KEYFRAME_INTERVAL, "what a killed process leaves"
+    file.drop()
+    assert names_in(tmp_path) == []
+
+
+def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
+    film.discard()
+    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", Look(30))
+    unfilmed.finish()
+    encoder.close()
+    assert names_in(tmp_path) == []
+    assert unfilmed.error is not None
+    assert "no frame" in unfilmed.error
+
+
+def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    for step in range(50):
+        film.add(grey(level_of(step)))
+    film.discard()
+    film.discard()
+    film.add(grey(1))
+    encoder.close()
+    assert (film.published, film.error) == (False, None)
+    assert names_in(tmp_path) == []
+
+
+def test_an_existing_file_is_not_overwritten(tmp_path: Path, encoder: Encoder) -> None:
+    (tmp_path / "a.mp4").write_text("precious")
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    shoot(film, 5)
+    encoder.close()
+    assert not film.published
+    assert film.error is not None
+    assert "FileExistsError" in film.error
+    assert (tmp_path / "a.mp4").read_text() == "precious"
+    assert names_in(tmp_path) == ["a.mp4"]
+
+
+def test_without_hard_links_films_are_published_as_exclusively(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError("this file system has no hard links")
+
+    monkeypatch.setattr(os, "link", link)
+    (tmp_path / "taken.mp4").write_text("precious")
+    free, taken = (
+        encoder.film(tmp_path / "free.mp4", Look(30)),
+        encoder.film(tmp_path / "taken.mp4", Look(30)),
+    )
+    shoot(free, 7)
+    shoot(taken, 7)
+    encoder.close()
+    assert (free.published, taken.published) == (True, False)
+    assert len(decode(free.path)[1]) == 7
+    assert taken.path.read_text() == "precious"
+    assert names_in(tmp_path) == ["free.mp4", "taken.mp4"]
+
+
+def test_a_film_with_a_missing_frame_is_not_published(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Mp4File.write
+
+    def lose_one(self: Mp4File, frame: np.ndarray) -> None:
+        if frame[0, 0, 0] != level_of(3):
+            write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", lose_one)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    shoot(film, 10)
+    encoder.close()
+    assert film.error is not None
+    assert "expected 10 frames in the file, found 9" in film.error
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "expected", "got"),
+    [
+        (np.zeros((32, 32, 3), np.float32), "(H, W, 3) uint8", "(32, 32, 3) float32"),
+        (np.zeros((32, 32, 4), np.uint8), "(H, W, 3) uint8", "(32, 32, 4) uint8"),
+        (np.zeros((32, 32), np.uint8), "(H, W, 3) uint8", "(32, 32) uint8"),
+        (np.zeros((32, 32, 1), bool), "(H, W, 3) uint8", "(32, 32, 1) bool"),
+        (np.zeros((32, 32), np.float32), "(32, 32, 3) uint8 as in the frames before", "(32, 32) float32"),
+        (np.zeros((0, 32, 3), np.uint8), "(H, W, 3) uint8", "(0, 32, 3) uint8"),
+        (np.zeros((32, 34, 3), np.uint8), "(32, 32, 3) uint8 as in the frames before", "(32, 34, 3)"),
+        (None, "(H, W, 3) uint8", "NoneType"),
+    ],
+)
+def test_what_is_no_image_ends_the_film_with_a_reason(
+    tmp_path: Path, encoder: Encoder, second: Any, expected: str, got: str
+) -> None:
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(grey(0))
+    film.add(second)
+    film.add(grey(0))
+    film.finish()
+    encoder.close()
+    assert film.error is not None
+    assert film.error.startswith("frame 1: ")
+    assert expected in film.error
+    assert f"got {got}" in film.error
+    assert names_in(tmp_path) == []
+
+
+def test_films_are_scaled_by_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
+    film = encoder.film(tmp_path / "small.mp4", Look(30, size=(48, 32)))
+    for step in range(5):
+        film.add(grey(level_of(step), 65, 97))
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert (facts["size"], facts["pix_fmt"], len(frames)) == ((48, 32), "yuv420p", 5)
+    assert abs(frames[3].to_ndarray(format="rgb24").mean() - level_of(3)) < 3
+
+
+def test_quality_and_preset_reach_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (10, 64, 64, 3), np.uint8)
+    sizes = {}
+    for name, codec in (
+        ("fine", VideoCodec(quality=10)),
+        ("coarse", VideoCodec(quality=40)),
+        ("fast", VideoCodec(preset="ultrafast")),
+    ):
+        film = encoder.film(tmp_path / name, Look(30, codec=codec))
+        for image in images:
+            film.add(image)
+        film.finish()
+        sizes[name] = film.path
+    encoder.close()
+    assert sizes["fine"].stat().st_size > 2 * sizes["coarse"].stat().st_size
+    assert decode(sizes["fast"])[0]["profile"] == "Constrained Baseline"
+
+
+def test_an_encoder_of_hardware_that_is_missing() -> None:
+    nvenc, auto = VideoCodec(name="h264_nvenc"), VideoCodec(name="auto", quality=30)
+    if mp4._problem_with("h264_nvenc", nvenc) is None:
+        pytest.skip("this machine has it")
+    assert choose_codec(auto) == VideoCodec(name="libx264", quality=30)
+    assert choose_codec(VideoCodec()) == VideoCodec()
+    with pytest.raises(
+        RecordingError, match=r"h264_nvenc cannot be used here: [\w ]+; use auto, or libx264$"
+    ):
+        choose_codec(nvenc)
+
+
+def test_hardware_is_taken_where_it_works_and_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mp4, "_problem_with", lambda name, codec: None)
+    for asked in (VideoCodec(name="auto", quality=30), VideoCodec(name="h264_nvenc", quality=30)):
+        chosen = choose_codec(asked)
+        assert (chosen.name, chosen.quality) == ("h264_nvenc", 30)
+        assert mp4._options(chosen) == {"preset": "p4", "rc": "vbr", "cq": "30"}
+    assert choose_codec(VideoCodec()).name == "libx264"
+
+
+def test_a_film_by_hardware(tmp_path: Path, encoder: Encoder) -> None:
+    if (problem := mp4._problem_with("h264_nvenc", VideoCodec(name="h264_nvenc"))) is not None:
+        pytest.skip(f"no NVENC: {problem}")
+    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=choose_codec(VideoCodec(name="auto"))))
+    for step in range(65):
+        film.add(grey(level_of(step), 256, 256))
+    film.finish()
+    encoder.close()
+    facts, frames = decode(film.path)
+    assert (facts["codec"], facts["pix_fmt"], len(frames)) == ("h264", "yuv420p", 65)
+    assert abs(frames[3].to_ndarray(format="rgb24").mean() - level_of(3)) < 4
+
+
+def test_hardware_that_takes_no_further_film_leaves_it_to_the_cpu(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mp4, "_problem_with", lambda name, codec: "too many sessions")
+    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=VideoCodec(name="h264_nvenc")))
+    shoot(film, 5)
+    encoder.close()
+    assert (film.error, len(decode(film.path)[1])) == (None, 5)
+
+
+def test_depth_and_segmentation_become_colours(tmp_path: Path, encoder: Encoder) -> None:
+    depth, classes = np.linspace(0, 5, 32 * 32).reshape(32, 32), np.arange(1024).reshape(32, 32, 1) // 300
+    films = {}
+    for name, image in (("depth", depth.astype(np.float32)), ("classes", classes.astype(np.int32))):
+        films[name] = encoder.film(tmp_path / f"{name}.mp4", Look(30))
+        for _ in range(3):
+            films[name].add(image)
+        films[name].finish()
+    lost = encoder.film(tmp_path / "lost.mp4", Look(30))
+    lost.add(depth)
+    lost.add(np.full((32, 32), np.nan))
+    lost.finish()
+    encoder.close()
+    for name, image in (("depth", depth), ("classes", classes)):
+        frame = decode(films[name].path)[1][1].to_ndarray(format="rgb24").astype(int)
+        assert np.abs(frame - as_rgb(image)).mean() < 12
+    assert lost.error == "frame 1: a depth image without a number in it"
+    assert names_in(tmp_path) == ["classes.mp4", "depth.mp4"]
+
+
+def test_large_frames_wait_in_small_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder(1)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(grey(0, 320, 320))
+    assert stuck.entered.wait(HANG)
+    producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(4)])
+    producer.start()
+    assert stuck.blocked.wait(HANG)
+    assert film.frames == 4, "one on the thread, two that wait, one in hand: each is larger than the queue"
+    stuck.gate.set()
+    producer.join(HANG)
+    film.discard()
+    encoder.close()
+
+
+def test_frames_may_be_views_and_read_only(tmp_path: Path, encoder: Encoder) -> None:
+    wide = np.zeros((32, 64, 3), np.uint8)
+    wide[:, ::2] = 200
+    view = wide[:, ::2]
+    view.setflags(write=False)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(view)
+    film.finish()
+    encoder.close()
+    assert film.error is None
+    assert abs(decode(film.path)[1][0].to_ndarray(format="rgb24").mean() - 200) < 3
+
+
+class Stuck:
+    """Holds the encoding of frames behind a gate, and watches the queues."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.gate, self.blocked = threading.Event(), threading.Event(), threading.Event()
+        self.longest = 0
+        write, watch = Mp4File.write, self
+
+        def gated(file: Mp4File, frame: np.ndarray) -> None:
+            watch.entered.set()
+            assert watch.gate.wait(HANG)
+            write(file, frame)
+
+        class WatchedQueue(encoder_module._WorkQueue):
+            def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+                if self.full():
+                    watch.blocked.set()
+                super().put(item, block, timeout)
+
+            def _put(self, item: Any) -> None:
+                super()._put(item)
+                watch.longest = max(watch.longest, self._qsize())
+
+        monkeypatch.setattr(Mp4File, "write", gated)
+        monkeypatch.setattr(encoder_module, "_WorkQueue", WatchedQueue)
+        monkeypatch.setattr(encoder_module, "QUEUE_BYTES", QUEUE_FRAMES * FRAME_BYTES)
+
+
+def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder()
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    alive, most = set(), 0
+
+    def frame(step: int) -> np.ndarray:
+        nonlocal most
+        image = grey(level_of(step))
+        alive.add(step)
+        most = max(most, len(alive))
+        weakref.finalize(image, alive.discard, step)
+        return image
+
+    def produce() -> None:
+        film.add(frame(0))
+        encoder.release()
+        assert stuck.entered.wait(HANG)
+        for step in range(1, 300):
+            film.add(frame(step))
+        film.finish()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    assert stuck.blocked.wait(HANG)
+    # One frame on the thread, the queue full, what did not fit of those held, and one in the hand of who waits.
+    assert film.frames == 1 + 2 * (QUEUE_FRAMES // 2 + 1)
+    assert len(alive) == film.frames
+    stuck.gate.set()
+    producer.join(HANG)
+    assert not producer.is_alive()
+    encoder.close()
+    assert stuck.longest == QUEUE_FRAMES * FRAME_BYTES
+    assert most <= 3 * QUEUE_FRAMES // 2 + 3, "memory does not grow with the film"
+    assert alive == set()
+    assert film.error is None
+    assert len(decode(film.path)[1]) == 300, "nothing was dropped"
+
+
+def test_a_thread_that_waits_holds_no_frame(tmp_path: Path, encoder: Encoder) -> None:
+    released = threading.Event()
+    image = grey(20)
+    weakref.finalize(image, released.set)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(image)
+    encoder.release()
+    del image
+    assert released.wait(HANG)
+    film.discard()
+
+
+def test_films_share_the_threads_evenly_and_each_stays_on_one(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, used = Mp4File.write, {}
+
+    def noted(self: Mp4File, frame: np.ndarray) -> None:
+        used.setdefault(self.path.name, set()).add(threading.current_thread().name)
+        write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", noted)
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(16)]
+    for step in range(40):
+        for film in films:
+            film.add(grey(level_of(step), 16, 16))
+    for film in films:
+        film.finish()
+    encoder.close()
+    assert [film.error for film in films] == [None] * 16
+    for film in films:
+        means = [frame.to_ndarray(format="rgb24").mean() for frame in decode(film.path)[1]]
+        assert np.allclose(means, [level_of(step) for step in range(40)], atol=3)
+    threads = [threads for (*threads,) in used.values()]
+    assert [len(names) for names in threads] == [1] * 16
+    assert sorted(map(threads.count, [[f"arena-encoder-{i}"] for i in range(THREADS)])) == [8, 8]
+
+
+def test_an_error_ends_its_film_and_nothing_else(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Mp4File.write
+
+    def failing(self: Mp4File, frame: np.ndarray) -> None:
+        if self.path.name.startswith("bad") and frame[0, 0, 0] == level_of(3):
+            raise OSError(28, "No space left on device")
+        write(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", failing)
+    films = {name: encoder.film(tmp_path / name, Look(30)) for name in ("bad1", "bad2", "good1", "good2")}
+    # Far more frames than fit into the queues: threads that stopped would block here for ever.
+    for step in range(4 * QUEUE_FRAMES):
+        for film in films.values():
+            film.add(grey(level_of(step), 16, 16))
+    for film in films.values():
+        film.finish()
+    encoder.close()
+    assert names_in(tmp_path) == ["good1", "good2"]
+    assert len(decode(tmp_path / "good1")[1]) == 4 * QUEUE_FRAMES
+    for name in ("bad1", "bad2"):
+        assert films[name].error is not None
+        assert "No space left" in films[name].error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder: Encoder) -> None:
+    shoot(encoder.film(tmp_path / "fine.mp4", Look(30)), 5)
+    encoder.close()
+    before = len(os.listdir("/proc/self/fd"))
+    full = Encoder()
+    films = []
+    for i in range(10):
+        (tmp_path / f".{i}.mp4.part").symlink_to("/dev/full")
+        films.append(full.film(tmp_path / f"{i}.mp4", Look(30)))
+        shoot(films[-1], 100)
+    full.close()
+    assert [film.published for film in films] == [False] * 10
+    assert all(film.error is not None and "No space left" in film.error for film in films)
+    assert names_in(tmp_path) == ["fine.mp4"]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encoder) -> None:
+    (tmp_path / "videos").write_text("a file")
+    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
+    shoot(film, 200)
+    encoder.close()
+    assert film.error is not None
+    assert "exists" in film.error.lower() or "directory" in film.error.lower()
+
+
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
+    encoder = Encoder()
+    shoot(encoder.film(tmp_path / "a.mp4", Look(30)), 3)
+    encoder.close()
+    encoder.close()
+    assert names_in(tmp_path) == ["a.mp4"]
+
+
+def test_closing_waits_for_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder()
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    shoot(film, 20)
+    encoder.release()
+    assert stuck.entered.wait(HANG)
+    closing = threading.Thread(target=encoder.close)
+    closing.start()
+    assert not film.published
+    stuck.gate.set()
+    closing.join(HANG)
+    assert film.published
+
+
+def test_what_waits_of_a_discarded_film_is_not_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, written = Stuck(monkeypatch), []
+    gated: Callable[[Mp4File, np.ndarray], None] = Mp4File.write
+
+    def counted(self: Mp4File, frame: np.ndarray) -> None:
+        written.append(1)
+        gated(self, frame)
+
+    monkeypatch.setattr(Mp4File, "write", counted)
+    encoder = Encoder()
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(grey(0))
+    encoder.release()
+    assert stuck.entered.wait(HANG)
+    for step in range(1, 30):
+        film.add(grey(step))
+    film.discard()
+    stuck.gate.set()
+    encoder.close()
+    assert len(written) == 1
+    assert names_in(tmp_path) == []
+
+
+def test_frames_are_held_until_they_are_released(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[int] = []
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def counted(self: Any, item: Any, *args: Any) -> None:
+        queued.append(item[0])
+        put(self, item, *args)
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", counted)
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(4)]
+    for film in films:
+        film.add(grey(0))
+    assert queued == []
+    encoder.release()
+    assert queued == [FRAME_BYTES] * 4
+    encoder.release()
+    assert len(queued) == 4
+    for film in films:
+        film.add(grey(1))
+        film.finish()
+    assert len(queued) == 4
+    encoder.release()
+    assert len(queued) == 4 + 2 * 4
+    encoder.close()
+    assert [(film.published, film.frames) for film in films] == [(True, 2)] * 4
+
+
+@pytest.mark.parametrize("queued", [False, True], ids=["before", "after"])
+def test_an_interrupt_while_held_frames_are_released_loses_none(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, queued: bool
+) -> None:
+    """Also one that comes when the work is queued, and not yet taken off what is held."""
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    for step in range(5):
+        film.add(grey(level_of(step)))
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def interrupted(self: Any, item: Any, *args: Any) -> None:
+        monkeypatch.setattr(encoder_module._WorkQueue, "put", put)
+        if queued:
+            put(self, item, *args)
+        raise KeyboardInterrupt
+
+    for again in range(2):
+        monkeypatch.setattr(encoder_module._WorkQueue, "put", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            encoder.release()
+        if not again:
+            film.finish()
+    encoder.close()
+    assert (film.error, film.published) == (None, True)
+    assert len(decode(film.path)[1]) == 5
+
+
+def test_an_interrupt_while_a_frame_waits_for_room_loses_none(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_module, "QUEUE_BYTES", 3 * FRAME_BYTES)
+    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film.add(grey(level_of(0)))
+    put: Callable[..., None] = encoder_module._WorkQueue.put
+
+    def interrupted(self: Any, item: Any, *args: Any) -> None:
+        monkeypatch.setattr(encoder_module._WorkQueue, "put", put)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoder_module._WorkQueue, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        film.add(grey(level_of(1)))
+    film.add(grey(level_of(2)))
+    film.finish()
+    encoder.close()
+    assert (film.error, film.published, film.frames) == (None, True, 3)
+    assert len(decode(film.path)[1]) == 3
+
+
+def test_who_ends_a_film_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt that ends a wait there would find the film neither open nor its episode's."""
+    stuck = Stuck(monkeypatch)
+    encoder = Encoder(1)
+    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(2)]
+    films[0].add(grey(0))
+    encoder.release()
+    assert stuck.entered.wait(HANG)
+    for step in range(QUEUE_FRAMES + 1):  # the last of these would have to wait
+        films[step % 2].add(grey(level_of(step)))
+    films[0].finish()
+    films[1].discard()
+    assert not stuck.blocked.is_set()
+    stuck.gate.set()
+    encoder.close()
+    assert names_in(tmp_path) == ["0.mp4"]
+
+
+def test_a_file_that_cannot_be_closed_ends_its_film_alone(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system may say only then that there is no room; a thread that ended would hang the rollout."""
+    lost, kept = encoder.film(tmp_path / "lost.mp4", Look(30)), encoder.film(tmp_path / "kept.mp4", Look(30))
+    close = ModestFile.close
+
+    def full(self: ModestFile) -> None:
+        close(self)
+        if "lost" in str(self.name):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ModestFile, "close", full)
+    for film in (lost, kept):
+        shoot(film, 5)
+    encoder.close()
+    assert kept.published
+    assert lost.published or lost.error is not None
+    after = Encoder(1)
+    shoot(film := after.film(tmp_path / "after.mp4", Look(30)), 5)
+    after.close()
+    assert film.published
+
+
+def test_importing_the_encoder_imports_no_av() -> None:
+    code = "import sys, pytest_arena.recorders.video; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
