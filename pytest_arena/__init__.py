@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     )
     from pytest_arena.evaluation.without_pytest import evaluate
     from pytest_arena.gate.recheck import recheck
-    from pytest_arena.jobs.base import StrictModel
     from pytest_arena.jobs.loader import load_jobs
-    from pytest_arena.jobs.model import Camera, Job
+    from pytest_arena.jobs.model import Job
+    from pytest_arena.jobs.sections import Camera, StrictModel
     from pytest_arena.policies.base import Policy
     from pytest_arena.policies.registry import make_policy
     from pytest_arena.recorders.trajectory import TrajectoryRecorder
@@ -116,9 +116,9 @@ _MODULES = {
     ],
     "evaluation.without_pytest": ["evaluate"],
     "gate.recheck": ["recheck"],
-    "jobs.base": ["StrictModel"],
     "jobs.loader": ["load_jobs"],
-    "jobs.model": ["Camera", "Job"],
+    "jobs.model": ["Job"],
+    "jobs.sections": ["Camera", "StrictModel"],
     "policies.base": ["Policy"],
     "policies.registry": ["make_policy"],
     "recorders.trajectory": ["TrajectoryRecorder"],

@@ -13,7 +13,7 @@ from pytest_arena.gate.describe import percent
 from pytest_arena.gate.sequential_test import Plan
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.messages import plain_error
-from pytest_arena.jobs.model import Gate
+from pytest_arena.jobs.sections import Gate
 
 ROWS = 20
 """Looks of the boundary that are shown; with more of them, evenly chosen ones."""

@@ -12,7 +12,7 @@ from pytest_arena.comparison.lerobot_eval_info import group_aliases, lerobot_job
 from pytest_arena.comparison.samples import Sample, sample_of
 from pytest_arena.comparison.stored_episodes import StoredEpisodes
 from pytest_arena.errors import BaselineError, NotComparableError
-from pytest_arena.jobs.model import MOST_EPISODES
+from pytest_arena.jobs.sections import MOST_EPISODES
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.run_directory import (
     METRICS_EPISODES,

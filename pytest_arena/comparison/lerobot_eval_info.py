@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_arena.comparison.samples import Point, Sample
 from pytest_arena.errors import BaselineError
-from pytest_arena.jobs.model import MOST_EPISODES
+from pytest_arena.jobs.sections import MOST_EPISODES
 
 _LISTS = {"success_rate": "successes", "return": "sum_rewards"}
 _KEYS = {"success_rate": "success", "return": "sum_reward"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.jobs.regression import Regression
+from pytest_arena.jobs.sections import Regression
 from pytest_arena.rollout.metrics import Metric, standard_metrics
 
 USUAL_MARGIN = 0.05

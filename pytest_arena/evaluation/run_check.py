@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from pytest_arena.errors import RunDirectoryError, first_few
 from pytest_arena.jobs.messages import dotted, plain_error
-from pytest_arena.jobs.model import MOST_EPISODES, Job
-from pytest_arena.jobs.parts import Shard
+from pytest_arena.jobs.model import Job, Shard
+from pytest_arena.jobs.sections import MOST_EPISODES
 from pytest_arena.records.episodes import numbered_episodes
 from pytest_arena.records.files import DATASET, TRAJECTORIES
 from pytest_arena.records.json_files import kind_of, read_json

@@ -10,8 +10,8 @@ from pytest_arena.comparison.rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.errors import JobFileError, described, did_you_mean
 from pytest_arena.gate.job_gate import plans, rates
 from pytest_arena.gate.thresholds import Threshold
-from pytest_arena.jobs.groups import Group
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.native import Group
 from pytest_arena.policies.registry import validate_policy
 from pytest_arena.rollout.metrics import REDUCTIONS, Metric, standard_metrics
 from pytest_arena.simulators.base import Simulator

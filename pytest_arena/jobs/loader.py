@@ -15,12 +15,10 @@ from pytest_arena.errors import did_you_mean
 from pytest_arena.jobs.arena_json import read_arena_json
 from pytest_arena.jobs.arena_yaml import read_arena_yaml
 from pytest_arena.jobs.document import read_document
-from pytest_arena.jobs.groups import Group, read_groups
-from pytest_arena.jobs.messages import KeyPath, plain_errors, shown
+from pytest_arena.jobs.messages import KeyPath, Problems, plain_errors, shown
 from pytest_arena.jobs.model import Job, Source
-from pytest_arena.jobs.native import read_native
+from pytest_arena.jobs.native import Group, read_groups, read_native
 from pytest_arena.jobs.overrides import Override, apply
-from pytest_arena.jobs.problems import Problems
 from pytest_arena.jobs.raw_job import RawJob, Section
 
 _TOP_KEYS = ("defaults", "groups", "jobs", "shared", "runs")

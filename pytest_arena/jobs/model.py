@@ -10,33 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.base import StrictModel as StrictModel
-from pytest_arena.jobs.messages import KeyPath as KeyPath
-from pytest_arena.jobs.messages import dotted, shown
-from pytest_arena.jobs.parts import Shard as Shard
-from pytest_arena.jobs.parts import Source as Source
-from pytest_arena.jobs.regression import Regression as Regression
+from pytest_arena.jobs.messages import KeyPath, dotted, one_line, place, shown
+from pytest_arena.jobs.sections import (
+    Environment,
+    Gate,
+    PolicyConfig,
+    Record,
+    Regression,
+    Rollout,
+    StrictModel,
+    Success,
+    ThresholdText,
+)
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 TAG_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,99}"
-MOST_EPISODES = 10_000_000
-"""More episodes than that no job can have."""
-
-VideoChoice = Literal["off", "on", "retain-on-failure"]
 
 PYTEST_MARKS = frozenset(
     {
@@ -52,11 +48,6 @@ PYTEST_MARKS = frozenset(
     }
 )
 """Marks that mean something to pytest or to this plugin: a tag must not skip or excuse a job."""
-
-
-def _yaml_switch(value: Any) -> Any:
-    """YAML 1.1 reads the bare words ``on`` and ``off`` as booleans; give the words back."""
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
 def _safe_name(name: str) -> str:
@@ -75,171 +66,61 @@ def _own_tag(tag: str) -> str:
     return tag
 
 
-def _threshold_text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError(f'expected a string such as ">= 0.9", got {shown(value)}')
-    return value
-
-
 JobName = Annotated[
     str, AfterValidator(_safe_name), Field(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"})
 ]
 Tag = Annotated[str, AfterValidator(_own_tag), Field(json_schema_extra={"pattern": f"^{TAG_PATTERN}$"})]
-ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
 
 
-class Camera(StrictModel):
-    """Size of one camera's image, in pixels."""
+@dataclass(frozen=True)
+class Shard:
+    """Which part of a job's episodes a test runs."""
 
-    width: int = Field(default=256, ge=16, le=8192)
-    height: int = Field(default=256, ge=16, le=8192)
-
-
-class Environment(StrictModel):
-    """What is simulated."""
-
-    id: str = Field(min_length=1, description="environment id, as the simulator knows it")
-    num_envs: int = Field(default=1, ge=1, le=1_000_000, description="parallel environments")
-    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="seed of the whole job")
-    device: str | None = Field(default=None, description="e.g. cpu, cuda:0; the simulator's default")
-    max_episode_steps: int | None = Field(default=None, ge=1, description="the horizon, in steps")
-    cameras: dict[str, Camera] = Field(default_factory=dict, description="camera name -> image size")
-    variations: dict[str, Any] = Field(default_factory=dict, description="simulator's variations")
-    options: dict[str, Any] = Field(default_factory=dict, description="the simulator's own options")
-
-
-class PolicyConfig(BaseModel):
-    """Which policy acts; every key beside ``type`` is a setting of that policy."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
-
-    type: str = Field(min_length=1, description="registered name, module:Class or module.Class")
+    index: int
+    count: int
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The policy's own settings, as typed in the job file."""
-        return dict(self.model_extra or {})
+    def suffix(self) -> str:
+        """What its names end with, e.g. ``-shard0of4``."""
+        return f"-shard{self.index}of{self.count}"
+
+    def episodes(self, total: int) -> range:
+        """Return this shard's episodes of 0 … total-1: contiguous, larger shares first."""
+        share, extra = divmod(total, self.count)
+        start = self.index * share + min(self.index, extra)
+        return range(start, start + share + (self.index < extra))
 
 
-class Rollout(StrictModel):
-    """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
+@dataclass(frozen=True)
+class Source:
+    """Where a job was written: the file, and the line and the user's name for each key."""
 
-    episodes: int | None = Field(
-        default=None, ge=1, le=MOST_EPISODES, description="episodes, fixed before the first step"
-    )
-    steps: Annotated[int, Field(ge=1, le=10**12)] | Literal["policy"] | None = Field(
-        default=None,
-        description="steps of the vector environment; 'policy': as many as the policy has recorded",
-    )
-    rebuilds: int = Field(
-        default=1, ge=1, le=1_000_000, description="build the environment anew this many times"
-    )
-    shards: int = Field(default=1, ge=1, le=10_000, description="split the episodes over this many tests")
-    timeout: float | None = Field(
-        default=None, gt=0, description="seconds for each phase of the job, or of a shard of it"
-    )
+    file: Path
+    locate: Callable[[KeyPath], tuple[int | None, str]]
+    overridden: tuple[tuple[KeyPath, str], ...] = ()
+    """Keys that the command line has set, each with the text that set it; the last one wins."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the job's numbers should know of how it came about."""
 
-    @model_validator(mode="after")
-    def _one_limit(self) -> Rollout:
-        if (self.episodes is None) == (self.steps is None):
-            both = "both" if self.episodes is not None else "neither"
-            raise ValueError(f"expected exactly one of episodes and steps, got {both}")
-        if self.episodes is not None and self.episodes < self.rebuilds:
-            raise ValueError(
-                f"expected at least one episode a rebuild, got {self.episodes} episodes "
-                f"for {self.rebuilds} rebuilds"
-            )
-        if self.shards > (self.episodes or 1):
-            raise ValueError(
-                f"expected at least one episode a shard, got {self.episodes or 'no'} episodes "
-                f"for {self.shards} shards"
-            )
-        return self
+    def problem(self, key: KeyPath, expectation: str) -> JobFileError:
+        """Return the error ``file:line: key: expectation`` for *key* of this job.
+
+        Where the command line has set the key, the error names ``--arena-set`` in place of the file.
+        """
+        line, name = self.locate(key)
+        for changed, text in reversed(self.overridden):
+            if key[: len(changed)] == changed:
+                below = dotted(key[len(changed) :])
+                return JobFileError(f"{_option(text)}{below and f': {below}'}: {expectation}")
+        for changed, text in reversed(self.overridden):
+            if changed[: len(key)] == key:
+                return JobFileError(f"{_option(text)}: {place(self.file, line)}: {name}: {expectation}")
+        name = f"{name}: " if name else ""
+        return JobFileError(f"{place(self.file, line)}: {name}{expectation}")
 
 
-class Success(StrictModel):
-    """How an episode's success is read; the simulator has a default."""
-
-    term: str | None = Field(default=None, description="a termination term of the simulator")
-    info_key: str | None = Field(default=None, description="a key of the step's info")
-    callable: str | None = Field(default=None, description="module:function(env) -> (N,) bool")
-    when: Literal["once", "at_end"] = Field(default="once", description="at any step, or at the last")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Success:
-        given = [key for key in ("term", "info_key", "callable") if getattr(self, key) is not None]
-        if len(given) > 1:
-            raise ValueError(f"expected at most one of term, info_key and callable, got {', '.join(given)}")
-        return self
-
-
-class VideoCodec(StrictModel):
-    """How films are encoded: H.264 in any case."""
-
-    name: Literal["libx264", "h264_nvenc", "auto"] = Field(
-        default="libx264",
-        description="libx264: on the CPU; h264_nvenc: on an NVIDIA GPU; auto: the latter where it works",
-    )
-    quality: int = Field(default=23, ge=0, le=51, description="crf, or cq of nvenc: less is better")
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] | None = Field(
-        default=None,
-        description="of libx264 alone: slower makes smaller files; default: a veryfast that is faster still",
-    )
-
-
-class Record(StrictModel):
-    """What is recorded beside the numbers."""
-
-    video: Annotated[VideoChoice | None, BeforeValidator(_yaml_switch)] = Field(
-        default=None, description="which episodes keep their videos"
-    )
-    cameras: tuple[str, ...] | None = Field(
-        default=None, strict=False, description="only these cameras; default: all"
-    )
-    overview: bool = Field(default=True, description="put the films side by side in overview.mp4")
-    trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
-    video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        default=None, strict=False, description="only these rows, from 0; default: all, live at most 64"
-    )
-    video_every: int = Field(default=1, ge=1, description="film every k-th episode: 0, k, 2k …")
-    video_fps: int | None = Field(
-        default=None, ge=1, le=240, description="frames a second when played; default: real time, at most 60"
-    )
-    video_size: Camera | None = Field(default=None, description="scale films to this size")
-    video_codec: VideoCodec = VideoCodec()
-
-
-class Gate(StrictModel):
-    """Turns the thresholds of rates into sequential tests with stated error rates."""
-
-    confidence: float = Field(
-        default=0.95,
-        ge=0.5,
-        le=0.999999,
-        description="a true rate that misses its threshold passes in at most 1 - confidence of runs",
-    )
-    beta: float | None = Field(
-        default=None,
-        ge=1e-6,
-        le=0.5,
-        description="a true rate that meets it fails in at most this share of runs",
-    )
-    episodes_max: int = Field(
-        ge=1, le=100_000, description="the budget; rollout.episodes where it is not given"
-    )
-    look_every: int = Field(default=10, ge=1, le=100_000, description="episodes between two decisions")
-    stop_early: bool = Field(default=True, description="stop as soon as all tests are decided")
-    inconclusive: Literal["fail", "pass", "xfail"] = Field(
-        default="fail", description="what an undecided job is to pytest"
-    )
-    method: Literal["spending", "e_process"] = Field(
-        default="spending", description="spending: one budget; e_process: runs that may be extended"
-    )
-
-    @property
-    def alpha(self) -> float:
-        """How often a rate that misses its threshold may pass."""
-        return round(1.0 - self.confidence, 12)
+def _option(text: str) -> str:
+    return f"--arena-set {one_line(text)}"
 
 
 class Job(StrictModel):

@@ -8,9 +8,8 @@ from typing import Any
 
 from pytest_arena.errors import JobFileError
 from pytest_arena.jobs.document import impossible_values, is_encodable
-from pytest_arena.jobs.messages import fields_at, one_line, shown, unknown_key
+from pytest_arena.jobs.messages import MalformedError, fields_at, one_line, shown, unknown_key
 from pytest_arena.jobs.model import Job, is_safe_name
-from pytest_arena.jobs.problems import MalformedError
 from pytest_arena.jobs.raw_job import RawJob, merge
 from pytest_arena.jobs.yaml_source import parse_value
 

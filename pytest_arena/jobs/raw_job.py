@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from pytest_arena.jobs.document import Document
-from pytest_arena.jobs.messages import KeyPath, dotted
-from pytest_arena.jobs.problems import Problems
+from pytest_arena.jobs.messages import KeyPath, Problems, dotted
 
 Places = Mapping[KeyPath, KeyPath]
 """Key of the model -> key in the file, relative to the job; what is below a key moves with it."""

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pytest_arena.jobs.messages import KeyPath, one_line, shown
-from pytest_arena.jobs.problems import MalformedError
+from pytest_arena.jobs.messages import KeyPath, MalformedError, one_line, shown
 
 try:
     from yaml import CSafeLoader as _SafeLoader

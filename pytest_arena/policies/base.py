@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from pytest_arena.jobs.model import Job, StrictModel
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 

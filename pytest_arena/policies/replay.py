@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Job, Shard, StrictModel
+from pytest_arena.jobs.model import Job, Shard
+from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.neutral_action import idle_actions
 from pytest_arena.records.hdf5 import Dataset, dataset_names, demo_name

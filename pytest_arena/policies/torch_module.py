@@ -26,7 +26,8 @@ import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
-from pytest_arena.jobs.model import Job, StrictModel
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.archive import packed, read_members
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.duck_typed import check_signature

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import VideoRecorder, evaluate
-from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.mp4 import Look
 from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT

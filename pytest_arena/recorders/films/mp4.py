@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import USERS_MISTAKE, RecordingError
-from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.records.disk_space import ModestFile, require_room
 
 if TYPE_CHECKING:

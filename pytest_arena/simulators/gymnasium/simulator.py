@@ -15,8 +15,9 @@ from pydantic import Field
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
 from pytest_arena.guards.closing import close_while_building
 from pytest_arena.guards.processes import end_processes
-from pytest_arena.jobs.model import Job, StrictModel, Success
+from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.modules import import_for
+from pytest_arena.jobs.sections import StrictModel, Success
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
     Action,

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Success
+from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
 from pytest_arena.simulators.gymnasium.row import CheckedInfos, check_row, checked_row
 from pytest_arena.simulators.named_imports import import_function

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError, described, not_among
 from pytest_arena.guards.closing import close_while_building
-from pytest_arena.jobs.model import Job, KeyPath
+from pytest_arena.jobs.messages import KeyPath
+from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.arrays import ARRAY_SPACES, copy_rows
 from pytest_arena.simulators.gymnasium.process import NoImage, Raised, raise_as_of_built_rows, serve_row
 from pytest_arena.simulators.gymnasium.row import AddedWrapper, check_row

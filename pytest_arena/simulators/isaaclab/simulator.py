@@ -11,7 +11,8 @@ import gymnasium
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
-from pytest_arena.jobs.model import Job, StrictModel, Success
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import StrictModel, Success
 from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
     Action,

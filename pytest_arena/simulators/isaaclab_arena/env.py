@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from pytest_arena.jobs.model import Success
+from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.base import (
     BoolArray,
     Capabilities,

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError
 from pytest_arena.jobs.arena_jobs import recorded_episodes, split_evenly
-from pytest_arena.jobs.model import Job, StrictModel
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.simulators.base import SimEnv, Simulator, reseeded
 from pytest_arena.simulators.isaaclab.app import APP
 from pytest_arena.simulators.isaaclab.simulator import launch_arguments

@@ -18,7 +18,8 @@ import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError, did_you_mean
-from pytest_arena.jobs.model import Camera, Job, StrictModel
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import Camera, StrictModel
 from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import (
     UNMEASURED,

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_arena import JobFileError
 from pytest_arena.evaluation.validate import validate, validate_group
-from pytest_arena.jobs.groups import Group
+from pytest_arena.jobs.native import Group
 from pytest_arena.rollout.metrics import RecordedMetric
 from tests.jobs import make_job
 

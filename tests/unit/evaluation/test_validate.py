@@ -10,7 +10,7 @@ import pytest
 
 from pytest_arena import Episode, EvaluationError, JobFileError, Metric
 from pytest_arena.evaluation.validate import validate, validate_group
-from pytest_arena.jobs.groups import Group
+from pytest_arena.jobs.native import Group
 from pytest_arena.rollout.metrics import RecordedMetric, checked_value
 from tests.jobs import make_job
 

@@ -30,7 +30,7 @@ from pytest_arena import (
     VideoRecorder,
 )
 from pytest_arena.errors import TimeIsUp
-from pytest_arena.jobs.model import Environment, PolicyConfig, Record, Rollout
+from pytest_arena.jobs.sections import Environment, PolicyConfig, Record, Rollout
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films.encoder import QUEUE_BYTES, THREADS
 from pytest_arena.recorders.films.mp4 import Mp4File

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pytest_arena.jobs.parts import Shard
+from pytest_arena.jobs.model import Shard
 from pytest_arena.records.run_directory import RUN_FILES
 from pytest_arena.session.labels import LONGEST, Named, choose_labels
 

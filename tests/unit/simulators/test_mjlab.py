@@ -13,7 +13,7 @@ import pytest
 
 from pytest_arena import EvaluationError, JobFileError, MissingDependencyError, Policy, RolloutContext
 from pytest_arena.guards.deadline import Deadline
-from pytest_arena.jobs.model import Success
+from pytest_arena.jobs.sections import Success
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators import mjlab

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import EvaluationError, RecordingError
-from pytest_arena.jobs.model import Success
+from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv, MultiAgentEnv
 from tests.exact import ExactContract
 from tests.lab_fakes import LENGTHS, FakeLabEnv, FakeTeamEnv

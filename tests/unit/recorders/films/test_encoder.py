@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import RecordingError
-from pytest_arena.jobs.model import VideoCodec
+from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films import mp4
 from pytest_arena.recorders.films.colours import as_rgb

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from pytest_arena import UNMEASURED, EvaluationError, Step
-from pytest_arena.jobs.model import Success
+from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from tests.fakes import BOX, CountingVectorEnv, ScriptedEnv
 

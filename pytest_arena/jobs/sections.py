@@ -1,0 +1,214 @@
+"""The sections of a job: its keys that are mappings, and what may stand in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pytest_arena.jobs.messages import shown
+
+MOST_EPISODES = 10_000_000
+"""More episodes than that no job can have."""
+
+VideoChoice = Literal["off", "on", "retain-on-failure"]
+
+
+def _yaml_switch(value: Any) -> Any:
+    """YAML 1.1 reads the bare words ``on`` and ``off`` as booleans; give the words back."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+def _threshold_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f'expected a string such as ">= 0.9", got {shown(value)}')
+    return value
+
+
+ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
+
+
+class StrictModel(BaseModel):
+    """Base of all settings that users type: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Camera(StrictModel):
+    """Size of one camera's image, in pixels."""
+
+    width: int = Field(default=256, ge=16, le=8192)
+    height: int = Field(default=256, ge=16, le=8192)
+
+
+class Environment(StrictModel):
+    """What is simulated."""
+
+    id: str = Field(min_length=1, description="environment id, as the simulator knows it")
+    num_envs: int = Field(default=1, ge=1, le=1_000_000, description="parallel environments")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="seed of the whole job")
+    device: str | None = Field(default=None, description="e.g. cpu, cuda:0; the simulator's default")
+    max_episode_steps: int | None = Field(default=None, ge=1, description="the horizon, in steps")
+    cameras: dict[str, Camera] = Field(default_factory=dict, description="camera name -> image size")
+    variations: dict[str, Any] = Field(default_factory=dict, description="simulator's variations")
+    options: dict[str, Any] = Field(default_factory=dict, description="the simulator's own options")
+
+
+class PolicyConfig(BaseModel):
+    """Which policy acts; every key beside ``type`` is a setting of that policy."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+
+    type: str = Field(min_length=1, description="registered name, module:Class or module.Class")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The policy's own settings, as typed in the job file."""
+        return dict(self.model_extra or {})
+
+
+class Rollout(StrictModel):
+    """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
+
+    episodes: int | None = Field(
+        default=None, ge=1, le=MOST_EPISODES, description="episodes, fixed before the first step"
+    )
+    steps: Annotated[int, Field(ge=1, le=10**12)] | Literal["policy"] | None = Field(
+        default=None,
+        description="steps of the vector environment; 'policy': as many as the policy has recorded",
+    )
+    rebuilds: int = Field(
+        default=1, ge=1, le=1_000_000, description="build the environment anew this many times"
+    )
+    shards: int = Field(default=1, ge=1, le=10_000, description="split the episodes over this many tests")
+    timeout: float | None = Field(
+        default=None, gt=0, description="seconds for each phase of the job, or of a shard of it"
+    )
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Rollout:
+        if (self.episodes is None) == (self.steps is None):
+            both = "both" if self.episodes is not None else "neither"
+            raise ValueError(f"expected exactly one of episodes and steps, got {both}")
+        if self.episodes is not None and self.episodes < self.rebuilds:
+            raise ValueError(
+                f"expected at least one episode a rebuild, got {self.episodes} episodes "
+                f"for {self.rebuilds} rebuilds"
+            )
+        if self.shards > (self.episodes or 1):
+            raise ValueError(
+                f"expected at least one episode a shard, got {self.episodes or 'no'} episodes "
+                f"for {self.shards} shards"
+            )
+        return self
+
+
+class Success(StrictModel):
+    """How an episode's success is read; the simulator has a default."""
+
+    term: str | None = Field(default=None, description="a termination term of the simulator")
+    info_key: str | None = Field(default=None, description="a key of the step's info")
+    callable: str | None = Field(default=None, description="module:function(env) -> (N,) bool")
+    when: Literal["once", "at_end"] = Field(default="once", description="at any step, or at the last")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Success:
+        given = [key for key in ("term", "info_key", "callable") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"expected at most one of term, info_key and callable, got {', '.join(given)}")
+        return self
+
+
+class VideoCodec(StrictModel):
+    """How films are encoded: H.264 in any case."""
+
+    name: Literal["libx264", "h264_nvenc", "auto"] = Field(
+        default="libx264",
+        description="libx264: on the CPU; h264_nvenc: on an NVIDIA GPU; auto: the latter where it works",
+    )
+    quality: int = Field(default=23, ge=0, le=51, description="crf, or cq of nvenc: less is better")
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] | None = Field(
+        default=None,
+        description="of libx264 alone: slower makes smaller files; default: a veryfast that is faster still",
+    )
+
+
+class Record(StrictModel):
+    """What is recorded beside the numbers."""
+
+    video: Annotated[VideoChoice | None, BeforeValidator(_yaml_switch)] = Field(
+        default=None, description="which episodes keep their videos"
+    )
+    cameras: tuple[str, ...] | None = Field(
+        default=None, strict=False, description="only these cameras; default: all"
+    )
+    overview: bool = Field(default=True, description="put the films side by side in overview.mp4")
+    trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
+    video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, strict=False, description="only these rows, from 0; default: all, live at most 64"
+    )
+    video_every: int = Field(default=1, ge=1, description="film every k-th episode: 0, k, 2k …")
+    video_fps: int | None = Field(
+        default=None, ge=1, le=240, description="frames a second when played; default: real time, at most 60"
+    )
+    video_size: Camera | None = Field(default=None, description="scale films to this size")
+    video_codec: VideoCodec = VideoCodec()
+
+
+class Gate(StrictModel):
+    """Turns the thresholds of rates into sequential tests with stated error rates."""
+
+    confidence: float = Field(
+        default=0.95,
+        ge=0.5,
+        le=0.999999,
+        description="a true rate that misses its threshold passes in at most 1 - confidence of runs",
+    )
+    beta: float | None = Field(
+        default=None,
+        ge=1e-6,
+        le=0.5,
+        description="a true rate that meets it fails in at most this share of runs",
+    )
+    episodes_max: int = Field(
+        ge=1, le=100_000, description="the budget; rollout.episodes where it is not given"
+    )
+    look_every: int = Field(default=10, ge=1, le=100_000, description="episodes between two decisions")
+    stop_early: bool = Field(default=True, description="stop as soon as all tests are decided")
+    inconclusive: Literal["fail", "pass", "xfail"] = Field(
+        default="fail", description="what an undecided job is to pytest"
+    )
+    method: Literal["spending", "e_process"] = Field(
+        default="spending", description="spending: one budget; e_process: runs that may be extended"
+    )
+
+    @property
+    def alpha(self) -> float:
+        """How often a rate that misses its threshold may pass."""
+        return round(1.0 - self.confidence, 12)
+
+
+class Regression(StrictModel):
+    """How a metric is compared with that of a baseline (``--arena-baseline``)."""
+
+    metric: str = Field(default="success_rate", min_length=1, description="the metric that is compared")
+    margin: float | None = Field(
+        default=None,
+        ge=0,
+        description="how much worse is still as good, in the metric's unit; 0.05 for a rate, else 0",
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="1 - the error rate of each claim: worse, better, not worse"
+    )
+    bounds: tuple[float, float] | None = Field(
+        default=None, strict=False, description="lowest and highest value that an episode can have"
+    )
+    inconclusive: Literal["pass", "fail", "xfail"] = Field(
+        default="pass", description="what becomes of the test where the comparison decides nothing"
+    )
+
+    @model_validator(mode="after")
+    def _real_bounds(self) -> Regression:
+        if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
+            raise ValueError(f"expected bounds as [lowest, highest], got {list(self.bounds)}")
+        return self
