@@ -33,8 +33,8 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 def test_paths_of_the_first_version_still_lead_somewhere() -> None:
-    from pytest_arena import join
-    from pytest_arena.evaluation import evaluate
+    from pytest_arena.evaluation import join_shards
+    from pytest_arena.evaluation.without_pytest import evaluate
 
     assert evaluate is pytest_arena.evaluate
-    assert join.__name__ == "pytest_arena.evaluation.join_shards"
+    assert join_shards.__name__ == "pytest_arena.evaluation.join_shards"
