@@ -1,0 +1,103 @@
+"""The documentation is true: names, links, paths and examples in it exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pytest_arena
+from tests.unit.test_architecture import FIRST_WITH_PYTEST, FLOORS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def prose(page: Path) -> str:
+    """Return the text of *page* without its code blocks."""
+    return FENCED.sub("", page.read_text())
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of *page* in *language*."""
+    return [text for found, text in FENCED.findall(page.read_text()) if found == language]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of *page*."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(prose(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in LINK.findall(prose(ROOT / "README.md"))}
+    assert {page for page in PAGES if page.name != "README.md"} <= linked
+
+
+def test_the_page_of_the_api_has_every_public_name_and_no_other() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", prose(ROOT / "docs" / "api.md"), re.MULTILINE)
+    assert sorted(named) == sorted(pytest_arena.__all__)
+
+
+@each_page
+def test_examples_import_public_names_only(page: Path) -> None:
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pytest_arena":
+                names = [alias.name for alias in node.names]
+                if node.module == "pytest_arena.testing":
+                    from pytest_arena import testing
+
+                    assert all(hasattr(testing, name) for name in names), names
+                    continue
+                assert node.module == "pytest_arena", f"{page.name}: {node.module}"
+                assert not {*names} - {*pytest_arena.__all__}, f"{page.name}: {names}"
+
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+
+def floors_in_the_picture() -> Iterator[str]:
+    """Yield the floors from the top down, and a line of dashes for the border to pytest."""
+    (picture,) = blocks(ARCHITECTURE, "text")
+    for line in picture.splitlines():
+        word = line.split(maxsplit=1)[0] if line.strip() else ""
+        if word.startswith("---"):
+            yield "border"
+        elif word and not line.startswith(" "):
+            yield word.removesuffix("/").removesuffix(".py")
+
+
+def test_the_picture_shows_the_floors_in_their_order() -> None:
+    upper, lower = FLOORS[FIRST_WITH_PYTEST:], FLOORS[:FIRST_WITH_PYTEST]
+    assert list(floors_in_the_picture()) == [*reversed(upper), "border", *reversed(lower)]
+
+
+@each_page
+def test_paths_of_the_package_exist(page: Path) -> None:
+    """A word in backticks that looks like a path is one: from the root, or from the package."""
+    for word in re.findall(r"`([\w./-]+)`", prose(page)):
+        parts = word.split("/")
+        if parts[0] in ("pytest_arena", "tests", "docs", "benchmarks", "evals", ".ci") and len(parts) > 1:
+            assert (ROOT / word).exists(), f"{page.name}: {word}"
+        elif parts[0] in FLOORS and len(parts) > 1:
+            assert (ROOT / "pytest_arena" / word).exists(), f"{page.name}: {word}"
