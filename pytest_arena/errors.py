@@ -129,3 +129,28 @@ def described(value: object) -> str:
     if isinstance(value, (tuple, list)):
         return f"a {name} of {len(value)}"
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+LONGEST_SHOWN = 60
+"""Characters of a value in a message."""
+
+
+def shown(value: object) -> str:
+    """Return *value* as a user typed it: short, on one line, in the words of YAML and JSON.
+
+    `described` is for values of Python.
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a huge integer"
+    return shortened(repr(value))
+
+
+def shortened(text: str) -> str:
+    """Return *text* without its middle where it is longer than `LONGEST_SHOWN`."""
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 4] + "…" + text[-1]

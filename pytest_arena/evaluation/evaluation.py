@@ -19,7 +19,7 @@ from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.guards import stderr
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
-from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.files import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, policy_files
@@ -33,7 +33,7 @@ from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.observers import EpisodeWriter, Recorded, Recorder, RolloutContext, closed
-from pytest_arena.rollout.schedule import fixed_schedule, open_schedule, split_episodes
+from pytest_arena.rollout.schedule import fixed_schedule, open_schedule
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.env_check import check_metrics, require_env
 

@@ -153,14 +153,6 @@ def characteristics(boundary: Boundary, rate: float) -> Characteristics:
     return Characteristics(passing, failing, left, episodes + boundary.looks[-1] * left)
 
 
-def one_sided_errors(boundary: Boundary, p0: float) -> tuple[float, float]:
-    """Return P(ever PASS) and P(ever FAIL) at the rate *p0*, each as if the other side never stopped."""
-    passing = characteristics(Boundary(boundary.looks, boundary.pass_at, (-1,) * len(boundary.looks)), p0)
-    never = tuple(n + 1 for n in boundary.looks)
-    failing = characteristics(Boundary(boundary.looks, never, boundary.fail_at), p0)
-    return passing.passing, failing.failing
-
-
 def lower_limit(boundary: Boundary, look: int, successes: int, alpha: float) -> float:
     """Return the rate at which an end at least so high has the probability *alpha*.
 

@@ -14,22 +14,15 @@ _TINY = 1e-300
 """A tail below this has lost digits of its double, or all of them."""
 
 
-def e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: float = 1.0) -> float:
-    """Return the e-value against "the rate is at most *p0*"; at least 1/α rejects that at level α.
+@lru_cache(maxsize=1 << 16)  # tests of the same differences, repeated, begin alike
+def log_e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: float = 1.0) -> float:
+    """Return log E, the e-value against "the rate is at most *p0*"; E >= 1/α rejects that at level α.
 
     E(s, f; p0) = ∫_{p0}^1 p^s (1-p)^f Beta(p; a, b) dp / ∫_{p0}^1 Beta(p; a, b) dp / (p0^s (1-p0)^f).
 
-    The mirror image, ``e_value(failures, successes, 1 - p0)``, speaks against "the rate is at least p0".
-    Infinite where it exceeds the largest double. Raises ValueError for negative counts or a *p0* outside
-    (0, 1).
+    The logarithm is finite for any counts. The mirror image, ``log_e_value(failures, successes, 1 - p0)``,
+    speaks against "the rate is at least p0". Raises ValueError for negative counts or a *p0* outside (0, 1).
     """
-    log = log_e_value(successes, failures, p0, a, b)
-    return math.exp(log) if log < 709.0 else math.inf
-
-
-@lru_cache(maxsize=1 << 16)  # tests of the same differences, repeated, begin alike
-def log_e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: float = 1.0) -> float:
-    """Return the natural logarithm of `e_value`, which is finite for any counts."""
     if successes < 0 or failures < 0 or not 0.0 < p0 < 1.0:
         raise ValueError(
             f"expected counts of at least 0 and 0 < p0 < 1, got {successes}, {failures} and p0 = {p0}"

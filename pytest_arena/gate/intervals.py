@@ -70,7 +70,7 @@ def _joined(first: float, second: float, correlation: float) -> float:
 def anytime(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
     """Return limits of a rate that hold wherever a run stops, whatever made it stop.
 
-    The lower one is the rate against which `e_value` is 1/alpha, the upper one mirrors it with *beta*: the
+    The lower one is the rate against which the e-value is 1/alpha, the upper one mirrors it with *beta*: the
     probability that it is ever wrong is at most alpha, or beta. Raises ValueError for no episodes.
     """
     if not 0 <= successes <= episodes or episodes < 1:

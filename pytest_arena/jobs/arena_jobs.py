@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.jobs.messages import shown
+from pytest_arena.errors import shown
 from pytest_arena.jobs.raw_job import Section
 
 SIMULATOR = "isaaclab_arena"
@@ -82,12 +82,6 @@ def recorded_episodes(path: Path) -> int:
     if not count:
         raise ValueError(f"{path}: there are no episodes in it")
     return count
-
-
-def split_evenly(total: int, parts: int) -> list[int]:
-    """Return the shares of *total* episodes in so many rebuilds: larger ones first."""
-    share, more = divmod(total, parts)
-    return [share + (part < more) for part in range(parts)]
 
 
 def check_limit(section: Section, limit: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pytest_arena.errors import shown
 from pytest_arena.jobs.arena_jobs import (
     check_limit,
     check_mappings,
@@ -13,7 +14,7 @@ from pytest_arena.jobs.arena_jobs import (
     native_keys,
     recorded_episodes,
 )
-from pytest_arena.jobs.messages import KeyPath, shown, unknown_key
+from pytest_arena.jobs.messages import KeyPath, unknown_key
 from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 
 _TOP = ("shared", "runs")

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.messages import KeyPath, MalformedError, Problems, place, shown
+from pytest_arena.errors import JobFileError, shown
+from pytest_arena.jobs.messages import KeyPath, MalformedError, Problems, place
 from pytest_arena.jobs.yaml_source import DEEPEST, Lines, compose, plain_data
 
 LARGEST_FILE = 64 * 2**20
@@ -117,7 +117,7 @@ def _read_yaml(text: str, problems: Problems) -> Any:
 def _read_json(text: str, problems: Problems) -> Any:
     if not text.strip():
         raise MalformedError(None, "expected jobs, the file is empty")
-    data, duplicates = parse_json(text)
+    data, duplicates = _parse_json(text)
     if duplicates:
         # JSON's reader gives no place; the same text read as YAML has it, where it is YAML.
         try:
@@ -154,7 +154,7 @@ def _read_text(file: Path) -> str:
         ) from None
 
 
-def parse_json(text: str) -> tuple[Any, list[str]]:
+def _parse_json(text: str) -> tuple[Any, list[str]]:
     """Return the data of *text* and the keys that stand twice in a mapping.
 
     Raises `MalformedError` where *text* is not JSON.

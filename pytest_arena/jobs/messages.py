@@ -13,11 +13,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pytest_arena.errors import JobFileError, did_you_mean
+from pytest_arena.errors import JobFileError, did_you_mean, shortened, shown
 
 KeyPath = tuple[str | int, ...]
 
-_LONGEST = 60
 MOST_HINTS = 100
 """Problems of one job that are put in words: looking for near misses takes long, and one is shown."""
 
@@ -50,19 +49,6 @@ _EXPECTED = {
 }
 
 
-def shown(value: Any) -> str:
-    """Return *value* as a user would name it: short, on one line, in the words of YAML and JSON."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, list | tuple):
-        return "a list" if value else "an empty list"
-    if isinstance(value, int) and value.bit_length() > 200:
-        return "a huge integer"
-    return _short(repr(value))
-
-
 def dotted(key: KeyPath) -> str:
     """Return a key path as ``jobs[0].environment.id``; unusual keys are quoted, as in ``jobs['a b']``."""
     text = ""
@@ -72,7 +58,7 @@ def dotted(key: KeyPath) -> str:
         elif re.fullmatch(r"[A-Za-z0-9_-]{1,100}", part):
             text += f".{part}" if text else part
         else:
-            text += f"[{_short(repr(part))}]"
+            text += f"[{shortened(repr(part))}]"
     return text
 
 
@@ -121,10 +107,6 @@ def plain_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[K
 def plain_error(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, str]:
     """Return the first of `plain_errors`."""
     return plain_errors(error, model)[0]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + "…" + text[-1]
 
 
 def _is_model(kind: Any) -> bool:

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
-from pytest_arena.errors import JobFileError
-from pytest_arena.jobs.messages import KeyPath, dotted, one_line, place, shown
+from pytest_arena.errors import JobFileError, shown
+from pytest_arena.jobs.messages import KeyPath, dotted, one_line, place
 from pytest_arena.jobs.sections import (
     Environment,
     Gate,
@@ -117,6 +117,11 @@ class Source:
                 return JobFileError(f"{_option(text)}: {place(self.file, line)}: {name}: {expectation}")
         name = f"{name}: " if name else ""
         return JobFileError(f"{place(self.file, line)}: {name}{expectation}")
+
+
+def split_episodes(episodes: int, parts: int) -> list[range]:
+    """Split episodes 0 … M-1 as evenly as possible, larger shares first: 5 over 2 parts → 3, 2."""
+    return [Shard(part, parts).episodes(episodes) for part in range(parts)]
 
 
 def _option(text: str) -> str:

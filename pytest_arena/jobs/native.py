@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.errors import JobFileError, did_you_mean
-from pytest_arena.jobs.messages import MOST_HINTS, KeyPath, dotted, fields_at, place, shown, unknown_key
+from pytest_arena.errors import JobFileError, did_you_mean, shown
+from pytest_arena.jobs.messages import MOST_HINTS, KeyPath, dotted, fields_at, place, unknown_key
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 

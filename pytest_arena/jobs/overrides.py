@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_arena.errors import JobFileError
+from pytest_arena.errors import JobFileError, shown
 from pytest_arena.jobs.document import impossible_values, is_encodable
-from pytest_arena.jobs.messages import MalformedError, fields_at, one_line, shown, unknown_key
+from pytest_arena.jobs.messages import MalformedError, fields_at, one_line, unknown_key
 from pytest_arena.jobs.model import Job, is_safe_name
 from pytest_arena.jobs.raw_job import RawJob, merge
 from pytest_arena.jobs.yaml_source import parse_value
@@ -59,11 +59,6 @@ def parse_override(text: str) -> Override:
 def apply(overrides: Sequence[Override], raw_jobs: Iterable[RawJob]) -> list[RawJob]:
     """Return the jobs with the overrides that concern them merged over, in the order given."""
     return [_applied(overrides, raw) for raw in raw_jobs]
-
-
-def unused(overrides: Iterable[Override], job_names: Collection[str]) -> list[Override]:
-    """Return the overrides for a job that is not among *job_names*, the jobs of all files together."""
-    return [override for override in overrides if override.job is not None and override.job not in job_names]
 
 
 def _check_key(override: Override) -> None:

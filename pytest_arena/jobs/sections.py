@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pytest_arena.jobs.messages import shown
+from pytest_arena.errors import shown
 
 MOST_EPISODES = 10_000_000
 """More episodes than that no job can have."""

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pytest_arena.jobs.messages import KeyPath, MalformedError, one_line, shown
+from pytest_arena.errors import shown
+from pytest_arena.jobs.messages import KeyPath, MalformedError, one_line
 
 try:
     from yaml import CSafeLoader as _SafeLoader

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-from pytest_arena.jobs.model import Shard
 from pytest_arena.rollout.observers import EpisodeStart
 
 ENVIRONMENT_SEEDS = 2**31
@@ -24,11 +23,6 @@ def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
     sequence = np.random.SeedSequence(job_seed, spawn_key=(rebuild, episode))
     environment, policy = sequence.generate_state(2, np.uint32)
     return int(environment) % ENVIRONMENT_SEEDS, int(policy)
-
-
-def split_episodes(episodes: int, rebuilds: int) -> list[range]:
-    """Split episodes 0 … M-1 over rebuilds as evenly as possible, larger shares first: 5 over 2 → 3, 2."""
-    return [Shard(rebuild, rebuilds).episodes(episodes) for rebuild in range(rebuilds)]
 
 
 class Schedule(Protocol):

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError
-from pytest_arena.jobs.arena_jobs import recorded_episodes, split_evenly
-from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.arena_jobs import recorded_episodes
+from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.simulators.base import SimEnv, Simulator, reseeded
 from pytest_arena.simulators.isaaclab.app import APP
@@ -102,7 +102,7 @@ class IsaacLabArenaSimulator(Simulator):
             counts = [recorded_episodes(job.path(name)) for name in options.recorded_variations]
         except (OSError, ValueError) as error:
             raise job.problem(key, f"expected files of recorded episodes: {error}") from None
-        shares = split_evenly(sum(counts), len(counts))
+        shares = [len(share) for share in split_episodes(sum(counts), len(counts))]
         if counts != shares:
             raise job.problem(
                 key,

@@ -14,7 +14,6 @@ from pytest_arena.gate.boundaries import (
     e_process_boundary,
     looks_of,
     lower_limit,
-    one_sided_errors,
     spending_boundary,
     upper_limit,
 )
@@ -74,6 +73,14 @@ def test_golden_power_of_the_e_process(budget: int, power: float) -> None:
 
 def test_the_grid_is_large_enough() -> None:
     assert len(GRID) >= 200
+
+
+def one_sided_errors(boundary: Boundary, p0: float) -> tuple[float, float]:
+    """Return P(ever PASS) and P(ever FAIL) at the rate *p0*, each as if the other side never stopped."""
+    passing = characteristics(Boundary(boundary.looks, boundary.pass_at, (-1,) * len(boundary.looks)), p0)
+    never = tuple(n + 1 for n in boundary.looks)
+    failing = characteristics(Boundary(boundary.looks, never, boundary.fail_at), p0)
+    return passing.passing, failing.failing
 
 
 @pytest.mark.parametrize("method", MAKE)

@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from pytest_arena import Job, StrictModel
-from pytest_arena.jobs.messages import KeyPath, dotted, fields_at, place, plain_error, plain_errors, shown
+from pytest_arena.errors import shown
+from pytest_arena.jobs.messages import KeyPath, dotted, fields_at, place, plain_error, plain_errors
 from pytest_arena.jobs.model import Source
 
 MINIMAL = {

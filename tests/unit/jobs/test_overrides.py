@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jobs_examples import METAWORLD, SHARED_RUNS
 
 from pytest_arena import JobFileError
-from pytest_arena.jobs.overrides import Override, parse_override, unused
+from pytest_arena.jobs.overrides import Override, parse_override
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,3 @@ def test_a_wrong_override_is_the_place_of_its_error(load: Any, override: str, me
 def test_problems_found_later_name_the_override(load: Any) -> None:
     job = load(METAWORLD, overrides=["policy.type=nope"])[0]
     assert str(job.problem(("policy", "type"), "unknown")) == "--arena-set policy.type=nope: unknown"
-
-
-def test_overrides_of_jobs_that_no_file_has() -> None:
-    overrides = [parse_override(text) for text in ("a:policy.x=1", "b:policy.x=1", "policy.x=1")]
-    assert unused(overrides, {"a", "c"}) == [overrides[1]]

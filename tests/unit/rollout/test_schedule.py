@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pytest_arena import episode_seeds
-from pytest_arena.rollout.schedule import fixed_schedule, split_episodes
+from pytest_arena.jobs.model import split_episodes
+from pytest_arena.rollout.schedule import fixed_schedule
 
 
 @pytest.mark.parametrize(
