@@ -22,6 +22,7 @@ from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import MOST_EPISODES
 from pytest_arena.records.episodes import numbered_episodes
 from pytest_arena.records.files import DATASET, TRAJECTORIES
+from pytest_arena.records.film_names import VIDEOS, film_prefix, prefix_in
 from pytest_arena.records.json_files import kind_of, read_json
 from pytest_arena.records.lock import SESSION, WORKERS
 from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder
@@ -31,11 +32,10 @@ from pytest_arena.rollout.metrics import require_own_value
 from pytest_arena.rollout.scheduled import is_time, require_scheduled
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_FOLDERS = ("videos", TRAJECTORIES)
+_FOLDERS = (VIDEOS, TRAJECTORIES)
 """Folders in a job's, all of whose files are this package's."""
 _OURS = re.compile(r"\.?(record\.json|episodes\.jsonl|videos|trajectories|overview\.\w+|dataset.*\.hdf5).*")
 """Names in a job's folder that this package writes; a test may put files of its own there."""
-_FILM = re.compile(r"episode-[0-9]+-env[0-9]+-")
 _DATASET = re.compile(r"dataset(-[0-9]+)?\.hdf5")
 _GROUP = re.compile(r"data/demo_[0-9]+")
 
@@ -309,13 +309,13 @@ def _require_films(run: Path, episode: Episode, own: set[str]) -> None:
 
     A user's recorder may name files of its own.
     """
-    film = f"episode-{episode.episode:04d}-env{episode.env_idx}-"
+    own_prefix = film_prefix(episode.episode, episode.env_idx)
     for camera, path in episode.videos.items():
         key = f"videos.{camera}"
         _require_place(run, key, path, own)
         _, *folders, name = PurePosixPath(path).parts
-        foreign = folders == ["videos"] and _FILM.match(name) is not None and not name.startswith(film)
-        if foreign or (folders != ["videos"] and _OURS.fullmatch("/".join([*folders, name]))):
+        foreign = folders == [VIDEOS] and prefix_in(name) not in (None, own_prefix)
+        if foreign or (folders != [VIDEOS] and _OURS.fullmatch("/".join([*folders, name]))):
             raise ValueError(f"{key}: expected a film of episode {episode.episode}, got {shown(path)}")
 
 

@@ -10,12 +10,8 @@ from pathlib import Path
 from pytest_arena.errors import ArenaError, StrayOutcomeError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.episodes import read_episodes, write_episodes
-from pytest_arena.records.files import (
-    PARTIAL_FILM,
-    TRAJECTORIES,
-    utc_now,
-    write_json,
-)
+from pytest_arena.records.files import TRAJECTORIES, utc_now, write_json
+from pytest_arena.records.film_names import PARTIAL_FILM, VIDEOS, film_prefix, prefix_in
 from pytest_arena.records.provenance import host, versions
 from pytest_arena.records.run_directory import JobDirectory
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
@@ -98,25 +94,22 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
     episode's line had been written is taken over. Trajectories are put together.
     """
     kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
-    measured = {f"episode-{episode.episode:04d}" for episode in kept}
-    finished: dict[str, dict[str, str]] = {}
-    for film in directory.path.glob("videos/episode-*-env*-*.mp4"):
-        if film.name.endswith(PARTIAL_FILM):
-            continue
-        word, number, row, camera = film.stem.split("-", 3)
-        if f"{word}-{number}" in measured:
-            found = finished.setdefault(f"{word}-{number}-{row}", {})
-            found[camera] = film.relative_to(directory.path.parent).as_posix()
-        else:
-            film.unlink()
     for episode in kept:
         films = episode.videos.items()
         episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
-        for camera, path in finished.get(f"episode-{episode.episode:04d}-env{episode.env_idx}", {}).items():
-            episode.videos.setdefault(camera, path)
+    filmed = {film_prefix(episode.episode, episode.env_idx): episode for episode in kept}
+    for film in directory.path.glob(f"{VIDEOS}/*.mp4"):
+        prefix = prefix_in(film.name)
+        if prefix is None or film.name.endswith(PARTIAL_FILM):
+            continue
+        if prefix in filmed:
+            path = film.relative_to(directory.path.parent).as_posix()
+            filmed[prefix].videos.setdefault(film.stem.removeprefix(prefix), path)
+        else:
+            film.unlink()
     if directory.episodes.exists():
         write_episodes(directory.episodes, kept)
-    for folder in ("videos", TRAJECTORIES):
+    for folder in (VIDEOS, TRAJECTORIES):
         for unfinished in directory.path.glob(f"{folder}/.*"):
             if unfinished.is_symlink() or unfinished.is_file():
                 unfinished.unlink()

@@ -20,10 +20,6 @@ TRAJECTORIES = "trajectories"
 """Folder, in a job's, of the episodes that are not in its dataset yet."""
 
 
-PARTIAL_FILM = ".partial.mp4"
-"""How the name of a film ends that breaks off where its process died: no episode's film."""
-
-
 def utc_now() -> str:
     """Return the time as ISO 8601 with a ``Z``, to the millisecond."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pytest_arena.errors import USERS_MISTAKE, RecordingError
 from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.records.disk_space import ModestFile, require_room
+from pytest_arena.records.film_names import indexed_file, working_file
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -116,8 +117,7 @@ class Mp4File:
     def __init__(self, path: Path, look: Look) -> None:
         self.path = path
         self._look = look
-        self._working = path.with_name(f".{path.name}.part")
-        self._indexed = path.with_name(f".{path.name}.faststart.part")
+        self._working, self._indexed = working_file(path), indexed_file(path)
         self._file: ModestFile | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None

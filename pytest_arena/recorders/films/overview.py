@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 from pytest_arena.recorders.films.mp4 import address, require_frames
 from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
 from pytest_arena.records.disk_space import require_room, room
+from pytest_arena.records.film_names import OVERVIEW, overview_draft
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
 
 if TYPE_CHECKING:
     import av
     from PIL.Image import Image
-
-FILM, POSTER, PREVIEW = "overview.mp4", "overview.jpg", "overview.webp"
 
 TILES_MAX = 16
 """More could not be told apart, and each one must be decoded."""
@@ -62,9 +61,8 @@ def add_overview(record: JobRecord, directory: Path, run_dir: Path, episodes: Se
             if not shown:
                 return
             _Sheet(record.job, episodes, shown).write(drafts)
-        names = {"film": FILM, "poster": POSTER, "preview": PREVIEW}
         record.overview = {
-            kind: (directory / name).relative_to(run_dir).as_posix() for kind, name in names.items()
+            kind: (directory / name).relative_to(run_dir).as_posix() for kind, name in OVERVIEW.items()
         }
     except Exception as error:  # whatever it is, the evaluation stands
         reason = (str(error).splitlines() or [""])[0]
@@ -75,12 +73,12 @@ def add_overview(record: JobRecord, directory: Path, run_dir: Path, episodes: Se
 @contextlib.contextmanager
 def _drafts(directory: Path) -> Iterator[dict[str, Path]]:
     """Give hidden paths to write to, which take their names at the end, all or none."""
-    paths = {name: directory / f".part-{name}" for name in (FILM, POSTER, PREVIEW)}
+    paths = {kind: overview_draft(directory, name) for kind, name in OVERVIEW.items()}
     try:
         yield paths
-        for name, path in paths.items():
+        for kind, path in paths.items():
             if path.exists():
-                os.replace(path, directory / name)
+                os.replace(path, directory / OVERVIEW[kind])
     finally:
         for path in paths.values():
             with contextlib.suppress(OSError):
@@ -192,11 +190,11 @@ class _Sheet:
         """
         from PIL import Image
 
-        self._write_film(paths[FILM])
-        _save(paths[POSTER], "JPEG", Image.fromarray(self._picture), quality=85)
+        self._write_film(paths["film"])
+        _save(paths["poster"], "JPEG", Image.fromarray(self._picture), quality=85)
         first, *rest = [self._preview[k] for k in sorted(self._preview)]
         how = {"save_all": True, "append_images": rest, "duration": PREVIEW_MILLISECONDS, "loop": 0}
-        _save(paths[PREVIEW], "WEBP", first, **how, quality=60, method=2)
+        _save(paths["preview"], "WEBP", first, **how, quality=60, method=2)
 
     def _write_film(self, path: Path) -> None:
         height, width, _ = self._picture.shape

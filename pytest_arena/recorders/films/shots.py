@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ from pytest_arena.errors import USERS_MISTAKE, RecordingError, not_among
 from pytest_arena.guards.foreign_code import end_forked_child, forks, is_outcome
 from pytest_arena.recorders.films.encoder import Encoder, Film
 from pytest_arena.recorders.films.mp4 import Look, choose_codec
+from pytest_arena.records.film_names import VIDEOS, film_name, names_of_cameras
 from pytest_arena.rollout.observers import EpisodeStart, RolloutContext
 from pytest_arena.simulators.base import Frames, SimEnv
 
@@ -63,7 +63,7 @@ class Stage:
         """
         __tracebackhide__ = USERS_MISTAKE
         env, record = context.env, context.job.record
-        names = file_names(env.cameras)
+        names = names_of_cameras(env.cameras)
         size = record.video_size
         look = Look(
             fps=Fraction(record.video_fps or _frame_rate(env.step_dt)),
@@ -73,7 +73,7 @@ class Stage:
         next_shown = env.capabilities.autoreset == "same_step" or not env.capabilities.terminal_frame
         return cls(
             context=context,
-            directory=context.directory / "videos",
+            directory=context.directory / VIDEOS,
             cameras={camera: names[camera] for camera in cameras},
             look=look,
             ended_rows_show_next=next_shown,
@@ -86,9 +86,8 @@ class Stage:
 
     def begin(self, encoder: Encoder, start: EpisodeStart, row: int) -> Shot:
         """Open the films of an episode."""
-        prefix = f"episode-{start.episode:04d}-env{row}"
         films = {
-            camera: encoder.film(self.directory / f"{prefix}-{name}.mp4", self.look)
+            camera: encoder.film(self.directory / film_name(start.episode, row, name), self.look)
             for camera, name in self.cameras.items()
         }
         return Shot(start.episode, row, films)
@@ -147,21 +146,6 @@ def choose_cameras(wanted: Sequence[str] | None, known: Sequence[str], job: str)
                 f"{not_among(camera, known, 'it has no cameras')}"
             )
     return tuple(dict.fromkeys(wanted))
-
-
-def file_names(cameras: Iterable[str]) -> dict[str, str]:
-    """Return camera -> a name that is safe in file names and no other camera's."""
-    safe = {camera: re.sub(r"[^A-Za-z0-9._-]", "_", camera)[:100] or "_" for camera in cameras}
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    # Cameras that need no change come first: they keep their names.
-    for camera in sorted(safe, key=lambda camera: safe[camera] != camera):
-        name, number = safe[camera], 2
-        while name.casefold() in taken:
-            name, number = f"{safe[camera]}-{number}", number + 1
-        taken.add(name.casefold())
-        names[camera] = name
-    return names
 
 
 def _frame_rate(step_dt: float) -> Fraction:

@@ -9,16 +9,23 @@ from pathlib import Path
 
 from pytest_arena.recorders.films.mp4 import address, remux
 from pytest_arena.records.disk_space import require_room
-from pytest_arena.records.files import PARTIAL_FILM
+from pytest_arena.records.film_names import (
+    PARTIAL_FILM,
+    VIDEOS,
+    film_of_working_file,
+    indexed_file,
+    partial_film,
+    working_files,
+)
 from pytest_arena.records.run_directory import JobDirectory
 
 
 def unfinished_films(directory: JobDirectory) -> list[str]:
     """Make what there is of unfinished films playable; returns a note on them, if there are any."""
-    films = salvage_films(directory.path / "videos")
+    films = salvage_films(directory.path / VIDEOS)
     if not films:
         return []
-    folder = f"{directory.path.name}/videos"
+    folder = f"{directory.path.name}/{VIDEOS}"
     if len(films) == 1:
         return [f"1 unfinished film, which plays as far as it goes: {folder}/{films[0].name}"]
     return [f"{len(films)} unfinished films, which play as far as they go: {folder}/*{PARTIAL_FILM}"]
@@ -31,9 +38,9 @@ def salvage_films(videos: Path) -> list[Path]:
     process writes any more.
     """
     saved = []
-    for working in sorted(videos.glob(".*.mp4.part")):
-        film = working.with_name(working.name.removeprefix(".").removesuffix(".part"))
-        target = film.with_name(film.name.removesuffix(".mp4") + PARTIAL_FILM)
+    for working in working_files(videos):
+        film = film_of_working_file(working)
+        target = partial_film(film)
         with contextlib.suppress(OSError):
             if not film.exists() and _cut_to_fragments(working) and _plays(working):
                 _publish(working, target)
@@ -45,7 +52,7 @@ def _publish(working: Path, target: Path) -> None:
     """Give *target* what is in the *working* file: with its index first, or as it is where that cannot be."""
     import av
 
-    indexed = working.with_name(f"{working.name}.faststart.part")
+    indexed = indexed_file(film_of_working_file(working))
     try:
         require_room(working.parent, working.stat().st_size)
         remux(working, indexed)

@@ -18,11 +18,13 @@ from PIL import Image
 from pytest_arena import Episode, JobRecord, Outcome, Status, VideoRecorder, evaluate
 from pytest_arena.recorders.films import overview, overview_labels
 from pytest_arena.recorders.films.mp4 import Look, Mp4File
-from pytest_arena.recorders.films.overview import FILM, POSTER, PREVIEW, SECONDS_AT_END, add_overview
+from pytest_arena.recorders.films.overview import SECONDS_AT_END, add_overview
 from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
 from pytest_arena.records.disk_space import LEFT_TO_RESULTS
+from pytest_arena.records.film_names import OVERVIEW
 from tests.jobs import make_job
 
+FILM, POSTER, PREVIEW = OVERVIEW.values()
 S, F, U, E = Outcome.SUCCESS, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.ERROR
 
 
