@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from pytest_arena.gate.boundaries import looks_of
-from pytest_arena.gate.sequential_test import Plan
+from pytest_arena.gate.sequential_test import SequentialTest
 
 PICTURE = Path(__file__).parent / "images" / "gate.svg"
-PLAN = Plan(0.8, True, 0.05, 0.05, looks_of(100, 10))
+TEST = SequentialTest(0.8, True, 0.05, 0.05, looks_of(100, 10))
 POLICIES = ((0.93, "#1a7f37", 3), (0.65, "#cf222e", 23))
 """True rate, colour, seed."""
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
@@ -39,12 +39,12 @@ def main() -> None:
 
 def x(episodes: float) -> float:
     """Return where so many episodes are."""
-    return round(LEFT + (RIGHT - LEFT) * episodes / PLAN.looks[-1], 1)
+    return round(LEFT + (RIGHT - LEFT) * episodes / TEST.looks[-1], 1)
 
 
 def y(episodes: float, successes: float) -> float:
     """Return where so many successes of so many episodes are: above or below 0.8 of them."""
-    surplus = min(max(successes - PLAN.bound * episodes, LOWEST), HIGHEST)
+    surplus = min(max(successes - TEST.bound * episodes, LOWEST), HIGHEST)
     return round(BOTTOM - (BOTTOM - TOP) * (surplus - LOWEST) / (HIGHEST - LOWEST), 1)
 
 
@@ -55,8 +55,8 @@ def line(points: list[tuple[float, float]]) -> str:
 
 def regions() -> list[str]:
     """Return what passes, what fails, and the marks of every look."""
-    passes = [(n, c) for n, c in zip(PLAN.looks, PLAN.pass_at(), strict=True) if c is not None]
-    fails = [(n, d) for n, d in zip(PLAN.looks, PLAN.fail_at(), strict=True) if d is not None]
+    passes = [(n, c) for n, c in zip(TEST.looks, TEST.pass_at(), strict=True) if c is not None]
+    fails = [(n, d) for n, d in zip(TEST.looks, TEST.fail_at(), strict=True) if d is not None]
     upper, lower = ([(x(n), y(n, c)) for n, c in side] for side in (passes, fails))
     parts = [
         f'<polygon points="{line([*upper, (x(100), TOP), (upper[0][0], TOP)])}" fill="#dafbe1"/>',
@@ -85,7 +85,7 @@ def axes() -> list[str]:
         f'<rect x="{LEFT}" y="{TOP}" width="{RIGHT - LEFT}" height="{BOTTOM - TOP}" fill="none" '
         'stroke="#57606a"/>'
     ]
-    for n in (0, *PLAN.looks):
+    for n in (0, *TEST.looks):
         parts.append(f'<line x1="{x(n)}" y1="{BOTTOM}" x2="{x(n)}" y2="{BOTTOM + 5}" stroke="#57606a"/>')
         parts.append(f'<text x="{x(n)}" y="{BOTTOM + 20}" text-anchor="middle">{n}</text>')
     for surplus in (-10, 0, 10):
@@ -106,13 +106,13 @@ def axes() -> list[str]:
 
 def path(rate: float, colour: str, seed: int) -> list[str]:
     """Return the path of a policy up to the look that decides."""
-    outcomes = np.random.default_rng(seed).random(PLAN.looks[-1]) < rate
+    outcomes = np.random.default_rng(seed).random(TEST.looks[-1]) < rate
     counts = np.cumsum(outcomes)
-    for n, passes, fails in zip(PLAN.looks, PLAN.pass_at(), PLAN.fail_at(), strict=True):
+    for n, passes, fails in zip(TEST.looks, TEST.pass_at(), TEST.fail_at(), strict=True):
         successes = int(counts[n - 1])
         passed = passes is not None and successes >= passes
         failed = fails is not None and successes <= fails
-        if passed or failed or n == PLAN.looks[-1]:
+        if passed or failed or n == TEST.looks[-1]:
             break
     verdict = "PASS" if passed else "FAIL" if failed else "INCONCLUSIVE"
     points = [(x(0), y(0, 0))] + [(x(k + 1), y(k + 1, int(counts[k]))) for k in range(n)]

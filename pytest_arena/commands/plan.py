@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pytest_arena.errors import ArenaError
 from pytest_arena.gate.boundaries import Characteristics, looks_of
 from pytest_arena.gate.describe import percent
-from pytest_arena.gate.sequential_test import Plan
+from pytest_arena.gate.sequential_test import SequentialTest
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.sections import Gate
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the boundary, and power and mean episodes over a range of true rates."""
-    plan = _plan(arguments)
-    needed = {"pass": plan.fewest_to_pass(), "fail": plan.fewest_to_fail()}
-    print("\n".join(_describe(plan, arguments.threshold, needed)))
+    test = _test(arguments)
+    needed = {"pass": test.fewest_to_pass(), "fail": test.fewest_to_fail()}
+    print("\n".join(_describe(test, needed)))
     never = [verdict for verdict, episodes in needed.items() if episodes > arguments.episodes_max]
     if never:
         raise ArenaError(
@@ -44,14 +44,14 @@ def run(arguments: argparse.Namespace) -> int:
             f"so few episodes the test can never {' or '.join(never)}"
         )
     print()
-    print("\n".join(_table(("after", *_headings(plan)), _boundary(plan))))
+    print("\n".join(_table(("after", *_headings(test)), _boundary(test))))
     print()
     heads = ("true rate", "P(pass)", "P(fail)", "P(inconclusive)", "mean episodes")
-    print("\n".join(_table(heads, (_row(rate, plan.characteristics(rate)) for rate in _rates(plan.bound)))))
+    print("\n".join(_table(heads, (_row(rate, test.characteristics(rate)) for rate in _rates(test.bound)))))
     return 0
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _test(arguments: argparse.Namespace) -> SequentialTest:
     text = str(arguments.threshold)
     try:
         threshold = Threshold.parse(text if text.strip()[:1] in "<>" else f">= {text}")
@@ -61,7 +61,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         raise ArenaError(f"--threshold: {_EXPECTED}, got {text!r}")
     gate = _gate(arguments)
     looks = looks_of(gate.episodes_max, gate.look_every)
-    return Plan.of(threshold, gate.alpha, gate.beta, looks, gate.method)
+    return SequentialTest.of(threshold, gate.alpha, gate.beta, looks, gate.method)
 
 
 def _gate(arguments: argparse.Namespace) -> Gate:
@@ -74,20 +74,20 @@ def _gate(arguments: argparse.Namespace) -> Gate:
         raise ArenaError(f"--{str(key).replace('_', '-')}: {text}") from None
 
 
-def _describe(plan: Plan, text: str, needed: dict[str, int]) -> Iterator[str]:
-    sign, wrong, right = (">=", "less", "more") if plan.at_least else ("<=", "more", "less")
-    yield f"success_rate {sign} {plan.bound:g}, at most {plan.looks[-1]} episodes, {plan.method}"
-    yield f"a true rate of {plan.bound:g} or {wrong} passes in at most {percent(plan.alpha)} of runs"
-    yield f"a true rate of {plan.bound:g} or {right} fails in at most {percent(plan.beta)} of runs"
+def _describe(test: SequentialTest, needed: dict[str, int]) -> Iterator[str]:
+    sign, wrong, right = (">=", "less", "more") if test.at_least else ("<=", "more", "less")
+    yield f"success_rate {sign} {test.bound:g}, at most {test.looks[-1]} episodes, {test.method}"
+    yield f"a true rate of {test.bound:g} or {wrong} passes in at most {percent(test.alpha)} of runs"
+    yield f"a true rate of {test.bound:g} or {right} fails in at most {percent(test.beta)} of runs"
     yield f"the smallest budget that can pass: {needed['pass']}, that can fail: {needed['fail']}"
 
 
-def _headings(plan: Plan) -> tuple[str, str]:
-    return ("pass from", "fail up to") if plan.at_least else ("pass up to", "fail from")
+def _headings(test: SequentialTest) -> tuple[str, str]:
+    return ("pass from", "fail up to") if test.at_least else ("pass up to", "fail from")
 
 
-def _boundary(plan: Plan) -> Iterator[tuple[str, ...]]:
-    looks = list(zip(plan.looks, plan.pass_at(), plan.fail_at(), strict=True))
+def _boundary(test: SequentialTest) -> Iterator[tuple[str, ...]]:
+    looks = list(zip(test.looks, test.pass_at(), test.fail_at(), strict=True))
     shown = min(ROWS, len(looks))
     for index in range(shown):
         # The last one is always among them.

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_arena.comparison.family_error import FamilyError
 from pytest_arena.comparison.group_interval import mean_interval, rates_of
 from pytest_arena.errors import first_few
-from pytest_arena.gate.thresholds import judge
+from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.records.comparison import Comparison
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status, ThresholdResult
@@ -127,7 +127,7 @@ def judge_group(
             unmeasured[metric] = f"not measured in {', '.join(lacking)}"
         elif (rates := rates_of(metric, completed, run)) is not None:
             intervals[metric] = mean_interval(rates)
-    return GroupVerdict(values, [], judge(thresholds, means, intervals, unmeasured, {}))
+    return GroupVerdict(values, [], judge_thresholds(thresholds, means, intervals, unmeasured, {}))
 
 
 def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:

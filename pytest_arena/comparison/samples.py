@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.starts import different_starts
+from pytest_arena.gate.repetitions import without_repetitions
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.metrics import Metric
 
@@ -98,7 +98,7 @@ def sample_of(
         )
     points = tuple(Point(e.episode, float(value), e.seed, e.initial_state) for e, value in known)
     counts = _counted(points) if metric.reduction == "rate" else None
-    return Sample(points, counts, fixed, deterministic and different_starts(ordered) is not None)
+    return Sample(points, counts, fixed, deterministic and without_repetitions(ordered) is not None)
 
 
 def _counted(points: Sequence[Point]) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from pytest_arena.comparison.baseline import stops_early
 from pytest_arena.errors import EvaluationError, first_few
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.job_gate import JobGate
-from pytest_arena.gate.starts import count_starts, different_starts
-from pytest_arena.gate.thresholds import judge
+from pytest_arena.gate.repetitions import count_distinct_starts, without_repetitions
+from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.run_directory import (
     METRICS_EPISODES,
@@ -59,12 +59,14 @@ def summarize(
     record.unmeasured = {name: reason for name, value in record.metrics.items() if value is None}
     record.unmeasured |= reduced.unmeasured
     record.intervals = _intervals(gate, reduced.counts)
-    different = different_starts(measured) if record.deterministic else None
+    different = without_repetitions(measured) if record.deterministic else None
     if different is not None and len(different) < len(measured):
         fewer = _intervals(gate, reduce_metrics([*standard_metrics(), *metrics], different).counts)
         record.intervals = {name: _hull(limits, fewer[name]) for name, limits in record.intervals.items()}
     tested = {test.metric: test.verdict for test in gate.record.tests} if gate is not None else {}
-    record.thresholds = judge(job.thresholds, record.metrics, record.intervals, record.unmeasured, tested)
+    record.thresholds = judge_thresholds(
+        job.thresholds, record.metrics, record.intervals, record.unmeasured, tested
+    )
     record.episodes["measured"] = len(measured)
     record.episodes["errors"] = len(ordered) - len(measured)
     if gate is not None:
@@ -109,7 +111,7 @@ def _notes_on_chance(
     record: JobRecord, job: Job, measured: Sequence[Episode], different: Sequence[Episode] | None
 ) -> list[str]:
     """Say where the episodes are less than so many independent draws."""
-    notes, number = [], count_starts(measured)
+    notes, number = [], count_distinct_starts(measured)
     if different is not None and len(different) < len(measured):
         notes.append(
             f"{len(measured)} episodes began in {len(different)} different states, and nothing is left to "

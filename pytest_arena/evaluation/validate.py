@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_arena.comparison.rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.errors import JobFileError, described, did_you_mean
-from pytest_arena.gate.job_gate import plans, rates
+from pytest_arena.gate.job_gate import rates, sequential_tests
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.native import Group
@@ -140,7 +140,7 @@ def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:
     gate = job.gate
     if gate is None:
         return
-    tests = plans(job, metrics)
+    tests = sequential_tests(job, metrics)
     if not tests:
         names = ", ".join(sorted(rates(metrics)))
         raise job.problem(("gate",), f'expected a threshold such as ">= 0.9" on one of the rates {names}')
@@ -151,14 +151,14 @@ def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:
                 "the simulator computes it over all episodes that finished, which beside a gate that stops "
                 "early favours short ones: set gate.stop_early: false",
             )
-    for name, plan in tests.items():
-        if not 1e-6 <= plan.bound <= 1.0 - 1e-6:
+    for name, test in tests.items():
+        if not 1e-6 <= test.bound <= 1.0 - 1e-6:
             raise job.problem(
                 ("thresholds", name),
-                f"expected a bound between 0 and 1 beside a gate, got {plan.bound:g}: no number of episodes "
+                f"expected a bound between 0 and 1 beside a gate, got {test.bound:g}: no number of episodes "
                 "can tell",
             )
-        needed = {"pass": plan.fewest_to_pass(), "fail": plan.fewest_to_fail()}
+        needed = {"pass": test.fewest_to_pass(), "fail": test.fewest_to_fail()}
         verdict = max(needed, key=lambda verdict: needed[verdict])
         if needed[verdict] > gate.episodes_max:
             raise job.problem(

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from pytest_arena.gate.boundaries import looks_of
-from pytest_arena.gate.job_gate import plan_of
-from pytest_arena.gate.sequential_test import Plan
+from pytest_arena.gate.job_gate import recorded_test
+from pytest_arena.gate.sequential_test import SequentialTest
 from pytest_arena.records.schema import (
     GateRecord,
     RateTest,
@@ -22,7 +22,7 @@ LARGEST = 10_000
 """Budgets beyond this are not proposed."""
 
 
-def told(gate: GateRecord, test: RateTest) -> str:
+def describe_rate_test(gate: GateRecord, test: RateTest) -> str:
     """Return one line: what was decided, on how many of how many episodes, and with which error rate.
 
     Of an undecided test the line tells what would decide it.
@@ -75,7 +75,7 @@ def _error_rate(test: RateTest, side: str, verb: str, level: float) -> str:
 def _what_decides(gate: GateRecord, test: RateTest) -> str:
     last = test.path[-1]
     rate = last.successes / last.episodes
-    found = larger_budget(plan_of(gate, test), gate.look_every, rate)
+    found = larger_budget(recorded_test(gate, test), gate.look_every, rate)
     if found is None:
         return f"the measured {rate:.4g} is too close to {test.bound:g} for a budget up to {LARGEST}"
     budget, probability = found
@@ -87,27 +87,27 @@ def _what_decides(gate: GateRecord, test: RateTest) -> str:
 
 
 @lru_cache(maxsize=64)
-def larger_budget(plan: Plan, look_every: int, rate: float) -> tuple[int, float] | None:
+def larger_budget(test: SequentialTest, look_every: int, rate: float) -> tuple[int, float] | None:
     """Return a budget that decides with a high probability at the true *rate*, and that probability.
 
     None where even a budget of `LARGEST` does not.
     """
-    budget = plan.looks[-1]
+    budget = test.looks[-1]
     while budget < LARGEST:
         budget = min(math.ceil(1.5 * budget / look_every) * look_every, LARGEST)
-        found = replace(plan, looks=looks_of(budget, look_every)).characteristics(rate)
+        found = replace(test, looks=looks_of(budget, look_every)).characteristics(rate)
         if 1.0 - found.inconclusive >= PROBABLE:
             return budget, 1.0 - found.inconclusive
     return None
 
 
-def describe_shortly(threshold: ThresholdResult) -> str:
+def describe_threshold_briefly(threshold: ThresholdResult) -> str:
     """Return metric, value and threshold."""
     value = "not measured" if threshold.value is None else f"= {threshold.value:.4g}"
     return f"{threshold.metric} {value}, expected {threshold.expression}"
 
 
-def describe(threshold: ThresholdResult, *, fixed: bool = True) -> str:
+def describe_threshold(threshold: ThresholdResult, *, fixed: bool = True) -> str:
     """Return one line: mark, metric, value, interval, threshold, and whether the interval is wide.
 
     *fixed*: the number of episodes was. Else the ends of the interval have the confidence of the job's gate.

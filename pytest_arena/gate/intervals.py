@@ -67,7 +67,7 @@ def _joined(first: float, second: float, correlation: float) -> float:
     return float(max(0.0, first**2 - 2 * correlation * first * second + second**2) ** 0.5)
 
 
-def anytime(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
+def anytime_interval(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
     """Return limits of a rate that hold wherever a run stops, whatever made it stop.
 
     The lower one is the rate against which the e-value is 1/alpha, the upper one mirrors it with *beta*: the

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_arena.gate.boundaries import looks_of
-from pytest_arena.gate.intervals import anytime, wilson
-from pytest_arena.gate.sequential_test import Method, Plan
-from pytest_arena.gate.starts import Starts
+from pytest_arena.gate.intervals import anytime_interval, wilson
+from pytest_arena.gate.repetitions import DistinctStarts
+from pytest_arena.gate.sequential_test import Method, SequentialTest
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.schema import Episode, GateRecord, Look, Outcome, RateTest, Verdict
+from pytest_arena.records.schema import Episode, GateRecord, InterimLook, Outcome, RateTest, Verdict
 from pytest_arena.rollout.metrics import Metric, standard_metrics
 
 
@@ -31,7 +31,7 @@ def rates(metrics: Sequence[Metric]) -> dict[str, Metric]:
     return {m.name: m for m in every if m.reduction == "rate" and not m.skips_missing}
 
 
-def plans(job: Job, metrics: Sequence[Metric]) -> dict[str, Plan]:
+def sequential_tests(job: Job, metrics: Sequence[Metric]) -> dict[str, SequentialTest]:
     """Return the test of each threshold that the job's gate covers: those of rates, with a single bound."""
     gate = job.gate
     if gate is None:
@@ -40,7 +40,7 @@ def plans(job: Job, metrics: Sequence[Metric]) -> dict[str, Plan]:
     for name in rates(metrics):
         if name in job.thresholds and (threshold := Threshold.parse(job.thresholds[name])).one_sided:
             looks = looks_of(gate.episodes_max, gate.look_every)
-            found[name] = Plan.of(threshold, gate.alpha, gate.beta, looks, gate.method)
+            found[name] = SequentialTest.of(threshold, gate.alpha, gate.beta, looks, gate.method)
     return found
 
 
@@ -56,7 +56,7 @@ class JobGate:
         """Whether episodes that begin alike are one: then a verdict must hold over different starts, too."""
         self._known: dict[int, tuple[Episode, tuple[float | None, ...] | None]] = {}
         """Episodes that ended before one of a smaller index, and their values; None for an error."""
-        self._starts = Starts()
+        self._starts = DistinctStarts()
         self._different = _Counts([0] * len(record.tests))
         self._verdicts = [Verdict.NONE] * len(record.tests)
         """Of each test, what the episodes with different starts say."""
@@ -79,15 +79,15 @@ class JobGate:
             RateTest(
                 metric=name,
                 expression=job.thresholds[name].strip(),
-                bound=plan.bound,
-                at_least=plan.at_least,
-                alpha=plan.alpha,
-                beta=plan.beta,
-                looks=list(plan.looks),
-                pass_at=list(plan.pass_at()),
-                fail_at=list(plan.fail_at()),
+                bound=test.bound,
+                at_least=test.at_least,
+                alpha=test.alpha,
+                beta=test.beta,
+                looks=list(test.looks),
+                pass_at=list(test.pass_at()),
+                fail_at=list(test.fail_at()),
             )
-            for name, plan in plans(job, metrics).items()
+            for name, test in sequential_tests(job, metrics).items()
         ]
         kept = {f.name for f in dataclasses.fields(GateRecord)} & set(type(job.gate).model_fields)
         gate = cls(GateRecord(tests=tests, **job.gate.model_dump(include=kept)), rates(metrics))
@@ -117,9 +117,9 @@ class JobGate:
     def _interval(self, test: RateTest | None, successes: int, episodes: int) -> tuple[float, float]:
         any_test = self.record.tests[0]
         if test is None or not self._ended(test) or self.record.method != "spending":
-            return anytime(successes, episodes, any_test.alpha, any_test.beta)
+            return anytime_interval(successes, episodes, any_test.alpha, any_test.beta)
         last = test.path[-1]
-        return plan_of(self.record, test).limits(len(test.path) - 1, last.successes, last.errors)
+        return recorded_test(self.record, test).limits(len(test.path) - 1, last.successes, last.errors)
 
     def _ended(self, test: RateTest) -> bool:
         """Whether the run ended at the look that decided *test*."""
@@ -169,7 +169,9 @@ class JobGate:
         test.verdict = Verdict.NONE if held else verdict
         if last and test.verdict is Verdict.NONE:
             test.verdict = Verdict.INCONCLUSIVE
-        test.path.append(Look(found.episodes, found.successes[index], found.errors, test.verdict, held))
+        test.path.append(
+            InterimLook(found.episodes, found.successes[index], found.errors, test.verdict, held)
+        )
 
 
 @dataclass(slots=True)
@@ -204,7 +206,7 @@ def verdict_at(test: RateTest, look: int, successes: int, errors: int) -> Verdic
     return Verdict.PASS if passed else Verdict.FAIL if failed else Verdict.NONE
 
 
-def plan_of(gate: GateRecord, test: RateTest) -> Plan:
-    """Return the plan of a recorded test."""
+def recorded_test(gate: GateRecord, test: RateTest) -> SequentialTest:
+    """Return the sequential test of which a record has the boundary and the path."""
     method: Method = "e_process" if gate.method == "e_process" else "spending"
-    return Plan(test.bound, test.at_least, test.alpha, test.beta, tuple(test.looks), method)
+    return SequentialTest(test.bound, test.at_least, test.alpha, test.beta, tuple(test.looks), method)

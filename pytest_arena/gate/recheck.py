@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from pytest_arena.gate.boundaries import looks_of
-from pytest_arena.gate.job_gate import JobGate, plan_of, rates, verdict_at
+from pytest_arena.gate.job_gate import JobGate, rates, recorded_test, verdict_at
 from pytest_arena.records.schema import Episode, GateRecord, JobRecord, RateTest, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 
@@ -31,11 +31,11 @@ def recheck(record: JobRecord, episodes: Sequence[Episode] | None = None) -> lis
 
 
 def _check(gate: GateRecord, test: RateTest) -> Iterator[str]:
-    plan, looks = plan_of(gate, test), list(looks_of(gate.episodes_max, gate.look_every))
+    rule, looks = recorded_test(gate, test), list(looks_of(gate.episodes_max, gate.look_every))
     if test.looks != looks:
         yield f"{test.metric}: expected looks {looks}, got {test.looks}"
         return
-    if (list(plan.pass_at()), list(plan.fail_at())) != (test.pass_at, test.fail_at):
+    if (list(rule.pass_at()), list(rule.fail_at())) != (test.pass_at, test.fail_at):
         yield f"{test.metric}: the boundary is not the one of its rule"
     for index, look in enumerate(test.path):
         last = index == len(looks) - 1

@@ -27,7 +27,7 @@ Counts = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SequentialTest:
     """A sequential test of "the rate is at least *bound*", or "at most" it.
 
     P(PASS) <= *alpha* at every true rate on the wrong side of the bound or on it, P(FAIL) <= *beta* at every
@@ -42,7 +42,9 @@ class Plan:
     method: Method = "spending"
 
     @classmethod
-    def of(cls, threshold: Threshold, alpha: float, beta: float | None, looks: Looks, method: Method) -> Plan:
+    def of(
+        cls, threshold: Threshold, alpha: float, beta: float | None, looks: Looks, method: Method
+    ) -> SequentialTest:
         """Return the test of a *threshold* with a single bound; *beta* is *alpha* where it is not given."""
         at_least = threshold.high == math.inf
         bound = threshold.low if at_least else threshold.high

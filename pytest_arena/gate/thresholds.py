@@ -82,7 +82,7 @@ def _number(text: str, percent: str) -> float:
     return float(text) / 100 if percent else float(text)
 
 
-def judge(
+def judge_thresholds(
     thresholds: Mapping[str, str],
     metrics: Mapping[str, float | None],
     intervals: Mapping[str, tuple[float, float]],

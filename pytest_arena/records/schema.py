@@ -144,7 +144,7 @@ class ThresholdResult:
 
 
 @dataclass(slots=True)
-class Look:
+class InterimLook:
     """What a gate's test saw at one look: the first ``episodes`` episodes, and what it said."""
 
     episodes: int
@@ -174,7 +174,7 @@ class RateTest:
     """At each look, PASS if successes >= this; if the rate should be at most: successes + errors <= this."""
     fail_at: list[int | None]
     """At each look, FAIL if successes + errors <= this; if the rate should be at most: successes >= this."""
-    path: list[Look] = field(default_factory=list)
+    path: list[InterimLook] = field(default_factory=list)
     verdict: Verdict = Verdict.NONE
 
 
@@ -208,8 +208,8 @@ class GateRecord:
 
 def _rate_test(data: dict[str, Any]) -> RateTest:
     fields = _known(RateTest, data)
-    looks = [_known(Look, look) for look in fields.get("path", [])]
-    fields["path"] = [Look(**{**look, "verdict": Verdict(look["verdict"])}) for look in looks]
+    looks = [_known(InterimLook, look) for look in fields.get("path", [])]
+    fields["path"] = [InterimLook(**{**look, "verdict": Verdict(look["verdict"])}) for look in looks]
     fields["verdict"] = Verdict(fields.get("verdict", "none"))
     return RateTest(**fields)
 

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_arena.comparison.describe import describe_comparison
 from pytest_arena.evaluation.judge import choice
-from pytest_arena.gate.describe import told
+from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.records.comparison import ComparisonVerdict
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.reports.reported_run import ReportedRun
@@ -99,7 +99,7 @@ def _colour(record: JobRecord) -> str:
 
 def _decisions(record: JobRecord) -> Iterable[str]:
     if record.gate is not None and record.status == Status.COMPLETED:
-        yield from (told(record.gate, test) for test in record.gate.tests)
+        yield from (describe_rate_test(record.gate, test) for test in record.gate.tests)
     compared = record.comparison
     # One that was not made is a remark, for many jobs may share it.
     if compared is not None and compared.verdict is not ComparisonVerdict.NOT_JUDGED:

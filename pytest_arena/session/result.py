@@ -10,7 +10,7 @@ import pytest
 
 from pytest_arena.comparison.describe import describe_comparison, failed_comparison
 from pytest_arena.evaluation.judge import choice
-from pytest_arena.gate.describe import describe, told
+from pytest_arena.gate.describe import describe_rate_test, describe_threshold
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Verdict
 
 
@@ -63,9 +63,9 @@ class Result:
         yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
         tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
-            yield f"  {describe(threshold, fixed=record.gate is None or record.gate.fixed)}"
+            yield f"  {describe_threshold(threshold, fixed=record.gate is None or record.gate.fixed)}"
             if record.gate is not None and threshold.metric in tests:
-                yield f"    {told(record.gate, tests[threshold.metric])}"
+                yield f"    {describe_rate_test(record.gate, tests[threshold.metric])}"
         if compared is not None:
             yield f"  {describe_comparison(compared)}"
         yield from self._explain_episodes()
@@ -74,7 +74,9 @@ class Result:
     def _undecided(self) -> Iterator[str]:
         gate = self.record.gate
         if gate is not None:
-            yield from (told(gate, test) for test in gate.tests if test.verdict is Verdict.INCONCLUSIVE)
+            yield from (
+                describe_rate_test(gate, test) for test in gate.tests if test.verdict is Verdict.INCONCLUSIVE
+            )
         compared = self.record.comparison
         if compared is not None and compared.xfailed:
             yield describe_comparison(compared)

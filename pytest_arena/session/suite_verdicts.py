@@ -98,7 +98,7 @@ def _judge_group(
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     from pytest_arena.comparison.family import judge_group
-    from pytest_arena.gate.describe import describe, describe_shortly
+    from pytest_arena.gate.describe import describe_threshold, describe_threshold_briefly
 
     verdict = judge_group(group["thresholds"], group["jobs"], records, directory)
     name = f"group {group['tag']}"
@@ -106,13 +106,15 @@ def _judge_group(
         return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
     what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
     gates = [gate for label in verdict.jobs if (gate := records[label].gate) is not None]
-    told = [describe(result, fixed=all(gate.fixed for gate in gates)) for result in verdict.results]
+    told = [describe_threshold(result, fixed=all(gate.fixed for gate in gates)) for result in verdict.results]
     text = f"{what}: {'; '.join(told)}"
     message = None
     if not verdict.passed:
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
         # pytest's short summary shows the first line only, and of that what fits into the terminal.
-        first = "; ".join(describe_shortly(result) for result in verdict.results if not result.passed)
+        first = "; ".join(
+            describe_threshold_briefly(result) for result in verdict.results if not result.passed
+        )
         message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in told), *jobs])
     file, _, item = group["nodeid"].partition("::")
     report_verdict(

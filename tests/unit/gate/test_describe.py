@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pytest_arena.gate.describe import LARGEST, larger_budget, percent, told
-from pytest_arena.gate.job_gate import JobGate, plan_of
+from pytest_arena.gate.describe import LARGEST, describe_rate_test, larger_budget, percent
+from pytest_arena.gate.job_gate import JobGate, recorded_test
 from tests.unit.gate.test_job_gate import gate_of, play
 
 S, F, E = ["success"], ["failure"], ["error"]
@@ -15,7 +15,7 @@ S, F, E = ["success"], ["failure"], ["error"]
 
 def say(gate: JobGate, outcomes: list[str]) -> str:
     play(gate, outcomes)
-    return told(gate.record, gate.record.tests[0])
+    return describe_rate_test(gate.record, gate.record.tests[0])
 
 
 def test_a_pass() -> None:
@@ -76,7 +76,7 @@ def test_undecided() -> None:
 
 def test_the_proposed_budget_decides() -> None:
     gate = gate_of()
-    plan = plan_of(gate.record, gate.record.tests[0])
+    plan = recorded_test(gate.record, gate.record.tests[0])
     budget, probability = larger_budget(plan, 10, 0.88) or (0, 0)
     assert 150 <= budget <= 350
     assert probability >= 0.9

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_arena import Episode, Verdict
-from pytest_arena.gate.intervals import anytime
+from pytest_arena.gate.intervals import anytime_interval
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.rollout.metrics import RecordedMetric
 from tests.jobs import make_job
@@ -177,4 +177,4 @@ def test_a_run_that_may_be_extended_has_limits_that_hold_at_any_time() -> None:
     counts = {"success_rate": (90, 100)}
     found = gate_of(method="e_process", stop_early=False).intervals(counts)
     assert found == gate_of(method="e_process").intervals(counts)
-    assert found["success_rate"] == anytime(90, 100, 0.05, 0.05)
+    assert found["success_rate"] == anytime_interval(90, 100, 0.05, 0.05)

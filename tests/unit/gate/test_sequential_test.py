@@ -8,11 +8,11 @@ import pytest
 
 from pytest_arena.gate.boundaries import looks_of
 from pytest_arena.gate.e_process import log_e_value
-from pytest_arena.gate.sequential_test import Plan
+from pytest_arena.gate.sequential_test import SequentialTest
 
 
-def plan(bound: float, *, at_least: bool = True, budget: int = 100, **more: object) -> Plan:
-    return Plan(bound, at_least, 0.05, 0.05, looks_of(budget, 10), **more)  # type: ignore[arg-type]
+def plan(bound: float, *, at_least: bool = True, budget: int = 100, **more: object) -> SequentialTest:
+    return SequentialTest(bound, at_least, 0.05, 0.05, looks_of(budget, 10), **more)  # type: ignore[arg-type]
 
 
 def test_at_least() -> None:
@@ -50,7 +50,7 @@ def test_the_smallest_budget_by_spending(bound: float, to_pass: int, to_fail: in
     """ln α / ln p, rounded up; and the boundary of that budget says the same."""
     assert to_pass == math.ceil(math.log(0.05) / math.log(bound))
     for budget in (to_pass - 1, to_pass):
-        made = Plan(bound, True, 0.05, 0.05, (max(budget, 1),))
+        made = SequentialTest(bound, True, 0.05, 0.05, (max(budget, 1),))
         assert made.fewest_to_pass() == to_pass
         assert (made.pass_at()[-1] is not None) == (budget == to_pass)
     assert plan(bound).fewest_to_fail() == to_fail
@@ -60,4 +60,4 @@ def test_the_smallest_budget_by_spending(bound: float, to_pass: int, to_fail: in
 def test_the_smallest_budget_of_an_e_process(bound: float) -> None:
     found = plan(bound, method="e_process").fewest_to_pass()
     assert math.exp(log_e_value(found, 0, bound)) >= 20 > math.exp(log_e_value(found - 1, 0, bound))
-    assert Plan(bound, True, 0.05, 0.05, (found,), "e_process").pass_at() == (found,)
+    assert SequentialTest(bound, True, 0.05, 0.05, (found,), "e_process").pass_at() == (found,)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena.gate.thresholds import Threshold, judge
+from pytest_arena.gate.thresholds import Threshold, judge_thresholds
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,14 @@ def test_any_other_text_is_a_value_error(text: str) -> None:
 def test_an_interval_that_contains_the_bound_is_undecided(
     text: str, interval: tuple[float, float], undecided: bool
 ) -> None:
-    (result,) = judge({"rate": text}, {"rate": sum(interval) / 2}, {"rate": interval}, {}, {})
+    (result,) = judge_thresholds({"rate": text}, {"rate": sum(interval) / 2}, {"rate": interval}, {}, {})
     assert result.undecided is undecided
 
 
 def test_a_missing_value_never_passes_and_says_why() -> None:
-    results = judge({"a": "< 1", "b": ">= 0"}, {"a": None}, {}, {"a": "not measured in 2 of 3 episodes"}, {})
+    results = judge_thresholds(
+        {"a": "< 1", "b": ">= 0"}, {"a": None}, {}, {"a": "not measured in 2 of 3 episodes"}, {}
+    )
     assert [(r.passed, r.reason) for r in results] == [
         (False, "not measured in 2 of 3 episodes"),
         (False, "not measured"),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pytest_arena import ThresholdResult
-from pytest_arena.gate.describe import describe
+from pytest_arena.gate.describe import describe_threshold
 from pytest_arena.records.schema import GateRecord
 
 
 def test_only_an_interval_of_95_percent_is_called_so() -> None:
     """Where a gate may stop the job, or the job may be extended, each end has the confidence of the gate."""
     found = ThresholdResult("success_rate", "0.2..0.9", 0.8, True, (0.7, 0.88))
-    assert describe(found) == "✓ success_rate = 0.8 (95% interval 0.700 to 0.880), expected 0.2..0.9"
-    assert describe(found, fixed=False) == "✓ success_rate = 0.8 (interval 0.700 to 0.880), expected 0.2..0.9"
+    assert (
+        describe_threshold(found) == "✓ success_rate = 0.8 (95% interval 0.700 to 0.880), expected 0.2..0.9"
+    )
+    assert (
+        describe_threshold(found, fixed=False)
+        == "✓ success_rate = 0.8 (interval 0.700 to 0.880), expected 0.2..0.9"
+    )
 
 
 def test_which_gates_fix_the_number_of_episodes() -> None:

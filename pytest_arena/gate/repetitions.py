@@ -13,7 +13,7 @@ from pytest_arena.records.schema import Episode, Outcome
 _Trace = tuple[object, ...]
 
 
-class Starts:
+class DistinctStarts:
     """The different states in which episodes began, as they are added in episode order.
 
     An initial state is known by the hash of what the policy saw at the reset. Where two episodes begin alike
@@ -35,17 +35,17 @@ class Starts:
         return known is trace
 
 
-def different_starts(episodes: Sequence[Episode]) -> list[Episode] | None:
+def without_repetitions(episodes: Sequence[Episode]) -> list[Episode] | None:
     """Return the *episodes* of a deterministic job without those that repeat an earlier one.
 
     None where two that begin alike end differently.
     """
-    starts = Starts()
+    starts = DistinctStarts()
     new = [episode for episode in sorted(episodes, key=lambda e: e.episode) if starts.is_new(episode)]
     return new if starts.repeat else None
 
 
-def count_starts(episodes: Sequence[Episode]) -> int | None:
+def count_distinct_starts(episodes: Sequence[Episode]) -> int | None:
     """Return in how many different states *episodes* began; None where that is not known of all of them."""
     states = {episode.initial_state for episode in episodes}
     return None if None in states else len(states)

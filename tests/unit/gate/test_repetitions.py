@@ -9,11 +9,11 @@ import pytest
 
 from pytest_arena import Episode, JobRecord, Verdict
 from pytest_arena.evaluation.summarize import summarize
-from pytest_arena.gate.describe import told
+from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
-from pytest_arena.gate.starts import count_starts, different_starts
+from pytest_arena.gate.repetitions import count_distinct_starts, without_repetitions
 from tests.jobs import make_job
 from tests.unit.gate.test_job_gate import episode
 
@@ -38,24 +38,24 @@ def record_of(episodes: list[Episode], deterministic: bool = True, **job: Any) -
 
 def test_repetitions_are_found_whatever_their_order() -> None:
     episodes = begun([3, 1, 3, 2, 1])
-    found = different_starts(episodes[::-1])
+    found = without_repetitions(episodes[::-1])
     assert found is not None
     assert [e.episode for e in found] == [0, 1, 3]
-    assert count_starts(episodes) == 3
+    assert count_distinct_starts(episodes) == 3
 
 
 def test_what_begins_alike_and_ends_differently_is_no_repetition() -> None:
     episodes = begun([1, 1, 2])
     episodes[1].return_ = 0.5
-    assert different_starts(episodes) is None
+    assert without_repetitions(episodes) is None
 
 
 def test_episodes_without_a_known_start_and_errors_repeat_nothing() -> None:
     episodes = begun([1, 1, 1])
     episodes[0].initial_state = None
     episodes[1].outcome = episode(1, "error").outcome
-    assert len(different_starts(episodes) or ()) == 3
-    assert count_starts(episodes) is None
+    assert len(without_repetitions(episodes) or ()) == 3
+    assert count_distinct_starts(episodes) is None
 
 
 def test_intervals_are_over_different_starts() -> None:
@@ -97,7 +97,7 @@ def test_a_gate_does_not_pass_by_repetition() -> None:
     (test,) = gate.record.tests
     assert (test.verdict, gate.record.counted, gate.record.different) == (Verdict.INCONCLUSIVE, 60, 5)
     assert [look.held for look in test.path] == [look.episodes >= 20 for look in test.path]
-    assert told(gate.record, test).endswith(
+    assert describe_rate_test(gate.record, test).endswith(
         "they began in only 5 different states, and over these nothing is decided"
     )
     assert recheck(record, episodes) == []
