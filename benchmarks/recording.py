@@ -99,6 +99,7 @@ def no_recording(source: Source, folder: Path) -> Contestant:
 
 def pytest_arena(source: Source, folder: Path) -> Contestant:
     from pytest_arena import (
+        Cameras,
         Capabilities,
         Episode,
         EpisodeStart,
@@ -109,17 +110,16 @@ def pytest_arena(source: Source, folder: Path) -> Contestant:
         VideoRecorder,
     )
 
-    class Env:
-        num_envs, cameras, step_dt = ENVS, tuple(source.cameras), 1 / FPS
-        capabilities = Capabilities("manual", True, True, True, False, False)
+    class Shown(Cameras):
+        names = tuple(source.cameras)
         now: Batch
-
-        def check_frames(self) -> None: ...
-
-        def choose_cameras(self, cameras: Any) -> None: ...
 
         def frames(self, env_ids: np.ndarray) -> Batch:
             return self.now
+
+    class Env:
+        num_envs, cameras, step_dt = ENVS, Shown(), 1 / FPS
+        capabilities = Capabilities("manual", True, True, True, False, False)
 
     job = Job.model_validate(
         {
@@ -137,7 +137,7 @@ def pytest_arena(source: Source, folder: Path) -> Contestant:
     begun: list[bool] = []
 
     def add(batch: Batch) -> None:
-        env.now = batch
+        env.cameras.now = batch
         if begun:
             recorder.on_step(rows, None, step)
         else:
@@ -362,7 +362,7 @@ def render(size: int, folder: Path) -> Path:
     observation, row, pictures = env.reset(seeds=[1]).observation, np.array([0]), []
     policy.reset(row, [1])
     while len(pictures) < PICTURES:
-        pictures.append(env.frames(row)["corner2"][0])
+        pictures.append(env.cameras.frames(row)["corner2"][0])
         observation = env.step(policy.act(observation)).observation
     env.close()
     path = folder / f"{size}.npy"

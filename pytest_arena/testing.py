@@ -169,14 +169,14 @@ class SimEnvContract:
         if not env.cameras:
             pytest.skip("no camera")
         self.begin(env)
-        frames = env.frames(np.array([env.num_envs - 1]))
-        assert set(frames) == set(env.cameras)
+        frames = env.cameras.frames(np.array([env.num_envs - 1]))
+        assert set(frames) == set(env.cameras.names)
         copied = {camera: image.copy() for camera, image in frames.items()}
         for image in frames.values():
             assert image.shape[0] == 1
             assert kind_of(image[0]) is not None
         env.step(self.actions(env))
-        env.frames(np.arange(env.num_envs))
+        env.cameras.frames(np.arange(env.num_envs))
         assert all(np.array_equal(frames[camera], copied[camera]) for camera in frames)
 
     def test_close_twice(self, env: SimEnv) -> None:

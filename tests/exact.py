@@ -66,24 +66,23 @@ class ExactContract(SimEnvContract):
             ended = {end.env_idx for end in step.ends}
             assert all(step.success[row] <= 0 for row in range(env.num_envs) if row not in ended)
             assert ended or step.terminal_observation is None
-            assert ended or step.terminal_frames is None
 
     def test_the_last_image_is_the_ended_episodes(self, env: Any) -> None:
         """Where it is promised, at its place: the next episode's image is another one."""
         if not env.cameras or not env.capabilities.terminal_frame:
             return
-        camera = env.cameras[0]
+        camera = env.cameras.names[0]
         episodes = np.full(env.num_envs, self.first_episode)
         env.reset(None, [0] * env.num_envs)
-        env.frames(np.arange(env.num_envs))  # who films takes the first image
+        env.cameras.frames(np.arange(env.num_envs))  # who films takes the first image
         for _ in range(20):
             step = env.step(self.actions(env))
-            for index, end in enumerate(step.ends):
+            for end in step.ends:
                 row = end.env_idx
                 if env.capabilities.autoreset == "same_step":
-                    image = step.terminal_frames[camera][index]
+                    image = env.cameras.last_frames(np.array([row]))[camera][0]
                 else:
-                    image = env.frames(np.array([row]))[camera][0]
+                    image = env.cameras.frames(np.array([row]))[camera][0]
                 assert image[0, 0].tolist() == [row, episodes[row], self.lengths[row]]
                 episodes[row] += 1
             if env.capabilities.autoreset == "manual" and step.ends:

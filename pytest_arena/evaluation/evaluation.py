@@ -297,7 +297,8 @@ class Evaluation:
 
     def _identify(self, env: SimEnv) -> None:
         """Note what is evaluated; again after the rollout: a renderer is chosen at its first image."""
-        caps, self._frames_notice = env.capabilities, env.frames_notice
+        caps = env.capabilities
+        self._frames_notice = env.cameras.notice if env.cameras else None
         before = self.record.identity.get("policy", {})
         limit = Deadline(self.job.rollout.timeout, "while its identity was read", self._give_up)
         with foreign_code("the environment or the policy"), limit:

@@ -30,7 +30,7 @@ def standard_recorders(
     choice, asked = film_choice(job, stronger, weaker)
     if choice != "off":
         recorders.append(VideoRecorder(choice, job.record.cameras, required=asked is not None))
-    if find_simulator(job).own_dataset(job):
+    if find_simulator(job).writes_dataset(job):
         recorders.append(OwnDataset())
     elif job.record.trajectory:
         from pytest_arena.recorders.trajectory import TrajectoryRecorder

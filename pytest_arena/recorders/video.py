@@ -17,11 +17,11 @@ from typing import ClassVar, Literal
 from pytest_arena.errors import USERS_MISTAKE, RecordingError, TimeIsUp
 from pytest_arena.recorders.films.by_replay import Afterwards, Take, can_replay
 from pytest_arena.recorders.films.encoder import Encoder, Film
-from pytest_arena.recorders.films.shots import Shot, Stage, add_frames, choose_cameras
+from pytest_arena.recorders.films.shots import Shot, Stage, choose_cameras
 from pytest_arena.records.run_directory import earlier_record
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
-from pytest_arena.simulators.base import Action, Frames, IndexArray, Observation, SimEnv, Step
+from pytest_arena.simulators.base import Action, Cameras, IndexArray, Observation, Step
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,17 +90,18 @@ class VideoRecorder(Recorder):
         self._drop_running()
         env = context.env
         self._stage, self._afterwards = None, None
-        cameras = self._filmable(env, choose_cameras(self._wanted, env.cameras, context.label))
-        if not cameras:
-            if self._all_required and not env.cameras:
+        known = env.cameras.names if env.cameras else ()
+        cameras = self._filmable(env.cameras, choose_cameras(self._wanted, known, context.label))
+        if not cameras or not env.cameras:
+            if self._all_required and not known:
                 raise RecordingError(
                     f"job {context.label!r}: expected films, since video is on, and the environment has no "
                     "cameras: name them under environment.cameras, or set record.video: off"
                 )
-            if self._required and not env.cameras:
+            if self._required and not known:
                 self._note("no videos: the environment has no cameras")
             return
-        env.choose_cameras(cameras)
+        env.cameras.choose(cameras)
         self._stage = stage = Stage.of(context, cameras)
         self._directories.add(stage.directory)
         if self._video == "retain-on-failure" and can_replay(env):
@@ -117,18 +118,18 @@ class VideoRecorder(Recorder):
             self._log(f"recording video ({self._video}) of {', '.join(cameras)} in {stage.directory}")
             self._log = None
 
-    def _filmable(self, env: SimEnv, cameras: Sequence[str]) -> Sequence[str]:
+    def _filmable(self, cameras: Cameras | None, chosen: Sequence[str]) -> Sequence[str]:
         __tracebackhide__ = USERS_MISTAKE
-        if not cameras:
-            return cameras
+        if not chosen or not cameras:
+            return ()
         try:
-            env.check_frames()
+            cameras.check()
         except RecordingError as error:
             if self._required:
                 raise
             self._note(f"no videos: {error}")
             return ()
-        return cameras
+        return chosen
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
         """Open the films of rows that are filmed live, and take frame 0.
@@ -185,19 +186,10 @@ class VideoRecorder(Recorder):
         if self._afterwards is not None:
             self._afterwards.step(actions, step.reward)
         if self._encoder is not None:
-            filmed = []
-            if self._shots:
-                if step.terminal_frames is not None:
-                    self._shoot_terminal(step, step.terminal_frames)
-                gone = {end.env_idx for end in step.ends} if self._stage.ended_rows_show_next else ()
-                filmed = [self._shots[r] for r in rows.tolist() if r in self._shots and r not in gone]
+            gone = [end.env_idx for end in step.ends] if self._stage.ended_rows_show_next else []
+            self._stage.shoot_last([self._shots[row] for row in gone if row in self._shots])
+            filmed = [self._shots[r] for r in rows.tolist() if r in self._shots and r not in gone]
             self._stage.shoot(self._encoder, filmed)
-
-    def _shoot_terminal(self, step: Step, frames: Frames) -> None:
-        """Add the last images of rows that the simulator has reset already."""
-        for index, end in enumerate(step.ends):
-            if (shot := self._shots.get(end.env_idx)) is not None and shot.running():
-                add_frames([shot], {camera: images[index : index + 1] for camera, images in frames.items()})
 
     def on_end(self, row: int, episode: Episode) -> None:
         """Keep or delete the row's films; the episode gets the paths, the encoding may still go on."""

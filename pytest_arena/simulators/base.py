@@ -44,16 +44,16 @@ class Capabilities:
 
     autoreset: Literal["manual", "next_step", "same_step"]
     """Who resets a row that ended: the caller; the simulator in the next step; or within the same step."""
-    terminal_observation: bool
+    terminal_observation: bool = False
     """`Step.terminal_observation` is given."""
-    terminal_frame: bool
-    """An episode's last image can be had: `SimEnv.frames` right after the step that ended it shows it, or,
-    under same-step autoreset, `Step.terminal_frames` holds it."""
-    partial_reset: bool
+    terminal_frame: bool = False
+    """An episode's last image can be had: `Cameras.frames` right after the step that ended it shows it, or,
+    under same-step autoreset, `Cameras.last_frames` does."""
+    partial_reset: bool = False
     """`reset(env_ids=…)` may name some rows only."""
-    episode_seeds: bool
+    episode_seeds: bool = False
     """A row's seed alone decides its next episode."""
-    deterministic: bool
+    deterministic: bool = False
     """The same seed and actions give the same episode again, bit for bit."""
 
 
@@ -96,10 +96,48 @@ class Step:
     ends: tuple[EpisodeEnd, ...] = ()
     terminal_observation: Observation | None = None
     """All rows: what this step reached, before any reset; None unless a row ended and this is known."""
-    terminal_frames: Frames | None = None
-    """Under same-step autoreset: the last images of the rows in ``ends``, in their order, for a simulator
-    that can still give them; else None. A row that `SimEnv.frames` was not asked for may be black. Elsewhere
-    `SimEnv.frames` gives them."""
+
+
+class Cameras(ABC):
+    """The cameras of an environment: what films are made of."""
+
+    names: tuple[str, ...]
+    """All cameras that there are."""
+    notice: str | None = None
+    """What a viewer of the images should know, once there are some; a note of every job with films."""
+
+    @abstractmethod
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return the current image of every camera for K rows, owned: see `Frames` for shapes and types."""
+
+    def last_frames(self, env_ids: IndexArray) -> Frames | None:
+        """Return the last images of K rows that the latest step ended and has reset within itself.
+
+        Asked under same-step autoreset, of rows whose images `frames` has given before. None: they are gone.
+        """
+        return None
+
+    def choose(self, names: Sequence[str]) -> None:
+        """Take note that `frames` will be asked for these cameras alone; others need not be rendered."""
+
+    def check(self) -> None:
+        """Raise `RecordingError` where `frames` could not give images."""
+
+
+class DatasetWriter(ABC):
+    """The simulator's own recorder, which writes episodes to an HDF5 file, each when its row is reset."""
+
+    @abstractmethod
+    def open(self, path: Path) -> None:
+        """Write the episodes that follow to *path*, which must not exist; before a rollout's first reset."""
+
+    @abstractmethod
+    def keep(self, env_ids: IndexArray, keep: bool) -> None:
+        """Say whether the episodes that these rows are in belong into the file; at first none does."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file, if one is open."""
 
 
 class SimEnv(ABC):
@@ -110,18 +148,24 @@ class SimEnv(ABC):
     """
 
     num_envs: int
-    step_dt: float
-    """Seconds of simulated time a step; 0.0 where the simulator has no notion of it."""
-    max_episode_steps: int | None
-    device: str
+    """N, the number of rows."""
     capabilities: Capabilities
-    cameras: tuple[str, ...] = ()
     single_action_space: gymnasium.Space[Any]
+    """Of one row's action."""
     single_observation_space: gymnasium.Space[Any]
+    """Of one row's observation."""
+    step_dt: float = 0.0
+    """Seconds of simulated time a step; 0.0 where the simulator has no notion of it."""
+    max_episode_steps: int | None = None
+    """After how many steps an episode is truncated; None: nobody knows."""
+    device: str = "cpu"
+    """Where observations are, as torch names it."""
+    cameras: Cameras | None = None
+    """What makes images of the rows; None: nothing does."""
+    dataset: DatasetWriter | None = None
+    """What writes episodes to a file in the simulator's own way; None: nothing does."""
     task_description: str | None = None
     """The task's own language instruction."""
-    frames_notice: str | None = None
-    """What a viewer of the images should know, once there are some; a note of every job with films."""
     spent: bool = False
     """It has run the one rollout that it can run: the next one needs a new environment."""
     identity: Mapping[str, Any] = MappingProxyType({})
@@ -147,34 +191,12 @@ class SimEnv(ABC):
     def step(self, actions: Action) -> Step:
         """Advance every row by one step; *actions* has N rows, those of parked rows are ignored."""
 
-    def frames(self, env_ids: IndexArray) -> Frames:
-        """Return the current image of every camera for K rows, owned: see `Frames` for shapes and types."""
-        return {}
-
-    def choose_cameras(self, cameras: Sequence[str]) -> None:
-        """Take note that `frames` will be asked for these cameras alone; others need not be rendered."""
-
-    def check_frames(self) -> None:
-        """Raise `RecordingError` where `frames` could not give images."""
-
     def state(self, env_ids: IndexArray) -> Mapping[str, Any]:
         """Return the simulator's state of K rows, for trajectories: name -> (K, …) array, or nested so.
 
         Empty where it cannot be had.
         """
         return {}
-
-    def open_dataset(self, path: Path) -> None:
-        """Have the simulator's own recorder write episodes to the HDF5 file *path*, which must not exist.
-
-        Called where `Simulator.own_dataset` says so, before the rollout's first reset.
-        """
-
-    def keep_in_dataset(self, rows: IndexArray, keep: bool) -> None:
-        """Tell whether the episodes that *rows* are in belong into the dataset; at first none does."""
-
-    def close_dataset(self) -> None:
-        """Close the file, if one is open."""
 
     def metrics(self) -> Mapping[str, float | None]:
         """Return what the simulator computes itself over the episodes since it was made.
@@ -231,8 +253,8 @@ class Simulator(ABC):
         """Return *job* as the environment of *rebuild* (from 0) is made from; here it is always the same."""
         return job
 
-    def own_dataset(self, job: Job) -> bool:
-        """Whether the simulator writes the job's HDF5 file itself (`SimEnv.open_dataset`)."""
+    def writes_dataset(self, job: Job) -> bool:
+        """Whether the simulator writes the job's HDF5 file itself, with `SimEnv.dataset`."""
         return False
 
     def policy_class(self, name: str) -> type[Any]:

@@ -15,20 +15,31 @@ import numpy as np
 
 from pytest_arena.errors import EvaluationError, described, first_few
 from pytest_arena.simulators.arrays import only_element
-from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Reset, SimEnv, Step
+from pytest_arena.simulators.base import (
+    UNMEASURED,
+    Cameras,
+    Capabilities,
+    DatasetWriter,
+    EpisodeEnd,
+    Reset,
+    SimEnv,
+    Step,
+)
 
-_OWN = {
+_NEEDED = ("num_envs", "capabilities", "single_action_space", "single_observation_space")
+"""What a `SimEnv` has no default for."""
+_TYPES = {
     "num_envs": (int, np.integer),
-    "step_dt": (int, float, np.number),
-    "max_episode_steps": (int, np.integer, type(None)),
-    "device": (object,),
     "capabilities": (Capabilities,),
     "single_action_space": (gymnasium.Space,),
     "single_observation_space": (gymnasium.Space,),
+    "step_dt": (int, float, np.number),
+    "max_episode_steps": (int, np.integer, type(None)),
+    "cameras": (Cameras, type(None)),
+    "dataset": (DatasetWriter, type(None)),
 }
-"""What a `SimEnv` has no default for, and of which types it may be."""
 _AUTORESETS = get_args(get_type_hints(Capabilities)["autoreset"])
-_SEAM = (*_OWN, *(name for name in vars(SimEnv) if name.islower() and not name.startswith("_")))
+_SEAM = (*_NEEDED, *(name for name in vars(SimEnv) if name.islower() and not name.startswith("_")))
 _ARRAYS = {"reward": "fiu", "terminated": "b", "truncated": "b", "valid": "b", "success": "ib"}
 """What a step has one of a row -> which kinds of dtype it may have."""
 
@@ -40,12 +51,16 @@ def require_env(env: Any) -> None:
         hint = (
             "set them in its constructor"
             if isinstance(env, SimEnv)
-            else "subclass pytest_arena.simulators.base.SimEnv, or wrap a vector environment of gymnasium in "
+            else "subclass pytest_arena.SimEnv, or wrap a vector environment of gymnasium in "
             "pytest_arena.simulators.gymnasium.simulator.GymnasiumEnv"
         )
         raise EvaluationError(f"the environment {name} lacks {', '.join(missing)}: {hint}")
-    for attribute, types in _OWN.items():
+    for attribute, types in _TYPES.items():
         value = getattr(env, attribute)
+        if (
+            attribute == "cameras" and isinstance(value, tuple) and not value
+        ):  # as adapters of version 0.1 say that they have none
+            continue
         if not isinstance(value, types) or isinstance(value, bool):
             expected = " or ".join(sorted({_plain(kind) for kind in types}))
             raise EvaluationError(

@@ -87,7 +87,7 @@ class MjlabEnv(TensorEnv):
             autoreset="manual" if self._manual else "same_step",
             terminal_observation=self._manual,
             # mjlab's cameras look once a step, after the resets of automatic mode.
-            terminal_frame=self._manual and bool(self.cameras),
+            terminal_frame=self._manual and self.cameras is not None,
             partial_reset=self._manual,
             episode_seeds=False,
             deterministic=False,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pytest_arena.errors import RecordingError, not_among
+from pytest_arena.simulators.base import BoolArray, Cameras, Frames, IndexArray
 
 COLOURS = ("rgb", "rgba")
 DATA_TYPES = (
@@ -34,7 +35,7 @@ def find_cameras(sensors: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def choose_cameras(wanted: Sequence[str] | None, known: Mapping[str, str]) -> tuple[str, ...]:
+def cameras_of_job(wanted: Sequence[str] | None, known: Mapping[str, str]) -> tuple[str, ...]:
     """Return the cameras *wanted*, or all that give colours; `RecordingError` for one that is not *known*."""
     for camera in wanted or ():
         if camera not in known:
@@ -65,3 +66,69 @@ def gather(images: Any, rows: Any) -> Any:
             batch = (batch * 255.0).clamp(0.0, 255.0)
         return batch.to(torch.uint8).contiguous()
     return (batch.float() if batch.is_floating_point() else batch.to(torch.int32)).contiguous()
+
+
+class TensorCameras(Cameras):
+    """Cameras whose images are batches of tensors (N, H, W, C), written in place by the simulator.
+
+    Images of rows that end are copied before the simulator resets them, on the device: of rows that have been
+    filmed since `begin`, and of no others.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], image: Callable[[str], Any], num_envs: int, device: str
+    ) -> None:
+        """Give the images of the cameras *names*: *image* returns those of all rows, by a camera's name."""
+        self.names = self._chosen = names
+        self._image, self._device = image, device
+        self._filmed: BoolArray = np.zeros(num_envs, np.bool_)
+        self._last: dict[int, dict[str, Any]] = {}
+        """Row that ended in this step -> camera -> its last image, (H, W, C)."""
+
+    def begin(self) -> None:
+        """A rollout begins: no row has been filmed in it."""
+        self._filmed[:] = False
+
+    def begin_step(self) -> None:
+        """What is reset from now on ends in this step."""
+        self._last = {}
+
+    def keep_last(self, env_ids: Any) -> None:
+        """Copy the images of those of these rows that are filmed: the simulator is about to reset them."""
+        if not self._filmed.any():
+            return
+        import torch
+
+        ended = torch.as_tensor(env_ids, device=self._device).tolist()
+        if rows := [row for row in ended if self._filmed[row]]:
+            images = self._gathered(np.array(rows, np.int64))
+            for place, row in enumerate(rows):
+                self._last[row] = {camera: batch[place] for camera, batch in images.items()}
+
+    def choose(self, names: Sequence[str]) -> None:
+        """Only these are gathered."""
+        self._chosen = tuple(names)
+
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return the images of the rows asked for: gathered on the device, copied once a camera."""
+        self._filmed[env_ids] = True
+        return {camera: batch.cpu().numpy() for camera, batch in self._gathered(env_ids).items()}
+
+    def last_frames(self, env_ids: IndexArray) -> Frames | None:
+        """Return what `keep_last` copied of these rows; None where it lacks one of them."""
+        import torch
+
+        rows = env_ids.tolist()
+        if any(row not in self._last for row in rows):
+            return None
+        return {
+            camera: torch.stack([self._last[row][camera] for row in rows]).cpu().numpy()
+            for camera in self._chosen
+        }
+
+    def _gathered(self, rows: IndexArray, image: Callable[[str], Any] | None = None) -> dict[str, Any]:
+        """Return camera -> the images of *rows*, tensors (K, H, W, C) of their own."""
+        import torch
+
+        index, image = torch.as_tensor(rows, device=self._device), image or self._image
+        return {camera: gather(image(camera), index) for camera in self._chosen}

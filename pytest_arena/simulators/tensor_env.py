@@ -24,7 +24,6 @@ from pytest_arena.simulators.base import (
     BoolArray,
     Capabilities,
     EpisodeEnd,
-    Frames,
     IndexArray,
     Observation,
     Parking,
@@ -36,7 +35,7 @@ from pytest_arena.simulators.base import (
 from pytest_arena.simulators.named_imports import import_function
 from pytest_arena.simulators.step_values import numbers_by_row
 from pytest_arena.simulators.success import InfoKey, success_by_row
-from pytest_arena.simulators.tensor_cameras import choose_cameras, find_cameras, gather
+from pytest_arena.simulators.tensor_cameras import TensorCameras, cameras_of_job, find_cameras
 
 SEEDS = 2**31
 """How many seeds there are: simulators of this family keep them in 32 bits with a sign."""
@@ -54,6 +53,7 @@ class TensorEnv(SimEnv):
     seeds the stream, with the first row's seed.
     """
 
+    cameras: TensorCameras | None
     discrete_columns = True  # as Isaac Lab and skrl have them
     _manual: bool = False
     """Rows that ended wait for `reset`; a subclass sets it before it calls our constructor."""
@@ -85,14 +85,11 @@ class TensorEnv(SimEnv):
         self._success_of = import_function(function) if function is not None else None
         self._info_key = InfoKey(self._success.info_key)
         self._films = self._find_cameras()
-        self.cameras = self._chosen = choose_cameras(cameras, self._films)
+        self.cameras = self._make_cameras(cameras_of_job(cameras, self._films))
         self.identity = {"environment": f"{type(base).__module__}:{type(base).__qualname__}"}
         self.capabilities = self._capabilities()
         self._stepping = self._closed = False
-        self._filmed: BoolArray = np.zeros(self.num_envs, np.bool_)
-        """Rows whose images were asked for since `begin`: only of these the last ones are kept."""
         self._seen_success: Any = None
-        self._seen_frames: dict[int, dict[str, Any]] = {}
         self._parking = Parking.all_of(self.num_envs)
         self._watch_resets()
 
@@ -113,7 +110,7 @@ class TensorEnv(SimEnv):
         return Capabilities(
             autoreset="same_step",
             terminal_observation=False,
-            terminal_frame=bool(self.cameras),
+            terminal_frame=self.cameras is not None,
             partial_reset=False,
             episode_seeds=False,
             deterministic=False,
@@ -137,6 +134,9 @@ class TensorEnv(SimEnv):
         """Return camera -> which of its data is filmed."""
         return find_cameras(getattr(self._base.scene, "sensors", {}))
 
+    def _make_cameras(self, names: tuple[str, ...]) -> TensorCameras | None:
+        return TensorCameras(names, self._image, self.num_envs, self.device) if names else None
+
     def _image(self, camera: str) -> Any:
         """Return the current images of all rows, (N, H, W, C)."""
         return self._base.scene.sensors[camera].data.output[self._films[camera]]
@@ -144,8 +144,9 @@ class TensorEnv(SimEnv):
     # -- the seam
 
     def begin(self, episodes: int | None) -> None:
-        """Nobody films yet."""
-        self._filmed[:] = False
+        """No row has been filmed in the rollout that begins."""
+        if self.cameras is not None:
+            self.cameras.begin()
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset all rows, or, where rows can be reset one by one, those named."""
@@ -157,7 +158,9 @@ class TensorEnv(SimEnv):
 
     def step(self, actions: Action) -> Step:
         """Step all rows; those that ended are in their next episode when this returns, or parked."""
-        self._seen_success, self._seen_frames = None, {}
+        self._seen_success = None
+        if self.cameras is not None:
+            self.cameras.begin_step()
         self._forget_info()
         self._stepping = True
         try:
@@ -177,12 +180,11 @@ class TensorEnv(SimEnv):
         valid = ~self._parking.parked if self._manual else np.ones(self.num_envs, np.bool_)
         done = (terminated | truncated) & valid
         ends: tuple[EpisodeEnd, ...] = ()
-        terminal, frames = None, None
+        terminal = None
         if done.any():
             self._info_key.require()
             ends = self._ends(done, terminated, success)
             terminal = observation if self._manual else self._terminal(observation, extras, done)
-            frames = self._terminal_frames(ends)
             if self._manual:
                 self._parking.park(done)
         return Step(
@@ -194,18 +196,7 @@ class TensorEnv(SimEnv):
             success=success,
             ends=ends,
             terminal_observation=terminal,
-            terminal_frames=frames,
         )
-
-    def choose_cameras(self, cameras: Sequence[str]) -> None:
-        """Only these are rendered."""
-        self._chosen = tuple(cameras)
-
-    def frames(self, env_ids: IndexArray) -> Frames:
-        """Return the images of the rows asked for: gathered on the device, copied once a camera."""
-        self._filmed[env_ids] = True
-        rows = self._torch.as_tensor(env_ids, device=self.device)
-        return {camera: self._gather(camera, rows).cpu().numpy() for camera in self._chosen}
 
     def close(self) -> None:
         """Close the environment."""
@@ -230,29 +221,8 @@ class TensorEnv(SimEnv):
     def _before_reset(self, env_ids: Any) -> None:
         if self._success_of is not None and self._seen_success is None:
             self._seen_success = self._called_success()
-        if not (self._filmed.any() and self.capabilities.terminal_frame):
-            return
-        ended = self._torch.as_tensor(env_ids, device=self.device).tolist()
-        if rows := [row for row in ended if self._filmed[row]]:
-            index = self._torch.as_tensor(rows, device=self.device)
-            images = {camera: self._gather(camera, index) for camera in self._chosen}
-            for place, row in enumerate(rows):
-                self._seen_frames[row] = {camera: batch[place] for camera, batch in images.items()}
-
-    def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
-        seen = self._seen_frames
-        if not seen or any(self._filmed[end.env_idx] and end.env_idx not in seen for end in ends):
-            return None
-        filmed = [index for index, end in enumerate(ends) if end.env_idx in seen]
-        frames = {}
-        for camera in self._chosen:
-            images = self._torch.stack([seen[ends[index].env_idx][camera] for index in filmed]).cpu().numpy()
-            frames[camera] = np.zeros((len(ends), *images.shape[1:]), images.dtype)
-            frames[camera][filmed] = images
-        return frames
-
-    def _gather(self, camera: str, rows: Any) -> Any:
-        return gather(self._image(camera), rows)
+        if self.cameras is not None and self.capabilities.terminal_frame:
+            self.cameras.keep_last(env_ids)
 
     def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
         fired = (

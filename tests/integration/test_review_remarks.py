@@ -31,8 +31,7 @@ CONFTEST = """
 import h5py
 import numpy as np
 import pytest
-from pytest_arena import Recorded, Recorder
-from pytest_arena import Metric
+from pytest_arena import Cameras, Metric, Recorded, Recorder
 
 class Dataset(Recorder):
     '''Leaves a dataset, and a film two folders down.'''
@@ -50,20 +49,26 @@ class Dataset(Recorder):
         told = self.context.relative
         return Recorded(videos=[told(self.film)], hdf5_path=told(self.path))
 
-class TwoCameras:
-    '''The environment, seen by two cameras; one shows the negative.'''
+class TwoCameras(Cameras):
+    '''One shows what the environment's own camera shows, the other the negative.'''
 
-    cameras = ("left", "right")
+    names = ("left", "right")
+
+    def __init__(self, own):
+        self.own = own
+
+    def frames(self, rows):
+        images = self.own.frames(rows)["render"]
+        return {"left": images, "right": 255 - images}
+
+class Wrapped:
+    '''The environment, seen by two cameras.'''
 
     def __init__(self, env):
-        self.env = env
+        self.env, self.cameras = env, TwoCameras(env.cameras)
 
     def __getattr__(self, name):
         return getattr(self.env, name)
-
-    def frames(self, rows):
-        images = self.env.frames(rows)["render"]
-        return {"left": images, "right": 255 - images}
 
 class Steps(Metric):
     '''Its values are numpy's.'''
@@ -78,7 +83,7 @@ def pytest_arena_metrics(job):
 
 @pytest.fixture
 def arena_env(arena_env):
-    return TwoCameras(arena_env)
+    return Wrapped(arena_env)
 
 @pytest.fixture
 def arena_recorders(arena_recorders):

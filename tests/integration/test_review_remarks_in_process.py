@@ -11,7 +11,7 @@ import pytest
 
 from pytest_arena import JobFileError, RunDirectory, VideoRecorder, evaluate, load_jobs
 from pytest_arena.recorders.films import encoder
-from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
+from pytest_arena.simulators.gymnasium.simulator import RenderCamera
 from tests.jobs import make_job
 
 ARENA_JOB: dict[str, Any] = {
@@ -42,15 +42,15 @@ def arena_file(folder: Path, **changes: Any) -> Path:
 def most_frames_held(folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """Film two rows for an episode of *steps* steps each; returns how many images were alive at most."""
     alive, most, given = 0, 0, 0
-    render = GymnasiumEnv.frames
+    render = RenderCamera.frames
 
     def forget() -> None:
         nonlocal alive
         alive -= 1
 
-    def frames(env: GymnasiumEnv, rows: Any) -> Any:
+    def frames(camera: RenderCamera, rows: Any) -> Any:
         nonlocal alive, most, given
-        images = render(env, rows)
+        images = render(camera, rows)
         for batch in images.values():
             weakref.finalize(batch if batch.base is None else batch.base, forget)
             alive, given = alive + 1, given + 1
@@ -58,7 +58,7 @@ def most_frames_held(folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch) 
         return images
 
     with monkeypatch.context() as patched:
-        patched.setattr(GymnasiumEnv, "frames", frames)
+        patched.setattr(RenderCamera, "frames", frames)
         patched.setattr(encoder, "QUEUE_BYTES", 4 * FRAME_BYTES)
         environment = {
             "id": "tests.registered:arena/Endless-v0",

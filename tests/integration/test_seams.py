@@ -152,9 +152,9 @@ class TestHalfWithAct(Acts):
     result.assert_outcomes(passed=1, failed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*EvaluationError: the environment Half lacks num_envs, step_dt, max_episode_steps, device*",
+            "*EvaluationError: the environment Half lacks num_envs, capabilities, single_action_space*",
             "*EvaluationError: expected a policy with act(observation), object has no method act",
-            "*EvaluationError: the environment Half lacks num_envs, step_dt, max_episode_steps, device*",
+            "*EvaluationError: the environment Half lacks num_envs, capabilities, single_action_space*",
         ]
     )
     for line in ("AttributeError", "loop.py", "evaluation.py"):

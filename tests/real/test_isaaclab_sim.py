@@ -94,7 +94,7 @@ def cart() -> Any:
 def first_end(env: Any, push: float) -> tuple[int, Any, Any]:
     """Return after how many steps the first row ended, the step, and the observation before it."""
     observation = env.reset(None, [1] * env.num_envs).observation
-    env.frames(np.arange(env.num_envs))
+    env.cameras.frames(np.arange(env.num_envs))
     for count in range(1, 100):
         step = env.step(constant(env, push))
         if step.ends:
@@ -122,9 +122,9 @@ def test_the_terminal_observation_is_of_the_episode_that_ended(cart: Any) -> Non
 
 def test_the_terminal_image_is_of_the_episode_that_ended(cart: Any) -> None:
     """The cart at the right end of the picture, not in the middle."""
-    _, step, _ = first_end(cart, 1.0)
-    assert orange(step.terminal_frames["side"][0]) > 150
-    assert orange(cart.frames(np.array([0]))["side"][0]) == pytest.approx(96, abs=12)
+    first_end(cart, 1.0)
+    assert orange(cart.cameras.last_frames(np.array([0]))["side"][0]) > 150
+    assert orange(cart.cameras.frames(np.array([0]))["side"][0]) == pytest.approx(96, abs=12)
 
 
 def orange(image: Any) -> float:
@@ -167,7 +167,7 @@ def test_a_task_package_registers_an_environment_that_is_made_by_its_id() -> Non
     registered = {"task_package": ["tests.real.isaaclab_tasks_of_ours"]}
     env = make(id="Arena-Cart", cameras=False, num_envs=3, options=registered)
     assert env.unwrapped.spec.id == "Arena-Cart"
-    assert (env.num_envs, env.max_episode_steps, env.cameras) == (3, 12, ())
+    assert (env.num_envs, env.max_episode_steps, env.cameras) == (3, 12, None)
     assert env.reset(None, [5] * 3).observation["policy"].shape == (3, 2)
     steps = [env.step(constant(env, 0.0)) for _ in range(12)]
     assert [(end.env_idx, end.reason) for end in steps[-1].ends] == [(row, "time_out") for row in range(3)]
@@ -193,5 +193,5 @@ def make_with_camera(name: str, **size: int) -> Any:
 def test_a_camera_has_the_size_that_the_job_writes() -> None:
     env = make_with_camera("side", width=64, height=48)
     env.reset(None, [0])
-    assert env.frames(np.array([0]))["side"].shape == (1, 48, 64, 3)
+    assert env.cameras.frames(np.array([0]))["side"].shape == (1, 48, 64, 3)
     env.close()

@@ -76,7 +76,7 @@ def episodes(env: MetaworldEnv, seeds: Sequence[int], steps: int, render: bool =
     generators = [np.random.default_rng([seed, 1]) for seed in seeds]
     for _ in range(steps):
         if render:
-            env.frames(np.arange(env.num_envs))
+            env.cameras.frames(np.arange(env.num_envs))
         step = env.step(np.stack([g.uniform(-1, 1, 4) + DRIFT for g in generators]))
         for i, digest in enumerate(hashes):
             if step.valid[i]:
@@ -263,7 +263,7 @@ def test_what_the_environment_says_of_itself(make_env: MakeEnv) -> None:
     assert env.step_dt == pytest.approx(0.0125)
     assert env.single_action_space.shape == (4,)
     assert set(env.identity) == {"metaworld", "mujoco"}
-    assert env.frames(np.array([0])) == {}
+    assert env.cameras is None
 
 
 @pytest.mark.parametrize("quality", ["fast", "full"])
@@ -279,8 +279,8 @@ def test_rendering_does_not_change_the_physics(make_env: MakeEnv, opengl: None, 
 def test_the_models_know_the_cameras_and_images_belong_to_their_row(make_env: MakeEnv, opengl: None) -> None:
     env = make_env("push-v3", num_envs=2, cameras={c: Camera(width=48, height=40) for c in CAMERAS})
     env.reset(seeds=[0, 1])
-    both = env.frames(np.array([0, 1]))
-    swapped = env.frames(np.array([1, 0]))
+    both = env.cameras.frames(np.array([0, 1]))
+    swapped = env.cameras.frames(np.array([1, 0]))
     for camera in CAMERAS:
         assert both[camera].shape == (2, 40, 48, 3)
         assert both[camera].flags.owndata
@@ -298,7 +298,7 @@ def test_up_is_up(make_env: MakeEnv, opengl: None, camera: str) -> None:
         env.reset(seeds=[0])
         for _ in range(40):
             env.step(np.array([[0.0, 0.0, vertical, 0.0]]))
-        image = env.frames(np.array([0]))[camera][0].astype(int)
+        image = env.cameras.frames(np.array([0]))[camera][0].astype(int)
         red = (image[..., 0] > 90) & (image[..., 1] < 60) & (image[..., 2] < 60)
         heights.append(np.nonzero(red)[0].mean())
     low, high = heights
@@ -323,9 +323,9 @@ env = MetaworldEnv("reach-v3", cameras={"corner": Camera(width=32, height=32)})
 env.reset(seeds=[0])
 env.step(np.zeros((1, 4)))
 print("stepped")
-print(env.frames(np.array([0]))["corner"].shape)
-if env.frames_notice:
-    print(env.frames_notice)
+print(env.cameras.frames(np.array([0]))["corner"].shape)
+if env.cameras.notice:
+    print(env.cameras.notice)
 """
 
 

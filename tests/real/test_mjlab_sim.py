@@ -112,10 +112,10 @@ class TestManual(CartContract):
                 ends_at = {0: 0.21, 1: -0.10, 2: 0.0}[row]
                 assert n == ENDS[row][0]
                 assert step.terminal_observation["actor"][row, 0] == pytest.approx(ends_at, abs=0.004)
-                image = env.frames(np.array([row]))["side"]
+                image = env.cameras.frames(np.array([row]))["side"]
                 kept[row] = (image, image.copy(), red(image[0]))
                 env.reset(np.array([row]), [0])
-                assert red(env.frames(np.array([row]))["side"][0]) == pytest.approx(31.5, abs=1.0)
+                assert red(env.cameras.frames(np.array([row]))["side"][0]) == pytest.approx(31.5, abs=1.0)
         columns = {row: column for row, (_, _, column) in kept.items()}
         assert columns[1] < 27 < columns[2] < 36 < columns[0]
         assert all(np.array_equal(image, copied) for image, copied, _ in kept.values())
@@ -161,12 +161,12 @@ class TestAutomatic(CartContract):
 
     def test_the_next_episode_is_not_taken_for_the_last_state(self, env: MjlabEnv) -> None:
         self.begin(env)
-        env.frames(np.arange(3))
+        env.cameras.frames(np.arange(3))
         for _ in range(TIME_OUT_AT):
             step = env.step(FORCES)
             assert step.terminal_observation is None
-            assert step.terminal_frames is None
             for end in step.ends:
+                assert env.cameras.last_frames(np.array([end.env_idx])) is None
                 assert abs(float(step.observation["actor"][end.env_idx, 0])) < 0.003
         assert not env.capabilities.terminal_frame
 
@@ -185,7 +185,7 @@ def test_a_gpu_gives_the_same_ends(make_env: MakeEnv) -> None:
         step = env.step(FORCES)
         for end in step.ends:
             ends[end.env_idx] = (n, end.reason)
-            columns[end.env_idx] = red(env.frames(np.array([end.env_idx]))["side"][0])
+            columns[end.env_idx] = red(env.cameras.frames(np.array([end.env_idx]))["side"][0])
             assert step.terminal_observation["actor"].is_cuda
     assert ends == ENDS
     assert columns[1] < 27 < columns[2] < 36 < columns[0]
@@ -223,7 +223,7 @@ def test_a_size_is_the_jobs_only_where_it_is_written(make_env: MakeEnv) -> None:
     for cameras, shape in (({"side": {"width": 32}}, (48, 32)), ({"side": {}}, (48, 64))):
         env = make_env(f"{HERE}:filmed_cart_cfg", cameras=cameras)
         env.reset(None, [0] * 3)
-        assert env.frames(np.array([2, 0]))["side"].shape == (2, *shape, 3)
+        assert env.cameras.frames(np.array([2, 0]))["side"].shape == (2, *shape, 3)
     with pytest.raises(RecordingError, match=r"no camera 'sid' \(did you mean 'side'\?\)"):
         make_env(f"{HERE}:filmed_cart_cfg", cameras={"sid": {}})
 

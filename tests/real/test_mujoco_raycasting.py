@@ -108,9 +108,9 @@ def test_the_pictures_are_those_of_opengl(both: Any, monkeypatch: pytest.MonkeyP
         env.reset(seeds=[3])
         for _ in range(20):
             env.step(np.full((1, 4), 0.3))
-        images.append(env.frames(np.array([0])))
-        if env.frames_notice is not None and env is both[0]:
-            lacking(env.frames_notice)
+        images.append(env.cameras.frames(np.array([0])))
+        if env.cameras.notice is not None and env is both[0]:
+            lacking(env.cameras.notice)
         monkeypatch.setenv("MUJOCO_GL", "disabled")
         monkeypatch.delattr(mujoco, "GLContext", raising=False)
     assert [env.identity["renderer"] for env in both] == [OPENGL, RAY_CASTING]
@@ -168,14 +168,14 @@ def test_mujoco_environments_of_gymnasium(without_opengl: None) -> None:
     )
     env = GymnasiumEnv(vec, cameras=["render"])
     env.reset(seeds=[0, 1])
-    assert env.frames_notice is None
-    first = env.frames(np.array([1]))["render"]
+    assert env.cameras.notice is None
+    first = env.cameras.frames(np.array([1]))["render"]
     assert first.shape == (1, 48, 64, 3)
     for _ in range(3):
         env.step(np.full((2, 1), 3.0))
-    moved = env.frames(np.array([0, 1]))["render"]
+    moved = env.cameras.frames(np.array([0, 1]))["render"]
     assert moved.shape == (2, 48, 64, 3)
     assert not np.array_equal(moved[1], first[0])
     assert env.identity["renderer"] == RAY_CASTING
-    assert "MuJoCo has no OpenGL" in str(env.frames_notice)
+    assert "MuJoCo has no OpenGL" in str(env.cameras.notice)
     env.close()

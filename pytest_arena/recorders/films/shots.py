@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ from pytest_arena.recorders.films.encoder import Encoder, Film
 from pytest_arena.recorders.films.mp4 import Look, choose_codec
 from pytest_arena.records.film_names import VIDEOS, film_name, names_of_cameras
 from pytest_arena.rollout.observers import EpisodeStart, RolloutContext
-from pytest_arena.simulators.base import Frames, SimEnv
+from pytest_arena.simulators.base import Frames, IndexArray, SimEnv
 
 FPS_MAX, FPS_MIN = 60, Fraction(1, 10)
 FPS_DENOMINATOR_MAX = 1001
@@ -63,7 +63,8 @@ class Stage:
         """
         __tracebackhide__ = USERS_MISTAKE
         env, record = context.env, context.job.record
-        names = names_of_cameras(env.cameras)
+        assert env.cameras is not None, "asked for its cameras"
+        names = names_of_cameras(env.cameras.names)
         size = record.video_size
         look = Look(
             fps=Fraction(record.video_fps or _frame_rate(env.step_dt)),
@@ -98,12 +99,21 @@ class Stage:
         Meanwhile *encoder* has the images before, and the films that ended.
         """
         encoder.release()
+        assert self.env.cameras is not None, "asked for its cameras"
+        self._add(shots, self.env.cameras.frames)
+
+    def shoot_last(self, shots: Sequence[Shot]) -> None:
+        """Add the last images of rows that the environment has reset already, where it still has them."""
+        assert self.env.cameras is not None, "asked for its cameras"
+        self._add(shots, self.env.cameras.last_frames)
+
+    def _add(self, shots: Sequence[Shot], images_of: Callable[[IndexArray], Frames | None]) -> None:
         shots = [shot for shot in shots if shot.running()]
         if not shots:
             return
         before = forks()
         try:
-            frames: Frames = self.env.frames(np.array([shot.row for shot in shots], np.int64))
+            frames = images_of(np.array([shot.row for shot in shots], np.int64))
             end_forked_child(before)
         except Exception as error:
             if is_outcome(error):
@@ -113,7 +123,8 @@ class Stage:
                 for film in shot.films.values():
                     film.fail(f"frame {film.frames}: {reason}")
             return
-        add_frames(shots, frames)
+        if frames is not None:
+            add_frames(shots, frames)
 
 
 def add_frames(shots: Sequence[Shot], frames: Frames) -> None:

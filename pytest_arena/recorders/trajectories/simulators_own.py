@@ -41,23 +41,27 @@ class OwnDataset(Recorder):
             if not self._path.exists() and not self._draft.exists():
                 break
             number += 1
-        context.env.open_dataset(self._draft)
+        if context.env.dataset is not None:
+            context.env.dataset.open(self._draft)
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
         """The episodes that begin belong into the file."""
-        assert self._env is not None, "started"
-        self._env.keep_in_dataset(rows, True)
+        self._keep(rows, True)
 
     def on_end(self, row: int, episode: Episode) -> None:
         """Name the episode's place in the file, if there is one: the simulator has just written it."""
-        assert self._env is not None, "started"
         assert self._context is not None, "started"
         assert self._path is not None, "started"
-        self._env.keep_in_dataset(np.array([row], np.int64), False)
+        self._keep(np.array([row], np.int64), False)
         if not self._draft.exists():  # the environment has no recorder
             return
         episode.trajectory = f"{self._context.relative(self._path)}#data/demo_{self._episodes}"
         self._episodes += 1
+
+    def _keep(self, rows: IndexArray, keep: bool) -> None:
+        assert self._env is not None, "started"
+        if self._env.dataset is not None:
+            self._env.dataset.keep(rows, keep)
 
     def close(self) -> Recorded:
         """Close the file and give it its name."""
@@ -73,7 +77,8 @@ class OwnDataset(Recorder):
     def _publish(self) -> None:
         if self._env is None or self._path is None or self._context is None:
             return
-        self._env.close_dataset()
+        if self._env.dataset is not None:
+            self._env.dataset.close()
         with contextlib.suppress(FileNotFoundError):  # the environment has no recorder
             self._draft.rename(self._path)
             self._published.append(self._context.relative(self._path))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from time import monotonic, sleep  # bound here: an environment may replace the functions of `time`
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv
@@ -24,12 +24,18 @@ from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from pytest_arena.errors import EvaluationError
 from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.guards.processes import SECONDS_TO_END, end_processes
-from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S", bound=SimEnv)
+
+
+class _Unwraps(Protocol):
+    @property
+    def unwrapped(self) -> Any: ...
+
+
+S = TypeVar("S", bound=_Unwraps)
 
 
 @dataclass(frozen=True, slots=True)

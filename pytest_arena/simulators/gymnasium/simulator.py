@@ -22,6 +22,7 @@ from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
     Action,
     BoolArray,
+    Cameras,
     Capabilities,
     EpisodeEnd,
     FloatArray,
@@ -89,7 +90,7 @@ class GymnasiumEnv(SimEnv):
         cameras: Sequence[str] = (),
         sample: Sample | None = None,
     ) -> None:
-        """Adapt *vec*; *success* tells how success is read, *cameras* are those to film with.
+        """Adapt *vec*; *success* tells how success is read, with *cameras* it can be filmed.
 
         *sample* is that of rows in processes which `make_vector` has built.
 
@@ -103,7 +104,6 @@ class GymnasiumEnv(SimEnv):
         self.num_envs, self.device = vec.num_envs, "cpu"
         self.single_action_space = vec.single_action_space
         self.single_observation_space = vec.single_observation_space
-        self.cameras = tuple(cameras)
         self.step_dt = step_length(self._base) if sample is None else sample.step_dt
         self.max_episode_steps = _horizon(self._base) if sample is None else sample.max_episode_steps
         self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
@@ -120,10 +120,7 @@ class GymnasiumEnv(SimEnv):
         self._seedable = seedable
         self._copies = seedable and bool(getattr(self._base, "copy", False))
         self._success = VectorSuccess(vec, success or Success(), same_step=self._mode == "same_step")
-        self._mujoco = isinstance(self._base, SyncVectorEnv) and is_mujoco_row(self._base.envs[0])
-        self._rays: GymnasiumRays | None = None
-        if self._mujoco and self.cameras:
-            choose_platform()
+        self.cameras = RenderCamera(self) if cameras else None
         self._parking = Parking.all_of(self.num_envs)
         self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
         self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
@@ -201,32 +198,6 @@ class GymnasiumEnv(SimEnv):
             terminal_observation=terminal,
         )
 
-    @names_rows
-    def frames(self, env_ids: IndexArray) -> Frames:
-        """Return what `render` shows for the rows; only their images are made in a sync environment."""
-        if not self.cameras:
-            return {}
-        if isinstance(self._base, SyncVectorEnv):
-            images = self._draw([self._base.envs[row] for row in env_ids])
-        else:
-            rendered = self._vec.render()
-            images = [None if rendered is None else rendered[row] for row in env_ids]
-        return {RENDER_CAMERA: batch_of_images(images)}
-
-    def _draw(self, rows: Sequence[Any]) -> list[Any]:
-        """Return the rows' images; without OpenGL, those of MuJoCo are drawn by ray casting."""
-        if self._rays is None:
-            try:
-                if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
-                    raise RecordingError("MUJOCO_GL is disabled")
-                return [row.render() for row in rows]
-            except Exception as error:
-                if not self._mujoco:
-                    raise
-                self._rays, self.frames_notice = GymnasiumRays(rows[0]), without_opengl(error)
-                self.identity = {**self.identity, "renderer": RAY_CASTING}
-        return [self._rays.render(row) for row in rows]
-
     def close(self) -> None:
         """Close the vector environment; processes of rows that do not answer are ended.
 
@@ -282,6 +253,49 @@ class GymnasiumEnv(SimEnv):
             EpisodeEnd(int(row), _reason(bool(terminated[row]), success[row] == 1))
             for row in np.flatnonzero(done)
         )
+
+
+class RenderCamera(Cameras):
+    """What `render` of the rows of *env* shows."""
+
+    names = (RENDER_CAMERA,)
+
+    def __init__(self, env: GymnasiumEnv) -> None:
+        self._env, self._rows = env, env.unwrapped.unwrapped
+        self._in_process = isinstance(self._rows, SyncVectorEnv)
+        self._mujoco = self._in_process and is_mujoco_row(self._rows.envs[0])
+        self._rays: GymnasiumRays | None = None
+        if self._mujoco:
+            choose_platform()
+
+    @property
+    def unwrapped(self) -> Any:
+        """The vector environment."""
+        return self._env.unwrapped
+
+    @names_rows
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return what `render` shows for the rows; only their images are made in a sync environment."""
+        if self._in_process:
+            images = self._draw([self._rows.envs[row] for row in env_ids])
+        else:
+            rendered = self._env.unwrapped.render()
+            images = [None if rendered is None else rendered[row] for row in env_ids]
+        return {RENDER_CAMERA: batch_of_images(images)}
+
+    def _draw(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the rows' images; without OpenGL, those of MuJoCo are drawn by ray casting."""
+        if self._rays is None:
+            try:
+                if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
+                    raise RecordingError("MUJOCO_GL is disabled")
+                return [row.render() for row in rows]
+            except Exception as error:
+                if not self._mujoco:
+                    raise
+                self._rays, self.notice = GymnasiumRays(rows[0]), without_opengl(error)
+                self._env.identity = {**self._env.identity, "renderer": RAY_CASTING}
+        return [self._rays.render(row) for row in rows]
 
 
 _OF_A_VECTOR = {

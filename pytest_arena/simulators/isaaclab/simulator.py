@@ -27,7 +27,7 @@ from pytest_arena.simulators.base import (
     reseeded,
 )
 from pytest_arena.simulators.isaaclab.app import APP, installed, kit_possible
-from pytest_arena.simulators.isaaclab.own_dataset import Dataset
+from pytest_arena.simulators.isaaclab.dataset import IsaacLabDataset
 from pytest_arena.simulators.tensor_env import SUCCESS_TERM, RawStep, TensorEnv
 
 
@@ -61,6 +61,8 @@ class IsaacLabOptions(StrictModel):
 class IsaacLabEnv(TensorEnv):
     """Adapts `ManagerBasedRLEnv` and `DirectRLEnv`."""
 
+    dataset: IsaacLabDataset
+
     def __init__(
         self,
         env: Any,
@@ -71,13 +73,16 @@ class IsaacLabEnv(TensorEnv):
         """Adapt *env*; *scratch* is the folder of the dataset that it opened when it was made."""
         super().__init__(env, success, cameras)
         self.task_description = getattr(self._base.cfg, "task_description", None)
-        self._dataset = Dataset(self._base, scratch, self._success_to_record)
+        self.dataset = self._make_dataset(scratch)
+
+    def _make_dataset(self, scratch: Path | None) -> IsaacLabDataset:
+        return IsaacLabDataset(self._base, scratch, self._success_to_record)
 
     def _capabilities(self) -> Capabilities:
         return Capabilities(
             autoreset="same_step",
             terminal_observation=bool(getattr(self._base.cfg, "compute_final_obs", False)),
-            terminal_frame=bool(self.cameras),
+            terminal_frame=self.cameras is not None,
             partial_reset=False,
             episode_seeds=False,
             deterministic=False,
@@ -99,11 +104,11 @@ class IsaacLabEnv(TensorEnv):
 
     def step(self, actions: Action) -> Step:
         """Step all rows."""
-        self._dataset.in_step = True
+        self.dataset.in_step = True
         try:
             return super().step(actions)
         finally:
-            self._dataset.in_step = False
+            self.dataset.in_step = False
 
     def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
         if not self.capabilities.terminal_observation:
@@ -123,22 +128,10 @@ class IsaacLabEnv(TensorEnv):
             return self._base.termination_manager.get_term(self._success_term)
         return None
 
-    def open_dataset(self, path: Path) -> None:
-        """Have Isaac Lab's recorder write to *path*."""
-        self._dataset.open(path)
-
-    def keep_in_dataset(self, rows: IndexArray, keep: bool) -> None:
-        """Tell which rows are in an episode that counts."""
-        self._dataset.keep(rows, keep)
-
-    def close_dataset(self) -> None:
-        """Close the file."""
-        self._dataset.close()
-
     def close(self) -> None:
         """Close the recorder's file, then the environment."""
         if not self._closed:
-            self._dataset.dispose()
+            self.dataset.dispose()
             simulation: Any = getattr(self._base, "sim", None)
             if hasattr(simulation, "_disable_app_control_on_stop_handle"):
                 simulation._disable_app_control_on_stop_handle = (
@@ -198,7 +191,7 @@ class IsaacLabSimulator(Simulator):
         """Each rebuild has a seed of its own, so that it draws other variations."""
         return reseeded(job, rebuild)
 
-    def own_dataset(self, job: Job) -> bool:
+    def writes_dataset(self, job: Job) -> bool:
         """Isaac Lab's recorder writes trajectories."""
         return job.record.trajectory
 

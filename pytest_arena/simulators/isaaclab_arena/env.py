@@ -28,9 +28,10 @@ from pytest_arena.simulators.base import (
     Reset,
     SuccessArray,
 )
+from pytest_arena.simulators.isaaclab.dataset import IsaacLabDataset
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv
 from pytest_arena.simulators.isaaclab_arena.episodes import EpisodeRecords, scores
-from pytest_arena.simulators.tensor_cameras import gather
+from pytest_arena.simulators.tensor_cameras import TensorCameras
 
 IMAGES = "camera_obs"
 """The group of observations that are images."""
@@ -42,12 +43,50 @@ def tear_down(*, suppress_exceptions: bool) -> None:
     module.teardown_simulation_app(suppress_exceptions=suppress_exceptions, make_new_stage=True)
 
 
+class ObservedCameras(TensorCameras):
+    """Cameras whose images are observations."""
+
+    final: Mapping[str, Any] | None = None
+    """Camera -> the images of all rows, (N, H, W, C), as the latest step left those that it ended; None:
+    none ended, or this Arena does not say."""
+
+    def begin_step(self) -> None:
+        """What is reset from now on ends in this step."""
+        self.final = None
+
+    def keep_last(self, env_ids: Any) -> None:
+        """Nothing: what is an observation before the reset is of the step before."""
+
+    def last_frames(self, env_ids: IndexArray) -> Frames | None:
+        """Return the last observations of these rows."""
+        if self.final is None:
+            return None
+        images = self._gathered(env_ids, self.final.__getitem__)
+        return {camera: batch.cpu().numpy() for camera, batch in images.items()}
+
+
+class ArenaDataset(IsaacLabDataset):
+    """Arena's recorders: of steps, in the HDF5 file, and of episodes, a line each in a file beside it."""
+
+    def __init__(self, base: Any, scratch: Path | None, success: Any, records: EpisodeRecords) -> None:
+        """See `IsaacLabDataset`; *records* are those of episodes."""
+        super().__init__(base, scratch, success)
+        self._records_of_episodes = records
+
+    def open(self, path: Path) -> None:
+        """Write steps to *path*, and records of episodes beside it."""
+        super().open(path)
+        self._records_of_episodes.open(path.parent)
+
+
 class ArenaEnv(IsaacLabEnv):
     """Adapts Arena's environment.
 
     It runs one rollout: Arena's recorder and its budget of episodes belong to the environment. Every reset is
     an episode for them, so there is none but those that the rollout needs.
     """
+
+    cameras: ObservedCameras | None
 
     def __init__(
         self,
@@ -63,21 +102,23 @@ class ArenaEnv(IsaacLabEnv):
         """
         disabled = getattr(env.unwrapped.cfg, "autoreset_mode", None) == AutoresetMode.DISABLED
         self._manual = disabled  # the capabilities depend on it
+        self._records = EpisodeRecords(getattr(env.unwrapped, "episode_recorder", None), job_name)
         super().__init__(env, success, cameras, scratch)
         instruction = getattr(self._base, "get_language_instruction", None)
         if instruction is not None:
             self.task_description = instruction()
         self._begun = False
-        self._records = EpisodeRecords(getattr(self._base, "episode_recorder", None), job_name)
         self._scores: dict[str, list[float]] = {}
-        self._last_images: Mapping[str, Any] | None = None
+
+    def _make_dataset(self, scratch: Path | None) -> ArenaDataset:
+        return ArenaDataset(self._base, scratch, self._success_to_record, self._records)
 
     def _capabilities(self) -> Capabilities:
         last = self._manual or bool(getattr(self._base.cfg, "compute_final_obs", False))
         return Capabilities(
             autoreset="manual" if self._manual else "same_step",
             terminal_observation=last,
-            terminal_frame=last and bool(self.cameras),
+            terminal_frame=last and self.cameras is not None,
             partial_reset=self._manual,
             episode_seeds=False,
             deterministic=False,
@@ -101,15 +142,9 @@ class ArenaEnv(IsaacLabEnv):
         return self._base.reset(env_ids=rows)[0]  # gymnasium's wrappers know no rows
 
     def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
-        self._last_images = (
-            self._final(extras).get(IMAGES) if self.capabilities.terminal_observation else None
-        )
+        if self.cameras is not None and self.capabilities.terminal_observation:
+            self.cameras.final = self._final(extras).get(IMAGES)
         return super()._terminal(observation, extras, done)
-
-    def open_dataset(self, path: Path) -> None:
-        """Have Arena's recorders write: steps to *path*, a line an episode to a file beside it."""
-        super().open_dataset(path)
-        self._records.open(path.parent)
 
     def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
         ends = super()._ends(done, terminated, success)
@@ -119,7 +154,7 @@ class ArenaEnv(IsaacLabEnv):
         """Return *end* with what Arena has recorded of it; scores of an episode that counts are kept."""
         details = self._records.of_episode(end.env_idx)
         found = scores(details)
-        if self._dataset.keeps(end.env_idx):
+        if self.dataset.keeps(end.env_idx):
             for name, score in found.items():
                 self._scores.setdefault(name, []).extend([] if score is None else [score])
         return dataclasses.replace(end, metrics=found, details=details)
@@ -137,13 +172,8 @@ class ArenaEnv(IsaacLabEnv):
     def _image(self, camera: str) -> Any:
         return self._base.obs_buf[IMAGES][camera]
 
-    def _terminal_frames(self, ends: Sequence[EpisodeEnd]) -> Frames | None:
-        """Return the last observations: what was an observation before the reset is of the step before."""
-        images, self._last_images = self._last_images, None
-        if images is None or not self._filmed.any():
-            return None
-        rows = self._torch.as_tensor([end.env_idx for end in ends], device=self.device)
-        return {camera: gather(images[camera], rows).cpu().numpy() for camera in self._chosen}
+    def _make_cameras(self, names: tuple[str, ...]) -> ObservedCameras | None:
+        return ObservedCameras(names, self._image, self.num_envs, self.device) if names else None
 
     # -- numbers
 
@@ -156,7 +186,7 @@ class ArenaEnv(IsaacLabEnv):
         return {**means, **self._computed()}
 
     def _computed(self) -> dict[str, float | None]:
-        if not self._dataset.is_open or getattr(self._base.cfg, "metrics", None) is None:
+        if not self.dataset.is_open or getattr(self._base.cfg, "metrics", None) is None:
             return {}
         computed = self._base.compute_metrics()
         entries = getattr(computed, "metric_data_entries", None)
@@ -172,7 +202,7 @@ class ArenaEnv(IsaacLabEnv):
         """Close the file, stop the simulation, close the environment: Arena's order."""
         if self._closed:
             return
-        self._dataset.dispose()
+        self.dataset.dispose()
         try:
             tear_down(suppress_exceptions=False)
         finally:

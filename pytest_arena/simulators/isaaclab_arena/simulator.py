@@ -138,7 +138,7 @@ class IsaacLabArenaSimulator(Simulator):
         )
         return job.model_copy(update={"environment": environment})
 
-    def own_dataset(self, job: Job) -> bool:
+    def writes_dataset(self, job: Job) -> bool:
         """Arena computes its metrics from the file that its recorder writes."""
         return True
 

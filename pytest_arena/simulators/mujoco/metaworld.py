@@ -24,6 +24,7 @@ from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import (
     UNMEASURED,
     Action,
+    Cameras,
     Capabilities,
     EpisodeEnd,
     Frames,
@@ -169,7 +170,7 @@ class MetaworldEnv(SimEnv):
     Observations are (N, 39) float64, actions (N, 4) in [-1, 1]: the hand's motion in x, y, z and the gripper.
     """
 
-    device = "cpu"
+    cameras: MetaworldCameras | None
     clips_actions = True
     capabilities = Capabilities(
         autoreset="manual",
@@ -208,14 +209,12 @@ class MetaworldEnv(SimEnv):
         self.single_observation_space = self.rows[0].sawyer_observation_space
         self.single_action_space = self.rows[0].action_space
         self.identity = {p: importlib.metadata.version(p) for p in ("metaworld", "mujoco")}
-        self.cameras = tuple(cameras or ())
-        self._sizes = dict(cameras or {})
-        self._chosen = self.cameras
-        self._renderer = Renderer(self.rows[0].model, quality)
+        self.cameras = MetaworldCameras(self, cameras, quality) if cameras else None
         self._terminate_on_success = terminate_on_success
         self._new_goals = new_goals
         self._parking = Parking.all_of(num_envs)
-        self._lengths = np.zeros(num_envs, dtype=np.int64)
+        self.lengths = np.zeros(num_envs, dtype=np.int64)
+        """(N,) steps taken in the episodes that run."""
         self._observation = np.zeros((num_envs, 39), dtype=np.float64)
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
@@ -234,7 +233,7 @@ class MetaworldEnv(SimEnv):
             observation, _ = row.reset()
             self._observation[i] = observation
             success[i] = self._succeeds_already(row)
-        self._lengths[ids] = 0
+        self.lengths[ids] = 0
         self._parking.release(ids)
         return Reset(self._observation.copy(), success)
 
@@ -248,9 +247,9 @@ class MetaworldEnv(SimEnv):
             observation, reward[i], _, _, info = self.rows[i].step(actions[i])
             self._observation[i] = observation
             success[i] = success_of(info["success"], "info['success'] is")
-        self._lengths += valid
+        self.lengths += valid
         terminated = valid & (success == 1) & self._terminate_on_success
-        truncated = valid & ~terminated & (self._lengths >= self._horizon)
+        truncated = valid & ~terminated & (self.lengths >= self._horizon)
         ended = terminated | truncated
         some_ended = bool(ended.any())
         if some_ended:
@@ -268,7 +267,7 @@ class MetaworldEnv(SimEnv):
             terminal_observation=self._observation.copy() if some_ended else None,
         )
 
-    def _settled(self, row: Any) -> Any:
+    def settled(self, row: Any) -> Any:
         """Return a copy of the row's state with all that follows from it.
 
         Some tasks move a joint in their reset and leave bodies and images where the episode before had them;
@@ -283,7 +282,7 @@ class MetaworldEnv(SimEnv):
         attributes = dict(row.__dict__)
         try:
             # Some tasks note progress (pickCompleted and the like) while they compute the reward.
-            row.data = self._settled(row)
+            row.data = self.settled(row)
             _, info = row.evaluate_state(row._get_obs(), np.zeros(4, dtype=np.float32))
         finally:
             row.__dict__.clear()
@@ -297,33 +296,48 @@ class MetaworldEnv(SimEnv):
         states = {name: np.stack([getattr(row, name) for row in data]) for name in names}
         return {**states, "goal": np.stack([self.rows[i]._target_pos for i in env_ids])}
 
-    def choose_cameras(self, cameras: Sequence[str]) -> None:
-        """Render these cameras only."""
-        self._chosen = tuple(cameras)
+    def close(self) -> None:
+        """Free OpenGL and the rows; calling it twice is harmless."""
+        if self.cameras is not None:
+            self.cameras.close()
+        for row in self.rows:
+            row.close()
+        self.rows = ()
 
-    def check_frames(self) -> None:
+
+class MetaworldCameras(Cameras):
+    """Cameras of Meta-World's scene, which are rendered when their images are asked for."""
+
+    def __init__(self, env: MetaworldEnv, sizes: Mapping[str, Camera], quality: QualityChoice) -> None:
+        """Give images of the rows of *env*, each camera's in its size."""
+        self.names = self._chosen = tuple(sizes)
+        self._env, self._sizes = env, dict(sizes)
+        self._renderer = Renderer(env.rows[0].model, quality)
+
+    def choose(self, names: Sequence[str]) -> None:
+        """Render these cameras only."""
+        self._chosen = tuple(names)
+
+    def check(self) -> None:
         """Start OpenGL, or get ready to do without."""
         self._renderer.check()
 
     def frames(self, env_ids: IndexArray) -> Frames:
         """Return the rows' images, upright."""
-        frames = {}
+        env, frames = self._env, {}
         for camera in self._chosen:
             size = self._sizes[camera]
             images = np.empty((len(env_ids), size.height, size.width, 3), dtype=np.uint8)
             for image, i in zip(images, env_ids, strict=True):
-                row = self.rows[i]
-                data = row.data if self._lengths[i] else self._settled(row)
+                row = env.rows[i]
+                data = row.data if env.lengths[i] else env.settled(row)
                 image[:] = self._renderer.render(row.model, data, camera, size.width, size.height)
             frames[camera] = images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
-        if frames and "renderer" not in self.identity:
-            self.identity = {**self.identity, **self._renderer.identity}
-            self.frames_notice = self._renderer.notice
+        if frames and "renderer" not in env.identity:
+            env.identity = {**env.identity, **self._renderer.identity}
+            self.notice = self._renderer.notice
         return frames
 
     def close(self) -> None:
-        """Free OpenGL and the rows; calling it twice is harmless."""
+        """Free OpenGL."""
         self._renderer.close()
-        for row in self.rows:
-            row.close()
-        self.rows = ()

@@ -34,7 +34,7 @@ from pytest_arena.jobs.sections import Environment, PolicyConfig, Record, Rollou
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films.encoder import QUEUE_BYTES, THREADS
 from pytest_arena.recorders.films.mp4 import Mp4File
-from pytest_arena.simulators.base import Frames, IndexArray
+from pytest_arena.simulators.base import Cameras, Frames, IndexArray
 
 Autoreset = Literal["manual", "next_step", "same_step"]
 JOB = Job(
@@ -60,6 +60,18 @@ def read_colour(frame: av.VideoFrame) -> tuple[int, int]:
     return round((blue - 20) / 25), round((red - 20) / 8) + 26 * round((green - 20) / 40)
 
 
+class FakeCameras(Cameras):
+    def __init__(self, env: FakeEnv, names: tuple[str, ...], size: tuple[int, int]) -> None:
+        self.env, self.names, self.size = env, names, size
+
+    def frames(self, env_ids: IndexArray) -> Frames:
+        rows = env_ids.tolist()
+        self.env.asked.append(rows)
+        batch = np.stack([colour(row, self.env.counts[row], self.size) for row in rows])
+        frames = {camera: batch.copy() for camera in self.names}
+        return self.env.spoil(frames, rows)  # type: ignore[no-any-return]
+
+
 class FakeEnv(SimEnv):
     """Rows that count their steps; `lengths[row]` are the lengths of its episodes."""
 
@@ -72,7 +84,8 @@ class FakeEnv(SimEnv):
         step_dt: float = 0.05,
         size: tuple[int, int] = (32, 32),
     ) -> None:
-        self.num_envs, self.cameras, self.step_dt, self.size = len(lengths), cameras, step_dt, size
+        self.num_envs, self.step_dt = len(lengths), step_dt
+        self.cameras = FakeCameras(self, cameras, size) if cameras else None
         self.max_episode_steps, self.device, self.identity = None, "cpu", {}
         self.capabilities = Capabilities(
             autoreset=autoreset,
@@ -106,13 +119,6 @@ class FakeEnv(SimEnv):
         n = self.num_envs
         no = np.zeros(n, np.bool_)
         return Step(None, np.zeros(n), no, no, ~no, np.zeros(n, np.int8), tuple(ends))
-
-    def frames(self, env_ids: IndexArray) -> Frames:
-        rows = env_ids.tolist()
-        self.asked.append(rows)
-        batch = np.stack([colour(row, self.counts[row], self.size) for row in rows])
-        frames = {camera: batch.copy() for camera in self.cameras}
-        return self.spoil(frames, rows)  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -251,10 +257,10 @@ def test_images_are_encoded_while_the_next_ones_are_rendered(
     """Not while the simulator steps: beside a loop that is bound by Python, encoding slows it down."""
     env, happened = FakeEnv([[3], [4]]), []
     put: Callable[..., None] = encoder_module._WorkQueue.put
-    for name in ("step", "frames"):
-        called = getattr(env, name)
+    for holder, name in ((env, "step"), (env.cameras, "frames")):
+        called = getattr(holder, name)
         monkeypatch.setattr(
-            env, name, lambda arg, name=name, called=called: happened.append(name) or called(arg)
+            holder, name, lambda arg, name=name, called=called: happened.append(name) or called(arg)
         )
 
     def queue(self: Any, item: Any, *args: Any) -> None:
@@ -408,7 +414,7 @@ def test_an_interrupt_leaves_films_of_ended_episodes_whole(
         loop.step()
     recorded = loop.recorder.close()
     assert recorded.notes == []
-    films = [f"reach/videos/episode-0000-env0-{camera}.mp4" for camera in env.cameras]
+    films = [f"reach/videos/episode-0000-env0-{camera}.mp4" for camera in env.cameras.names]
     assert recorded.videos == films == list(loop.episodes[0].videos.values())
     assert names_in(tmp_path / "reach" / "videos") == [Path(film).name for film in films]
     assert [len(shown(tmp_path / film)) for film in films] == [4, 4]

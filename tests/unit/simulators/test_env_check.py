@@ -31,8 +31,8 @@ def test_all_that_lacks_is_named_at_once() -> None:
     with pytest.raises(EvaluationError) as raised:
         require_env(Bare())
     assert str(raised.value) == (
-        "the environment Bare lacks num_envs, step_dt, max_episode_steps, device, capabilities, "
-        "single_action_space, single_observation_space: set them in its constructor"
+        "the environment Bare lacks num_envs, capabilities, single_action_space, single_observation_space: "
+        "set them in its constructor"
     )
 
 
@@ -44,6 +44,7 @@ def test_what_is_no_environment_of_ours_says_what_to_do(given: Any) -> None:
 
 def test_nothing_beyond_that_is_needed() -> None:
     assert dict(env().identity) == {}
+    require_env(env(cameras=()))  # as adapters of version 0.1 have it
     require_env(env(step_dt=np.float32(0.1), max_episode_steps=None, num_envs=np.int64(3)))
 
 
@@ -66,6 +67,8 @@ def test_nothing_beyond_that_is_needed() -> None:
             {"capabilities": dataclasses.replace(LongFailures.capabilities, autoreset="same-step")},
             "has the capability autoreset='same-step', expected 'manual' or 'next_step' or 'same_step'",
         ),
+        ({"cameras": ("left",)}, "has a tuple of 1 as its cameras, expected Cameras or None"),
+        ({"dataset": "file"}, "has the text 'file' as its dataset, expected DatasetWriter or None"),
         ({"identity": "mine"}, "has the text 'mine' as its identity, expected a dict"),
     ],
 )

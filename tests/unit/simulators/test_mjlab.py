@@ -54,7 +54,7 @@ class ExactFakes(SimEnvContract):
                 if manual:
                     reached = step.terminal_observation["actor"][row, :3].tolist()
                     assert reached == [row, episodes[row], LENGTHS[row]]
-                    image = env.frames(np.array([row]))["wrist"][0, 0, 0].tolist()
+                    image = env.cameras.frames(np.array([row]))["wrist"][0, 0, 0].tolist()
                     assert image == [row, episodes[row], LENGTHS[row]]
                 length[row], total[row] = 0, 0
                 episodes[row] += 1
@@ -78,9 +78,10 @@ class TestAutomatic(ExactFakes):
     def test_no_image_of_the_step_before_is_taken_for_the_last_one(self, env: MjlabEnv) -> None:
         """When rows are reset, the cameras have not yet seen what the step reached."""
         env.reset(None, [0] * 4)
-        env.frames(np.arange(4))
+        env.cameras.frames(np.arange(4))
         for _ in range(6):
-            assert env.step(ZEROS).terminal_frames is None
+            for end in env.step(ZEROS).ends:
+                assert env.cameras.last_frames(np.array([end.env_idx])) is None
         assert not env.capabilities.terminal_frame
 
 

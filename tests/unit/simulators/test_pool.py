@@ -75,7 +75,7 @@ def test_what_is_no_environment_is_closed_and_not_kept(app: App, monkeypatch: py
     pool = EnvironmentPool()
     monkeypatch.setattr(app, "make", lambda job: Half())
     for _ in range(2):
-        with pytest.raises(EvaluationError, match="the environment Half lacks num_envs, step_dt, "):
+        with pytest.raises(EvaluationError, match="the environment Half lacks num_envs, capabilities, "):
             pool.get(job("a"))
     monkeypatch.undo()
     assert app.log.count("close half") == 2

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_arena import EvaluationError, RecordingError
 from pytest_arena.jobs.sections import Success
+from pytest_arena.simulators import tensor_cameras
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv, MultiAgentEnv
 from tests.exact import ExactContract
 from tests.lab_fakes import LENGTHS, FakeLabEnv, FakeTeamEnv
@@ -219,15 +220,15 @@ def test_images_in_floats_become_bytes() -> None:
     env.reset(None, [0] * 4)
     for _ in range(2):
         env.step(np.zeros((4, 2)))
-    images = env.frames(np.array([1, 2]))["wrist"]
+    images = env.cameras.frames(np.array([1, 2]))["wrist"]
     assert images.dtype == np.uint8
     assert images[:, 0, 0].tolist() == [[1, 0, 2], [2, 0, 2]]
 
 
 def test_cameras_are_found_or_named() -> None:
-    assert IsaacLabEnv(FakeLabEnv()).cameras == ("wrist",)
-    assert IsaacLabEnv(FakeLabEnv(), cameras=["wrist"]).cameras == ("wrist",)
-    assert IsaacLabEnv(FakeLabEnv(cameras=False)).cameras == ()
+    assert IsaacLabEnv(FakeLabEnv()).cameras.names == ("wrist",)
+    assert IsaacLabEnv(FakeLabEnv(), cameras=["wrist"]).cameras.names == ("wrist",)
+    assert IsaacLabEnv(FakeLabEnv(cameras=False)).cameras is None
     with pytest.raises(RecordingError, match=r"no camera 'wirst' \(did you mean 'wrist'\?\)"):
         IsaacLabEnv(FakeLabEnv(), cameras=["wirst"])
 
@@ -244,45 +245,46 @@ def test_cameras_without_colours_are_filmed_where_they_are_named() -> None:
         fake.scene.sensors[name] = SimpleNamespace(
             cfg=SimpleNamespace(data_types=[kind]), data=SimpleNamespace(output={kind: data})
         )
-    assert IsaacLabEnv(fake).cameras == ("wrist",)
+    assert IsaacLabEnv(fake).cameras.names == ("wrist",)
     vars(fake).pop("_reset_idx")
     env = IsaacLabEnv(fake, cameras=["far", "what", "wrist"])
     env.reset(None, [0] * 4)
-    images = env.frames(np.array([2]))
+    images = env.cameras.frames(np.array([2]))
     assert {name: (image.shape[1:], image.dtype.name) for name, image in images.items()} == {
         "far": ((2, 3, 1), "float32"),
         "what": ((2, 3, 1), "int32"),
         "wrist": ((4, 6, 3), "uint8"),
     }
-    env.choose_cameras(["far"])
-    assert list(env.frames(np.array([2]))) == ["far"]
+    env.cameras.choose(["far"])
+    assert list(env.cameras.frames(np.array([2]))) == ["far"]
 
 
 def test_nothing_is_rendered_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     env = IsaacLabEnv(FakeLabEnv())
-    monkeypatch.setattr(env, "_gather", lambda *args: pytest.fail("an image was made"))
+    monkeypatch.setattr(tensor_cameras, "gather", lambda *args: pytest.fail("an image was made"))
     env.reset(None, [0] * 4)
     for _ in range(6):
-        assert env.step(np.zeros((4, 2))).terminal_frames is None
+        for end in env.step(np.zeros((4, 2))).ends:
+            assert env.cameras.last_frames(np.array([end.env_idx])) is None
 
 
 def test_images_are_gathered_once_a_camera_and_step_and_of_filmed_rows_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     env = IsaacLabEnv(FakeLabEnv())
-    gather, asked = env._gather, []
+    gather, asked = tensor_cameras.gather, []
 
-    def watched(camera: str, rows: Any) -> Any:
+    def watched(images: Any, rows: Any) -> Any:
         asked.append(rows.tolist())
-        return gather(camera, rows)
+        return gather(images, rows)
 
-    monkeypatch.setattr(env, "_gather", watched)
+    monkeypatch.setattr(tensor_cameras, "gather", watched)
     env.begin(4)
     env.reset(None, [0] * 4)
     filmed = np.array([1, 3])
-    env.frames(filmed)
+    env.cameras.frames(filmed)
     step = env.step(np.zeros((4, 2)))
-    env.frames(filmed)
+    env.cameras.frames(filmed)
     assert step.ends == ()
     assert asked == [[1, 3], [1, 3]]
     seen = {}
@@ -291,9 +293,9 @@ def test_images_are_gathered_once_a_camera_and_step_and_of_filmed_rows_alone(
         step = env.step(np.zeros((4, 2)))
         ended = [end.env_idx for end in step.ends]
         assert asked == ([[row for row in ended if row in filmed]] if {1, 3} & {*ended} else [])
-        for index, row in enumerate(ended):
-            frames = step.terminal_frames
-            seen.setdefault(row, frames is not None and bool(frames["wrist"][index].any()))
+        for row in ended:
+            frames = env.cameras.last_frames(np.array([row]))
+            seen.setdefault(row, frames is not None and bool(frames["wrist"][0].any()))
     assert seen == {0: False, 1: True, 2: False, 3: True}
     env.begin(4)
     env.reset(None, [0] * 4)

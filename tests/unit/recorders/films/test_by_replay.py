@@ -20,7 +20,7 @@ from pytest_arena.recorders.films.by_replay import can_replay
 from pytest_arena.recorders.films.mp4 import Mp4File
 from pytest_arena.recorders.trajectories import actions as actions_module
 from pytest_arena.rollout.loop import Loop
-from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv, RenderCamera
 from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
 
@@ -111,13 +111,13 @@ class Run:
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images were made, a number a call."""
-    frames, made = GymnasiumEnv.frames, []
+    frames, made = RenderCamera.frames, []
 
-    def counted(self: GymnasiumEnv, env_ids: Any) -> Any:
+    def counted(self: RenderCamera, env_ids: Any) -> Any:
         made.append(len(env_ids))
         return frames(self, env_ids)
 
-    monkeypatch.setattr(GymnasiumEnv, "frames", counted)
+    monkeypatch.setattr(RenderCamera, "frames", counted)
     return made
 
 
@@ -362,9 +362,9 @@ def test_each_rebuild_films_its_own(tmp_path: Path, pixels: dict[str, list[bytes
 def test_many_failures_open_few_films_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_replay, "ROWS_AT_ONCE", 2)
     rows: list[int] = []
-    frames = GymnasiumEnv.frames
+    frames = RenderCamera.frames
     monkeypatch.setattr(
-        GymnasiumEnv, "frames", lambda self, ids: (rows.append(len(ids)), frames(self, ids))[1]
+        RenderCamera, "frames", lambda self, ids: (rows.append(len(ids)), frames(self, ids))[1]
     )
     found = run(tmp_path, job(8, rollout={"episodes": 24}))
     assert max(rows) == 2

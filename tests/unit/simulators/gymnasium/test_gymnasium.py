@@ -274,7 +274,7 @@ def test_only_a_lack_of_opengl_is_made_up_for(error: type[Exception], mujoco: bo
 
     vec = SyncVectorEnv([Failing], autoreset_mode=AutoresetMode.DISABLED)
     env = GymnasiumEnv(vec, cameras=["render"])
-    env._mujoco = mujoco
+    env.cameras._mujoco = mujoco
     env.reset(seeds=[0])
     with pytest.raises(error, match="here"):
-        env.frames(np.array([0]))
+        env.cameras.frames(np.array([0]))

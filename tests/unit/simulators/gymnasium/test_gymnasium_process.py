@@ -137,7 +137,7 @@ def use(env: SimEnv) -> None:
     try:
         env.reset(None, [0, 1])
         env.step(np.zeros((2, 2), np.float32))
-        env.frames(np.arange(2))
+        env.cameras.frames(np.arange(2))
     finally:
         env.close()
 

@@ -350,6 +350,8 @@ def test_isaac_lab_3_starts_kit_once_and_hands_the_status_on(monkeypatch: pytest
     assert [entry for entry in log if entry[0] == "launch"] == [("launch", "newton"), ("launch", "kit")]
     with pytest.raises(EvaluationError, match="only once a process"):
         app.start_for("another", {"headless": False})
-    monkeypatch.setattr(app, "_ending", lambda status, seconds: contextlib.nullcontext())
+    monkeypatch.setattr(
+        "pytest_arena.simulators.isaaclab.app._ending", lambda status, seconds: contextlib.nullcontext()
+    )
     app.end(5)
     assert log[-1] == ("close", 5)

@@ -80,7 +80,7 @@ def test_cameras_are_on_where_the_job_needs_them(
 ) -> None:
     env = pool.get(arena_job(**changes))
     assert newest.logged("launch") == [({"headless": True, "enable_cameras": cameras, "device": "cpu"},)]
-    assert bool(env.cameras) is cameras
+    assert (env.cameras is not None) is cameras
 
 
 def test_the_launcher_gets_arguments_of_its_own_and_none_of_pytest(
@@ -123,7 +123,7 @@ def test_an_app_with_cameras_runs_jobs_without_but_not_the_other_way(
 ) -> None:
     plain, filmed = arena_job("plain"), arena_job("filmed", args={"enable_cameras": True})
     pool.expected = [plain, filmed]
-    assert pool.get(plain).cameras == ()  # the app has cameras, the environment none
+    assert pool.get(plain).cameras is None  # the app has cameras, the environment none
     assert pool.get(filmed).cameras
     assert len(newest.logged("launch")) == 1
     elsewhere = arena_job("elsewhere", environment={"device": "cuda:1"})

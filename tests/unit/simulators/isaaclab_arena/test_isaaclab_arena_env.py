@@ -168,22 +168,23 @@ def test_an_observation_before_the_reset_is_given_where_there_is_one(lab: Any) -
 
 def test_images_are_the_observations_that_are_colours(lab: Any) -> None:
     env = make(lab, environment=CAMERAS)
-    assert env.cameras == ("head_camera_rgb", "wrist_camera_rgb")
+    assert env.cameras.names == ("head_camera_rgb", "wrist_camera_rgb")
     assert env.capabilities.terminal_frame is (lab.GENERATION >= (0, 3))
     env.reset(None, [0] * 4)
     filmed = 0
     for t in range(1, 6):
         before = env.unwrapped.unwrapped.episode.tolist()
         step = env.step(np.zeros((4, 2), np.float32))
-        now = env.frames(np.arange(4))
-        for index, end in enumerate(step.ends):
-            row = end.env_idx
+        ended = np.array([end.env_idx for end in step.ends], np.int64)
+        last_frames = env.cameras.last_frames(ended)
+        now = env.cameras.frames(np.arange(4))
+        for index, row in enumerate(ended):
             last = (row, before[row], LENGTHS[row])
-            assert (step.terminal_frames is not None) is (lab.GENERATION[:2] == (0, 3) and not manual(lab))
-            for camera in env.cameras:
-                if step.terminal_frames is not None:
+            assert (last_frames is not None) is (lab.GENERATION[:2] == (0, 3) and not manual(lab))
+            for camera in env.cameras.names:
+                if last_frames is not None:
                     filmed += 1
-                    assert {tuple(p) for p in step.terminal_frames[camera][index].reshape(-1, 3)} == {last}
+                    assert {tuple(p) for p in last_frames[camera][index].reshape(-1, 3)} == {last}
                 shown = last if manual(lab) else (row, before[row] + 1, 0)
                 assert {tuple(p) for p in now[camera][row].reshape(-1, 3)} == {shown}
         if step.ends and manual(lab):
@@ -199,7 +200,7 @@ def test_images_are_the_observations_that_are_colours(lab: Any) -> None:
 def test_the_size_of_a_camera_is_that_of_the_sensor_behind_it(lab: Any) -> None:
     env = make(lab, environment={"cameras": {"wrist_camera_rgb": {"width": 24, "height": 18}}})
     env.reset(None, [0] * 4)
-    assert env.frames(np.arange(4))["wrist_camera_rgb"].shape == (4, 18, 24, 3)
+    assert env.cameras.frames(np.arange(4))["wrist_camera_rgb"].shape == (4, 18, 24, 3)
     assert env.unwrapped.unwrapped.cfg.num_rerenders_on_reset == 1
     env.close()
 

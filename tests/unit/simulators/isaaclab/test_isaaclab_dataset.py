@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
-from pytest_arena import Episode, Outcome, read_episodes
+from pytest_arena import DatasetWriter, Episode, Outcome, read_episodes
 from pytest_arena.recorders.trajectories.simulators_own import OwnDataset, unfinished_datasets
 from pytest_arena.records.episodes import write_episodes
 from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.simulators.isaaclab.own_dataset import Dataset
+from pytest_arena.simulators.isaaclab.dataset import IsaacLabDataset
 
 torch = pytest.importorskip("torch")
 
@@ -85,7 +85,7 @@ def base(tmp_path: Path) -> Any:
     return env
 
 
-def step(base: Any, dataset: Dataset, ended: list[int]) -> None:
+def step(base: Any, dataset: IsaacLabDataset, ended: list[int]) -> None:
     dataset.in_step = True
     base.recorder_manager.record_step()
     if ended:
@@ -94,7 +94,7 @@ def step(base: Any, dataset: Dataset, ended: list[int]) -> None:
 
 
 def test_only_counted_episodes_are_in_the_file(base: Any, tmp_path: Path) -> None:
-    dataset = Dataset(base, tmp_path / "scratch")
+    dataset = IsaacLabDataset(base, tmp_path / "scratch")
     step(base, dataset, [])  # left by an earlier rollout
     dataset.open(tmp_path / "a.hdf5")
     base.recorder_manager.record_pre_reset(slice(None))  # the rollout's first reset
@@ -114,7 +114,7 @@ def test_only_counted_episodes_are_in_the_file(base: Any, tmp_path: Path) -> Non
 
 def test_success_in_the_file_is_that_of_the_record(base: Any, tmp_path: Path) -> None:
     """By itself the recorder knows of a term named ``success`` alone."""
-    dataset = Dataset(base, tmp_path / "scratch", lambda: torch.tensor([True, False, True]))
+    dataset = IsaacLabDataset(base, tmp_path / "scratch", lambda: torch.tensor([True, False, True]))
     dataset.open(tmp_path / "a.hdf5")
     dataset.keep(np.array([0, 1]), True)
     step(base, dataset, [0, 1, 2])
@@ -123,7 +123,7 @@ def test_success_in_the_file_is_that_of_the_record(base: Any, tmp_path: Path) ->
 
 
 def test_closing_lets_go_of_everything(base: Any, tmp_path: Path) -> None:
-    dataset = Dataset(base, tmp_path / "scratch")
+    dataset = IsaacLabDataset(base, tmp_path / "scratch")
     dataset.open(tmp_path / "a.hdf5")
     dataset.dispose()
     assert not (tmp_path / "scratch").exists()
@@ -132,7 +132,7 @@ def test_closing_lets_go_of_everything(base: Any, tmp_path: Path) -> None:
 
 
 def test_an_environment_without_a_recorder_is_left_alone(tmp_path: Path) -> None:
-    dataset = Dataset(SimpleNamespace(num_envs=2), None)
+    dataset = IsaacLabDataset(SimpleNamespace(num_envs=2), None)
     assert not dataset.records
     dataset.open(tmp_path / "a.hdf5")
     dataset.close()
@@ -143,19 +143,20 @@ def test_an_environment_without_a_recorder_is_left_alone(tmp_path: Path) -> None
 # -- the recorder that names the file
 
 
-class Env:
+class Env(DatasetWriter):
     def __init__(self) -> None:
+        self.dataset: DatasetWriter | None = self
         self.path: Path | None = None
         self.kept: list[Any] = []
 
-    def open_dataset(self, path: Path) -> None:
+    def open(self, path: Path) -> None:
         self.path = path
         path.write_text("half")
 
-    def keep_in_dataset(self, rows: Any, keep: bool) -> None:
-        self.kept.append((rows.tolist(), keep))
+    def keep(self, env_ids: Any, keep: bool) -> None:
+        self.kept.append((env_ids.tolist(), keep))
 
-    def close_dataset(self) -> None:
+    def close(self) -> None:
         if self.path is not None and self.path.exists():
             self.path.write_text("whole")
 
@@ -205,7 +206,7 @@ def test_a_rebuild_and_a_resumed_run_have_files_of_their_own(tmp_path: Path) -> 
 def test_a_simulator_without_a_recorder_leaves_no_path(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     env = Env()
-    env.open_dataset = lambda path: None  # type: ignore[method-assign]
+    env.dataset = None
     recorder = OwnDataset()
     recorder.start(context(env, tmp_path))
     assert recorder.close().hdf5_path is None

@@ -13,10 +13,10 @@ from typing import Any, cast
 import numpy as np
 
 from pytest_arena.records.scratch import remove_scratch
-from pytest_arena.simulators.base import IndexArray
+from pytest_arena.simulators.base import DatasetWriter, IndexArray
 
 
-class Dataset:
+class IsaacLabDataset(DatasetWriter):
     """The recorder of one environment."""
 
     def __init__(
@@ -67,9 +67,9 @@ class Dataset:
             )
         self._open = True
 
-    def keep(self, rows: IndexArray, keep: bool) -> None:
-        """Tell which rows are in an episode that counts."""
-        self._rows[rows] = keep
+    def keep(self, env_ids: IndexArray, keep: bool) -> None:
+        """Say which rows are in an episode that counts."""
+        self._rows[env_ids] = keep
 
     def keeps(self, row: int) -> bool:
         """Whether *row* is in an episode that counts."""
