@@ -27,7 +27,7 @@ from pytest_arena.simulators.base import (
     reseeded,
 )
 from pytest_arena.simulators.isaaclab.app import APP, installed, kit_possible
-from pytest_arena.simulators.isaaclab.dataset import IsaacLabDataset
+from pytest_arena.simulators.isaaclab.own_dataset import IsaacLabDataset
 from pytest_arena.simulators.tensor_env import SUCCESS_TERM, RawStep, TensorEnv
 
 

@@ -28,7 +28,7 @@ from pytest_arena.simulators.base import (
     Reset,
     SuccessArray,
 )
-from pytest_arena.simulators.isaaclab.dataset import IsaacLabDataset
+from pytest_arena.simulators.isaaclab.own_dataset import IsaacLabDataset
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv
 from pytest_arena.simulators.isaaclab_arena.episodes import EpisodeRecords, scores
 from pytest_arena.simulators.tensor_cameras import TensorCameras

@@ -17,7 +17,7 @@ from pytest_arena import DatasetWriter, Episode, Outcome, read_episodes
 from pytest_arena.recorders.trajectories.simulators_own import OwnDataset, unfinished_datasets
 from pytest_arena.records.episodes import write_episodes
 from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.simulators.isaaclab.dataset import IsaacLabDataset
+from pytest_arena.simulators.isaaclab.own_dataset import IsaacLabDataset
 
 torch = pytest.importorskip("torch")
 
