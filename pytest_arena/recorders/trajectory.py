@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import first_few
-from pytest_arena.recorders.trajectories.step_buffer import Spool
+from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.records.files import DATASET, TRAJECTORIES
 from pytest_arena.records.hdf5 import (
     GYM_TYPE,
@@ -35,16 +35,12 @@ from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 OBSERVATION = "policy"
 """Key of an observation that is one array, as in Isaac Lab; robomimic expects keys."""
 
-_COUNTED = "counted"
-
 
 @dataclass(frozen=True, slots=True)
 class _Running:
     """The episode that a row is in."""
 
     start: EpisodeStart
-    since: int
-    """Step of the spool that is its first."""
     state: Mapping[str, Any]
     """The simulator's state at its reset, (1, …) arrays."""
 
@@ -59,7 +55,7 @@ class TrajectoryRecorder(Recorder):
 
     def __init__(self) -> None:
         self._context: RolloutContext | None = None
-        self._spool: Spool | None = None
+        self._steps: StepBuffer | None = None
         self._header: dict[str, Any] = {}
         self._running: dict[int, _Running] = {}
         self._observed, self._actions = _Layout("obs", None, 0), _Layout("actions", None, 0)
@@ -71,17 +67,17 @@ class TrajectoryRecorder(Recorder):
     def start(self, context: RolloutContext) -> None:
         """Begin; episodes that an environment before this one has not ended are dropped."""
         self._running.clear()
-        if self._spool is not None:
-            self._spool.close()
+        if self._steps is not None:
+            self._steps.close()
         self._context, env = context, context.env
         self._observed = _Layout("obs", env.single_observation_space, env.num_envs, OBSERVATION)
         self._actions = _Layout("actions", env.single_action_space, env.num_envs)
-        self._spool = Spool(context.directory / TRAJECTORIES)
+        self._steps = StepBuffer(context.directory, env.num_envs)
         self._header = _header(context)
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
         """Note where the rows' episodes begin, and from which state."""
-        if self._spool is None or self._context is None or self._problem is not None:
+        if self._steps is None or self._context is None or self._problem is not None:
             return
         self._observation = observation
         try:
@@ -89,24 +85,17 @@ class TrajectoryRecorder(Recorder):
         except Exception as error:
             self._end_recording(f"the environment's state: {type(error).__name__}: {error}")
             return
+        self._steps.begin(rows)
         for i, (row, start) in enumerate(zip(rows.tolist(), starts, strict=True)):
-            self._running[row] = _Running(start, self._spool.steps, _row(states, i))
+            self._running[row] = _Running(start, _row(states, i))
 
     def on_step(self, rows: IndexArray, actions: Action, step: Step) -> None:
         """Keep the step of all rows."""
-        if self._spool is None or self._problem is not None:
+        if self._steps is None or self._problem is not None:
             return
-        counted = np.zeros(len(step.reward), np.bool_)
-        counted[rows] = True
         try:
-            self._spool.append(
-                {
-                    _COUNTED: counted,
-                    "rewards": step.reward,
-                    **self._actions.arrays(actions),
-                    **self._observed.arrays(self._observation),
-                }
-            )
+            arrays = self._actions.arrays(actions) | self._observed.arrays(self._observation)
+            self._steps.append(rows, {"rewards": step.reward} | arrays)
         except Exception as error:
             self._end_recording(plain_reason(error))
         self._observation = step.observation
@@ -114,26 +103,26 @@ class TrajectoryRecorder(Recorder):
 
     def on_end(self, row: int, episode: Episode) -> None:
         """Write the episode's file, and forget the steps that no running episode needs."""
-        running, spool, context = self._running.pop(row, None), self._spool, self._context
-        if running is None or spool is None or context is None or self._problem is not None:
+        running, steps, context = self._running.pop(row, None), self._steps, self._context
+        if running is None or steps is None or context is None or self._problem is not None:
             return
         try:
             with episode_file(context.directory, episode.episode, self._header) as group:
                 group.attrs.update(_attributes(running.start, episode))
-                self._write(group, row, running, episode.length)
+                self._write(steps, group, row, running, episode.length)
         except Exception as error:
             self._end_recording(f"episode {episode.episode}: {plain_reason(error)}")
             return
         episode.trajectory = location(context.relative(context.directory / DATASET), episode.episode)
-        spool.forget(min((other.since for other in self._running.values()), default=spool.steps))
+        steps.end(row)
 
     def close(self) -> Recorded:
         """Put the episodes together into ``dataset.hdf5``."""
         if self._recorded is not None:
             return self._recorded
         self._recorded = Recorded()
-        if self._spool is not None and self._context is not None:
-            self._spool.close()
+        if self._steps is not None and self._context is not None:
+            self._steps.close()
             if self._problem is not None:
                 self._recorded.notes.append(self._problem)
             self._recorded.notes += [*self._observed.notes(), *self._actions.notes()]
@@ -149,12 +138,9 @@ class TrajectoryRecorder(Recorder):
                 self._recorded.hdf5_path = self._context.relative(directory / DATASET)
         return self._recorded
 
-    def _write(self, group: Any, row: int, running: _Running, length: int) -> None:
-        assert self._spool is not None, "there are steps"
-        for name in self._spool.names:
-            if name != _COUNTED:
-                pieces = self._spool.pieces(name, row, running.since, _COUNTED)
-                write_rows(group, name, length, pieces)
+    def _write(self, steps: StepBuffer, group: Any, row: int, running: _Running, length: int) -> None:
+        for name in steps.names:
+            write_rows(group, name, length, steps.pieces(name, row))
         dones = np.zeros(length, np.uint8)
         dones[-1:] = 1
         group["dones"] = dones
@@ -166,8 +152,8 @@ class TrajectoryRecorder(Recorder):
     def _end_recording(self, reason: str) -> None:
         self._problem = f"trajectories are incomplete: {reason}"
         self._running.clear()
-        if self._spool is not None:
-            self._spool.close()
+        if self._steps is not None:
+            self._steps.close()
 
 
 class _Layout:

@@ -184,7 +184,7 @@ class VideoRecorder(Recorder):
         if self._stage is None:
             return
         if self._afterwards is not None:
-            self._afterwards.step(actions, step.reward)
+            self._afterwards.step(rows, actions, step.reward)
         if self._encoder is not None:
             gone = [end.env_idx for end in step.ends] if self._stage.ended_rows_show_next else []
             self._stage.shoot_last([self._shots[row] for row in gone if row in self._shots])

@@ -16,11 +16,11 @@ import numpy as np
 from pytest_arena.errors import RolloutTimeoutError, TimeIsUp, first_few
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.shots import Shot, Stage
-from pytest_arena.recorders.trajectories.actions import ActionLog, KeptActions, Played
+from pytest_arena.recorders.trajectories.step_buffer import Arrays, StepBuffer
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.observers import EpisodeStart
 from pytest_arena.simulators.arrays import to_numpy
-from pytest_arena.simulators.base import Action, FloatArray, SimEnv, Step
+from pytest_arena.simulators.base import Action, FloatArray, IndexArray, SimEnv, Step
 
 ROWS_AT_ONCE = 64
 """Each has a film a camera open, which costs memory."""
@@ -32,8 +32,8 @@ class Take:
 
     start: EpisodeStart
     episode: Episode
-    place: int
-    """Where its actions are kept."""
+    steps: Arrays
+    """``actions`` (T, …), as the environment got them, and ``rewards`` (T,)."""
 
 
 Finish = Callable[[Take, Shot, str | None], None]
@@ -43,7 +43,6 @@ Finish = Callable[[Take, Shot, str | None], None]
 @dataclass(slots=True)
 class _Running:
     take: Take
-    played: Played
     shot: Shot
     step: int = 0
     difference: str | None = None
@@ -84,10 +83,8 @@ class Afterwards:
 
     def __init__(self, stage: Stage) -> None:
         """Prepare for the rows of the stage's environment."""
-        directory = stage.context.directory
         self._stage = stage
-        self._log = ActionLog(stage.env.num_envs, directory)
-        self._kept = KeptActions(directory)
+        self._steps = StepBuffer(stage.context.directory, stage.env.num_envs)
         self._starts: dict[int, EpisodeStart] = {}
         self._takes: list[Take] = []
         self._lost: list[int] = []
@@ -108,19 +105,20 @@ class Afterwards:
         """Rows begin these episodes."""
         if starts:
             self._starts.update(starts)
-            self._log.begin(np.array(list(starts), np.int64))
+            self._steps.begin(np.array(list(starts), np.int64))
 
-    def step(self, actions: Action, rewards: FloatArray) -> None:
-        """Take in one step of all N rows."""
+    def step(self, rows: IndexArray, actions: Action, rewards: FloatArray) -> None:
+        """Take in one step of *rows*; the arrays have all N."""
         if not self._starts:
             return
         self._device = actions.device if hasattr(actions, "detach") else None
         try:
-            self._log.add(np.asarray(to_numpy(actions)), rewards)
+            arrays = {"actions": np.asarray(to_numpy(actions)), "rewards": rewards}
+            self._steps.append(rows, arrays, same=False)
         except (OSError, ValueError, TypeError) as error:
             self._lose([start.episode for start in self._starts.values()], error)
             self._starts.clear()
-            self._log = ActionLog(self._stage.env.num_envs, self._stage.context.directory)
+            self._steps.close()
 
     def end(self, row: int, episode: Episode, *, keep: bool) -> None:
         """The episode of *row* ended; it will be filmed if it is worth to *keep*."""
@@ -128,10 +126,10 @@ class Afterwards:
         if start is None:
             return
         if not keep:
-            self._log.forget(row)
+            self._steps.end(row)
             return
         try:
-            self._takes.append(Take(start, episode, self._kept.add(self._log.end(row))))
+            self._takes.append(Take(start, episode, self._steps.keep(row)))
         except OSError as error:
             self._lose([episode.episode], error)
 
@@ -143,7 +141,7 @@ class Afterwards:
             finish(take, shot, difference)
 
         try:
-            Replay(self._stage, encoder, self._kept, filmed, self._device).run(self._takes, tick)
+            Replay(self._stage, encoder, filmed, self._device).run(self._takes, tick)
         except (Exception, TimeIsUp) as error:
             self._lose([take.episode.episode for take in self._takes], error)
             self._takes.clear()
@@ -151,7 +149,7 @@ class Afterwards:
 
     def close(self) -> list[str]:
         """Give up what was not filmed; returns notes on it."""
-        self._kept.close()
+        self._steps.close()
         notes = []
         if self._takes:
             notes.append(
@@ -177,11 +175,9 @@ def _listed(episodes: Sequence[int]) -> str:
 class Replay:
     """Plays episodes again, each in the row that it had: others may compute in another order."""
 
-    def __init__(
-        self, stage: Stage, encoder: Encoder, kept: KeptActions, finish: Finish, device: Any = None
-    ) -> None:
+    def __init__(self, stage: Stage, encoder: Encoder, finish: Finish, device: Any = None) -> None:
         """Prepare; actions are given as torch tensors on *device*, or without one as arrays."""
-        self._stage, self._encoder, self._kept, self._finish = stage, encoder, kept, finish
+        self._stage, self._encoder, self._finish = stage, encoder, finish
         self._device = device
         self._running: dict[int, _Running] = {}
 
@@ -214,7 +210,7 @@ class Replay:
             self._stage.env.reset(rows, [take.start.seed for take in begun.values()])
             for row, take in begun.items():
                 shot = self._stage.begin(self._encoder, take.start, row)
-                self._running[row] = _Running(take, self._kept.read(take.place), shot)
+                self._running[row] = _Running(take, shot)
             self._stage.shoot(self._encoder, [self._running[row].shot for row in begun])
         return left
 
@@ -234,12 +230,12 @@ class Replay:
 
     def _over(self, ends: Mapping[int, str]) -> Iterator[int]:
         for row, running in self._running.items():
-            if row in ends or running.step == len(running.played.rewards):
+            if row in ends or running.step == len(running.take.steps["rewards"]):
                 yield row
 
     def _actions(self) -> Any:
         """Return the batch of this step; rows without an episode get any valid action."""
-        own = {row: running.played.actions[running.step] for row, running in self._running.items()}
+        own = {row: running.take.steps["actions"][running.step] for row, running in self._running.items()}
         first = next(iter(own.values()))
         batch = np.repeat(first[None], self._stage.env.num_envs, axis=0)
         for row, action in own.items():
@@ -251,7 +247,7 @@ class Replay:
 
 def _difference(row: int, running: _Running, step: Step, reason: str | None) -> str | None:
     """Return how this step of a row is not as recorded; None where it is."""
-    at, rewards, episode = running.step, running.played.rewards, running.take.episode
+    at, rewards, episode = running.step, running.take.steps["rewards"], running.take.episode
     if step.reward[row].tobytes() != rewards[at].tobytes():
         return f"the reward of step {at} was {rewards[at]:.9g}, and in the replay {step.reward[row]:.9g}"
     if (at == len(rewards) - 1) != (reason is not None):

@@ -1,15 +1,17 @@
-"""Arrays of all rows, one set a step, kept until the episodes that need them have ended.
+"""The steps of running episodes, and of ended ones that are still needed: in memory, then on disk.
 
-Writing is the same few array copies a step, however many rows there are; only an episode that ended costs a
-loop. Memory is one block of steps; blocks that running episodes still need are on disk.
+A step is a set of arrays with a row an environment. Taking one in is the same few array copies, however many
+rows there are; only an episode that ended costs a loop. What goes to disk is in files without a name, which
+vanish with the process.
 """
 
 from __future__ import annotations
 
-import contextlib
+import mmap
+import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,112 +20,171 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
 from pytest_arena.records.disk_space import require_room
+from pytest_arena.simulators.base import IndexArray
 
 BLOCK_BYTES = 8 << 20
-"""Size of a block in memory; at least one step, whatever its size."""
+"""Size of a block of steps, at least one step whatever its size; and of the ended episodes in memory."""
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = dict[str, NDArray[Any]]
+"""Name → array."""
+
+_NO_EPISODE = -1
+_ALIGNMENT = 64
+"""In bytes: where arrays begin in a file, so that numpy reads them as fast as its own."""
 
 
 @dataclass(slots=True)
 class _Block:
-    """Steps ``first`` to ``first + used``, excluded: name → (capacity, N, …)."""
+    """Steps ``first`` to ``first + used``, excluded."""
 
     first: int
-    arrays: dict[str, NDArray[Any]]
+    arrays: Arrays
+    """(capacity, N, …) each."""
+    counted: NDArray[np.bool_]
+    """(capacity, N): the rows that took the step in an episode."""
     used: int = 0
-    file: Path | None = field(default=None)
+
+    @property
+    def end(self) -> int:
+        return self.first + self.used
 
     @property
     def full(self) -> bool:
-        return self.used == len(next(iter(self.arrays.values())))
+        return self.used == len(self.counted)
+
+    @property
+    def layout(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Name → shape and dtype of a step's array."""
+        return {name: (array.shape[1:], array.dtype) for name, array in self.arrays.items()}
 
 
-class Spool:
-    """A queue of steps; `append` at one end, `forget` at the other, `pieces` of a row in between."""
+class StepBuffer:
+    """Holds each step for as long as the episode of a row needs it.
 
-    def __init__(self, directory: Path, block_bytes: int = BLOCK_BYTES) -> None:
-        """Keep blocks in *directory*, which is made when it is needed, under hidden names."""
-        self.steps = 0
-        """Steps appended so far."""
+    In memory are the block that is being filled, and at most as many bytes of episodes that ended and are
+    kept. Full blocks that a running episode needs go to disk.
+    """
+
+    def __init__(self, directory: Path, num_envs: int, block_bytes: int = BLOCK_BYTES) -> None:
+        """Prepare for steps of *num_envs* rows; *directory*, which exists, is on the disk to be used."""
         self._directory, self._block_bytes = directory, block_bytes
+        self._step = 0
+        self._began = np.full(num_envs, _NO_EPISODE, np.int64)
+        """(N,) step at which the episode of a row began."""
         self._blocks: deque[_Block] = deque()
-        self._layout: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-        self._needed = 0
+        self._kept: list[Arrays] = []
+        """Of the episodes that ended and are kept, those in memory."""
+        self._kept_bytes = 0
 
     @property
     def names(self) -> list[str]:
-        """Names of the arrays of a step; none before the first one."""
-        return list(self._layout)
+        """Names of a step's arrays; none before the first step."""
+        return list(self._blocks[-1].arrays) if self._blocks else []
 
-    def append(self, arrays: Arrays) -> None:
-        """Copy one step: name → (N, …). Raises `RecordingError` where shapes or types are not the first's.
+    def begin(self, rows: IndexArray) -> None:
+        """Each of *rows* begins an episode with the next step."""
+        self._began[rows] = self._step
 
-        Raises OSError where the disk is full, but for what is left to the results.
+    def append(self, rows: IndexArray, arrays: Mapping[str, NDArray[Any]], *, same: bool = True) -> None:
+        """Copy one step, of which *rows* are counted, and *arrays* hold (N, …) each.
+
+        Raises `RecordingError` where shapes or types are not those of the steps before, unless they need not
+        be the *same*. Raises OSError where the disk is full, but for what is left to the results.
         """
         layout = {name: (array.shape, array.dtype) for name, array in arrays.items()}
-        self._layout = self._layout or layout
-        if layout != self._layout:
-            raise RecordingError(_difference(self._layout, layout))
-        if not self._blocks or self._blocks[-1].full:
-            self._next_block()
+        before = self._blocks[-1].layout if self._blocks else layout
+        if same and layout != before:
+            raise RecordingError(_difference(before, layout))
+        if not self._blocks or self._blocks[-1].full or layout != before:
+            self._begin_block(layout)
         block = self._blocks[-1]
         for name, array in arrays.items():
             block.arrays[name][block.used] = array
+        block.counted[block.used] = False
+        block.counted[block.used, rows] = True
         block.used += 1
-        self.steps += 1
+        self._step += 1
 
-    def pieces(self, name: str, row: int, since: int, where: str) -> Iterator[NDArray[Any]]:
-        """Yield (k, …): what *row* has under *name*, from step *since* on, in steps where *where* is true."""
+    def pieces(self, name: str, row: int) -> Iterator[NDArray[Any]]:
+        """Yield (k, …): the counted steps of the episode of *row* under *name*, in order."""
+        began = int(self._began[row])
         for block in self._blocks:
-            lo, hi = max(0, since - block.first), block.used
+            lo, hi = max(0, began - block.first), block.used
             if lo < hi:
-                chosen = block.arrays[where][lo:hi, row]
-                yield block.arrays[name][lo:hi, row][chosen]
+                yield block.arrays[name][lo:hi, row][block.counted[lo:hi, row]]
 
-    def forget(self, before: int) -> None:
-        """Steps before *before* are not needed any more."""
-        self._needed = before
-        while len(self._blocks) > 1 and self._blocks[1].first <= before:
-            self._drop(self._blocks.popleft())
+    def end(self, row: int) -> None:
+        """The steps of the episode of *row* are not needed any more."""
+        self._began[row] = _NO_EPISODE
+        needed = self._first_needed()
+        while len(self._blocks) > 1 and self._blocks[0].end <= needed:
+            self._blocks.popleft()
+
+    def keep(self, row: int) -> Arrays:
+        """End the episode of *row*, and return its counted steps: name → (T, …).
+
+        Its arrays are later exchanged for equal ones on disk, which are read-only. Raises OSError where the
+        disk is full; the episode is lost then.
+        """
+        kept = {name: np.concatenate([*self.pieces(name, row)]) for name in self.names}
+        self.end(row)
+        size = _size(kept.values())
+        if self._kept_bytes + size <= self._block_bytes:
+            self._kept.append(kept)
+            self._kept_bytes += size
+            return kept
+        together = [*self._kept, kept]
+        moved = iter(self._on_disk([array for arrays in together for array in arrays.values()]))
+        for arrays in together:
+            arrays.update({name: next(moved) for name in arrays})
+        self._kept, self._kept_bytes = [], 0
+        return kept
 
     def close(self) -> None:
-        """Delete everything; calling it twice is harmless."""
-        while self._blocks:
-            self._drop(self._blocks.popleft())
+        """Drop all steps but those of episodes that were kept; calling it twice is harmless."""
+        self._blocks.clear()
+        self._kept, self._kept_bytes = [], 0
 
-    def _next_block(self) -> None:
-        step_bytes = sum(max(1, np.dtype(d).itemsize * int(np.prod(s))) for s, d in self._layout.values())
-        capacity = max(1, self._block_bytes // step_bytes)
+    def _first_needed(self) -> int:
+        running = self._began[self._began != _NO_EPISODE]
+        return int(running.min()) if running.size else self._step
+
+    def _begin_block(self, layout: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
         if self._blocks:
             last = self._blocks[-1]
-            if last.first + last.used <= self._needed:  # nobody needs it: its memory serves again
-                last.first, last.used = self.steps, 0
+            if last.end <= self._first_needed() and last.layout == layout:  # its memory serves again
+                last.first, last.used = self._step, 0
                 return
-            self._store(last)
-        arrays = {name: np.empty((capacity, *shape), dtype) for name, (shape, dtype) in self._layout.items()}
-        self._blocks.append(_Block(self.steps, arrays))
+            *arrays, last.counted = self._on_disk([*last.arrays.values(), last.counted])
+            last.arrays = dict(zip(last.arrays, arrays, strict=True))
+        rows = len(self._began)
+        step_bytes = rows + sum(dtype.itemsize * int(np.prod(shape)) for shape, dtype in layout.values())
+        steps = max(1, self._block_bytes // step_bytes)
+        new = {name: np.empty((steps, *shape), dtype) for name, (shape, dtype) in layout.items()}
+        self._blocks.append(_Block(self._step, new, np.empty((steps, rows), np.bool_)))
 
-    def _store(self, block: _Block) -> None:
-        """Move a block to disk; what is read of it later is what the episode needs."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        require_room(self._directory, sum(array.nbytes for array in block.arrays.values()))
-        block.file = self._directory / f".steps-{block.first:09d}.part"
-        offsets = {}
-        with block.file.open("xb") as file:
-            for name, array in block.arrays.items():
-                offsets[name] = file.tell()
-                array.tofile(file)
-        for name, array in block.arrays.items():
-            if array.size:
-                mapped = np.memmap(block.file, array.dtype, "r", offsets[name], array.shape)
-                block.arrays[name] = np.asarray(mapped)  # slicing a memmap is slow
+    def _on_disk(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return *arrays*, read-only, in one file without a name, which lasts as long as one of them.
 
-    def _drop(self, block: _Block) -> None:
-        block.arrays = {}
-        if block.file is not None:
-            with contextlib.suppress(OSError):
-                block.file.unlink()
+        The file is written before it is mapped: a mapping that meets a full disk would end the process.
+        """
+        require_room(self._directory, _size(arrays))
+        places = []
+        with tempfile.TemporaryFile(dir=self._directory) as file:
+            for array in arrays:
+                file.write(bytes(-file.tell() % _ALIGNMENT))
+                places.append(file.tell())
+                file.write(np.ascontiguousarray(array).data)
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return [
+            np.frombuffer(mapped, array.dtype, array.size, place).reshape(array.shape)
+            for array, place in zip(arrays, places, strict=True)
+        ]
+
+
+def _size(arrays: Iterable[NDArray[Any]]) -> int:
+    return sum(array.nbytes for array in arrays)
 
 
 def _difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

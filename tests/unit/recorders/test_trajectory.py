@@ -17,7 +17,7 @@ from pytest_arena import Episode, Policy, Recorded, RolloutContext, SimEnv, Traj
 from pytest_arena.errors import TimeIsUp
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.recorders import trajectory
-from pytest_arena.recorders.trajectories.step_buffer import Spool
+from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.records import hdf5
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
@@ -88,7 +88,7 @@ def fake(mode: AutoresetMode = AutoresetMode.DISABLED) -> GymnasiumEnv:
 def test_each_number_is_where_it_belongs(
     tmp_path: Path, mode: AutoresetMode, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trajectory, "Spool", lambda directory: Spool(directory, block_bytes))
+    monkeypatch.setattr(trajectory, "StepBuffer", lambda directory, n: StepBuffer(directory, n, block_bytes))
     monkeypatch.setattr(hdf5, "WRITE_BYTES", block_bytes)
     episodes, recorded = record(fake(mode), tmp_path)
     assert recorded == Recorded(hdf5_path="job/dataset.hdf5")

@@ -18,7 +18,7 @@ from pytest_arena.policies.untrained import RandomPolicy
 from pytest_arena.recorders.films import by_replay
 from pytest_arena.recorders.films.by_replay import can_replay
 from pytest_arena.recorders.films.mp4 import Mp4File
-from pytest_arena.recorders.trajectories import actions as actions_module
+from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.rollout.loop import Loop
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv, RenderCamera
 from tests.fakes import ScriptedEnv
@@ -425,12 +425,12 @@ def test_a_disk_without_room_for_the_actions_costs_films_alone(
     def full(self: Any, *args: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(actions_module.ActionLog, "_chunk", full)
+    monkeypatch.setattr(StepBuffer, "_begin_block", full)
     found = run(tmp_path / "log", job())
     assert found.record.episodes["measured"] == 10
     assert any("No space left on device" in note for note in found.record.notes)
     monkeypatch.undo()
-    monkeypatch.setattr(actions_module.KeptActions, "add", full)
+    monkeypatch.setattr(StepBuffer, "keep", full)
     found = run(tmp_path / "kept", job())
     assert found.record.episodes["measured"] == 10
     (note,) = found.record.notes
