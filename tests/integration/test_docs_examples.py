@@ -1,0 +1,70 @@
+"""The examples of the documentation run: an adapter, policies, a recorder, a policy from a fixture."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.inner import ROOT
+from tests.integration.conftest import Suite
+
+ENTRY_POINT = "[pytest_arena.simulators]\npoint = point_simulator:PointSimulator\n"
+JOBS = """
+defaults:
+  simulator: point
+  environment: {id: point, num_envs: 2}
+  rollout: {episodes: 4}
+jobs:
+  seeker: {policy: {type: "point_policy:Seeker", gain: 10}, thresholds: {success_rate: ">= 1"}}
+  gain: {policy: {type: "arena_policy:Gain", gain: 10}, thresholds: {success_rate: ">= 1"}}
+"""
+
+
+def example(page: str, containing: str) -> str:
+    """Return the Python example of *page* that contains a text."""
+    found = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in found if containing in block]
+    return block
+
+
+@pytest.fixture
+def project(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the adapter of docs/simulators.md, installed, and the policies of docs/policies.md."""
+    path = suite.path
+    (path / "point_simulator.py").write_text(example("simulators.md", "class PointSimulator"))
+    (path / "point_policy.py").write_text(example("policies.md", "class Seeker"))
+    (path / "arena_policy.py").write_text(example("policies.md", "class Gain"))
+    installed = path / "point-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: point\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(ENTRY_POINT)
+    (path / "jobs.yaml").write_text(JOBS)
+    monkeypatch.setenv("PYTHONPATH", str(path), prepend=":")
+    return path
+
+
+def test_the_adapter_keeps_the_contract(project: Path, suite: Suite) -> None:
+    (project / "test_contract.py").write_text(example("simulators.md", "SimEnvContract"))
+    result = suite.run("test_contract.py")
+    assert result.ret == 0
+    assert result.parseoutcomes()["passed"] >= 8
+
+
+def test_the_policies_solve_the_task_of_the_adapter(project: Path, suite: Suite) -> None:
+    result = suite.run("--arena-jobs", "jobs.yaml")
+    result.assert_outcomes(passed=2)
+
+
+def test_the_fixtures_give_another_policy_and_a_recorder(project: Path, suite: Suite) -> None:
+    (project / "conftest.py").write_text(
+        example("tests-and-fixtures.md", "class Constant")
+        + example("tests-and-fixtures.md", "class ActionLog")
+    )
+    result = suite.run("--arena-jobs", "jobs.yaml", "-k", "seeker", "--arena-set", "thresholds=null")
+    result.assert_outcomes(passed=1)
+    actions = np.load(suite.run_dir / "seeker" / "actions.npy")
+    assert actions.shape[1] == 1
+    assert (actions == 0.5).all()
