@@ -1,11 +1,15 @@
-"""The end of an environment or policy, which costs nothing that was measured."""
+"""The end of environments, policies and child processes: it may fail or hang, and costs nothing measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 
 from pytest_arena.guards.deadline import CLOSING_SECONDS, EXIT_STATUS, Deadline
 from pytest_arena.guards.foreign_code import foreign_code
+
+SECONDS_TO_END = 1.0
+"""How long a process has to end by itself before it is killed."""
 
 
 def close_within(
@@ -16,18 +20,12 @@ def close_within(
     It has *seconds* (None: `CLOSING_SECONDS`). Where it hangs and cannot be interrupted, the process ends
     with *exit_status*.
     """
-    named = "rollout.timeout" if seconds is not None else "the time to close what has no rollout.timeout"
+    named = _name_of(seconds, "rollout.timeout")
     limit = Deadline(
         seconds or CLOSING_SECONDS, f"while {what} was closed", exit_status=exit_status, named=named
     )
-    try:
-        with foreign_code(what), limit:
-            close()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return f"{what} could not be closed: {type(error).__name__}: {error}"
-    return None
+    error = _error_of(close, what, limit)
+    return None if error is None else f"{what} could not be closed: {type(error).__name__}: {error}"
 
 
 def close_while_building(seconds: float | None, close: Callable[[], None]) -> Exception | None:
@@ -37,14 +35,32 @@ def close_while_building(seconds: float | None, close: Callable[[], None]) -> Ex
     interrupted is left to that limit.
     """
     half = CLOSING_SECONDS if seconds is None else seconds / 2
-    named = (
-        "half of rollout.timeout" if seconds is not None else "the time to close what has no rollout.timeout"
-    )
+    named = _name_of(seconds, "half of rollout.timeout")
+    limit = Deadline(half, "while the environment was closed", exit_status=None, named=named)
+    return _error_of(close, "the environment", limit)
+
+
+def end_processes(processes: Sequence[BaseProcess]) -> None:
+    """End those of *processes* that are alive: by SIGTERM, and where that does not help by SIGKILL."""
+    alive = [process for process in processes if process.is_alive()]
+    for process in alive:
+        process.terminate()
+    for process in alive:
+        process.join(SECONDS_TO_END)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _name_of(seconds: float | None, limit: str) -> str:
+    """Return what users know a limit of *seconds* by."""
+    return limit if seconds is not None else "the time to close what has no rollout.timeout"
+
+
+def _error_of(close: Callable[[], None], what: str, limit: Deadline) -> Exception | None:
+    """Call *close* of *what* within *limit*; returns what it raised. An interrupt by the user passes."""
     try:
-        with (
-            foreign_code("the environment"),
-            Deadline(half, "while the environment was closed", exit_status=None, named=named),
-        ):
+        with foreign_code(what), limit:
             close()
     except Exception as error:
         return error

@@ -20,15 +20,12 @@ def foreign_code(whose: str) -> Iterator[None]:
 
     A process that it forks ends here, whatever it comes with: it must not go on as the evaluation. A skip,
     an exit or any other `BaseException` but an interrupt becomes a `StrayOutcomeError`: a test runner would
-    take it for its own, and see nothing wrong. Working directory, recursion
-    limit, standard streams (which cannot be closed) and the handlers of interrupts are given back, for who
-    comes next relies on them.
+    take it for its own, and see nothing wrong. Working directory, recursion limit, standard streams (which
+    cannot be closed) and the handlers of interrupts are given back: the code that runs next relies on them.
     """
     process, state = os.getpid(), _ProcessState()
     try:
         yield
-    except (KeyboardInterrupt, TimeIsUp):
-        raise
     except BaseException as error:
         if os.getpid() != process:
             os._exit(_status(error))
@@ -67,7 +64,9 @@ def end_forked_child(before: int) -> None:
 
 
 def is_outcome(error: BaseException) -> bool:
-    """Whether a test framework would not take *error* for an error."""
+    """Whether a test framework would not take *error* for an error; an interrupt is for who asked for it."""
+    if isinstance(error, (KeyboardInterrupt, TimeIsUp)):
+        return False
     framework = type(error).__module__.partition(".")[0] in ("pytest", "_pytest")  # pytest.exit
     return framework or isinstance(error, unittest.SkipTest) or not isinstance(error, Exception)
 

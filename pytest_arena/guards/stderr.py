@@ -1,4 +1,4 @@
-"""Lines for people that must be seen at once, whatever a test runner captures."""
+"""Standard error as it was before a test runner captured it: for lines that people must see at once."""
 
 from __future__ import annotations
 

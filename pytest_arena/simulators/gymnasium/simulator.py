@@ -13,8 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
-from pytest_arena.guards.closing import close_while_building
-from pytest_arena.guards.processes import end_processes
+from pytest_arena.guards.closing import close_while_building, end_processes
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.modules import import_for
 from pytest_arena.jobs.sections import StrictModel, Success

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pytest_arena.errors import StrayOutcomeError
-from pytest_arena.guards.closing import close_within
 from pytest_arena.guards.foreign_code import foreign_code
 
 
@@ -77,28 +76,3 @@ def test_the_process_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (signal.getsignal(signal.SIGINT), sys.getrecursionlimit(), sys.stdout) == before
     print("still open")
     assert "close" not in vars(sys.stdout)
-
-
-@pytest.mark.parametrize("raised", [RuntimeError("broken"), *OUTCOMES], ids=repr)
-def test_what_a_close_raises_is_words(raised: BaseException) -> None:
-    def close() -> None:
-        raise raised
-
-    said = close_within(None, "the environment", close)
-    assert said is not None
-    assert said.startswith("the environment could not be closed: ")
-    assert str(raised) in said
-
-
-def test_a_close_that_hangs_is_words() -> None:
-    said = close_within(0.05, "the environment", lambda: signal.pause())
-    assert said is not None
-    assert "timed out after 0.05 s (rollout.timeout), while the environment was closed" in said
-
-
-def test_ctrl_c_in_a_close_is_ctrl_c() -> None:
-    def close() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        close_within(None, "the environment", close)
