@@ -41,8 +41,8 @@ def validate_metrics(metrics: Sequence[Any]) -> None:
     names = {metric.name: "a standard metric" for metric in standard_metrics()}
     for metric in metrics:
         if not isinstance(metric, Metric):
-            told = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)[:60]
-            raise JobFileError(f"pytest_arena_metrics: expected objects of a subclass of Metric, got {told}")
+            got = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)[:60]
+            raise JobFileError(f"pytest_arena_metrics: expected objects of a subclass of Metric, got {got}")
         name = getattr(metric, "name", None)
         if not isinstance(name, str) or not name:
             raise JobFileError(f"metric {type(metric).__name__}: expected a name, got {name!r}")

@@ -21,11 +21,11 @@ def recheck(record: JobRecord, episodes: Sequence[Episode] | None = None) -> lis
     if gate is None:
         return []
     problems = [problem for test in gate.tests for problem in _check(gate, test)]
-    told = {threshold.metric: threshold.verdict for threshold in record.thresholds}
+    verdicts = {threshold.metric: threshold.verdict for threshold in record.thresholds}
     for test in gate.tests:
-        if test.verdict is not told.get(test.metric):
+        if test.verdict is not verdicts.get(test.metric):
             problems.append(
-                f"{test.metric}: the threshold says {told.get(test.metric)}, the test {test.verdict}"
+                f"{test.metric}: the threshold says {verdicts.get(test.metric)}, the test {test.verdict}"
             )
     return problems + ([] if episodes is None else list(_count_again(record, gate, episodes)))
 

@@ -197,18 +197,11 @@ class _Numbers:
         import torch
 
         dtype = actions.dtype
-        kind = (
-            "b"
-            if dtype == torch.bool
-            else "c"
-            if dtype.is_complex
-            else "f"
-            if dtype.is_floating_point
-            else "i"
-        )
+        kind = "c" if dtype.is_complex else "f" if dtype.is_floating_point else "i"
+        kind = "b" if dtype == torch.bool else kind
         if actions.layout != torch.strided or actions.is_quantized:
-            told = "quantized" if actions.is_quantized else "sparse"
-            raise _RefusedError(f"expected {self._expected(entry)}, got a {told} tensor")
+            layout = "quantized" if actions.is_quantized else "sparse"
+            raise _RefusedError(f"expected {self._expected(entry)}, got a {layout} tensor")
         self._require_kind(kind, actions, entry)
         self._require_shape(actions, entry)
         if dtype == torch.bfloat16 or (kind != "f" and self._floats):

@@ -124,5 +124,5 @@ def _plain_bytes(value: Any) -> bytes:
 
 
 def _joined(kind: str, parts: Sequence[bytes]) -> bytes:
-    """Return *parts* so that where each one ends can be told."""
+    """Return *parts* so that no other list of parts gives the same bytes."""
     return b"".join([f"{kind} {len(parts)} ".encode(), *(f"{len(p)} ".encode() + p for p in parts)])

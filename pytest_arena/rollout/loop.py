@@ -1,7 +1,7 @@
-"""The loop: steps an environment through a schedule of episodes and tells the observers.
+"""The loop steps an environment of N rows through a schedule of episodes and calls the observers.
 
-No Python work is done per environment and step: rows are counted with array operations, and only rows that
-begin or end an episode cost a loop.
+No Python code runs per row and step: rows are counted with array operations, and only rows that begin or end
+an episode are visited one by one.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexAr
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step
 
 Watch = Callable[["Loop"], None]
-"""Called after every step: progress. Must return at once."""
+"""Called after every step, to show progress. It must return at once: the loop waits for it."""
 
 
 class Stop(Protocol):
-    """Says when a rollout may end before its schedule does."""
+    """Decides when a rollout may end before its schedule does; a gate is one."""
 
     done: bool
-    """Nothing more needs to be known: no further step is taken."""
+    """Whether enough is known: then no further step is taken."""
 
     def add(self, episode: Episode) -> None:
-        """An episode ended; it is recorded already."""
+        """Take in an episode that has ended and is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """Who is told of what happens."""
+    """Whom the loop calls, in this order: metrics, recorders, then *watch* after each step."""
 
     metrics: Sequence[Metric]
     recorders: Sequence[Recorder]
@@ -53,10 +53,11 @@ class Observers:
 
 
 class Loop:
-    """Runs one environment through one schedule; ``episodes`` fills as they end.
+    """Runs one environment of N rows through one schedule; ``episodes`` fills as they end.
 
     A row is *active* while it has an episode. Rows without one (parked, or waiting for a simulator's own
     reset) are stepped with the others where the simulator knows no other way, and are not counted.
+    Steps are counted per row, from 0; the reward is the simulator's own unit, its sum is the return.
     """
 
     def __init__(
@@ -67,32 +68,46 @@ class Loop:
         observers: Observers,
         first_steps: np.ndarray | None = None,
     ) -> None:
-        """Prepare; *first_steps* (N,) is the number of steps that each row took before a rebuild."""
+        """Prepare a rollout; nothing is reset or stepped yet.
+
+        Args:
+            context: job, label and environment of the rollout.
+            policy: acts on observations of all N rows.
+            schedule: gives each row its next episode.
+            observers: metrics, recorders and watchers.
+            first_steps: (N,) int64, the steps that each row took before a rebuild; None: none.
+        """
         self.env, self.job, self.context = context.env, context.job, context
         self.policy, self.schedule, self.observers = policy, schedule, observers
         self.episodes: list[Episode] = []
+        """Those that ended, in the order of their ends."""
         self.vector_steps = 0
+        """Calls of `SimEnv.step`, each of which steps all rows."""
         self.acting = False
-        """The policy has been asked and has not answered: what is raised now is not the environment's."""
+        """Whether the policy was asked for actions and has not returned: an error is then its own."""
         self.activity: str | None = None
-        """What is done after the last step, for who watches."""
+        """What is done after the last step, e.g. ``filming 3 failures``, to be shown as progress."""
         n = self.env.num_envs
         self.actions = ActionCheck(self.env, policy_name(policy))
+        # Steps of each row (N,) int64, without those of `_steps_of_all`: adding to one number costs less.
         self._row_steps = np.zeros(n, np.int64) if first_steps is None else first_steps.copy()
-        self._steps_of_all = 0  # which `_row_steps` lacks: adding to a number costs less
+        self._steps_of_all = 0
         self.active = np.zeros(n, np.bool_)
-        self._running = 0  # how many rows are active: a number costs nothing to ask for at every step
-        # Next-step autoreset: these rows are reset in the next step, and then begin these episodes.
+        """(N,) bool: the row has an episode."""
+        self._running = 0  # the number of active rows: a count over the array at every step would cost more
+        # Under next-step autoreset the next step resets these rows (N,), which then begin these episodes.
         self._waiting = np.zeros(n, np.bool_)
         self._following: dict[int, EpisodeStart] = {}
+        # What the row's latest episode began with.
         self._starts: list[EpisodeStart | None] = [None] * n
         self._initial_states: list[str | None] = [None] * n
-        self._first_step = np.zeros(n, np.int64)  # `row_steps` when the row's episode began
-        self._return = np.zeros(n, np.float64)
-        self._first_success = np.full(n, -1, np.int64)
-        self._without_success = np.zeros(n, np.bool_)  # rows whose episode has not succeeded yet
+        self._first_step = np.zeros(n, np.int64)  # `row_steps` at its begin
         self._reset_success = np.full(n, UNMEASURED, np.int8)
-        self._began_at: list[tuple[str, float]] = [("", 0.0)] * n
+        self._began_at: list[tuple[str, float]] = [("", 0.0)] * n  # UTC as text, and monotonic seconds
+        # What it has gathered since.
+        self._return = np.zeros(n, np.float64)
+        self._first_success = np.full(n, -1, np.int64)  # steps to its first success; -1: none yet
+        self._without_success = np.zeros(n, np.bool_)
         self._step_metrics = [m for m in observers.metrics if m.watches_steps]
         self._step_recorders = [r for r in observers.recorders if r.watches_steps]
         self._observation: Observation = None
@@ -100,16 +115,20 @@ class Loop:
 
     @property
     def row_steps(self) -> np.ndarray:
-        """How many steps each row has taken in its episodes, (N,) int64."""
+        """The steps that each row has taken in its episodes, (N,) int64."""
         self._row_steps += self._steps_of_all
         self._steps_of_all = 0
         return self._row_steps
 
     def run(self, deadline: Deadline, max_steps: int | None = None) -> None:
-        """Step until every scheduled episode has ended, or for *max_steps* steps of the vector.
+        """Step until every scheduled episode has ended, or for *max_steps* steps of all rows.
 
-        Where the observers' ``stop`` is done before, the episodes that run are left as they are: they end
-        nowhere, and no observer hears of them again.
+        Where the observers' ``stop`` is done earlier, the running episodes are dropped: they get no end and
+        no line, and no observer is called for them again.
+
+        Raises:
+            RolloutTimeoutError: *deadline* is over; it is also what ends code that hangs.
+            EvaluationError: the policy or the environment returned what it must not.
         """
         for metric in self.observers.metrics:
             metric.start(self.env, self.job)
@@ -132,7 +151,7 @@ class Loop:
                 self.observers.watch(self)
 
     def abandon(self, error: BaseException) -> list[Episode]:
-        """Return the episodes that were running when *error* came, as errors; tells the recorders."""
+        """Return the running episodes, each with the outcome error and *error* as its reason."""
         step = EpisodeEnd(0, "exception")
         reason = f"{type(error).__name__}: {error}"
         abandoned = []
@@ -158,7 +177,7 @@ class Loop:
         if caps.partial_reset and len(rows) < self.env.num_envs:
             reset = self._reset(np.array(rows, np.int64), seeds)
         else:
-            # A simulator that resets all rows at once wants a seed for rows without an episode as well.
+            # A simulator that resets all rows at once needs a seed for rows without an episode as well.
             reset = self._reset(None, seeds + [0] * (self.env.num_envs - len(rows)))
         self._observation = reset.observation
         self._begin(rows, starts, reset.success)
@@ -169,11 +188,12 @@ class Loop:
         return check_reset(self.env, given)
 
     def _draw(self, rows: Sequence[int] | range) -> tuple[list[int], list[EpisodeStart]]:
-        """Ask the schedule for the next episode of each row; rows that are done drop out."""
+        """Return the rows that have a next episode in the schedule, and these episodes."""
         drawn = [(row, start) for row in rows if (start := self.schedule.next_for(row)) is not None]
         return [row for row, _ in drawn], [start for _, start in drawn]
 
     def _begin(self, rows: list[int], starts: list[EpisodeStart], success: np.ndarray) -> None:
+        """Begin an episode in each of *rows*; *success* (N,) int8 is that of the reset states."""
         if not rows:
             return
         index = np.array(rows, np.int64)
@@ -189,19 +209,20 @@ class Loop:
             self._starts[row] = start
             self._initial_states[row] = state
             self._began_at[row] = now
-        self.active[index] = True  # now that all is known of their episodes
+        self.active[index] = True  # only now: `abandon` reads what is set above
         self._running = int(np.count_nonzero(self.active))
         self.policy.set_episodes(index, [start.episode for start in starts])
         self.policy.reset(index, [start.policy_seed for start in starts])
         for metric in self._step_metrics:
             metric.reset(index, self._observation)
         for recorder in self.observers.recorders:
-            end_forked_child(self._forks)  # a recorder writes, and may have rendered before
+            end_forked_child(self._forks)  # what ran before may have forked, and a recorder writes files
             recorder.on_reset(index, starts, self._observation)
 
     def _count(self, action: Action, step: Step) -> None:
+        """Add one step to each active row in which it was valid, and finish the episodes that it ended."""
         counted = self.active
-        # The usual step. Bytes tell it for less than a mask, a count or a comparison of arrays.
+        # The usual step counts all rows. Searching bytes costs less than a mask, a count or a comparison.
         if self._running == len(counted) and b"\x00" not in step.valid.tobytes():
             self._steps_of_all += 1
             self._return += step.reward
@@ -214,12 +235,12 @@ class Loop:
             self._first_success[newly] = (self.row_steps - self._first_step)[newly]
             self._without_success[newly] = False
         if self._step_metrics or self._step_recorders:
-            self._show(np.flatnonzero(counted), action, step)
+            self._notify_of_step(np.flatnonzero(counted), action, step)
         for end in step.ends:
             if counted[end.env_idx]:
                 self._finish(end, step)
 
-    def _show(self, rows: np.ndarray, action: Action, step: Step) -> None:
+    def _notify_of_step(self, rows: np.ndarray, action: Action, step: Step) -> None:
         if self._step_metrics:
             transition = Transition.of(rows, self._observation, action, step)
             for metric in self._step_metrics:
@@ -237,7 +258,7 @@ class Loop:
         for recorder in self.observers.recorders:
             end_forked_child(self._forks)
             recorder.on_end(row, episode)
-        # Only now that its line is written: what was raised before makes it an episode that was abandoned.
+        # Only now, after its line is written: an error before this makes it an abandoned episode.
         self.active[row] = False
         self._running -= 1
         self.episodes.append(episode)
@@ -249,7 +270,7 @@ class Loop:
         assert start is not None, "an active row has an episode"
         once: bool | None = bool(self._first_success[row] >= 0)
         if not once and success_at_end is None:
-            once = None  # nobody knows what its last step was
+            once = None  # the last step was not measured
         success = once if self.job.success.when == "once" else success_at_end
         at_reset = int(self._reset_success[row])
         steps, first_step = int(self.row_steps[row]), int(self._first_step[row])
@@ -278,7 +299,7 @@ class Loop:
         )
 
     def _next_episodes(self, step: Step) -> None:
-        """Give rows that ended their next episode, in whichever way the simulator resets."""
+        """Give rows that ended their next episode, in the way that the simulator resets."""
         if self._following:  # next-step autoreset: these rows were reset in this step
             fresh = [int(row) for row in np.flatnonzero(self._waiting & ~step.valid)]
             self._begin(fresh, [self._following.pop(row) for row in fresh], step.success)

@@ -40,27 +40,27 @@ class Metric:
     unit: str = ""
     """E.g. ``"m/s"``; ``"steps"``; empty for pure numbers."""
     direction: Literal["higher", "lower"] | None = None
-    """Which values are better; None where neither is."""
+    """Which values are better; None: neither."""
     reduction: Reduction = "mean"
     """How the episodes' values become the job's; ``rate`` is the mean of zeros and ones, with an interval."""
     skips_missing: bool = False
     """Whether episodes without a value are left out; else one of them makes the metric null."""
     bounds: tuple[float, float] | None = None
-    """Lowest and highest value that an episode can have; None where there are none, or nobody knows them."""
+    """Lowest and highest value that an episode can have; None: there are none, or they are unknown."""
     watches_steps: bool = False
-    """Whether `step` wants to be called: the loop spends nothing on a metric that does not watch."""
+    """Whether the loop calls `step`, which costs time at every step."""
 
     def start(self, env: SimEnv, job: Job) -> None:
         """Begin with a new environment of ``env.num_envs`` rows."""
 
     def reset(self, rows: IndexArray, observation: Observation) -> None:
-        """These rows begin an episode; *observation* has all N rows."""
+        """Prepare for the episodes that begin in *rows* (K,) int64; *observation* has all N rows."""
 
     def step(self, transition: Transition) -> None:
-        """Take in one step of all rows."""
+        """Take in one step of all rows, of which ``transition.rows`` are counted."""
 
     def end(self, row: int, episode: Episode) -> float | None:
-        """Return the value of the episode that ended in *row*; None where it could not be measured."""
+        """Return the value of the *episode* that ended in *row*; None where it could not be measured."""
         raise NotImplementedError
 
     def value(self, episode: Episode) -> float | None:
@@ -105,9 +105,20 @@ class RecordedMetric(Metric):
 class _FromEpisode(Metric):
     """A metric that the episode's own keys already hold: nothing is computed during the rollout."""
 
-    def __init__(self, name: str, read: Callable[[Episode], float | bool | int | None]) -> None:
-        self.name = name
-        self._read = read
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[Episode], float | bool | int | None],
+        direction: Literal["higher", "lower"],
+        *,
+        unit: str = "",
+        rate: bool = False,
+        skips_missing: bool = False,
+    ) -> None:
+        self.name, self._read, self.direction = name, read, direction
+        self.unit, self.skips_missing = unit, skips_missing
+        if rate:
+            self.reduction, self.bounds = "rate", (0.0, 1.0)
 
     def value(self, episode: Episode) -> float | None:
         """Return the recorded value as a float."""
@@ -115,40 +126,17 @@ class _FromEpisode(Metric):
         return None if value is None else float(value)
 
 
-class _Rate(_FromEpisode):
-    direction = "higher"
-    reduction = "rate"
-    bounds = (0.0, 1.0)
-
-
-class _EpisodeLength(_FromEpisode):
-    unit = "steps"
-    direction = "lower"
-
-
-class _Return(_FromEpisode):
-    direction = "higher"
-
-
-class _TimeToSuccess(_FromEpisode):
-    unit = "steps"
-    direction = "lower"
-    skips_missing = True
-
-
-def _succeeded(episode: Episode) -> bool | None:
-    known = {Outcome.SUCCESS: True, Outcome.FAILURE: False}
-    return known.get(episode.outcome)
-
-
 def standard_metrics() -> list[Metric]:
     """Return the metrics that every job has."""
+    known = {Outcome.SUCCESS: True, Outcome.FAILURE: False}
     return [
-        _Rate("success_rate", _succeeded),
-        _Rate("success_at_end_rate", lambda episode: episode.success_at_end),
-        _EpisodeLength("episode_length", lambda episode: episode.length),
-        _Return("return", lambda episode: episode.return_),
-        _TimeToSuccess("time_to_success", lambda episode: episode.time_to_success),
+        _FromEpisode("success_rate", lambda e: known.get(e.outcome), "higher", rate=True),
+        _FromEpisode("success_at_end_rate", lambda e: e.success_at_end, "higher", rate=True),
+        _FromEpisode("episode_length", lambda e: e.length, "lower", unit="steps"),
+        _FromEpisode("return", lambda e: e.return_, "higher"),
+        _FromEpisode(
+            "time_to_success", lambda e: e.time_to_success, "lower", unit="steps", skips_missing=True
+        ),
     ]
 
 
@@ -186,23 +174,23 @@ def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Re
 
 
 def require_own_value(record: JobRecord, name: str, episodes: Sequence[Episode]) -> None:
-    """Raise ValueError where the *record* has another number of the metric *name* than its *episodes*.
+    """Raise ValueError where *record* and its *episodes* have different values of the metric *name*.
 
-    A metric of a user may be another one by now: it is reduced as the record defines it. What the record does
-    not define is not compared, nor what either of them lacks.
+    The episodes are reduced as the record defines the metric, whose class may have changed since. A metric
+    that the record does not define, or that either of the two lacks, is not compared.
     """
     known = {metric.name: metric for metric in standard_metrics()}
     if name in record.definitions:
         known[name] = RecordedMetric(name, record.definitions[name])
-    told = record.metrics.get(name)
-    if told is None or name not in known:
+    recorded = record.metrics.get(name)
+    if recorded is None or name not in known:
         return
     counted = record.gate.counted if record.gate is not None else None
     found = reduce_metrics(
         [known[name]], [e for e in episodes if counted is None or e.episode < counted]
     ).values[name]
-    if found is not None and not math.isclose(told, found, rel_tol=1e-6, abs_tol=1e-9):
-        raise ValueError(f"metrics.{name}: expected {found:g}, that of its episodes, got {told:g}")
+    if found is not None and not math.isclose(recorded, found, rel_tol=1e-6, abs_tol=1e-9):
+        raise ValueError(f"metrics.{name}: expected {found:g}, that of its episodes, got {recorded:g}")
 
 
 def _number(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The recorder seam: what a rollout tells its observers.
+"""The recorder seam: the calls that a rollout makes to its observers.
 
 Order of calls: `start`, then for each episode of a row `on_reset`, `on_step` … and `on_end`, then
 `after_rollout`; all of it again after a rebuild; finally `close`. An episode that still runs when a gate has
@@ -73,16 +73,16 @@ class Recorder:
     """Base of recorders; every method does nothing."""
 
     watches_steps: ClassVar[bool] = False
-    """Whether `on_step` wants to be called: the loop spends nothing on a recorder that does not watch."""
+    """Whether the loop calls `on_step`, which costs time at every step."""
 
     def start(self, context: RolloutContext) -> None:
         """Begin; called once an environment (again after a rebuild)."""
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
-        """Row ``rows[i]`` begins episode ``starts[i]``; *observation* has all N rows."""
+        """Row ``rows[i]`` of *rows* (K,) int64 begins episode ``starts[i]``; *observation* has all N rows."""
 
     def on_step(self, rows: IndexArray, actions: Action, step: Step) -> None:
-        """The named rows took a counted step; *actions* and *step* have all N rows."""
+        """The *rows* (K,) int64 took a counted step; *actions* and *step* have all N rows."""
 
     def on_end(self, row: int, episode: Episode) -> None:
         """The episode of *row* ended; a recorder may add its files and metrics to *episode*."""
@@ -117,8 +117,8 @@ def require_recorders(given: Any) -> None:
         raise EvaluationError(f"recorders: expected a list, got {described(given)}")
     for recorder in given:
         if not isinstance(recorder, Recorder):
-            told = f"the class {recorder.__name__}" if isinstance(recorder, type) else described(recorder)
-            raise EvaluationError(f"recorders: expected objects of a subclass of Recorder, got {told}")
+            got = f"the class {recorder.__name__}" if isinstance(recorder, type) else described(recorder)
+            raise EvaluationError(f"recorders: expected objects of a subclass of Recorder, got {got}")
 
 
 class EpisodeWriter(Recorder):

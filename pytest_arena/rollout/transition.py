@@ -14,9 +14,11 @@ class Transition:
     """One step as a metric sees it. Arrays have all N rows; only ``rows`` took a counted step."""
 
     rows: IndexArray
+    """(K,) int64, rising."""
     observation: Observation
-    """What the policy saw."""
+    """(N, …) what the policy saw."""
     action: Action
+    """(N, …) what the environment was given."""
     step: Step
     reached: Observation
     """The observation after the step, before any reset."""
