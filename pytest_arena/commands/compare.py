@@ -17,7 +17,7 @@ from pytest_arena.comparison.rule import Rule, bounds_of, metric_named, why_not_
 from pytest_arena.errors import BaselineError, NotComparableError, did_you_mean
 from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.sections import Regression
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict
+from pytest_arena.records.schema import Comparison, ComparisonVerdict
 from pytest_arena.rollout.metrics import Metric, RecordedMetric, standard_metrics
 
 CELLS = {"both": "both", "only A": "only_baseline", "only B": "only_candidate", "neither": "neither"}

@@ -14,13 +14,13 @@ from pytest_arena.comparison.stored_episodes import StoredEpisodes
 from pytest_arena.errors import BaselineError, NotComparableError
 from pytest_arena.jobs.sections import MOST_EPISODES
 from pytest_arena.records.json_files import read_json
+from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.run_directory import (
     METRICS_EPISODES,
     METRICS_STATUS,
     METRICS_VERDICT,
     RunDirectory,
     attempt_folder,
-    configs_of,
     read_record,
 )
 from pytest_arena.records.schema import Episode, JobRecord, Status
@@ -159,11 +159,12 @@ def stops_early(config: Mapping[str, Any]) -> bool:
 def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
     run = RunDirectory(path)
     records = run.latest()
-    manifest = run.manifest() if run.manifest_path.is_file() else {}  # `evaluate` writes none
-    if not manifest and not records:
+    listed = run.manifest_path.is_file()
+    if not listed and not records:
         raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
-    configs = configs_of(manifest)
-    shards = {label for label, entry in manifest.get("jobs", {}).items() if "shard" in entry}
+    manifest = run.manifest() if listed else Manifest(jobs={})
+    configs = manifest.configs()
+    shards = {label for label, entry in manifest.jobs.items() if entry.shard is not None}
     without = _jobs_without_record(run, {*configs, *records})
     for label in dict.fromkeys([*records, *without]):
         if label in shards:

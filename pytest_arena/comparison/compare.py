@@ -13,7 +13,7 @@ from pytest_arena.comparison.rule import Rule
 from pytest_arena.comparison.samples import Pairs, Sample, Values, pair
 from pytest_arena.errors import NotComparableError
 from pytest_arena.gate.intervals import newcombe, newcombe_paired
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
+from pytest_arena.records.schema import Comparison, ComparisonVerdict, Evidence
 
 Claims = tuple[Evidence, Evidence, Evidence | None]
 """Worse, better, within the margin; the last one where there is a margin."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_arena.errors import first_few
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
+from pytest_arena.records.schema import Comparison, ComparisonVerdict, Evidence
 
 _GOOD = (ComparisonVerdict.NON_INFERIOR, ComparisonVerdict.IMPROVED)
 

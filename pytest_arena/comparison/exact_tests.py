@@ -23,7 +23,7 @@ from scipy import special
 
 from pytest_arena.comparison.samples import Values
 from pytest_arena.gate.e_process import log_e_value
-from pytest_arena.records.comparison import Evidence
+from pytest_arena.records.schema import Evidence
 
 Counts = NDArray[np.int64]
 

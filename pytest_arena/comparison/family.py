@@ -10,9 +10,8 @@ from pytest_arena.comparison.family_error import FamilyError
 from pytest_arena.comparison.group_interval import mean_interval, rates_of
 from pytest_arena.errors import first_few
 from pytest_arena.gate.thresholds import judge_thresholds
-from pytest_arena.records.comparison import Comparison
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.records.schema import JobRecord, Status, ThresholdResult
+from pytest_arena.records.schema import Comparison, JobRecord, Status, ThresholdResult
 
 
 def holm(p_values: Mapping[str, float], rate: float) -> set[str]:

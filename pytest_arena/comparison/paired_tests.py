@@ -15,7 +15,7 @@ from scipy import special
 
 from pytest_arena.comparison.samples import Values
 from pytest_arena.gate.e_process import log_e_value
-from pytest_arena.records.comparison import Evidence
+from pytest_arena.records.schema import Evidence
 
 BETS = np.arange(1, 50) / 50
 """Fractions of its wealth that a bettor may stake: 0.02, 0.04 … 0.98; the wealth is the mean over them."""

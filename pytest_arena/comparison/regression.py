@@ -10,8 +10,7 @@ from pytest_arena.comparison.samples import sample_of
 from pytest_arena.errors import NotComparableError
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import Regression
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict
-from pytest_arena.records.schema import Episode, JobRecord
+from pytest_arena.records.schema import Comparison, ComparisonVerdict, Episode, JobRecord
 from pytest_arena.rollout.metrics import Metric
 
 NO_BASELINE = "no baseline was given (--arena-baseline)"

@@ -25,6 +25,7 @@ from pytest_arena.records.files import DATASET, TRAJECTORIES
 from pytest_arena.records.film_names import VIDEOS, film_prefix, prefix_in
 from pytest_arena.records.json_files import kind_of, read_json
 from pytest_arena.records.lock import SESSION, WORKERS
+from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.records.typed import shown
@@ -66,8 +67,6 @@ def check_run(path: Path) -> None:
         _require_inside(run, run / name)
     try:
         manifest = RunDirectory(run).manifest()
-        if "jobs" not in manifest:
-            raise ValueError("jobs: required, but missing")
     except (OSError, ValueError) as error:
         raise RunDirectoryError(
             f"expected a run directory, with a whole run.json in it: run.json: {_reason(error)}"
@@ -85,15 +84,15 @@ def check_run(path: Path) -> None:
         _check_attempt(run, run / name, part, attempt, folders)
 
 
-def _parts(manifest: Mapping[str, Any]) -> Iterator[_Part]:
+def _parts(manifest: Manifest) -> Iterator[_Part]:
     """Yield all jobs that a folder can belong to."""
     shards: dict[str, dict[int, str]] = {}
     whole: dict[str, Job] = {}
     wholes: dict[str, str] = {}
-    for label, entry in manifest["jobs"].items():
+    for label, entry in manifest.jobs.items():
         where = f"run.json: jobs{_key(label)}"
         _require_label(where, label)
-        job, shard = _job(where, entry.get("config", {})), entry.get("shard")
+        job, shard = _job(where, entry.config), entry.shard
         if (shard is None) != (job.rollout.shards == 1):
             is_there = "none" if shard is None else "one"
             raise RunDirectoryError(
@@ -101,26 +100,26 @@ def _parts(manifest: Mapping[str, Any]) -> Iterator[_Part]:
                 f"{is_there}"
             )
         if shard is None:
-            yield _Part(label, job, entry.get("nodeid", ""))
+            yield _Part(label, job, entry.nodeid)
             continue
-        _require_label(f"{where}.shard.label", shard["label"])
-        count, index = job.rollout.shards, shard["index"]
-        if shard["count"] != count or not 0 <= index < count:
+        _require_label(f"{where}.shard.label", shard.label)
+        count, index = job.rollout.shards, shard.index
+        if shard.count != count or not 0 <= index < count:
             raise RunDirectoryError(
-                f"{where}.shard: expected one of {count}, got index {index} of {shard['count']}"
+                f"{where}.shard: expected one of {count}, got index {index} of {shard.count}"
             )
-        if label != (expected := shard["label"] + Shard(index, count).suffix):
+        if label != (expected := shard.label + Shard(index, count).suffix):
             raise RunDirectoryError(
                 f"{where}.shard.label: expected that of {label!r}, got one of {expected!r}"
             )
-        if whole.setdefault(shard["label"], job) != job:
+        if whole.setdefault(shard.label, job) != job:
             raise RunDirectoryError(f"{where}.config: expected that of the other shards, got another")
-        if wholes.setdefault(shard["label"], shard["nodeid"]) != shard["nodeid"]:
+        if wholes.setdefault(shard.label, shard.nodeid) != shard.nodeid:
             raise RunDirectoryError(f"{where}.shard.nodeid: expected that of the other shards, got another")
-        shards.setdefault(shard["label"], {})[index] = label
-        yield _Part(label, job.shards()[index], entry.get("nodeid", ""))
+        shards.setdefault(shard.label, {})[index] = label
+        yield _Part(label, job.shards()[index], entry.nodeid)
     for label, job in whole.items():
-        if label in manifest["jobs"]:
+        if label in manifest.jobs:
             raise RunDirectoryError(f"run.json: jobs: expected {label!r} once, it is a job and has shards")
         yield _Part(label, job, wholes[label], tuple(shards[label].values()))
 
@@ -138,9 +137,9 @@ def _require_label(where: str, label: str) -> None:
         raise RunDirectoryError(f"{where}: expected the name of a job's folder, got {shown(label)}")
 
 
-def _require_groups(manifest: Mapping[str, Any], parts: Mapping[str, _Part]) -> None:
-    for index, group in enumerate(manifest.get("groups", [])):
-        for name, labels in group["jobs"].items():
+def _require_groups(manifest: Manifest, parts: Mapping[str, _Part]) -> None:
+    for index, group in enumerate(manifest.groups):
+        for name, labels in group.jobs.items():
             for label in labels:
                 if label not in parts:
                     raise RunDirectoryError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,6 @@ from pytest_arena.records.run_directory import (
     METRICS_STATUS,
     METRICS_VERDICT,
     RunDirectory,
-    configs_of,
 )
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
@@ -87,9 +85,7 @@ def metrics_of(run: RunDirectory) -> dict[str, dict[str, Any]]:
     Beside the numbers of each job, its status and verdict: those of a job that did not complete are no
     measurement. The number of episodes only where no gate could choose it.
     """
-    configs: Mapping[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        configs = configs_of(run.manifest())
+    configs = run.manifest_if_sound().configs()
     metrics: dict[str, dict[str, Any]] = {}
     for label, record in run.latest().items():
         about = {METRICS_STATUS: str(record.status), METRICS_VERDICT: str(record.verdict)}

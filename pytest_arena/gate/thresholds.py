@@ -7,8 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict
-from pytest_arena.records.schema import JobRecord, Status, ThresholdResult, Verdict
+from pytest_arena.records.schema import (
+    Comparison,
+    ComparisonVerdict,
+    JobRecord,
+    Status,
+    ThresholdResult,
+    Verdict,
+)
 
 EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
 

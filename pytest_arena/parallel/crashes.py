@@ -24,7 +24,7 @@ from pytest_arena.recorders.trajectories.simulators_own import unfinished_datase
 from pytest_arena.records.attempt import begin_record, keep_measured
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.files import utc_now, write_json
-from pytest_arena.records.run_directory import JobDirectory, RunDirectory, read_manifest
+from pytest_arena.records.run_directory import JobDirectory, RunDirectory
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
 from pytest_arena.rollout.metrics import RecordedMetric
 
@@ -134,8 +134,8 @@ class CrashReports:
             latest.status == Status.RUNNING or latest.attempt > self._attempts[nodeid]
         ):
             return latest
-        for label, entry in read_manifest(self._run).get("jobs", {}).items():
-            job = _job(self._run, label) if entry.get("nodeid") == nodeid else None
+        for label, entry in self._run.manifest_if_sound().jobs.items():
+            job = _job(self._run, label) if entry.nodeid == nodeid else None
             if job is not None:
                 return begin_record(job, self._run.claim(label), self._run.path, label, nodeid)
         return None
@@ -190,9 +190,7 @@ def _refuse_thresholds(record: JobRecord) -> None:
 def _job(run: RunDirectory, label: str) -> Job | None:
     """Return the job, or shard of one, as the manifest describes it; None where it does not."""
     try:
-        entry = read_manifest(run)["jobs"][label]
-        job = Job.model_validate(entry["config"])
-        return job if "shard" not in entry else job.shards()[int(entry["shard"]["index"])].as_run
+        return run.manifest_if_sound().jobs[label].job().as_run
     except (KeyError, ValueError, IndexError):
         return None
 

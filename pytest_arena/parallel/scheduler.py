@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pytest
 from xdist.remote import Producer
@@ -19,7 +18,7 @@ from xdist.workermanage import WorkerController
 from pytest_arena.parallel.assignment import Item, Plan
 from pytest_arena.parallel.durations import expected_costs
 from pytest_arena.parallel.workers import shared_directory
-from pytest_arena.records.run_directory import read_manifest
+from pytest_arena.records.manifest import JobEntry
 from pytest_arena.reports.reporter import terminal_reporter
 
 OUTSTANDING = 2
@@ -95,11 +94,11 @@ class ArenaScheduling:
         """A worker has ended or died; return the item that it died of."""
         return self._active.remove_node(node)
 
-    def _jobs(self) -> dict[str, dict[str, Any]]:
+    def _jobs(self) -> dict[str, JobEntry]:
         run = shared_directory(self.config)
-        return read_manifest(run).get("jobs") or {} if run is not None else {}
+        return run.manifest_if_sound().jobs if run is not None else {}
 
-    def _group_scheduling(self, jobs: dict[str, dict[str, Any]], collection: list[str]) -> GroupScheduling:
+    def _group_scheduling(self, jobs: dict[str, JobEntry], collection: list[str]) -> GroupScheduling:
         run = shared_directory(self.config)
         assert run is not None
         costs, guessed = expected_costs(jobs, run)
@@ -114,10 +113,10 @@ class ArenaScheduling:
 
 
 def items_of(
-    collection: Sequence[str], jobs: Mapping[str, Mapping[str, Any]], costs: Mapping[str, float]
+    collection: Sequence[str], jobs: Mapping[str, JobEntry], costs: Mapping[str, float]
 ) -> list[Item]:
     """Return the items of a collection; what is no job is shorter than any job, and shares nothing."""
-    labels = {job["nodeid"]: label for label, job in jobs.items()}
+    labels = {job.nodeid: label for label, job in jobs.items()}
     short = min(costs.values()) / 10
     items = []
     for index, nodeid in enumerate(collection):
@@ -126,7 +125,7 @@ def items_of(
             items.append(Item(index, short))
         else:
             job = jobs[label]
-            items.append(Item(index, costs[label], job.get("environment_group"), job.get("launch_group")))
+            items.append(Item(index, costs[label], job.environment_group, job.launch_group))
     return items
 
 

@@ -17,7 +17,7 @@ from pytest_arena.records.files import (
     write_json,
 )
 from pytest_arena.records.json_files import read_json
-from pytest_arena.records.manifest import require_manifest
+from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.schema import JobRecord
 
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
@@ -123,14 +123,21 @@ class RunDirectory:
                 finally:
                     draft.unlink(missing_ok=True)
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Read ``run.json``; OSError, or ValueError, one line, where it is none."""
-        return require_manifest(read_json(self.manifest_path))
+        return Manifest.from_json(read_json(self.manifest_path))
+
+    def manifest_if_sound(self) -> Manifest:
+        """Read ``run.json``; one without jobs where there is none, or none that can be read."""
+        try:
+            return self.manifest()
+        except (OSError, ValueError):
+            return Manifest(jobs={})
 
     def finish_manifest(self, **facts: Any) -> None:
         """Add what is known only at the end; OSError where it cannot be written."""
         with contextlib.suppress(FileNotFoundError, ValueError):  # no worker got as far as to write it
-            write_json(self.manifest_path, {**self.manifest(), **facts})
+            write_json(self.manifest_path, {**read_json(self.manifest_path), **facts})
 
     def claim(self, label: str) -> JobDirectory:
         """Make the folder of the next attempt at *label*: ``reach``, then ``reach.2``, ``reach.3`` …"""
@@ -228,21 +235,3 @@ def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
 def attempt_folder(run: Path, label: str, attempt: int) -> Path:
     """Return the folder of an attempt at *label*, from 1, in the directory *run*."""
     return run / (label if attempt == 1 else f"{label}.{attempt}")
-
-
-def configs_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return label -> resolved configuration of all jobs in ``run.json``, the shards and their wholes too."""
-    configs = {}
-    for label, entry in manifest.get("jobs", {}).items():
-        configs[label] = entry["config"]
-        if "shard" in entry:
-            configs[entry["shard"]["label"]] = entry["config"]
-    return configs
-
-
-def read_manifest(run: RunDirectory) -> dict[str, Any]:
-    """Return ``run.json``; empty where there is none, or none that can be read."""
-    try:
-        return run.manifest()
-    except (OSError, ValueError):
-        return {}

@@ -10,11 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
-from pytest_arena.records.comparison import Comparison
-from pytest_arena.records.typed import require_types, shown
+from pytest_arena.records.typed import known_fields, require_types, shown
 
 SCHEMA_VERSION = "1.0"
 _READ = re.compile(r"1(\.[0-9]+)*")
@@ -120,7 +118,7 @@ class Episode:
         """
         require_types(cls, data, _RENAMED)
         require_version(data)
-        fields = _known(cls, data, _RENAMED)
+        fields = known_fields(cls, data, _RENAMED)
         fields["outcome"] = Outcome(fields["outcome"])
         return cls(**fields)
 
@@ -201,26 +199,112 @@ class GateRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> GateRecord:
         """Read it; unknown keys are dropped."""
-        fields = _known(cls, data)
+        fields = known_fields(cls, data)
         fields["tests"] = [_rate_test(test) for test in fields["tests"]]
         return cls(**fields)
 
 
 def _rate_test(data: dict[str, Any]) -> RateTest:
-    fields = _known(RateTest, data)
-    looks = [_known(InterimLook, look) for look in fields.get("path", [])]
+    fields = known_fields(RateTest, data)
+    looks = [known_fields(InterimLook, look) for look in fields.get("path", [])]
     fields["path"] = [InterimLook(**{**look, "verdict": Verdict(look["verdict"])}) for look in looks]
     fields["verdict"] = Verdict(fields.get("verdict", "none"))
     return RateTest(**fields)
 
 
-def _known(kind: type[Any], data: Any, renamed: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    """Return what *kind*, a dataclass, has a field for; ValueError where *data* is not a mapping."""
-    if not isinstance(data, Mapping):
-        raise ValueError(f"expected the keys of {kind.__name__}, got {type(data).__name__}")
-    names = {f.name for f in dataclasses.fields(kind)}
-    keys = ((renamed.get(key, key), value) for key, value in data.items())
-    return {key: value for key, value in keys if key in names}
+class ComparisonVerdict(StrEnum):
+    """What a comparison with a baseline says."""
+
+    REGRESSION = "regression"
+    """Worse than the baseline, and not shown to be within the margin."""
+    NON_INFERIOR = "non-inferior"
+    """Not worse by the margin or more."""
+    IMPROVED = "improved"
+    INCONCLUSIVE = "inconclusive"
+    NOT_COMPARABLE = "not comparable"
+    """The baseline has this job, but the numbers do not speak of the same thing."""
+    NOT_JUDGED = "not judged"
+    """There is no baseline, or it does not have this job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a test says against its null hypothesis."""
+
+    test: str
+    p_value: float
+    """One-sided. Of a sequential test: 1 over the largest e-value on the way, at most 1."""
+    e_value: float
+    """After the last pair; of tests without pairs, and of score tests, 1/(2√p): see `gate.exact`."""
+    reached_after: int | None
+    """Pairs after which a sequential test first rejected; None where it did not, and for other tests."""
+    rejects: bool
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One metric of a job against the same job of a baseline. Differences are candidate - baseline."""
+
+    metric: str
+    verdict: ComparisonVerdict
+    margin: float = 0.0
+    confidence: float = 0.95
+    direction: str | None = None
+    """``higher`` or ``lower``: which values are better."""
+    rate: bool = False
+    """Whether the metric is a rate."""
+    baseline: str | None = None
+    """The run or file that it is compared with."""
+    reason: str | None = None
+    """Why not all initial states agree, or why there is no comparison."""
+    paired: bool | None = None
+    """Whether episodes of the same index are compared, because some or all began in the same state."""
+    pairs: int = 0
+    """Episodes that were compared one by one."""
+    matched: int | None = None
+    """Pairs whose seed and initial state agree; the others are paired by their index alone."""
+    repeated: int = 0
+    """Pairs, or unpaired episodes, that repeat others, and are in no number: nothing is left to chance."""
+    episodes: dict[str, int] = field(default_factory=dict)
+    """``baseline`` and ``candidate``: measured episodes."""
+    baseline_value: float | None = None
+    """Over the pairs where they are paired, else over all episodes; so are ``value`` and ``difference``."""
+    value: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    """Of the difference, for display; two-sided, with ``confidence``."""
+    table: dict[str, int] | None = None
+    """Pairs of a rate: ``both``, ``only_baseline``, ``only_candidate``, ``neither`` succeeded."""
+    lost: list[int] = field(default_factory=list)
+    """Episodes that counted in the baseline only, and ``gained``: in the candidate only."""
+    gained: list[int] = field(default_factory=list)
+    correlation: float | None = None
+    worse: Evidence | None = None
+    """Against "not worse"; ``better``: against "not better"; ``within_margin``: against
+    "worse by the margin"."""
+    better: Evidence | None = None
+    within_margin: Evidence | None = None
+    mcnemar_p: float | None = None
+    """Conditional exact one-sided p-value of "not worse", where the number of pairs was fixed."""
+    times_more: int | None = None
+    """Inconclusive: so many times as many episodes, like these, would decide."""
+    notes: list[str] = field(default_factory=list)
+    failed: bool = False
+    """Whether it fails the test."""
+    xfailed: bool = False
+    """It decides nothing, and the job expects no more of it."""
+    family: dict[str, Any] | None = None
+    """With ``arena_family_error``: what the session's comparisons together say of this one."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Comparison:
+        """Read a comparison; unknown keys are dropped. ValueError where *data* is no mapping."""
+        fields = known_fields(cls, data)
+        fields["verdict"] = ComparisonVerdict(fields["verdict"])
+        for name in ("worse", "better", "within_margin"):
+            if fields.get(name) is not None:
+                fields[name] = Evidence(**fields[name])
+        return cls(**fields)
 
 
 @dataclass(slots=True)
@@ -292,7 +376,7 @@ class JobRecord:
         """
         require_types(cls, data, {})
         require_version(data)
-        fields = _known(cls, data)
+        fields = known_fields(cls, data)
         for name, definition in fields.get("definitions", {}).items():
             _require_definition(name, definition)
         fields["status"] = Status(fields.get("status", "running"))
@@ -328,7 +412,7 @@ def _require_definition(name: str, data: Any) -> None:
 
 
 def _threshold(data: dict[str, Any]) -> ThresholdResult:
-    fields = _known(ThresholdResult, data)
+    fields = known_fields(ThresholdResult, data)
     if fields.get("verdict") is not None:
         fields["verdict"] = Verdict(fields["verdict"])
     return ThresholdResult(**fields)

@@ -6,6 +6,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 Check = Callable[[Any], str | None]
@@ -30,6 +31,17 @@ def require_types(kind: type[Any], data: Any, renamed: Mapping[str, str]) -> Non
                 raise ValueError(f"{key}: required, but missing")
         elif (problem := check(data[key])) is not None:
             raise ValueError(_below(key, problem))
+
+
+def known_fields(
+    kind: type[Any], data: Any, renamed: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return what the dataclass *kind* has a field for; ValueError where *data* is no object."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"expected the keys of {kind.__name__}, got {type(data).__name__}")
+    names = {field.name for field in dataclasses.fields(kind)}
+    keys = ((renamed.get(key, key), value) for key, value in data.items())
+    return {key: value for key, value in keys if key in names}
 
 
 def shown(value: Any) -> str:

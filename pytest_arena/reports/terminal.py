@@ -13,8 +13,7 @@ import pytest
 from pytest_arena.comparison.describe import describe_comparison
 from pytest_arena.evaluation.judge import choice
 from pytest_arena.gate.describe import describe_rate_test
-from pytest_arena.records.comparison import ComparisonVerdict
-from pytest_arena.records.schema import JobRecord, Status, Verdict
+from pytest_arena.records.schema import ComparisonVerdict, JobRecord, Status, Verdict
 from pytest_arena.reports.reported_run import ReportedRun
 
 if TYPE_CHECKING:

@@ -77,11 +77,11 @@ def _refuse_unmeasured(session: pytest.Session, run: Run) -> None:
     if run.guard is None or not run.guard.passed:
         return
     records = run.directory.latest()
-    for label, entry in run.directory.manifest()["jobs"].items():
+    for label, entry in run.directory.manifest().jobs.items():
         record = records.get(label)
-        if entry["nodeid"] in run.guard.passed and (record is None or record.status != Status.COMPLETED):
+        if entry.nodeid in run.guard.passed and (record is None or record.status != Status.COMPLETED):
             left = "no record" if record is None else f"the status {record.status}"
-            run.unmeasured.append(f"{entry['nodeid']} passed, but its job {label!r} has {left}")
+            run.unmeasured.append(f"{entry.nodeid} passed, but its job {label!r} has {left}")
     if run.unmeasured and session.exitstatus in _MILD:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 

@@ -62,7 +62,7 @@ def write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
 
 def note_resume(config: pytest.Config, directory: RunDirectory) -> None:
     """Add this session to those that have worked on the run."""
-    sessions = directory.manifest().get("resumed", [])
+    sessions = directory.manifest().resumed
     with run_of(config).writing("run.json"):
         directory.finish_manifest(resumed=[*sessions, {"command": command(config), "started_at": utc_now()}])
 

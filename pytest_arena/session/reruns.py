@@ -20,6 +20,7 @@ import pytest
 
 from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.episodes import read_episodes
+from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.provenance import source_revision, versions
 from pytest_arena.records.run_directory import RunDirectory, read_record
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
@@ -92,13 +93,12 @@ def remember_failures(config: pytest.Config, run: RunDirectory) -> None:
         return
     runs = {nodeid: found for nodeid, found in _failures(config).items() if nodeid in failed}
     measured = [record for record in run.records() if record.nodeid in failed and _stands(record)]
-    manifest = run.manifest() if measured else {}
+    manifest = run.manifest() if measured else Manifest(jobs={})
     for record in measured:
-        entry = manifest.get("jobs", {}).get(record.job)
-        if entry is None:
+        if (entry := manifest.jobs.get(record.job)) is None:
             continue
-        seen = (entry["config_sha256"], entry["policy_files"], entry["policy_source"])
-        key = _key(*seen, manifest["revision"], manifest["versions"])
+        seen = (entry.config_sha256, entry.policy_files, entry.policy_source)
+        key = _key(*seen, manifest.revision, manifest.versions)
         before = runs.setdefault(str(record.nodeid), {})
         # Of what was only judged again, the first run keeps the name: its copies may be deleted before it.
         judged_again = "rollout_seconds" not in record.timings

@@ -15,6 +15,7 @@ from pytest_arena.parallel.workers import hold
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.lock import RunInUseError
+from pytest_arena.records.manifest import JobEntry, Manifest
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.typed import shown
 from pytest_arena.session.job_items import LABEL, groups_of, job_of, whole_node_id
@@ -46,7 +47,7 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
         return []
     asked = f"{asked_by(config, 'arena_resume')} {path}"
     manifest, hashes = RunDirectory(path).manifest(), dict[Path, str]()
-    begun = manifest.get("jobs", {})
+    begun = manifest.jobs
     problems = _other_groups(asked, manifest, groups_of(config, items))
     for item in items:
         job, label = job_of(item), item.stash.get(LABEL, None)
@@ -55,9 +56,9 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
         if label not in begun:
             problems.append(f"{asked}: {label!r} is no part of that run, {_parts(begun)}")
             continue
-        before = begun[label].get("config", {})
+        before = begun[label].config
         keys = [] if _extends(before, job) else list(_differing(before, job.config()))
-        files = _differing(begun[label].get("policy_files", {}), policy_files(job, hashes), "policy")
+        files = _differing(begun[label].policy_files, policy_files(job, hashes), "policy")
         keys += [f"the content of {key}" for key in files]
         problems += [
             f"{asked}: run.json: {problem}" for problem in _other_tests(item, job, label, begun[label])
@@ -78,23 +79,23 @@ def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str
     return problems
 
 
-def _other_groups(asked: str, manifest: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    before = {group["nodeid"]: group for group in manifest.get("groups", [])}
+def _other_groups(asked: str, manifest: Manifest, groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    before = {group.nodeid: group for group in manifest.groups}
     problems = []
     for group in groups:
-        begun = before.get(group["nodeid"], {})
-        if begun.get("thresholds") != group["thresholds"]:
+        begun = before.get(group["nodeid"])
+        if begun is None or begun.thresholds != group["thresholds"]:
             problems.append(f"{asked}: {group['nodeid']} was begun with other thresholds, or without any")
-        elif any({*labels} - {*begun["jobs"].get(name, ())} for name, labels in group["jobs"].items()):
+        elif any({*labels} - {*begun.jobs.get(name, ())} for name, labels in group["jobs"].items()):
             problems.append(f"{asked}: {group['nodeid']} was begun with other jobs")
     return problems
 
 
-def _other_tests(item: pytest.Item, job: Job, label: str, entry: Mapping[str, Any]) -> Iterator[str]:
+def _other_tests(item: pytest.Item, job: Job, label: str, entry: JobEntry) -> Iterator[str]:
     """Yield where run.json has another test: its node ids are printed, and decide whose report is whose."""
-    ids = {f"jobs.{label}.nodeid": (item.nodeid, entry.get("nodeid", ""))}
-    if "shard" in entry:
-        ids[f"jobs.{label}.shard.nodeid"] = whole_node_id(item, job), entry["shard"]["nodeid"]
+    ids = {f"jobs.{label}.nodeid": (item.nodeid, entry.nodeid)}
+    if entry.shard is not None:
+        ids[f"jobs.{label}.shard.nodeid"] = whole_node_id(item, job), entry.shard.nodeid
     for key, (expected, got) in ids.items():
         if got and not same_test(expected, got):
             yield f"{key}: expected {expected!r}, got {shown(got)}"

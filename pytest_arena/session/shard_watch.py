@@ -47,13 +47,10 @@ def join_rest(session: pytest.Session) -> list[Line]:
 
 def _sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
     jobs: dict[str, ShardedJob] = {}
-    for label, entry in directory.manifest()["jobs"].items():
-        if shard := entry.get("shard"):
-            job = jobs.setdefault(
-                shard["label"],
-                ShardedJob(shard["label"], shard["nodeid"], entry["config"], count=shard["count"]),
-            )
-            job.parts[entry["nodeid"]] = label
+    for label, entry in directory.manifest().jobs.items():
+        if (shard := entry.shard) is not None:
+            whole = ShardedJob(shard.label, shard.nodeid, entry.config, count=shard.count)
+            jobs.setdefault(shard.label, whole).parts[entry.nodeid] = label
     yield from jobs.values()
 
 

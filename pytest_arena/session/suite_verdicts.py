@@ -5,7 +5,7 @@ They are read from the records on disk, so it does not matter which worker ran w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from pytest_arena.session.synthetic_reports import Line, report_verdict
 
 if TYPE_CHECKING:
     from pytest_arena.comparison.family import GroupVerdict
+    from pytest_arena.records.manifest import GroupEntry, Manifest
     from pytest_arena.records.schema import JobRecord
 
 FAMILY = "arena::family"
@@ -30,36 +31,37 @@ def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], d
         manifest = directory.manifest()
     except (OSError, ValueError):  # no worker got as far as to write it
         return [], {}
-    groups = manifest.get("groups", [])
     family = settings(config).family_error
     baseline = settings(config).baseline
-    if family is None and not groups and baseline is None:
+    if family is None and not manifest.groups and baseline is None:
         return [], {}
     records = directory.latest()
     facts: dict[str, Any] = {}
     lines: list[Line] = []
-    if baseline is not None and not any(entry["config"].get("regression") for entry in _jobs(manifest)):
+    if baseline is not None and not any(entry.config.get("regression") for entry in manifest.jobs.values()):
         lines.append((f"no job has the key regression: nothing is compared with {baseline}", None))
     if family is not None:
         facts["family"], line = _judge_family(config, directory, manifest, records)
         lines.append(line)
-    for group in groups:
-        group["verdict"], line = _judge_group(config, directory, group, manifest, records)
-        if any(group["jobs"].values()):  # else nobody asked for any of its jobs
+    facts["groups"] = []
+    for group in manifest.groups:
+        verdict, line = _judge_group(config, directory, group, manifest, records)
+        facts["groups"].append({**asdict(group), "verdict": verdict})
+        if any(group.jobs.values()):  # else nobody asked for any of its jobs
             lines.append(line)
-    return lines, {**facts, "groups": groups}
+    return lines, facts
 
 
 def _judge_family(
     config: pytest.Config,
     directory: RunDirectory,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     """Judge all regressions together; the records of those that hold are written again, as failures."""
     from pytest_arena.comparison.family import describe_family, judge_family
     from pytest_arena.gate.thresholds import verdict_of
-    from pytest_arena.records.comparison import ComparisonVerdict
+    from pytest_arena.records.schema import ComparisonVerdict
 
     asked = settings(config).family_error
     assert asked is not None
@@ -84,7 +86,7 @@ def _judge_family(
         FAMILY,
         ("arena", None, "family"),
         text if held else None,
-        tests=_tests(manifest, held),
+        tests=manifest.tests_of(held),
         metadata={"arena_family": family},
     )
     return family, (text, not held)
@@ -93,15 +95,15 @@ def _judge_family(
 def _judge_group(
     config: pytest.Config,
     directory: RunDirectory,
-    group: Mapping[str, Any],
-    manifest: Mapping[str, Any],
+    group: GroupEntry,
+    manifest: Manifest,
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], Line]:
     from pytest_arena.comparison.family import judge_group
     from pytest_arena.gate.describe import describe_threshold, describe_threshold_briefly
 
-    verdict = judge_group(group["thresholds"], group["jobs"], records, directory)
-    name = f"group {group['tag']}"
+    verdict = judge_group(group.thresholds, group.jobs, records, directory)
+    name = f"group {group.tag}"
     if verdict.missing:
         return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
     what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
@@ -116,30 +118,16 @@ def _judge_group(
             describe_threshold_briefly(result) for result in verdict.results if not result.passed
         )
         message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in told), *jobs])
-    file, _, item = group["nodeid"].partition("::")
+    file, _, item = group.nodeid.partition("::")
     report_verdict(
         config,
-        group["nodeid"],
+        group.nodeid,
         (file, None, item),
         message,
-        tests=_tests(manifest, verdict.jobs),
-        metadata={"arena_group": {"tag": group["tag"], **_told(verdict)}},
+        tests=manifest.tests_of(verdict.jobs),
+        metadata={"arena_group": {"tag": group.tag, **_told(verdict)}},
     )
     return _told(verdict), (text, verdict.passed)
-
-
-def _jobs(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(manifest.get("jobs", {}).values())
-
-
-def _tests(manifest: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
-    """Return the node ids of the tests that run the jobs *labels*: of a sharded one, those of its shards."""
-    wanted = set(labels)
-    return [
-        entry["nodeid"]
-        for label, entry in manifest.get("jobs", {}).items()
-        if label in wanted or entry.get("shard", {}).get("label") in wanted
-    ]
 
 
 def _told(verdict: GroupVerdict) -> dict[str, Any]:

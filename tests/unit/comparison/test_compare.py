@@ -19,7 +19,7 @@ from pytest_arena.comparison.rule import Rule, bounds_of, metric_named, why_no_r
 from pytest_arena.comparison.samples import Sample
 from pytest_arena.errors import NotComparableError
 from pytest_arena.jobs.sections import Regression
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict
+from pytest_arena.records.schema import Comparison, ComparisonVerdict
 from pytest_arena.records.to_plain import to_plain
 from tests.unit.gate.samples import rates
 

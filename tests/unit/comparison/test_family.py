@@ -13,7 +13,7 @@ from pytest_arena.comparison.exact_tests import paired_test
 from pytest_arena.comparison.family import e_bh, holm, judge_comparisons, judge_family, judge_group
 from pytest_arena.comparison.family_error import FamilyError, Method
 from pytest_arena.gate.intervals import wilson
-from pytest_arena.records.comparison import Comparison, ComparisonVerdict, Evidence
+from pytest_arena.records.schema import Comparison, ComparisonVerdict, Evidence
 
 P_VALUES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0, 1), max_size=12)
 RATES = st.sampled_from([0.01, 0.05, 0.1])

@@ -16,6 +16,7 @@ from pytest_arena.parallel.assignment import Item, Plan
 from pytest_arena.parallel.durations import expected_costs
 from pytest_arena.parallel.scheduler import GroupScheduling, _give_up_surplus, items_of
 from pytest_arena.records.files import write_json
+from pytest_arena.records.manifest import JobEntry
 
 
 class Node:
@@ -351,7 +352,7 @@ def test_launch_groups_without_a_worker_are_given_up_and_named(monkeypatch: pyte
 
 
 def test_items_are_the_jobs_of_the_manifest_and_the_rest_is_short() -> None:
-    jobs = {"reach": {"nodeid": "t.py::t[reach]", "environment_group": "e", "launch_group": "l"}}
+    jobs = {"reach": JobEntry(nodeid="t.py::t[reach]", environment_group="e", launch_group="l")}
     items = items_of(["t.py::plain", "t.py::t[reach]"], jobs, {"reach": 20.0})
     assert items == [Item(0, 2.0), Item(1, 20.0, "e", "l")]
 
@@ -375,8 +376,8 @@ def test_costs_are_those_of_the_last_run_that_finished_the_job(tmp_path: Path) -
     earlier_run(tmp_path, "20270101T000000Z-aaaa", {"a": 1.0}, steps=100)
     now = RunDirectory(tmp_path / "20260103T000000Z-aaaa")
     now.path.mkdir()
-    jobs = {label: {"nodeid": f"t[{label}]", "steps_at_most": 200} for label in "abc"}
-    jobs["moved"] = {"nodeid": "elsewhere", "steps_at_most": 400}
+    jobs = {label: JobEntry(nodeid=f"t[{label}]", steps_at_most=200) for label in "abc"}
+    jobs["moved"] = JobEntry(nodeid="elsewhere", steps_at_most=400)
     costs, guessed = expected_costs(jobs, now)
     assert costs == {"a": 20.0, "b": 100.0, "c": 60.0, "moved": 120.0}
     assert not guessed
@@ -385,4 +386,4 @@ def test_costs_are_those_of_the_last_run_that_finished_the_job(tmp_path: Path) -
 def test_without_an_earlier_run_costs_are_steps(tmp_path: Path) -> None:
     (tmp_path / "not-a-run").mkdir()
     now = RunDirectory(tmp_path / "20260103T000000Z-aaaa")
-    assert expected_costs({"a": {"nodeid": "t", "steps_at_most": 7}}, now) == ({"a": 7.0}, True)
+    assert expected_costs({"a": JobEntry(nodeid="t", steps_at_most=7)}, now) == ({"a": 7.0}, True)
