@@ -12,6 +12,8 @@ import pytest
 from tests.arena_stand_in import GENERATIONS, PATH
 from tests.integration.conftest import ROOT, Suite, needs_torch
 
+pytestmark = pytest.mark.stand_in
+
 
 @pytest.fixture
 def arena(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:

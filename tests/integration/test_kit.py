@@ -10,6 +10,8 @@ import pytest
 from tests.integration.conftest import Suite, parse
 from tests.integration.kit_jobs import DEFAULTS, JOBS, both_generations
 
+pytestmark = pytest.mark.stand_in
+
 
 def reports_are_whole(kit: Suite) -> None:
     tests = {test["nodeid"].partition("[")[2][:-1]: test for test in kit.report()["tests"]}

@@ -12,6 +12,8 @@ from tests.exact import ExactContract
 from tests.integration.conftest import Suite, parse
 from tests.integration.kit_jobs import DEFAULTS, JOBS, both_generations
 
+pytestmark = pytest.mark.stand_in
+
 
 @both_generations
 def test_what_pytest_needs_survives_the_launch(kit: Suite) -> None:

@@ -24,6 +24,7 @@ def test_what_is_not_public_is_an_attribute_error() -> None:
         _ = pytest_arena.nothing
 
 
+@pytest.mark.process
 def test_importing_the_package_imports_nothing_else() -> None:
     code = "import sys; before = {*sys.modules}; import pytest_arena; print(*{*sys.modules} - before)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

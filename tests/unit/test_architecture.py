@@ -139,6 +139,7 @@ def test_only_the_parallel_floor_knows_xdist() -> None:
             assert not [name for name in imported(path) if name.split(".")[0] in ("xdist", "execnet")]
 
 
+@pytest.mark.process
 def test_the_entry_point_imports_nothing_heavy() -> None:
     code = "import sys, pytest_arena.plugin; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run(
@@ -147,12 +148,14 @@ def test_the_entry_point_imports_nothing_heavy() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
+@pytest.mark.process
 def test_a_job_without_a_gate_does_not_pay_for_scipy() -> None:
     code = "import sys, pytest_arena.session.rollouts, pytest_arena.reports.terminal; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "scipy" not in {name.split(".")[0] for name in loaded.stdout.split()}
 
 
+@pytest.mark.process
 def test_a_session_without_jobs_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
     alone = ("-p", "no:hypothesispytest", "-p", "no:randomly")  # both import numpy, or what does
     pytester.makepyfile(

@@ -20,6 +20,7 @@ def test_browser_path(browser_path): ...
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("no_skips", [False, True])
 def test_what_is_lacking_is_skipped_or_fails(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, no_skips: bool

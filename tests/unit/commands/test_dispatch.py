@@ -33,6 +33,7 @@ def test_a_wrong_command_line_ends_as_in_pytest(argv: list[str], capsys: pytest.
 PLAN = ["plan", "--threshold", ">= 0.9", "--episodes-max", "40"]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("argv", [["schema"], PLAN])
 def test_a_result_that_cannot_be_written(argv: list[str]) -> None:
@@ -54,6 +55,7 @@ def test_a_result_that_the_output_has_no_letters_for(
     assert "error: the result could not be written: 'ascii' codec" in capsys.readouterr().err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_reader_that_has_gone_does_not_hide_the_status(status: int) -> None:
     code = (

@@ -174,6 +174,7 @@ def test_a_few_same_states_do_not_speak_for_the_rest(share: float) -> None:
     assert (str(found.verdict), found.pairs, found.matched) == ("regression", 200, 200 - moves)
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     ("correlation", "share", "fixed"),
     [(0.0, 0.0, True), (0.6, 0.5, True), (-0.6, 0.5, True), (0.0, 1.0, True), (0.6, 0.5, False)],

@@ -98,6 +98,7 @@ def test_two_binomial_tests_of_a_rate_that_fell_by_more(
     assert unpaired_margin(before, after, 0.05, ALPHA).p_value == 1.0
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("n", "m", "margin"), [(40, 90, 0.05), (90, 40, 0.05), (60, 60, 0.1)])
 def test_the_size_of_two_binomial_tests(
     n: int, m: int, margin: float, monkeypatch: pytest.MonkeyPatch
@@ -207,6 +208,7 @@ def test_better_outcomes_have_larger_statistics(margin: float) -> None:
 # ------------------------------------------------------------------ error rates, exactly
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("n", "m"), [(7, 7), (5, 9)])
 def test_false_alarms_of_the_unpaired_test(n: int, m: int) -> None:
     alpha = 0.1
@@ -218,6 +220,7 @@ def test_false_alarms_of_the_unpaired_test(n: int, m: int) -> None:
         assert before @ rejects @ after <= alpha + 1e-9
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     ("n", "m", "margin", "alpha"),
     [(12, 12, 0.2, 0.2), (12, 12, 0.4, 0.2), (17, 9, 0.1, 0.1), (25, 25, 0.05, 0.3)],
@@ -235,6 +238,7 @@ def test_false_claims_of_the_unpaired_margin(n: int, m: int, margin: float, alph
             assert before @ rejects @ after <= alpha + 1e-9
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("pairs", [8, 20, 45])
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
 def test_false_alarms_over_pairs(pairs: int, alpha: float) -> None:
@@ -249,6 +253,7 @@ def test_false_alarms_over_pairs(pairs: int, alpha: float) -> None:
     assert max(errors) > alpha / 3 or pairs == 8
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("pairs", "margin"), [(20, 0.2), (30, 0.1), (45, 0.05)])
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
 def test_false_claims_of_the_paired_margin(pairs: int, margin: float, alpha: float) -> None:
@@ -266,6 +271,7 @@ def test_false_claims_of_the_paired_margin(pairs: int, margin: float, alpha: flo
 # ------------------------------------------------------------------ power
 
 
+@pytest.mark.statistics
 def test_power_to_find_ten_points_in_200_pairs() -> None:
     """At least that of the fixed-sample test of the literature; the sequential one has .62 and .84."""
     least = least_falls(lambda falls, rises: paired_test(falls, rises, 200, ALPHA).rejects, 200, 40)
@@ -273,6 +279,7 @@ def test_power_to_find_ten_points_in_200_pairs() -> None:
     assert probability(least, *pair_probabilities(0.9, 0.8, 0.6)) >= 0.96
 
 
+@pytest.mark.statistics
 def test_pairs_are_never_worse_than_the_same_episodes_without_them() -> None:
     """Power of both tests over the same 40 episodes: alike where pairs are independent, else higher."""
     n = 40
@@ -294,6 +301,7 @@ def test_pairs_are_never_worse_than_the_same_episodes_without_them() -> None:
             assert probability(paired, fall, rise) >= without - allowed
 
 
+@pytest.mark.statistics
 def test_power_to_show_a_margin_without_pairs() -> None:
     """A margin of 10 points at a rate of 0.9 on both sides of 50 episodes; limits of both rates have .08."""
     n = 50

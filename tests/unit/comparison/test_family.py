@@ -85,6 +85,7 @@ def equal_runs(jobs: int, rng: np.random.Generator) -> dict[str, Comparison]:
     return found
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("method", ["holm", "e-bh"])
 def test_sessions_of_equal_jobs_find_next_to_nothing(method: Method) -> None:
     """300 sessions of 100 comparisons whose p-values are the product's; alone nearly all would find some."""

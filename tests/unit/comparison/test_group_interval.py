@@ -111,6 +111,7 @@ def coverage(rates: Sequence[float], episodes: int, correlation: float, seed: in
     return covered / 400, widths / 400
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     ("rates", "episodes"),
     [([0.8] * 10, 50), ([0.95] * 6, 30), ([0.99, 0.99, 0.6, 0.6], 40)],

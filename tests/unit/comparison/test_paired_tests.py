@@ -128,6 +128,7 @@ def ever_rejected(rejects: Any, probabilities: tuple[float, float, float], pairs
     return total
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
 def test_false_alarms_of_the_sign_test(alpha: float) -> None:
     """200 discordant pairs, losses as likely as wins: the worst case of "not worse"."""
@@ -140,6 +141,7 @@ def test_false_alarms_of_the_sign_test(alpha: float) -> None:
     assert alpha / 10 < error <= alpha
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("margin", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize("discordant", [0.3, 0.6, 1.0])
 def test_false_claims_that_the_margin_holds(margin: float, discordant: float) -> None:
@@ -156,6 +158,7 @@ def test_false_claims_that_the_margin_holds(margin: float, discordant: float) ->
     assert error <= ALPHA
 
 
+@pytest.mark.statistics
 def test_false_alarms_of_betting_on_any_metric() -> None:
     """2,000 runs of 100 skewed differences with mean 0, in steps of episodes: at most 5 % ever alarm."""
     rng = np.random.default_rng(7)
@@ -178,6 +181,7 @@ def correlated(p: float, q: float, correlation: float, shape: tuple[int, int], s
     return after.astype(float) - before.astype(float)
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     ("candidate", "pairs", "correlation", "sequential"),
     [(0.8, 200, 0.0, 0.62), (0.8, 200, 0.6, 0.84), (0.7, 100, 0.0, 0.86)],
@@ -190,6 +194,7 @@ def test_power_against_a_worse_candidate(
     assert found == pytest.approx(sequential, abs=0.05)
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("correlation", "power", "stop"), [(0.0, 0.77, 120), (0.6, 0.91, 96)])
 def test_power_to_show_that_a_margin_holds(correlation: float, power: float, stop: float) -> None:
     """Equal policies, margin 0.1, 200 pairs; the mean stop counts those that never stop with all 200."""

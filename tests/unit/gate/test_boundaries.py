@@ -83,6 +83,7 @@ def one_sided_errors(boundary: Boundary, p0: float) -> tuple[float, float]:
     return passing.passing, failing.failing
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("method", MAKE)
 def test_exact_errors_on_the_grid(method: str) -> None:
     """At the threshold, each side alone and both together; beyond it, errors can only be rarer."""
@@ -109,6 +110,7 @@ def test_spending_uses_what_it_may() -> None:
         assert characteristics(shorter, 0.8).passing > 0.05 * GOLDEN.looks[index] / 100
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(
     ("p0", "budget", "every", "rate"),
     [
@@ -190,6 +192,7 @@ def test_limits_agree_with_the_verdict_at_every_end() -> None:
                 assert upper_limit(GOLDEN, look, successes, 0.05) >= 0.8
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("rate", [0.6, 0.8, 0.9])
 def test_how_often_limits_hold(rate: float) -> None:
     """Exact: the probability of all ends whose limit is on the wrong side of the true rate."""

@@ -53,6 +53,7 @@ def test_finite_and_growing_with_every_success(s: int, f: int, p0: float) -> Non
     assert log_e_value(s, f + 1, p0) <= log + 1e-6
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("p0", "alpha"), [(0.5, 0.05), (0.8, 0.05), (0.9, 0.1), (0.2, 0.01)])
 def test_the_chance_of_ever_claiming_falsely(p0: float, alpha: float) -> None:
     """Exact, over all sequences of 200 episodes, with a look after each one."""

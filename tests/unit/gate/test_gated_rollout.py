@@ -80,6 +80,7 @@ def verdict_on_arrival(job: Job, episodes: list[Episode]) -> Verdict:
     return gate.record.tests[0].verdict
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize(("rate", "most"), [(0.70, 0.01), (0.80, 0.05 + 3 * (0.05 * 0.95 / RUNS) ** 0.5)])
 def test_failures_that_take_longer_do_not_make_it_pass(rate: float, most: float) -> None:
     """50 rows, true rates at and below the threshold: read on arrival, (nearly) every run would pass."""

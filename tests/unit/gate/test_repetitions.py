@@ -148,6 +148,7 @@ def test_what_the_guarantee_needs_is_named() -> None:
     assert any("those of one row (there are 10)" in note for note in record.notes)
 
 
+@pytest.mark.statistics
 def test_the_error_rate_of_a_gate_over_drawn_goals() -> None:
     """Jobs draw fifty goals, of which a policy that is as good as the threshold masters each with its chance.
 

@@ -21,6 +21,7 @@ def hang(ignoring: Any, ready: Any) -> None:
         signal.pause()
 
 
+@pytest.mark.process
 def test_one_that_ignores_the_request_is_killed(monkeypatch: Any) -> None:
     monkeypatch.setattr(closing, "SECONDS_TO_END", 0.1)
     context = multiprocessing.get_context("fork")

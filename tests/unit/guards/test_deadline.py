@@ -120,6 +120,7 @@ with Deadline(0.1, "while it slept", lambda error: print("saved", error, flush=T
 """
 
 
+@pytest.mark.process
 def test_what_nothing_interrupts_costs_the_process_after_all_is_saved() -> None:
     ended = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 3
@@ -139,6 +140,7 @@ with Deadline(0.1):
 """
 
 
+@pytest.mark.process
 def test_native_code_that_keeps_the_interpreters_lock_costs_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", HOLDS_THE_LOCK], capture_output=True, timeout=60)
     assert ended.returncode == 1

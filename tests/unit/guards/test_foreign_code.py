@@ -47,6 +47,7 @@ def test_other_exceptions_stay_what_they_are(raised: BaseException) -> None:
     assert found.value is raised
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("raised", "status"),
     [(SystemExit(0), 0), (SystemExit(5), 5), (SystemExit("why"), 1), (ValueError(), 1), (None, 1)],

@@ -97,6 +97,7 @@ def test_the_garbage_collector_is_left_as_it_was(load: Any) -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.process
 def test_loading_imports_neither_pytest_nor_the_rest_of_the_package() -> None:
     code = (
         "import sys, pytest_arena.jobs.loader, pytest_arena.jobs.schema\n"

@@ -209,6 +209,7 @@ def test_a_crash_of_another_test_is_told_too(tmp_path: Path) -> None:
     assert str(made.longrepr) == "worker 'gw0' died while running 'test_other.py::test_plain'"
 
 
+@pytest.mark.process
 def test_the_cause_is_named(tmp_path: Path) -> None:
     run, *_ = begun(tmp_path)
     for code, words in (("import os; os._exit(0)", "with status 0"), ("import os; os.abort()", "by SIGABRT")):

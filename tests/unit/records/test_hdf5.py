@@ -139,6 +139,7 @@ for spare, size in ((0, 10), (100_000, 10), (300_000, 10_000)):
 """
 
 
+@pytest.mark.process
 def test_a_full_disk_does_not_crash_the_process_at_its_end(small_disk: Path) -> None:
     (small_disk / "trajectories").mkdir()
     command = [sys.executable, "-c", FULL_DISK, str(small_disk)]

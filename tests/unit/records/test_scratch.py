@@ -13,6 +13,8 @@ import pytest
 
 from pytest_arena.records.scratch import remove_scratch, scratch_folder
 
+pytestmark = pytest.mark.process
+
 HOLDS = """
 from pytest_arena.records.scratch import scratch_folder
 print(scratch_folder(), flush=True)

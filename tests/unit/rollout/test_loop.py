@@ -133,6 +133,7 @@ def test_boundaries_are_inclusive_and_contiguous_per_row(mode: Any) -> None:
         assert mine[-1].end_step == loop.row_steps[row] - 1
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("num_envs", [10, 25, 50])
 @pytest.mark.parametrize("rate", [0.3, 0.8])
 def test_success_rate_is_the_true_one_however_long_failures_take(num_envs: int, rate: float) -> None:
@@ -144,6 +145,7 @@ def test_success_rate_is_the_true_one_however_long_failures_take(num_envs: int, 
     assert np.mean([e.outcome == Outcome.SUCCESS for e in found]) == np.mean(outcomes)
 
 
+@pytest.mark.statistics
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_the_same_without_seeds_per_episode(mode: Any) -> None:
     """Rows with short episodes must not get more of them."""

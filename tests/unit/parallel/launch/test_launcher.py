@@ -74,6 +74,7 @@ def node_of(gateway: Any, *, launched: bool = True) -> Any:
     return SimpleNamespace(gateway=gateway, config=SimpleNamespace(pluginmanager=plugins))
 
 
+@pytest.mark.process
 def test_a_shared_directory_is_seen_and_left_as_it_was(gateway: execnet.Gateway, tmp_path: Path) -> None:
     require_shared(node_of(gateway), RunDirectory(tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,8 @@ import pytest
 
 from pytest_arena.parallel.launch import relay
 
+pytestmark = pytest.mark.process
+
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 

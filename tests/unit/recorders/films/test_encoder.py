@@ -701,6 +701,7 @@ def test_a_file_that_cannot_be_closed_ends_its_film_alone(
     assert film.published
 
 
+@pytest.mark.process
 def test_importing_the_encoder_imports_no_av() -> None:
     code = "import sys, pytest_arena.recorders.video; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,6 +16,8 @@ from pytest_arena import JobRecord, RecordingError, RunDirectory, Status, VideoR
 from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
 
+pytestmark = pytest.mark.process
+
 IMAGE = np.zeros((32, 48, 3), np.uint8)
 
 

@@ -69,6 +69,7 @@ def lay(videos: Path, content: bytes, name: str = "episode-0002-env0-front.mp4")
     return working
 
 
+@pytest.mark.process
 def test_what_was_written_becomes_an_ordinary_film(tmp_path: Path, killed: bytes) -> None:
     working = lay(tmp_path, killed)
     (film,) = salvage_films(tmp_path)
@@ -96,6 +97,7 @@ def test_a_film_that_breaks_off_within_a_fragment(tmp_path: Path, killed: bytes,
     assert seen == list(range(len(seen)))
 
 
+@pytest.mark.process
 def test_films_without_a_picture_are_deleted_and_no_film_of_an_episode_is_touched(tmp_path: Path) -> None:
     """The first frames wait in the encoder; the header alone is on disk."""
     videos = tmp_path / "reach" / "videos"

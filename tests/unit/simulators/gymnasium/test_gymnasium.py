@@ -44,6 +44,7 @@ class TestCartPole(SimEnvContract):
         return np.ones(env.num_envs, np.int64)
 
 
+@pytest.mark.process
 class TestAsyncPendulum(SimEnvContract):
     @pytest.fixture
     def env(self) -> Any:

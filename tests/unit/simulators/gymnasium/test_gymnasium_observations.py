@@ -19,6 +19,8 @@ from pytest_arena.simulators.registry import validate_simulation
 from pytest_arena.testing import same
 from tests.jobs import make_job
 
+pytestmark = pytest.mark.process
+
 
 class Own(spaces.Space[Any]):
     """A space that gymnasium does not know: its values are plain dicts."""

@@ -20,6 +20,8 @@ from pytest_arena import EvaluationError, SimEnv
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumSimulator
 from tests.jobs import make_job
 
+pytestmark = pytest.mark.process
+
 
 def in_row() -> bool:
     """Whether this is the process of a row."""

@@ -206,6 +206,7 @@ class Texts(Given):
         super().__init__(step=changed(4, {"success": "False"}))
 
 
+@pytest.mark.process
 def test_rows_of_other_processes_are_checked_where_a_job_makes_them() -> None:
     gymnasium.register("arena/Texts-v0", entry_point=Texts, disable_env_checker=True)
     try:

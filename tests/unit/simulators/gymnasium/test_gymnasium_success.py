@@ -126,6 +126,7 @@ def test_what_is_not_told_of_rows_reset_within_the_step_is_unmeasured(
     assert not terminal or (last.terminal_observation == FINAL).all()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "make",
     [Vec, lambda: AsyncVectorEnv([Goal] * 2, autoreset_mode=SAME)],
@@ -152,6 +153,7 @@ class Tells(Goal):
         return observation, reward, True, False, {"success": self.told, "deep": {"success": "yes"}}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("mode", [AutoresetMode.DISABLED, AutoresetMode.NEXT_STEP, SAME])
 @pytest.mark.parametrize("other", [None, float("nan"), np.array([False])])
 def test_rows_that_somebody_put_into_processes_say_what_rows_here_say(mode: Any, other: Any) -> None:
@@ -165,6 +167,7 @@ def test_rows_that_somebody_put_into_processes_say_what_rows_here_say(mode: Any,
     assert told[0] == told[1] == [1, 0 if isinstance(other, np.ndarray) else UNMEASURED]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("mode", [AutoresetMode.DISABLED, SAME])
 def test_text_of_a_row_that_somebody_put_into_a_process_is_refused(mode: Any) -> None:
     vec = AsyncVectorEnv([functools.partial(Tells, row, "False") for row in range(2)], autoreset_mode=mode)

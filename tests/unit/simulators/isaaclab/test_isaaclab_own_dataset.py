@@ -246,6 +246,7 @@ def killed(tmp_path: Path) -> JobDirectory:
     return directory
 
 
+@pytest.mark.process
 def test_the_file_of_a_killed_process_is_named_and_nothing_points_beside_it(killed: JobDirectory) -> None:
     assert unfinished_datasets(killed) == [
         "1 episode is not in the simulator's dataset: its process died while it wrote the file"
@@ -258,6 +259,7 @@ def test_the_file_of_a_killed_process_is_named_and_nothing_points_beside_it(kill
     assert sorted(path.name for path in killed.path.iterdir()) == ["dataset.hdf5", "episodes.jsonl"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("content", [b"", b"half a file", None], ids=["empty", "garbage", "link"])
 def test_a_file_that_cannot_be_read_goes(killed: JobDirectory, tmp_path: Path, content: bytes | None) -> None:
     draft = killed.path / ".dataset.hdf5"
@@ -272,6 +274,7 @@ def test_a_file_that_cannot_be_read_goes(killed: JobDirectory, tmp_path: Path, c
     assert whole.exists()
 
 
+@pytest.mark.process
 def test_a_file_of_an_earlier_environment_stays_as_it_is(killed: JobDirectory) -> None:
     (killed.path / ".dataset.hdf5").rename(killed.path / "dataset.hdf5")
     (killed.path / ".dataset-1.hdf5").write_bytes(b"")

@@ -271,6 +271,7 @@ faulthandler._sigsegv()
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("launch", ["changes", "leaves"])
 def test_a_crash_after_a_launch_still_shows_where(tmp_path: Path, launch: str) -> None:
     log = tmp_path / "faults"

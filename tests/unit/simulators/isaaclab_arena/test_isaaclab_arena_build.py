@@ -23,6 +23,8 @@ from pytest_arena.simulators.pool import EnvironmentPool
 from pytest_arena.simulators.registry import find_simulator
 from tests.arena_stand_in import GENERATIONS, arena_job, stand_in
 
+pytestmark = pytest.mark.stand_in
+
 JOBS = Path(__file__).parents[4] / "evals" / "jobs" / "arena"
 MAPLE = {"id": "pick_and_place_maple_table", "num_envs": 2, "device": "cpu"}
 

@@ -17,6 +17,8 @@ from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.testing import SimEnvContract
 from tests.arena_stand_in import GENERATIONS, arena_job, stand_in
 
+pytestmark = pytest.mark.stand_in
+
 LENGTHS = (3, 5, 4, 2)
 ENDS = ("success", "object_dropped", "time_out", "success")
 ENDS_OF_ROWS = dict(enumerate(zip(LENGTHS, ENDS, strict=True)))

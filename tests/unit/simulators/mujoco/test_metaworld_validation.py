@@ -72,6 +72,7 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         MetaworldSimulator().launch(job())
 
 
+@pytest.mark.process
 def test_validation_imports_nothing_heavy() -> None:
     code = (
         "import sys; from tests.jobs import make_job; "
