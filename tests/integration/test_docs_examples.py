@@ -35,6 +35,7 @@ def project(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the adapter of docs/simulators.md, installed, and the policies of docs/policies.md."""
     path = suite.path
     (path / "point_simulator.py").write_text(example("simulators.md", "class PointSimulator"))
+    (path / "point_cameras.py").write_text(example("simulators.md", "class PointCameras"))
     (path / "point_policy.py").write_text(example("policies.md", "class Seeker"))
     (path / "arena_policy.py").write_text(example("policies.md", "class Gain"))
     installed = path / "point-1.0.dist-info"
@@ -68,3 +69,16 @@ def test_the_fixtures_give_another_policy_and_a_recorder(project: Path, suite: S
     actions = np.load(suite.run_dir / "seeker" / "actions.npy")
     assert actions.shape[1] == 1
     assert (actions == 0.5).all()
+
+
+def test_the_cameras_of_the_adapter_are_filmed(project: Path, suite: Suite) -> None:
+    (project / "conftest.py").write_text(
+        "import pytest\n"
+        "from point_cameras import PointCameras\n\n"
+        "@pytest.fixture\n"
+        "def arena_env(arena_env):\n"
+        "    arena_env.cameras = PointCameras(arena_env)\n"
+        "    return arena_env\n"
+    )
+    suite.run("--arena-jobs", "jobs.yaml", "-k", "seeker", "--arena-video", "on").assert_outcomes(passed=1)
+    assert len(suite.record("seeker")["videos"]) == 4
