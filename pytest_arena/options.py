@@ -37,12 +37,17 @@ class Settings:
 
 
 SETTINGS = pytest.StashKey[Settings]()
-_SAW_JOBS = pytest.StashKey[bool]()
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the options of the group ``arena``; each has an ini twin."""
     group = parser.getgroup("arena", "robot-policy evaluations (pytest-arena)")
+    _add_what_to_evaluate(group)
+    _add_where_workers_run(group)
+    _add_ini_keys(parser)
+
+
+def _add_what_to_evaluate(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--arena-jobs",
         metavar="FILE",
@@ -85,6 +90,9 @@ def add_options(parser: pytest.Parser) -> None:
         help="error rate of all regressions of the session together, e.g. 0.05: Holm's method; '0.05 e-bh' "
         "for the share of false ones among those that are found",
     )
+
+
+def _add_where_workers_run(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--arena-launcher",
         metavar="CMD",
@@ -104,6 +112,9 @@ def add_options(parser: pytest.Parser) -> None:
         type=int,
         help="how many workers share a GPU (default: 1)",
     )
+
+
+def _add_ini_keys(parser: pytest.Parser) -> None:
     parser.addini("arena_jobs", "job files that are always evaluated", type="paths", default=[])
     parser.addini("arena_output", "where run directories go", default="arena-results")
     parser.addini("arena_video", "which episodes keep their videos, where a job does not say", default="")
@@ -125,16 +136,6 @@ def launcher(config: pytest.Config) -> str | None:
 def settings(config: pytest.Config) -> Settings:
     """Return the session's settings."""
     return config.stash[SETTINGS]
-
-
-def saw_jobs(config: pytest.Config) -> bool:
-    """Whether this session has arena jobs; without them the plugin keeps out of the way."""
-    return config.stash.get(_SAW_JOBS, False)
-
-
-def note_jobs(config: pytest.Config) -> None:
-    """This session has arena jobs."""
-    config.stash[_SAW_JOBS] = True
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -1,4 +1,7 @@
-"""The pytest entry point: hooks only, each delegates.
+"""The pytest entry point: the hooks that act before it is known whether there are jobs; each delegates.
+
+What acts where there are jobs is in two plugins: `session.collection.JobCollection`, registered when a job
+file is met, and `session.arena_session.ArenaSession`, registered when the run begins.
 
 Every pytest run in an environment with this package imports this module: it imports pytest and the standard
 library only, and so do the modules it imports at the top.
@@ -6,7 +9,7 @@ library only, and so do the modules it imports at the top.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +73,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("arena") is not None:
         from pytest_arena.session import collection
 
-        collection.parametrize(metafunc)
+        collection.job_collection(metafunc.config).parametrize(metafunc)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -83,96 +86,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(
-    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None]:
-    """Refuse bad job files before anything runs; name the jobs; order them by environment."""
-    if options.saw_jobs(config):
-        from pytest_arena.session import collection
-
-        collection.drop_duplicates(items)
-        collection.name_jobs(items)
-        collection.refuse_problems(config, items)
-        collection.order_by_environment(items)  # here too: --stepwise skips what comes before a failure
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Refuse tests that are marked and have no job: no job file need be met for that."""
     yield
     if any(item.get_closest_marker("arena") for item in items):
         from pytest_arena.session import collection
 
         collection.refuse_marked_without_job(config, items)
-    if options.saw_jobs(config):
-        from pytest_arena.session import collection
-
-        collection.refuse_other_jobs(config, items)
-        collection.order_by_environment(items)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin the run: its directory, manifest and JSON report."""
-    if options.saw_jobs(session.config):
-        from pytest_arena.session import run
-
-        run.begin(session)
-
-
-def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
-    """Say where results go."""
-    if options.saw_jobs(config):
-        from pytest_arena.session import run
-
-        return run.announcement(config)
-    return None
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A rerun is a new attempt, with a folder of its own."""
-    if options.saw_jobs(item.config):
-        from pytest_arena.session import attempts
-
-        attempts.forget_attempt(item)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Close an environment that the next job cannot use, while the test that used it is to blame."""
-    if options.saw_jobs(item.config):
-        from pytest_arena.session import rollouts
-
-        rollouts.release_environment(item, nextitem)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """After a test that passed: its job must have run and its thresholds must hold."""
-    outcome = yield
-    if options.saw_jobs(pyfuncitem.config):
-        from pytest_arena.session import rollouts
-
-        rollouts.require_verdict(pyfuncitem)
-    return outcome
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A job that failed before its rollout gets a record too; scalars go to JUnit."""
-    if options.saw_jobs(item.config):
-        from pytest_arena.session import rollouts
-
-        rollouts.note_outcome(item, call)
-    return (yield)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_json_runtest_metadata(item: pytest.Item) -> Mapping[str, Any] | None:
-    """Put the job's record on the JSON report."""
-    if options.saw_jobs(item.config):
-        from pytest_arena.session import attempts
-
-        return attempts.metadata(item)
-    return None
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -212,34 +132,18 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
     """A worker has collected: if it found jobs, this run is an arena run in the controller too."""
     from pytest_arena.parallel import workers
 
-    if workers.workers_found_jobs(node.config):
-        from pytest_arena.session import run
+    directory = workers.directory_with_jobs(node.config)
+    if directory is not None:
+        from pytest_arena.session import arena_session
 
-        run.join_as_controller(node.config, ids)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
-    """Write the run's files before other plugins report."""
-    if options.saw_jobs(session.config):
-        from pytest_arena.session import end
-
-        with end.noting_the_end(session):
-            end.finish(session)
-            yield
-    else:
-        yield
+        arena_session.join_as_controller(node.config, directory, ids)
 
 
 def pytest_terminal_summary(
     terminalreporter: TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Print the table of jobs; where nothing was found, say how job files are given."""
-    if options.saw_jobs(config):
-        from pytest_arena.session import end
-
-        end.summarize(terminalreporter, config, exitstatus)
-    elif exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+    """Where nothing was found, say how job files are given."""
+    if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         from pytest_arena.reports import job_file_hint
 
         for line in job_file_hint.hints(config):
@@ -248,11 +152,7 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close the environment and, last of all, the simulator's app: that may end the process."""
-    if options.saw_jobs(config):
-        from pytest_arena.session import end
-
-        end.close_down(config)
+    """Remove the run directory of a controller whose workers have found no jobs."""
     if config.pluginmanager.hasplugin("dsession"):
         from pytest_arena.parallel import workers
 

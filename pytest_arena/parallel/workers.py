@@ -91,10 +91,10 @@ def command(config: pytest.Config) -> list[str]:
     return [str(arg) for arg in sys.argv]
 
 
-def workers_found_jobs(config: pytest.Config) -> bool:
-    """Whether a worker has written the run's manifest."""
+def directory_with_jobs(config: pytest.Config) -> RunDirectory | None:
+    """Return the run's directory if a worker has found jobs, and so has written the manifest."""
     directory = config.stash.get(_RESERVED, None)
-    return directory is not None and directory.manifest_path.exists()
+    return directory if directory is not None and directory.manifest_path.exists() else None
 
 
 def drop_unused(config: pytest.Config) -> None:

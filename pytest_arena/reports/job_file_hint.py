@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_arena.options import settings
+
 _SUFFIXES = (".yaml", ".yml", ".json")
 _READ = 65_536
 """Characters: the keys of a job file that tell it from other files stand at its beginning."""
@@ -14,12 +16,13 @@ _JOBS = re.compile(r"""^\s*\{?\s*["']?(jobs|runs|defaults|shared)["']?\s*:""", r
 
 
 def hints(config: pytest.Config) -> list[str]:
-    """Return a line for each job file among the arguments of a session that found no tests."""
+    """Return a line for each job file that a session which found no tests was given like a test."""
     files = dict.fromkeys(str(arg).partition("::")[0] for arg in config.args)
     return [
         f"{file} looks like a job file: pytest --arena-jobs {file} evaluates its jobs"
         for file in files
-        if _is_job_file(Path(config.invocation_params.dir, file))
+        if _is_job_file(path := Path(config.invocation_params.dir, file))
+        and path.resolve() not in settings(config).job_files
     ]
 
 

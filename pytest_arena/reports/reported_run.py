@@ -16,8 +16,6 @@ class ReportedRun(Protocol):
     """Node ids of tests that never ran to the end."""
     suite: list[tuple[str, bool | None]]
     """Verdicts over several jobs: a line, and whether it is good; None where nothing was judged."""
-    told: bool
-    """Whether the summary has been printed."""
 
     @property
     def directory(self) -> RunDirectory:

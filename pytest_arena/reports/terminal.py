@@ -32,7 +32,6 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRu
     directory, troubles = run.directory, run.troubles()
     records = list(directory.records())
     if not records and not troubles and not run.suite:
-        run.told = True
         return
     reporter.write_sep("=", "arena")
     rows = [_row(record) for record in records]
@@ -61,7 +60,6 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRu
     reporter.write_line(f"results: {_shown(config, run)}")
     if exit_status == pytest.ExitCode.INTERRUPTED:
         reporter.write_line(f"the same command with --arena-resume {_shown(config, run)} goes on")
-    run.told = True
 
 
 def _footnotes(records: Sequence[JobRecord]) -> Iterable[str]:

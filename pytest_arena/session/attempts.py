@@ -19,10 +19,10 @@ from pytest_arena.records.episodes import write_episodes
 from pytest_arena.records.for_reports import arena_metadata
 from pytest_arena.records.run_directory import JobDirectory
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+from pytest_arena.session.current_run import run_of
 from pytest_arena.session.job_items import LABEL, metrics_of
 from pytest_arena.session.reruns import notes_on_new_episodes, standing_measurement
 from pytest_arena.session.result import Result
-from pytest_arena.session.state import run_of
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job

@@ -1,13 +1,11 @@
-"""The session's end, in order; a step that fails is a line of the summary and costs no other step.
+"""What the session's end does: one ordered list of steps, then the close of the process.
 
-`finish` runs while pytest's session ends, before other plugins report; `noting_the_end` around what they do
-then; `close_down` last of all, when the process has nothing left to do but to close the simulator.
+`SessionEnd.steps` is the list. A step that fails is a line of the summary, and costs no other step.
 """
 
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -21,169 +19,168 @@ from pytest_arena.parallel.crashes import UNWRITTEN, end_workers, settle
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.schema import Status
 from pytest_arena.reports import terminal
-from pytest_arena.session import shard_watch, suite_verdicts
+from pytest_arena.session import suite_verdicts
+from pytest_arena.session.collected_tests import CollectedTests
+from pytest_arena.session.current_run import Run
 from pytest_arena.session.reruns import remember_failures
-from pytest_arena.session.state import RUN, Run, run_of
+from pytest_arena.session.shard_watch import ShardWatch
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-RAISED = 1
-"""What Python makes of an exception that nothing catches."""
+STATUS_OF_AN_EXCEPTION = 1
+"""The status that Python gives to a process that an exception ends."""
 _MILD = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 """Statuses that say nothing worse than that tests were lost."""
 
 
-def finish(session: pytest.Session) -> None:
-    """Close the records, draw the last verdicts, write the files; a worker leaves it to the controller."""
-    config = session.config
-    if RUN not in config.stash:
-        return
-    run = run_of(config)
-    if is_worker(config):
-        config.workeroutput[UNWRITTEN] = run.unwritten  # type: ignore[attr-defined]
-        return
-    for what, step in _STEPS.items():
-        with run.writing(what):
-            step(session, run)
-    run.written_status = int(session.exitstatus)
+class SessionEnd:
+    """The end of a session that has run jobs, in the order of its public methods."""
 
+    def __init__(self, session: pytest.Session, run: Run, tests: CollectedTests, shards: ShardWatch) -> None:
+        """Prepare the end of *session*, which ran *tests*, of which *shards* are parts of one job."""
+        self._session, self._config = session, session.config
+        self._run, self._tests, self._shards = run, tests, shards
+        self._verdicts: dict[str, Any] = {}
+        """Verdicts over several jobs, for ``run.json``."""
+        self._written_status: int | None = None
+        """The exit status in ``run.json``."""
+        self._exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
+        """The exit status as far as it is known: the app, closed last of all, may end the process with it."""
+        self._raised: BaseException | None = None
+        """What was raised while the session finished: an app that ends the process would swallow it."""
+        self._summarized = False
+        """Whether the terminal has shown the troubles; with some reporters there is no summary."""
+        self.restore = contextlib.ExitStack()
+        """Gives back what the session has changed in its process; unwound before the app is closed."""
 
-def _end_workers(session: pytest.Session, run: Run) -> None:
-    end_workers(session.config)
+    def steps(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        """Return what the process that reports does, in order: a name for the user, and the step."""
+        return (
+            # Records first: a worker may still write one until it has ended, and what still says "running"
+            # after that was cut off.
+            ("the last records of the workers", lambda: end_workers(self._config)),
+            ("the records of jobs that were cut off", self._settle_records),
+            # Before any verdict is reported: with -x a verdict that fails stops the session, and of a session
+            # that was stopped no test counts as lost.
+            ("what never ran", self._refuse_losses),
+            # Verdicts: a group may have a sharded job among its jobs.
+            ("the records of sharded jobs", self._join_shards),
+            ("the verdicts over several jobs", self._judge_suite),
+            # The status: verdicts that failed are tests that failed.
+            ("what passed without a measurement", self._refuse_unmeasured),
+            ("the number of failures", self._count_failures),
+            # Files last, and run.json last of them: it has the status, and so says that the run is over.
+            ("what failed, in pytest's cache", lambda: remember_failures(self._config, self._run.directory)),
+            ("metrics.json", self._write_metrics),
+            ("run.json", self._finish_manifest),
+        )
 
+    def finish(self) -> None:
+        """Do the steps; a worker tells the controller what it could not write, and leaves them to it."""
+        if is_worker(self._config):
+            self._config.workeroutput[UNWRITTEN] = self._run.unwritten  # type: ignore[attr-defined]
+            return
+        for what, step in self.steps():
+            with self._run.writing(what):
+                step()
+        self._written_status = int(self._session.exitstatus)
 
-def _settle_records(session: pytest.Session, run: Run) -> None:
-    alone = not session.config.pluginmanager.hasplugin("dsession")
-    stopped = alone or session.exitstatus == pytest.ExitCode.INTERRUPTED
-    settle(run.directory, Status.INTERRUPTED if stopped else Status.CRASHED, run.writing)
+    @contextlib.contextmanager
+    def noting_the_status(self) -> Iterator[None]:
+        """Keep what other plugins make of the status, and what they raise: the app may end the process."""
+        try:
+            yield
+        except pytest.exit.Exception:  # pytest takes the status that it names
+            raise
+        except BaseException as error:
+            self._raised = error
+            raise
+        self._refuse_unwritten()  # report.json has been written since
+        self._note_status(int(self._session.exitstatus))
 
+    def summarize(self, reporter: TerminalReporter, exit_status: int) -> None:
+        """Print the table of jobs."""
+        with self._run.writing("the table of jobs"):
+            terminal.summarize(reporter, self._config, self._run, exit_status)
+            self._summarized = True
 
-def _join_shards(session: pytest.Session, run: Run) -> None:
-    run.suite += shard_watch.join_rest(session)
+    def close(self) -> None:
+        """Print troubles that no summary has shown; close the environment and, last, the simulator's app."""
+        self._run.reports_written = True
+        if self._written_status is not None:
+            raised = self._raised is not None
+            self._note_status(STATUS_OF_AN_EXCEPTION if raised else int(self._session.exitstatus))
+        self.restore.close()
+        if not is_worker(self._config) and not self._summarized:
+            for line in self._run.troubles():
+                print(line, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if self._raised is not None and self._run.pool.has_app:
+            traceback.print_exception(self._raised, file=sys.__stderr__)
+        self._run.pool.shutdown(self._exit_status)
 
+    def _settle_records(self) -> None:
+        alone = not self._config.pluginmanager.hasplugin("dsession")
+        stopped = alone or self._session.exitstatus == pytest.ExitCode.INTERRUPTED
+        status = Status.INTERRUPTED if stopped else Status.CRASHED
+        settle(self._run.directory, status, self._run.writing)
 
-def _refuse_losses(session: pytest.Session, run: Run) -> None:
-    """No false green: a session that lost tests, or failed inside, ends with pytest's status for that."""
-    if run.guard is None:
-        return
-    run.lost = run.guard.lost(session)
-    if (run.lost or run.guard.broken) and session.exitstatus in _MILD:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    def _refuse_losses(self) -> None:
+        """No false green: a session that lost tests, or failed inside, ends with pytest's status for that."""
+        self._run.lost = self._tests.never_ended(self._session)
+        if self._run.lost or self._tests.internal_error:
+            self._refuse_success()
 
+    def _join_shards(self) -> None:
+        self._run.suite += self._shards.join_rest()
 
-def _refuse_unmeasured(session: pytest.Session, run: Run) -> None:
-    """No false green: a test that passed has a record that says what was measured."""
-    if run.guard is None or not run.guard.passed:
-        return
-    records = run.directory.latest()
-    for label, entry in run.directory.manifest().jobs.items():
-        record = records.get(label)
-        if entry.nodeid in run.guard.passed and (record is None or record.status != Status.COMPLETED):
-            left = "no record" if record is None else f"the status {record.status}"
-            run.unmeasured.append(f"{entry.nodeid} passed, but its job {label!r} has {left}")
-    if run.unmeasured and session.exitstatus in _MILD:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    def _judge_suite(self) -> None:
+        lines, self._verdicts = suite_verdicts.judge(self._config, self._run.directory)
+        self._run.suite += lines
 
+    def _refuse_unmeasured(self) -> None:
+        """No false green: a test that passed has a record that says what was measured."""
+        run, passed = self._run, self._tests.passed
+        if not passed:
+            return
+        records = run.directory.latest()
+        for label, entry in run.directory.manifest().jobs.items():
+            record = records.get(label)
+            if entry.nodeid in passed and (record is None or record.status != Status.COMPLETED):
+                left = "no record" if record is None else f"the status {record.status}"
+                run.unmeasured.append(f"{entry.nodeid} passed, but its job {label!r} has {left}")
+        if run.unmeasured:
+            self._refuse_success()
 
-def _judge_suite(session: pytest.Session, run: Run) -> None:
-    lines, run.verdicts = suite_verdicts.judge(session.config, run.directory)
-    run.suite += lines
+    def _count_failures(self) -> None:
+        if self._session.testsfailed and self._session.exitstatus == pytest.ExitCode.OK:
+            self._session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
+    def _write_metrics(self) -> None:
+        write_json(self._run.directory.path / "metrics.json", metrics_of(self._run.directory))
 
-def _remember_failures(session: pytest.Session, run: Run) -> None:
-    remember_failures(session.config, run.directory)
+    def _finish_manifest(self) -> None:
+        self._refuse_unwritten()
+        status = int(self._session.exitstatus)
+        self._run.directory.finish_manifest(
+            **self._verdicts, finished_at=utc_now(), exit_status=status, never_ran=self._run.lost
+        )
 
+    def _refuse_success(self) -> None:
+        if self._session.exitstatus in _MILD:
+            self._session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
-def _count_failures(session: pytest.Session, run: Run) -> None:
-    if session.testsfailed and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    def _refuse_unwritten(self) -> None:
+        """A session whose results are not on disk does not succeed."""
+        if self._run.unwritten and self._session.exitstatus == pytest.ExitCode.OK:
+            self._session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
-
-def _write_metrics(session: pytest.Session, run: Run) -> None:
-    write_json(run.directory.path / "metrics.json", metrics_of(run.directory))
-
-
-def _close_manifest(session: pytest.Session, run: Run) -> None:
-    _refuse_unwritten(session, run)
-    run.directory.finish_manifest(
-        **run.verdicts, finished_at=utc_now(), exit_status=int(session.exitstatus), never_ran=run.lost
-    )
-
-
-_STEPS: dict[str, Callable[[pytest.Session, Run], None]] = {
-    "the last records of the workers": _end_workers,
-    "the records of jobs that were cut off": _settle_records,
-    "what never ran": _refuse_losses,
-    "the records of sharded jobs": _join_shards,
-    "the verdicts over several jobs": _judge_suite,
-    "what passed without a measurement": _refuse_unmeasured,
-    "the number of failures": _count_failures,
-    "what failed, in pytest's cache": _remember_failures,
-    "metrics.json": _write_metrics,
-    "run.json": _close_manifest,
-}
-"""What is written, and how; in this order. A verdict needs all records, files need all verdicts."""
-
-
-def _refuse_unwritten(session: pytest.Session, run: Run) -> None:
-    """A session whose results are not on disk does not succeed."""
-    if run.unwritten and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-
-
-def summarize(reporter: TerminalReporter, config: pytest.Config, exit_status: int) -> None:
-    """Print the table of jobs."""
-    if RUN in config.stash:
-        run = run_of(config)
-        with run.writing("the table of jobs"):
-            terminal.summarize(reporter, config, run, exit_status)
-
-
-@contextlib.contextmanager
-def noting_the_end(session: pytest.Session) -> Iterator[None]:
-    """Keep what other plugins make of the status, and what they raise: the app may end the process."""
-    run = session.config.stash.get(RUN, None)
-    try:
-        yield
-    except pytest.exit.Exception:  # pytest takes the status that it names
-        raise
-    except BaseException as error:
-        if run is not None:
-            run.broken = error
-        raise
-    if run is not None:
-        _refuse_unwritten(session, run)  # report.json has been written since
-        _note_status(run, int(session.exitstatus))
-
-
-def _note_status(run: Run, status: int) -> None:
-    """Let ``run.json`` tell the *status* that the process ends with."""
-    run.exit_status = status
-    if run.written_status not in (None, status):
-        run.written_status = status
-        with run.writing("run.json"):
-            run.directory.finish_manifest(exit_status=status)
-
-
-def close_down(config: pytest.Config) -> None:
-    """Tell what no summary told; close the environment and, if there is one, the app."""
-    if RUN not in config.stash:
-        return
-    run = run_of(config)
-    run.ended = True
-    session: Any = config.pluginmanager.get_plugin("session")
-    if session is not None and run.written_status is not None:
-        _note_status(run, int(session.exitstatus) if run.broken is None else RAISED)
-    if run.previous_sigterm is not None:
-        signal.signal(signal.SIGTERM, run.previous_sigterm)
-    if run.exit_guard is not None:
-        run.exit_guard.lift()
-    if not is_worker(config) and not run.told:
-        for line in run.troubles():
-            print(line, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if run.broken is not None and run.pool.has_app:
-        traceback.print_exception(run.broken, file=sys.__stderr__)
-    run.pool.shutdown(run.exit_status)
+    def _note_status(self, status: int) -> None:
+        """Let ``run.json`` tell the *status* that the process ends with."""
+        self._exit_status = status
+        if self._written_status not in (None, status):
+            self._written_status = status
+            with self._run.writing("run.json"):
+                self._run.directory.finish_manifest(exit_status=status)

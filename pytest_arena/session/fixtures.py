@@ -57,7 +57,7 @@ def arena_env_options(arena_job: Job) -> dict[str, Any]:
 @pytest.fixture
 def arena_run_dir(pytestconfig: pytest.Config) -> Path:
     """The directory of this run, shared by all jobs and workers."""
-    from pytest_arena.session.state import run_of
+    from pytest_arena.session.current_run import run_of
 
     return run_of(pytestconfig).directory.path
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_arena.errors import JobFileError, described
-from pytest_arena.jobs.loader import Loaded
 from pytest_arena.jobs.model import Job
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.simulators.registry import find_simulator
 
 JOB = pytest.StashKey[Job]()
-
-
 LABEL = pytest.StashKey[str]()
 """The job's name in this run: its folder, and the key of its metrics."""
-
-
-_FILES = pytest.StashKey[dict[Path, Loaded]]()
 
 
 def job_of(item: pytest.Item) -> Job | None:
@@ -58,41 +50,14 @@ def whole_node_id(item: pytest.Item, job: Job) -> str:
     return item.nodeid.removesuffix(f"{job.suffix}]") + "]" if job.shard else item.nodeid
 
 
+def whole_label(item: pytest.Item) -> str:
+    """Return the label that the item's job would have if it were not sharded."""
+    job = job_of(item)
+    return item.stash[LABEL].removesuffix(job.suffix if job is not None else "")
+
+
 def environment_key(job: Job) -> tuple[Hashable, Hashable]:
     """Return what jobs must have in common to share a process (None: any will do), and an environment."""
     simulator = find_simulator(job)
     launch = simulator.launch_key(job)
     return None if launch is None else (job.simulator, launch), simulator.environment_key(job)
-
-
-def groups_of(config: pytest.Config, items: Sequence[pytest.Item]) -> list[dict[str, Any]]:
-    """Return the groups of the session's job files as the manifest has them.
-
-    ``jobs`` has the name of every job of the group; its labels are those of the selected *items*, so a job
-    that was deselected has none.
-    """
-    labels: dict[tuple[Path, str], list[str]] = {}
-    for item in items:
-        job = job_of(item)
-        if job is not None and job.source is not None and LABEL in item.stash:
-            found = labels.setdefault((job.source.file.resolve(), job.name), [])
-            found.append(item.stash[LABEL].removesuffix(job.suffix))
-    return [
-        {
-            "tag": group.tag,
-            "nodeid": f"{nodeid_of(config, path)}::group[{group.tag}]",
-            "thresholds": dict(group.thresholds),
-            "jobs": {
-                job.name: list(dict.fromkeys(labels.get((path, job.name), ())))
-                for job in group.members(loaded.jobs)
-            },
-        }
-        for path, loaded in config.stash.get(_FILES, {}).items()
-        for group in loaded.groups
-    ]
-
-
-def nodeid_of(config: pytest.Config, path: Path) -> str:
-    """Return *path* as node ids have it: relative to the root directory where it is below that."""
-    root = config.rootpath
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -16,15 +16,15 @@ from pytest_arena.records.files import utc_now
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import SCHEMA_VERSION
-from pytest_arena.session.job_items import LABEL, environment_key, groups_of, job_of, whole_node_id
-from pytest_arena.session.state import run_of
+from pytest_arena.session.current_run import Run
+from pytest_arena.session.job_items import LABEL, environment_key, job_of, whole_label, whole_node_id
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
 
 
-def write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
-    """The first process that gets here writes ``run.json``; the others find it."""
+def write_manifest(session: pytest.Session, directory: RunDirectory, groups: list[dict[str, Any]]) -> None:
+    """Write ``run.json`` in the first process that gets here; the others find it. Raises OSError."""
     if directory.manifest_path.exists():
         return  # another worker, or the run that is resumed, was first
     config, hashes = session.config, dict[Path, str]()
@@ -55,23 +55,25 @@ def write_manifest(session: pytest.Session, directory: RunDirectory) -> None:
                 }
                 for label, (item, job) in jobs.items()
             },
-            "groups": groups_of(config, session.items),
+            "groups": groups,
         }
     )
 
 
-def note_resume(config: pytest.Config, directory: RunDirectory) -> None:
+def note_resume(config: pytest.Config, run: Run) -> None:
     """Add this session to those that have worked on the run."""
-    sessions = directory.manifest().resumed
-    with run_of(config).writing("run.json"):
-        directory.finish_manifest(resumed=[*sessions, {"command": command(config), "started_at": utc_now()}])
+    sessions = run.directory.manifest().resumed
+    with run.writing("run.json"):
+        run.directory.finish_manifest(
+            resumed=[*sessions, {"command": command(config), "started_at": utc_now()}]
+        )
 
 
 def _whole(item: pytest.Item, job: Job) -> dict[str, Any]:
     """Return the entry that tells which job a shard is a part of."""
     if job.shard is None:
         return {}
-    whole = {"label": item.stash[LABEL].removesuffix(job.suffix), "nodeid": whole_node_id(item, job)}
+    whole = {"label": whole_label(item), "nodeid": whole_node_id(item, job)}
     return {"shard": {"index": job.shard.index, "count": job.shard.count, **whole}}
 
 

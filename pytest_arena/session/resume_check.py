@@ -18,7 +18,7 @@ from pytest_arena.records.lock import RunInUseError
 from pytest_arena.records.manifest import JobEntry, Manifest
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.typed import shown
-from pytest_arena.session.job_items import LABEL, groups_of, job_of, whole_node_id
+from pytest_arena.session.job_items import LABEL, job_of, whole_node_id
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -40,15 +40,17 @@ def require_sound(config: pytest.Config, path: Path, asked: str) -> None:
         raise pytest.UsageError(f"{asked}: cannot be gone on with: {error}") from None
 
 
-def differences(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
-    """Return a line for each job whose configuration is not the one that the run was begun with."""
+def differences(
+    config: pytest.Config, items: Sequence[pytest.Item], groups: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Return a line for each job, of *items*, or group that is not the one that the run was begun with."""
     path = settings(config).resume
     if path is None:
         return []
     asked = f"{asked_by(config, 'arena_resume')} {path}"
     manifest, hashes = RunDirectory(path).manifest(), dict[Path, str]()
     begun = manifest.jobs
-    problems = _other_groups(asked, manifest, groups_of(config, items))
+    problems = _other_groups(asked, manifest, groups)
     for item in items:
         job, label = job_of(item), item.stash.get(LABEL, None)
         if job is None or label is None:

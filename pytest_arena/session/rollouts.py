@@ -26,10 +26,10 @@ from pytest_arena.records.schema import JobRecord, Status
 from pytest_arena.rollout.observers import require_recorders
 from pytest_arena.session.attempts import ATTEMPT, Attempt, attempt_of
 from pytest_arena.session.baseline_check import baseline_of
+from pytest_arena.session.current_run import run_of
 from pytest_arena.session.job_items import JOB, LABEL, environment_key, job_of, metrics_of
 from pytest_arena.session.progress import preparing, progress
 from pytest_arena.session.result import Result
-from pytest_arena.session.state import RUN, run_of
 from pytest_arena.simulators.env_check import require_env
 from pytest_arena.simulators.registry import validate_simulation
 
@@ -64,7 +64,7 @@ class Unbuilt:
 
 def require_verdict(item: pytest.Function) -> None:
     """No false green: a test that passed without running its job or asserting its thresholds fails."""
-    if JOB not in item.stash or RUN not in item.config.stash:
+    if JOB not in item.stash:
         return
     attempt, label = item.stash.get(ATTEMPT, None), item.stash[LABEL]
     if attempt is not None and attempt.record.error is not None:
@@ -80,7 +80,7 @@ def require_verdict(item: pytest.Function) -> None:
 def note_outcome(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Give a job that failed before its rollout a record, put scalars on JUnit, forget a finished attempt."""
     job = job_of(item)
-    if job is None or RUN not in item.config.stash:
+    if job is None:
         return
     if call.excinfo is not None and call.when != "teardown":
         _note_exception(item, job, call.excinfo)
@@ -126,7 +126,7 @@ def release_environment(item: pytest.Item, following: pytest.Item | None) -> Non
     The last one is closed when all reports are written.
     """
     job, other = job_of(item), None if following is None else job_of(following)
-    if job is None or other is None or RUN not in item.config.stash:
+    if job is None or other is None:
         return
     if environment_key(job) != environment_key(other):
         run_of(item.config).pool.clear()
@@ -192,7 +192,7 @@ def note_taker(item: pytest.Item, record: JobRecord) -> Callable[[str], None]:
             record.notes.append(text)
         with run.writing(str(record.record_path)):
             write_json(run.directory.path / str(record.record_path), record.to_json())
-        if run.ended:
+        if run.reports_written:
             stderr.say(line)
             return
         # Not by `warnings.warn`, which an environment, or -W error, may have turned into an exception.

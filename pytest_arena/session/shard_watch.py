@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,9 +11,8 @@ from pytest_arena.options import settings
 from pytest_arena.records.files import write_json
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.session.current_run import run_of
 from pytest_arena.session.synthetic_reports import Line, report_verdict
-
-_PLUGIN = "arena-shards"
 
 
 @dataclass
@@ -32,20 +31,8 @@ class ShardedJob:
     joined: bool = False
 
 
-def enable(config: pytest.Config, directory: RunDirectory) -> None:
-    """Watch for the last shard, in the process that reports; does nothing where no job is sharded."""
-    jobs = list(_sharded_jobs(directory))
-    if jobs and not config.pluginmanager.hasplugin(_PLUGIN):
-        config.pluginmanager.register(ShardWatch(config, directory, jobs), _PLUGIN)
-
-
-def join_rest(session: pytest.Session) -> list[Line]:
-    """At the end, join jobs whose last shard died without a report; returns a line for each left without."""
-    watch: ShardWatch | None = session.config.pluginmanager.get_plugin(_PLUGIN)
-    return [] if watch is None else watch.join_rest()
-
-
-def _sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
+def sharded_jobs(directory: RunDirectory) -> Iterator[ShardedJob]:
+    """Yield the jobs of the run that are shared out in shards."""
     jobs: dict[str, ShardedJob] = {}
     for label, entry in directory.manifest().jobs.items():
         if (shard := entry.shard) is not None:
@@ -62,7 +49,7 @@ def _judged(attempts: list[JobRecord]) -> JobRecord:
 class ShardWatch:
     """Counts the shards that have been reported."""
 
-    def __init__(self, config: pytest.Config, directory: RunDirectory, jobs: list[ShardedJob]) -> None:
+    def __init__(self, config: pytest.Config, directory: RunDirectory, jobs: Iterable[ShardedJob]) -> None:
         self._config, self._directory = config, directory
         self._jobs: dict[str, list[ShardedJob]] = {}
         """Node id of a shard -> its job; with ``--keep-duplicates`` there may be two of one id."""
@@ -70,8 +57,7 @@ class ShardWatch:
             for nodeid in job.parts:
                 self._jobs.setdefault(nodeid, []).append(job)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def note(self, report: pytest.TestReport) -> None:
         """Join a job when the last of its shards has been torn down."""
         waiting = (job for job in self._jobs.get(report.nodeid, ()) if report.nodeid not in job.finished)
         job = next(waiting, None)
@@ -105,8 +91,6 @@ class ShardWatch:
 
     def _join(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
         """Draw the verdict and report it; one that cannot be written costs the session its success."""
-        from pytest_arena.session.state import run_of
-
         job.joined = True
         with run_of(self._config).writing(f"{job.label}/record.json"):
             self._judge(job, location)

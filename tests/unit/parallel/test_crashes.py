@@ -22,7 +22,7 @@ from pytest_arena.records.attempt import begin_record, keep_measured
 from pytest_arena.records.files import write_json
 from pytest_arena.records.jsonl import JsonLinesWriter
 from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.session.loss_guard import LossGuard
+from pytest_arena.session.collected_tests import CollectedTests
 from tests.jobs import make_job
 
 NODE = "test_it.py::test_it[reach]"
@@ -276,18 +276,18 @@ def session(exitstatus: int = 0, **attributes: Any) -> Any:
     ],
 )
 def test_what_counts_as_run(reports: list[tuple[str, str]], done: bool) -> None:
-    guard = LossGuard([NODE])
+    tests = CollectedTests([NODE])
     for when, outcome in reports:
-        guard.pytest_runtest_logreport(report(when, outcome))
-    assert guard.lost(session()) == ([] if done else [NODE])
+        tests.note(report(when, outcome))
+    assert tests.never_ended(session()) == ([] if done else [NODE])
 
 
 def test_a_stopped_session_has_lost_nothing() -> None:
-    guard = LossGuard(["a", "b", "a"])
-    assert guard.lost(session()) == ["a", "b"]
-    assert guard.lost(session(shouldfail="stopping after 1 failures")) == []
-    assert guard.lost(session(shouldstop="enough")) == []
-    assert guard.lost(session(pytest.ExitCode.INTERRUPTED)) == []
+    tests = CollectedTests(["a", "b", "a"])
+    assert tests.never_ended(session()) == ["a", "b"]
+    assert tests.never_ended(session(shouldfail="stopping after 1 failures")) == []
+    assert tests.never_ended(session(shouldstop="enough")) == []
+    assert tests.never_ended(session(pytest.ExitCode.INTERRUPTED)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What lives as long as the session."""
+"""The run of this session: where its results go, its environments, and what keeps it from success."""
 
 from __future__ import annotations
 
@@ -6,49 +6,32 @@ import contextlib
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.session.exit_guard import ExitGuard
-from pytest_arena.session.loss_guard import LossGuard
 from pytest_arena.session.synthetic_reports import Line
 from pytest_arena.simulators.pool import EnvironmentPool
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
-    """What lives as long as the session."""
+    """What everything that runs, reports or ends the jobs of this process has in common."""
 
     directory: RunDirectory
     pool: EnvironmentPool = field(default_factory=EnvironmentPool)
-    previous_sigterm: Any = None
-    exit_guard: ExitGuard | None = None
-    exit_status: int = int(pytest.ExitCode.INTERNAL_ERROR)
-    """pytest's, once it is known: the app is told of it when it is closed, and may end the process."""
-    written_status: int | None = None
-    """The one in ``run.json``."""
-    broken: BaseException | None = None
-    """What was raised while the session finished: an app that ends the process would swallow it."""
-    guard: LossGuard | None = None
-    """Not in a worker."""
     lost: list[str] = field(default_factory=list)
-    """Tests that never ran, though nobody stopped the session."""
+    """Tests that never ran to the end, though nobody stopped the session."""
     unmeasured: list[str] = field(default_factory=list)
     """Tests that passed without a measurement, a line each."""
     suite: list[Line] = field(default_factory=list)
     """Verdicts over several jobs, in words."""
-    verdicts: dict[str, Any] = field(default_factory=dict)
-    """The same for ``run.json``."""
     unwritten: list[str] = field(default_factory=list)
     """Results that could not be written, a line each; with any, the session does not succeed."""
     failures: list[str] = field(default_factory=list)
     """Tracebacks of results that failed for another reason than the disk."""
-    told: bool = False
-    """Whether the summary has told what went wrong; some reporters have none."""
-    ended: bool = False
-    """The session's reports are written: a warning comes too late for them."""
+    reports_written: bool = False
+    """Whether the session's reports are written: a warning comes too late for them."""
 
     @contextlib.contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -76,5 +59,5 @@ RUN = pytest.StashKey[Run]()
 
 
 def run_of(config: pytest.Config) -> Run:
-    """Return the session's run."""
+    """Return the session's run; there is one as soon as a test of a job is set up."""
     return config.stash[RUN]

@@ -7,28 +7,24 @@ from collections.abc import Iterable
 import pytest
 
 
-class LossGuard:
-    """Plugin: notices tests that were collected and, though nobody stopped the session, never ended."""
+class CollectedTests:
+    """The tests that a session has collected, and how far each of them has come."""
 
-    def __init__(self, expected: Iterable[str]) -> None:
-        self._waiting = dict.fromkeys(expected)
+    def __init__(self, nodeids: Iterable[str]) -> None:
+        self._waiting = dict.fromkeys(nodeids)
         self.passed: set[str] = set()
         """Tests whose body passed."""
-        self.broken = False
-        """pytest failed inside, here or in a worker."""
+        self.internal_error = False
+        """Whether pytest failed inside, here or in a worker: then the session cannot be trusted."""
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def note(self, report: pytest.TestReport) -> None:
         """Cross off a test that came to its end; an attempt that is followed by another one is none."""
         if report.when == "teardown" or report.failed:
             self._waiting.pop(report.nodeid, None)
         if report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
 
-    def pytest_internalerror(self) -> None:
-        """Remember that the session cannot be trusted."""
-        self.broken = True
-
-    def lost(self, session: pytest.Session) -> list[str]:
+    def never_ended(self, session: pytest.Session) -> list[str]:
         """Return the tests that never ran to their end; none where the session was told to stop."""
         stopped = (
             session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
