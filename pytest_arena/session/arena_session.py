@@ -24,12 +24,11 @@ from pytest_arena.parallel.workers import hold_in_worker, run_directory, shared_
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.reports import json_report, terminal
 from pytest_arena.session import attempts, rollouts
-from pytest_arena.session.collected_tests import CollectedTests
 from pytest_arena.session.current_run import RUN, Run
 from pytest_arena.session.end import SessionEnd
-from pytest_arena.session.exit_guard import ExitGuard
 from pytest_arena.session.job_items import job_of
 from pytest_arena.session.manifest import note_resume, write_manifest
+from pytest_arena.session.no_false_green import CollectedTests, ExitGuard
 from pytest_arena.session.shard_watch import ShardWatch, sharded_jobs
 from pytest_arena.simulators.isaaclab.app import APP
 

@@ -52,7 +52,7 @@ def configure(config: pytest.Config) -> None:
 
 def _run_directory(config: pytest.Config) -> Path | None:
     if is_worker(config):
-        return _told_to_worker(config, "arena_resume")
+        return _from_controller(config, "arena_resume")
     given = config.getoption("arena_resume") or config.getini("arena_resume")
     if not given:
         return None
@@ -63,7 +63,7 @@ def _run_directory(config: pytest.Config) -> Path | None:
     return path
 
 
-def _told_to_worker(config: pytest.Config, key: str) -> Path | None:
+def _from_controller(config: pytest.Config, key: str) -> Path | None:
     """Return the path that the controller has resolved, and checked."""
     path = config.workerinput.get(key)  # type: ignore[attr-defined]
     return None if path is None else Path(path)
@@ -72,7 +72,7 @@ def _told_to_worker(config: pytest.Config, key: str) -> Path | None:
 def _baseline(config: pytest.Config) -> Path | None:
     """Return the baseline's path: the command line's is relative to where it was typed."""
     if is_worker(config):
-        return _told_to_worker(config, "arena_baseline")
+        return _from_controller(config, "arena_baseline")
     if given := config.getoption("arena_baseline"):
         return Path(config.invocation_params.dir, given).resolve()
     if given := config.getini("arena_baseline"):

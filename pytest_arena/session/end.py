@@ -20,8 +20,8 @@ from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.schema import Status
 from pytest_arena.reports import terminal
 from pytest_arena.session import suite_verdicts
-from pytest_arena.session.collected_tests import CollectedTests
 from pytest_arena.session.current_run import Run
+from pytest_arena.session.no_false_green import CollectedTests
 from pytest_arena.session.reruns import remember_failures
 from pytest_arena.session.shard_watch import ShardWatch
 

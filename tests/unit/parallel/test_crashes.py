@@ -22,7 +22,7 @@ from pytest_arena.records.attempt import begin_record, keep_measured
 from pytest_arena.records.files import write_json
 from pytest_arena.records.jsonl import JsonLinesWriter
 from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.session.collected_tests import CollectedTests
+from pytest_arena.session.no_false_green import CollectedTests
 from tests.jobs import make_job
 
 NODE = "test_it.py::test_it[reach]"
