@@ -82,3 +82,41 @@ def test_the_cameras_of_the_adapter_are_filmed(project: Path, suite: Suite) -> N
     )
     suite.run("--arena-jobs", "jobs.yaml", "-k", "seeker", "--arena-video", "on").assert_outcomes(passed=1)
     assert len(suite.record("seeker")["videos"]) == 4
+
+
+def test_a_class_with_act_alone_is_a_policy(suite: Suite) -> None:
+    (suite.path / "line.py").write_text(
+        """
+import gymnasium
+import numpy as np
+
+class Line(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-9, 9, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.goal = self.np_random.uniform(-2, 2, 2)
+        return np.array([self.x, self.goal], np.float32), {}
+
+    def step(self, action):
+        self.x += 0.2 * float(action[0])
+        near = abs(self.x - self.goal) < 0.1
+        return np.array([self.x, self.goal], np.float32), 0.0, near, False, {"success": near}
+
+gymnasium.register("line/Line-v0", entry_point=Line, max_episode_steps=60)
+"""
+    )
+    (suite.path / "my_policies.py").write_text(example("policies.md", "class Proportional"))
+    (suite.path / "jobs.yaml").write_text(
+        "jobs:\n"
+        "  reach:\n"
+        "    simulator: gymnasium\n"
+        '    environment: {id: "line:line/Line-v0", num_envs: 2}\n'
+        "    rollout: {episodes: 4}\n"
+        '    thresholds: {success_rate: ">= 0.99"}\n'
+        '    policy: {type: "my_policies:Proportional", gain: 5}\n'
+    )
+    suite.test()
+    suite.run().assert_outcomes(passed=1)
+    assert suite.record("reach")["reproducible"]

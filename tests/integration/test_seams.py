@@ -221,3 +221,80 @@ def test_rows_in_processes_fail_as_rows_of_this_process_do(suite: Suite) -> None
     notes = {name: suite.record(name)["notes"] for name in passed}
     assert "the environment could not be closed: RuntimeError: close boom" in notes["close"]
     assert not [note for every in notes.values() for note in every if "step limit" in note]
+
+
+SCRIPTED = {"id": "tests.registered:arena/Scripted-v0"}
+MINIMAL = """
+import gymnasium
+import numpy as np
+import pytest
+from pytest_arena import Capabilities, EpisodeEnd, Reset, SimEnv, Step
+
+class Minimal(SimEnv):
+    num_envs = 2
+    capabilities = Capabilities("manual")
+    single_observation_space = gymnasium.spaces.Box(-9, 9, (1,))
+    single_action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def reset(self, env_ids=None, seeds=None):
+        self.t = getattr(self, "t", np.zeros(2, int))
+        self.t[slice(None) if env_ids is None else env_ids] = 0
+        return Reset(self.t[:, None].astype(float), np.zeros(2, np.int8))
+
+    def step(self, actions):
+        valid = self.t < 3
+        self.t += valid
+        over = valid & (self.t == 3)
+        ends = tuple(EpisodeEnd(int(row), "time_out") for row in np.flatnonzero(over))
+        no = np.zeros(2, bool)
+        return Step(self.t[:, None].astype(float), np.ones(2), no, over, valid, np.zeros(2, np.int8), ends)
+
+class Act:
+    def act(self, observation):
+        return np.zeros((len(observation), 1))
+
+class Made:
+    without = None
+
+    @pytest.fixture
+    def arena_env(self):
+        attributes = {"num_envs", "capabilities", "single_observation_space", "single_action_space"}
+        kept = {name: getattr(Minimal, name) for name in attributes - {self.without}}
+        return type("Mine", (SimEnv,), {**kept, "reset": Minimal.reset, "step": Minimal.step})()
+
+    @pytest.fixture
+    def arena_policy(self):
+        return Act()
+
+    @pytest.mark.arena("jobs.yaml")
+    def test_it(self, arena_rollout):
+        assert arena_rollout().metrics["return"] == 3.0
+
+class TestWhole(Made):
+    pass
+
+class TestCounts(Made):
+    without = "num_envs"
+
+class TestCan(Made):
+    without = "capabilities"
+
+class TestSees(Made):
+    without = "single_observation_space"
+
+class TestActs(Made):
+    without = "single_action_space"
+"""
+
+
+def test_a_minimal_environment_has_four_attributes_and_what_lacks_is_one_line(suite: Suite) -> None:
+    suite.jobs({"job": {}}, rollout={"episodes": 5}, environment={**SCRIPTED, "num_envs": 2})
+    suite.test(MINIMAL)
+    result = suite.run()
+    result.assert_outcomes(passed=1, failed=4)
+    printed = result.stdout.str()
+    for name in ("num_envs", "capabilities", "single_observation_space", "single_action_space"):
+        line = f"EvaluationError: the environment Mine lacks {name}: set them in its constructor"
+        assert line in printed
+    assert "AttributeError" not in printed
+    assert "loop.py" not in printed
