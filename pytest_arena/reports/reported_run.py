@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from pytest_arena.records.run_directory import RunDirectory
 
 
+VerdictLine = tuple[str, bool | None]
+"""A verdict over several jobs in words, and whether it is good; None where nothing was judged."""
+
+
 class ReportedRun(Protocol):
     """The session's run, as reports see it."""
 
     lost: list[str]
     """Node ids of tests that never ran to the end."""
-    suite: list[tuple[str, bool | None]]
-    """Verdicts over several jobs: a line, and whether it is good; None where nothing was judged."""
+    suite: list[VerdictLine]
+    """Verdicts over several jobs."""
 
     @property
     def directory(self) -> RunDirectory:

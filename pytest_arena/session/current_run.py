@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.session.synthetic_reports import Line
+from pytest_arena.reports.reported_run import VerdictLine
 from pytest_arena.simulators.pool import EnvironmentPool
 
 
@@ -24,7 +24,7 @@ class Run:
     """Tests that never ran to the end, though nobody stopped the session."""
     unmeasured: list[str] = field(default_factory=list)
     """Tests that passed without a measurement, a line each."""
-    suite: list[Line] = field(default_factory=list)
+    suite: list[VerdictLine] = field(default_factory=list)
     """Verdicts over several jobs, in words."""
     unwritten: list[str] = field(default_factory=list)
     """Results that could not be written, a line each; with any, the session does not succeed."""

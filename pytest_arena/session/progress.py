@@ -1,4 +1,4 @@
-"""Who shows where a job is: this process's terminal, or, from a worker, the controller's."""
+"""Where a job is, shown on the terminal of this process, or, from a worker, on that of the controller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def preparing(config: pytest.Config, job: Job, label: str, *, builds: bool) -> Iterator[None]:
+def show_preparation(config: pytest.Config, job: Job, label: str, *, builds: bool) -> Iterator[None]:
     """Show that *job* begins, and whether it *builds* its environment or takes the one that is there."""
     tally = Tally(job, label)
     snapshot = tally.idle("building environment" if builds else "begins")
@@ -40,7 +40,7 @@ def preparing(config: pytest.Config, job: Job, label: str, *, builds: bool) -> I
 
 
 @contextlib.contextmanager
-def progress(
+def show_rollout(
     config: pytest.Config, job: Job, record: JobRecord, earlier: Sequence[Episode] = ()
 ) -> Iterator[Watch | None]:
     """Yield what the loop calls after each step; None where nobody looks.

@@ -28,7 +28,7 @@ from pytest_arena.session.attempts import ATTEMPT, Attempt, attempt_of
 from pytest_arena.session.baseline_check import baseline_of
 from pytest_arena.session.current_run import run_of
 from pytest_arena.session.job_items import JOB, LABEL, environment_key, job_of, metrics_of
-from pytest_arena.session.progress import preparing, progress
+from pytest_arena.session.progress import show_preparation, show_rollout
 from pytest_arena.session.result import Result
 from pytest_arena.simulators.env_check import require_env
 from pytest_arena.simulators.registry import validate_simulation
@@ -154,7 +154,7 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
         return cast("SimEnv", Unbuilt(lambda: pool.get(changed, note=note)))
     began = time.monotonic()
     try:
-        with preparing(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
+        with show_preparation(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
             env = pool.get(changed, note=note_taker(item, attempt.record), give_up=attempt.give_up)
     except ArenaError as error:  # the way through this package says nothing about a user's mistake
         raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
@@ -237,7 +237,7 @@ def roll_out(
         note = note_taker(item, attempt.record)
         return run.pool.get(job, rebuild=rebuild, note=note, give_up=attempt.give_up)
 
-    with progress(item.config, job, attempt.record, attempt.earlier) as watch:
+    with show_rollout(item.config, job, attempt.record, attempt.earlier) as watch:
         evaluation = Evaluation(
             job=job.as_run,
             record=attempt.record,

@@ -11,8 +11,9 @@ from pytest_arena.options import settings
 from pytest_arena.records.files import write_json
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.reports.reported_run import VerdictLine
 from pytest_arena.session.current_run import run_of
-from pytest_arena.session.synthetic_reports import Line, report_verdict
+from pytest_arena.session.synthetic_reports import report_as_test
 
 
 @dataclass
@@ -72,10 +73,10 @@ class ShardWatch:
             if len(job.finished) == job.count and not job.skipped:
                 self._join(job, report.location)
 
-    def join_rest(self) -> list[Line]:
+    def join_rest(self) -> list[VerdictLine]:
         """Join what has a record of every shard; what lacks one has no verdict, and a word of it."""
         recorded = self._directory.latest()
-        lines: list[Line] = []
+        lines: list[VerdictLine] = []
         for job in {id(job): job for jobs in self._jobs.values() for job in jobs}.values():
             there = sum(label in recorded for label in job.parts.values())
             if job.joined:
@@ -131,7 +132,7 @@ class ShardWatch:
             except (AssertionError, pytest.xfail.Exception) as error:
                 message, xfailed = str(error), isinstance(error, pytest.xfail.Exception)
         place = (location[0], location[1], job.nodeid.rpartition("::")[2])
-        report_verdict(
+        report_as_test(
             self._config,
             job.nodeid,
             place,

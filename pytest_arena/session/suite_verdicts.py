@@ -14,7 +14,8 @@ import pytest
 from pytest_arena.options import settings
 from pytest_arena.records.files import write_json
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.session.synthetic_reports import Line, report_verdict
+from pytest_arena.reports.reported_run import VerdictLine
+from pytest_arena.session.synthetic_reports import report_as_test
 
 if TYPE_CHECKING:
     from pytest_arena.comparison.family import GroupVerdict
@@ -25,7 +26,7 @@ FAMILY = "arena::family"
 """Node id of the verdict over all comparisons."""
 
 
-def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], dict[str, Any]]:
+def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[VerdictLine], dict[str, Any]]:
     """Draw the verdicts and report each that there is; returns them in words, and for ``run.json``."""
     try:
         manifest = directory.manifest()
@@ -37,7 +38,7 @@ def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[Line], d
         return [], {}
     records = directory.latest()
     facts: dict[str, Any] = {}
-    lines: list[Line] = []
+    lines: list[VerdictLine] = []
     if baseline is not None and not any(entry.config.get("regression") for entry in manifest.jobs.values()):
         lines.append((f"no job has the key regression: nothing is compared with {baseline}", None))
     if family is not None:
@@ -57,7 +58,7 @@ def _judge_family(
     directory: RunDirectory,
     manifest: Manifest,
     records: Mapping[str, JobRecord],
-) -> tuple[dict[str, Any], Line]:
+) -> tuple[dict[str, Any], VerdictLine]:
     """Judge all regressions together; the records of those that hold are written again, as failures."""
     from pytest_arena.comparison.family import describe_family, judge_family
     from pytest_arena.gate.thresholds import verdict_of
@@ -81,7 +82,7 @@ def _judge_family(
     if not family["comparisons"]:
         return family, ("no comparison with a baseline to judge together", None)
     text = describe_family(family, claimed)
-    report_verdict(
+    report_as_test(
         config,
         FAMILY,
         ("arena", None, "family"),
@@ -98,7 +99,7 @@ def _judge_group(
     group: GroupEntry,
     manifest: Manifest,
     records: Mapping[str, JobRecord],
-) -> tuple[dict[str, Any], Line]:
+) -> tuple[dict[str, Any], VerdictLine]:
     from pytest_arena.comparison.family import judge_group
     from pytest_arena.gate.describe import describe_threshold, describe_threshold_briefly
 
@@ -119,7 +120,7 @@ def _judge_group(
         )
         message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in told), *jobs])
     file, _, item = group.nodeid.partition("::")
-    report_verdict(
+    report_as_test(
         config,
         group.nodeid,
         (file, None, item),

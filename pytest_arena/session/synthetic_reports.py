@@ -11,11 +11,9 @@ from pytest_arena.records.to_plain import to_plain
 
 Location = tuple[str, int | None, str]
 """File, line and name, as pytest has it."""
-Line = tuple[str, bool | None]
-"""A line of the summary: text, and whether it is good; None where nothing was judged."""
 
 
-def report_verdict(
+def report_as_test(
     config: pytest.Config,
     nodeid: str,
     location: Location,
@@ -26,10 +24,18 @@ def report_verdict(
     xfailed: bool = False,
     properties: Sequence[tuple[str, object]] = (),
 ) -> None:
-    """Report a test that pytest has not run: its three stages, to every plugin that listens.
+    """Report a verdict like a test that pytest has run: its three stages, to every plugin that listens.
 
-    *message* says why it failed, or, *xfailed*, why that was expected; None: it passed. After one that
-    failed, ``--lf`` selects *tests*, for it cannot select the verdict. *metadata* is for the JSON report.
+    Args:
+        config: The session's.
+        nodeid: The verdict's own; no test has it.
+        location: What pytest prints as its place.
+        message: Why it failed, or, *xfailed*, why that was expected; None where it passed.
+        tests: Node ids of the tests that it was drawn from: after a failure ``--lf`` selects them, for it
+            cannot select the verdict.
+        metadata: For the JSON report.
+        xfailed: Whether the failure was expected.
+        properties: For JUnit.
     """
     hook, plain = config.hook, to_plain(metadata)
     hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
@@ -51,17 +57,17 @@ def report_verdict(
         report._json_report_extra = {"metadata": plain, when: {}}  # type: ignore[attr-defined]
         hook.pytest_runtest_logreport(report=report)
     hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
-    _remember(config, nodeid, tests if message is not None and not xfailed else ())
+    _select_instead(config, nodeid, tests if message is not None and not xfailed else ())
 
 
-def _remember(config: pytest.Config, verdict: str, failed: Iterable[str]) -> None:
+def _select_instead(config: pytest.Config, verdict: str, failed: Iterable[str]) -> None:
     """Let ``--lf`` select the tests that *failed* in place of the *verdict*."""
-    remembered: dict[Any, bool] = getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
+    last_failed: dict[Any, bool] = getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
 
     def key(nodeid: str) -> Any:
         # Since pytest 9.2 its keys are what reports have as their id; before, it was the text.
         report = pytest.TestReport(nodeid, (nodeid, None, nodeid), {}, "passed", None, "call")
         return getattr(report, "id", nodeid)
 
-    remembered.pop(key(verdict), None)
-    remembered.update({key(nodeid): True for nodeid in failed})
+    last_failed.pop(key(verdict), None)
+    last_failed.update({key(nodeid): True for nodeid in failed})

@@ -23,8 +23,7 @@ from pytest_arena.parallel.worker_progress import (
 from pytest_arena.records.files import write_json
 from pytest_arena.reports.progress_line import ended
 from pytest_arena.rollout.progress import Snapshot, Tally, clock
-from pytest_arena.session.progress import preparing
-from pytest_arena.session.progress import progress as reports_progress
+from pytest_arena.session.progress import show_preparation, show_rollout
 from tests.jobs import make_job
 
 
@@ -237,10 +236,10 @@ class TestInThisProcess:
         clock = [0.0]
         monkeypatch.setattr("time.monotonic", lambda: clock[0])
         job = make_job()
-        with preparing(config, job, "reach", builds=True):
+        with show_preparation(config, job, "reach", builds=True):
             clock[0] += 5
         running = loop(10, steps=10)
-        with reports_progress(config, job, record()) as watch:
+        with show_rollout(config, job, record()) as watch:
             for step in seconds:
                 clock[0] += step
                 if watch is not None:
@@ -266,7 +265,7 @@ class TestInThisProcess:
         assert written == []
 
     def test_an_environment_that_is_there(self, config: Any, written: list[str]) -> None:
-        with preparing(config, make_job(), "reach", builds=False):
+        with show_preparation(config, make_job(), "reach", builds=False):
             assert written == ["\n", "reach  begins"]
 
     def test_a_job_that_did_not_complete(self) -> None:
