@@ -146,7 +146,7 @@ def pytest_terminal_summary(
     if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         from pytest_arena.reports import job_file_hint
 
-        for line in job_file_hint.hints(config):
+        for line in job_file_hint.hints(config, options.settings(config).job_files):
             terminalreporter.write_line(line, yellow=True)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
-
-from pytest_arena.options import settings
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _READ = 65_536
@@ -15,14 +14,13 @@ _READ = 65_536
 _JOBS = re.compile(r"""^\s*\{?\s*["']?(jobs|runs|defaults|shared)["']?\s*:""", re.MULTILINE)
 
 
-def hints(config: pytest.Config) -> list[str]:
-    """Return a line for each job file that a session which found no tests was given like a test."""
+def hints(config: pytest.Config, collected: Container[Path]) -> list[str]:
+    """Return a line for each job file among the arguments, other than those that were *collected*."""
     files = dict.fromkeys(str(arg).partition("::")[0] for arg in config.args)
     return [
         f"{file} looks like a job file: pytest --arena-jobs {file} evaluates its jobs"
         for file in files
-        if _is_job_file(path := Path(config.invocation_params.dir, file))
-        and path.resolve() not in settings(config).job_files
+        if _is_job_file(path := Path(config.invocation_params.dir, file)) and path.resolve() not in collected
     ]
 
 

@@ -11,9 +11,9 @@ import pytest
 from pytest_arena.reports.job_file_hint import hints
 
 
-def asked(folder: Path, *args: str) -> list[str]:
+def asked(folder: Path, *args: str, collected: tuple[Path, ...] = ()) -> list[str]:
     config: Any = SimpleNamespace(args=list(args), invocation_params=SimpleNamespace(dir=folder))
-    return hints(config)
+    return hints(config, collected)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ def test_job_files_are_named_with_the_option(tmp_path: Path, name: str, text: st
     (tmp_path / name).write_text(text)
     line = f"{name} looks like a job file: pytest --arena-jobs {name} evaluates its jobs"
     assert asked(tmp_path, name, f"{name}::rollout[a]", "tests") == [line]
+    assert asked(tmp_path, name, collected=(tmp_path / name,)) == []
 
 
 @pytest.mark.parametrize(
