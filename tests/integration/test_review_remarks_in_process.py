@@ -11,6 +11,7 @@ import pytest
 
 from pytest_arena import JobFileError, RunDirectory, VideoRecorder, evaluate, load_jobs
 from pytest_arena.recorders.films import encoder
+from pytest_arena.recorders.films.mp4 import Mp4File
 from pytest_arena.simulators.gymnasium.simulator import RenderCamera
 from tests.jobs import make_job
 
@@ -83,10 +84,10 @@ def test_frame_memory_does_not_grow_with_the_episode(tmp_path: Path, monkeypatch
 def test_what_is_left_to_encode_at_the_end_is_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """R10: encoding began when the episode had ended, and nothing moved for minutes."""
     encoded, at_close = [0], []
-    write, close = encoder.Mp4File.write, encoder.Encoder.close
+    write, close = Mp4File.write, encoder.Encoder.close
     monkeypatch.setattr(encoder, "QUEUE_BYTES", 4 * FRAME_BYTES)
 
-    def counted(film: encoder.Mp4File, frame: Any) -> None:
+    def counted(film: Mp4File, frame: Any) -> None:
         write(film, frame)
         encoded[0] += 1
 
@@ -94,7 +95,7 @@ def test_what_is_left_to_encode_at_the_end_is_little(tmp_path: Path, monkeypatch
         at_close.append(encoded[0])
         close(made)
 
-    monkeypatch.setattr(encoder.Mp4File, "write", counted)
+    monkeypatch.setattr(Mp4File, "write", counted)
     monkeypatch.setattr(encoder.Encoder, "close", closed)
     environment = {
         "id": "tests.registered:arena/Endless-v0",

@@ -21,7 +21,8 @@ import pytest
 from pytest_arena import VideoRecorder, evaluate
 from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.recorders.films.encoder import Encoder
-from pytest_arena.recorders.films.mp4 import Look
+from pytest_arena.recorders.films.film import Film
+from pytest_arena.recorders.films.mp4 import FilmFormat
 from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT
 from tests.jobs import make_job
 from tests.lacking import lacking
@@ -161,13 +162,13 @@ def shoot(folder: Path) -> None:
     """Films of every kind: odd and scaled sizes, depth, another preset, live and by replay."""
     encoder, rng = Encoder(), np.random.default_rng(0)
     for name, look, shape, dtype in (
-        ("odd", Look(30), (97, 65, 3), np.uint8),
-        ("scaled", Look(30, size=(64, 48)), (97, 65, 3), np.uint8),
-        ("fast", Look(60, codec=VideoCodec(preset="ultrafast", quality=30)), (64, 64, 3), np.uint8),
-        ("depth", Look(30), (64, 64), np.float32),
-        ("classes", Look(30), (64, 64, 1), np.int32),
+        ("odd", FilmFormat(30), (97, 65, 3), np.uint8),
+        ("scaled", FilmFormat(30, size=(64, 48)), (97, 65, 3), np.uint8),
+        ("fast", FilmFormat(60, codec=VideoCodec(preset="ultrafast", quality=30)), (64, 64, 3), np.uint8),
+        ("depth", FilmFormat(30), (64, 64), np.float32),
+        ("classes", FilmFormat(30), (64, 64, 1), np.int32),
     ):
-        film = encoder.film(folder / f"{name}.mp4", look)
+        film = Film(folder / f"{name}.mp4", look, encoder)
         for _ in range(40):
             film.add((200 * rng.random(shape)).astype(dtype))
         film.finish()

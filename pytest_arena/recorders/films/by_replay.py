@@ -6,7 +6,7 @@ A replay that does not give every reward and the end again, bit for bit, is not 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,39 +14,39 @@ import gymnasium
 import numpy as np
 
 from pytest_arena.errors import RolloutTimeoutError, TimeIsUp, first_few
-from pytest_arena.recorders.films.encoder import Encoder
-from pytest_arena.recorders.films.shots import Shot, Stage
+from pytest_arena.recorders.films.filming import ROWS_AT_ONCE, Filming, add_note
 from pytest_arena.recorders.trajectories.step_buffer import Arrays, StepBuffer
 from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.rollout.observers import EpisodeStart
+from pytest_arena.rollout.observers import EpisodeStart, Recorded, RolloutContext
 from pytest_arena.simulators.arrays import to_numpy
-from pytest_arena.simulators.base import Action, FloatArray, IndexArray, SimEnv, Step
-
-ROWS_AT_ONCE = 64
-"""Each has a film a camera open, which costs memory."""
+from pytest_arena.simulators.base import Action, FloatArray, IndexArray, SimEnv
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Take:
-    """An episode that is to be played again."""
+@dataclass(slots=True, eq=False)
+class _Replay:
+    """An episode of T steps that is to be played again."""
 
     start: EpisodeStart
     episode: Episode
     steps: Arrays
     """``actions`` (T, …), as the environment got them, and ``rewards`` (T,)."""
-
-
-Finish = Callable[[Take, Shot, str | None], None]
-"""Is told of an episode that was filmed, and of what was not as recorded."""
-
-
-@dataclass(slots=True)
-class _Running:
-    take: Take
-    shot: Shot
-    step: int = 0
+    at: int = 0
+    """The step that comes next."""
     difference: str | None = None
     """What was not as recorded; the first such thing."""
+
+    def compare(self, reward: np.float64, end_reason: str | None) -> None:
+        """Take in the next step of the replay; *end_reason* is None where the episode goes on."""
+        rewards, at = self.steps["rewards"], self.at
+        self.at += 1
+        if self.difference is not None:
+            return
+        if reward.tobytes() != rewards[at].tobytes():
+            self.difference = f"the reward of step {at} was {rewards[at]:.9g}, and in the replay {reward:.9g}"
+        elif (at == len(rewards) - 1) != (end_reason is not None):
+            self.difference = f"it ended after {len(rewards)} steps, and not so in the replay"
+        elif end_reason is not None and end_reason != self.episode.end_reason:
+            self.difference = f"it ended with {self.episode.end_reason}, and in the replay with {end_reason}"
 
 
 def can_replay(env: SimEnv) -> bool:
@@ -75,18 +75,21 @@ def _holds_images(space: gymnasium.Space[Any]) -> bool:
     return len(shape) >= 3 or (len(shape) == 2 and space.dtype == np.uint8)
 
 
-class Afterwards:
-    """Remembers what the episodes of an environment did, and films those that are kept afterwards.
+class FilmingByReplay:
+    """Remembers what the episodes of an environment did, and films those that are kept after the rollout.
 
-    A disk without room for that costs films, not the rollout.
+    Each is played again in the row that it had: others may compute in another order. A disk without room for
+    the actions costs films, not the rollout.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        """Prepare for the rows of the stage's environment."""
-        self._stage = stage
-        self._steps = StepBuffer(stage.context.directory, stage.env.num_envs)
+    def __init__(self, context: RolloutContext, filming: Filming, found: Recorded) -> None:
+        """Prepare for the context's environment; what is to be told of the films goes into *found*."""
+        self._env, self._filming, self._found = context.env, filming, found
+        self._steps = StepBuffer(context.directory, context.env.num_envs)
         self._starts: dict[int, EpisodeStart] = {}
-        self._takes: list[Take] = []
+        """Row → the episode that it is in."""
+        self._unfilmed: list[_Replay] = []
+        """Episodes to be filmed, in the order of their ends; an episode stays until it is."""
         self._lost: list[int] = []
         """Episodes that cannot be played again."""
         self._why_lost = ""
@@ -96,10 +99,11 @@ class Afterwards:
     @property
     def title(self) -> str:
         """What is to be filmed, e.g. ``3 failures``; empty if nothing is."""
-        if not self._takes:
+        if not self._unfilmed:
             return ""
-        failures = all(take.episode.outcome == Outcome.FAILURE for take in self._takes)
-        return f"{len(self._takes)} {'failure' if failures else 'episode'}{'s' * (len(self._takes) > 1)}"
+        failures = all(replay.episode.outcome == Outcome.FAILURE for replay in self._unfilmed)
+        count = len(self._unfilmed)
+        return f"{count} {'failure' if failures else 'episode'}{'s' * (count > 1)}"
 
     def begin(self, starts: Mapping[int, EpisodeStart]) -> None:
         """Rows begin these episodes."""
@@ -107,8 +111,8 @@ class Afterwards:
             self._starts.update(starts)
             self._steps.begin(np.array(list(starts), np.int64))
 
-    def step(self, rows: IndexArray, actions: Action, rewards: FloatArray) -> None:
-        """Take in one step of *rows*; the arrays have all N."""
+    def after_step(self, rows: IndexArray, actions: Action, rewards: FloatArray) -> None:
+        """Remember one step of *rows*; *actions* (N, …) and *rewards* (N,) have all N."""
         if not self._starts:
             return
         self._device = actions.device if hasattr(actions, "detach") else None
@@ -129,115 +133,91 @@ class Afterwards:
             self._steps.end(row)
             return
         try:
-            self._takes.append(Take(start, episode, self._steps.keep(row)))
+            self._unfilmed.append(_Replay(start, episode, self._steps.keep(row)))
         except OSError as error:
             self._lose([episode.episode], error)
 
-    def film(self, encoder: Encoder, finish: Finish, tick: Callable[[], None]) -> None:
-        """Play again what was kept, and film it. Raises what the environment or *tick* raises."""
+    def film(self, tick: Callable[[], None]) -> None:
+        """Play again what was kept, and film it; *tick* is called between steps.
 
-        def filmed(take: Take, shot: Shot, difference: str | None) -> None:
-            self._takes.remove(take)
-            finish(take, shot, difference)
-
+        Raises what the environment or *tick* raises, and nothing that is left is filmed then.
+        """
+        running: dict[int, _Replay] = {}
         try:
-            Replay(self._stage, encoder, filmed, self._device).run(self._takes, tick)
+            while self._unfilmed:
+                tick()
+                self._begin_in_free_rows(running)
+                self._play_step(running)
         except (Exception, TimeIsUp) as error:
-            self._lose([take.episode.episode for take in self._takes], error)
-            self._takes.clear()
+            self._lose([replay.episode.episode for replay in self._unfilmed], error)
+            self._unfilmed.clear()
             raise
+        finally:
+            for row in running:
+                self._filming.discard(row)
 
-    def close(self) -> list[str]:
-        """Give up what was not filmed; returns notes on it."""
+    def close(self) -> None:
+        """Give up what was not filmed, with notes on it."""
         self._steps.close()
-        notes = []
-        if self._takes:
-            notes.append(
-                f"no video of {self.title} ({_listed([take.episode.episode for take in self._takes])}): the "
-                "rollout ended before they were filmed, which is done after it; record.video: on films live"
+        if self._unfilmed:
+            episodes = [replay.episode.episode for replay in self._unfilmed]
+            add_note(
+                self._found,
+                f"no video of {self.title} ({_listed(episodes)}): the rollout ended before they were filmed, "
+                "which is done after it; record.video: on films live",
             )
         if self._lost:
-            notes.append(f"no video of {_listed(self._lost)}, to be filmed by replay: {self._why_lost}")
-        self._takes, self._lost = [], []
-        return notes
+            note = f"no video of {_listed(self._lost)}, to be filmed by replay: {self._why_lost}"
+            add_note(self._found, note)
+        self._unfilmed, self._lost = [], []
 
     def _lose(self, episodes: Sequence[int], error: BaseException) -> None:
         self._lost += episodes
         late = RolloutTimeoutError("the job's time was used up") if isinstance(error, TimeIsUp) else error
         self._why_lost = self._why_lost or f"{type(late).__name__}: {late}"
 
-
-def _listed(episodes: Sequence[int]) -> str:
-    """Return e.g. ``episodes 1, 4``."""
-    return f"episode{'s' * (len(episodes) > 1)} {first_few(sorted(episodes))}"
-
-
-class Replay:
-    """Plays episodes again, each in the row that it had: others may compute in another order."""
-
-    def __init__(self, stage: Stage, encoder: Encoder, finish: Finish, device: Any = None) -> None:
-        """Prepare; actions are given as torch tensors on *device*, or without one as arrays."""
-        self._stage, self._encoder, self._finish = stage, encoder, finish
-        self._device = device
-        self._running: dict[int, _Running] = {}
-
-    def run(self, takes: Sequence[Take], tick: Callable[[], None]) -> None:
-        """Film *takes*; *tick* is called between steps and may raise to end it."""
-        waiting = list(takes)
-        try:
-            while waiting or self._running:
-                tick()
-                waiting = self._begin(waiting)
-                self._step()
-        finally:
-            for running in self._running.values():
-                for film in running.shot.films.values():
-                    film.discard()
-
-    def _begin(self, waiting: Sequence[Take]) -> list[Take]:
-        """Let free rows begin the first take of their own; returns those that still wait."""
-        begun: dict[int, Take] = {}
-        left = []
-        for take in waiting:
-            row = take.episode.env_idx
-            free = row not in self._running and row not in begun
-            if free and len(self._running) + len(begun) < ROWS_AT_ONCE:
-                begun[row] = take
-            else:
-                left.append(take)
+    def _begin_in_free_rows(self, running: dict[int, _Replay]) -> None:
+        begun: dict[int, _Replay] = {}
+        for replay in self._unfilmed:
+            row = replay.episode.env_idx
+            if row not in running and row not in begun and len(running) + len(begun) < ROWS_AT_ONCE:
+                begun[row] = replay
         if begun:
             rows = np.array(list(begun), np.int64)
-            self._stage.env.reset(rows, [take.start.seed for take in begun.values()])
-            for row, take in begun.items():
-                shot = self._stage.begin(self._encoder, take.start, row)
-                self._running[row] = _Running(take, shot)
-            self._stage.shoot(self._encoder, [self._running[row].shot for row in begun])
-        return left
+            self._env.reset(rows, [replay.start.seed for replay in begun.values()])
+            running.update(begun)
+            self._filming.begin({row: replay.start for row, replay in begun.items()})
 
-    def _step(self) -> None:
-        step = self._stage.env.step(self._actions())
+    def _play_step(self, running: dict[int, _Replay]) -> None:
+        step = self._env.step(self._actions(running))
         ends = {end.env_idx: end.reason for end in step.ends}
-        for row, running in self._running.items():
-            running.difference = running.difference or _difference(row, running, step, ends.get(row))
-            running.step += 1
-        gone = ends if self._stage.ended_rows_show_next else {}
-        self._stage.shoot(self._encoder, [r.shot for row, r in self._running.items() if row not in gone])
-        for row in list(self._over(ends)):
-            running = self._running.pop(row)
-            for film in running.shot.films.values():
-                film.finish()
-            self._finish(running.take, running.shot, running.difference)
+        for row, replay in running.items():
+            replay.compare(step.reward[row], ends.get(row))
+        self._filming.after_step(np.array(list(running), np.int64), step)
+        for row, replay in list(running.items()):
+            if row in ends or replay.at == len(replay.steps["rewards"]):
+                del running[row]
+                self._unfilmed.remove(replay)
+                self._filmed(row, replay)
 
-    def _over(self, ends: Mapping[int, str]) -> Iterator[int]:
-        for row, running in self._running.items():
-            if row in ends or running.step == len(running.take.steps["rewards"]):
-                yield row
+    def _filmed(self, row: int, replay: _Replay) -> None:
+        episode, found = replay.episode, self._found
+        self._filming.finish(row, episode)
+        found.revised = True
+        if replay.difference is not None:
+            episode.videos_note = f"filmed by a replay that was not faithful: {replay.difference}"
+            found.live_films = sorted({*found.live_films, episode.episode})
+            note = (
+                f"the video of episode {episode.episode} is not faithful: the environment did not repeat "
+                f"itself, {replay.difference}; the next run films this episode live"
+            )
+            add_note(found, note)
 
-    def _actions(self) -> Any:
+    def _actions(self, running: Mapping[int, _Replay]) -> Any:
         """Return the batch of this step; rows without an episode get any valid action."""
-        own = {row: running.take.steps["actions"][running.step] for row, running in self._running.items()}
+        own = {row: replay.steps["actions"][replay.at] for row, replay in running.items()}
         first = next(iter(own.values()))
-        batch = np.repeat(first[None], self._stage.env.num_envs, axis=0)
+        batch = np.repeat(first[None], self._env.num_envs, axis=0)
         for row, action in own.items():
             batch[row] = action
         if self._device is None:
@@ -245,13 +225,6 @@ class Replay:
         return importlib.import_module("torch").as_tensor(batch, device=self._device)
 
 
-def _difference(row: int, running: _Running, step: Step, reason: str | None) -> str | None:
-    """Return how this step of a row is not as recorded; None where it is."""
-    at, rewards, episode = running.step, running.take.steps["rewards"], running.take.episode
-    if step.reward[row].tobytes() != rewards[at].tobytes():
-        return f"the reward of step {at} was {rewards[at]:.9g}, and in the replay {step.reward[row]:.9g}"
-    if (at == len(rewards) - 1) != (reason is not None):
-        return f"it ended after {len(rewards)} steps, and not so in the replay"
-    if reason is not None and reason != episode.end_reason:
-        return f"it ended with {episode.end_reason}, and in the replay with {reason}"
-    return None
+def _listed(episodes: Sequence[int]) -> str:
+    """Return e.g. ``episodes 1, 4``."""
+    return f"episode{'s' * (len(episodes) > 1)} {first_few(sorted(episodes))}"

@@ -34,7 +34,7 @@ _PROBED_SIDE = 256  # hardware refuses very small images
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FilmFormat:
     """How a film is made of its frames."""
 
     fps: Fraction | int
@@ -114,9 +114,9 @@ class Mp4File:
     Belongs to the one thread that calls it.
     """
 
-    def __init__(self, path: Path, look: Look) -> None:
+    def __init__(self, path: Path, form: FilmFormat) -> None:
         self.path = path
-        self._look = look
+        self._form = form
         self._working, self._indexed = working_file(path), indexed_file(path)
         self._file: ModestFile | None = None
         self._container: OutputContainer | None = None
@@ -133,7 +133,7 @@ class Mp4File:
             self._container, self._stream = self._open(frame.shape[0], frame.shape[1])
         image = av.VideoFrame.from_numpy_buffer(frame, format="rgb24")
         image.pts = self.frames
-        image.time_base = Fraction(1) / self._look.fps
+        image.time_base = Fraction(1) / self._form.fps
         self._container.mux(self._stream.encode(image))
         self.frames += 1
 
@@ -169,11 +169,11 @@ class Mp4File:
         # has no room for the header. FFmpeg's own would hold fragments back, and leak in that case.
         self._file = ModestFile(self._working)
         container = av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
-        look = self._look
-        codec = _free(look.codec)
-        stream = cast("VideoStream", container.add_stream(codec.name, look.fps, options=_options(codec)))
-        stream.width, stream.height = look.size or (width, height)
-        _set_up(stream.codec_context, look.fps)
+        form = self._form
+        codec = _free(form.codec)
+        stream = cast("VideoStream", container.add_stream(codec.name, form.fps, options=_options(codec)))
+        stream.width, stream.height = form.size or (width, height)
+        _set_up(stream.codec_context, form.fps)
         return container, stream
 
 

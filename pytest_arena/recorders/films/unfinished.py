@@ -22,7 +22,7 @@ from pytest_arena.records.run_directory import JobDirectory
 
 def unfinished_films(directory: JobDirectory) -> list[str]:
     """Make what there is of unfinished films playable; returns a note on them, if there are any."""
-    films = salvage_films(directory.path / VIDEOS)
+    films = playable_films(directory.path / VIDEOS)
     if not films:
         return []
     folder = f"{directory.path.name}/{VIDEOS}"
@@ -31,7 +31,7 @@ def unfinished_films(directory: JobDirectory) -> list[str]:
     return [f"{len(films)} unfinished films, which play as far as they go: {folder}/*{PARTIAL_FILM}"]
 
 
-def salvage_films(videos: Path) -> list[Path]:
+def playable_films(videos: Path) -> list[Path]:
     """Give each working film in the folder *videos* that holds pictures the name of a film that breaks off.
 
     Returns these. Other working files stay, and those of films that were complete. To be called when no

@@ -17,7 +17,7 @@ import pytest
 from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status, Verdict
 from pytest_arena.parallel.crashes import CrashReports, rebuild, settle
 from pytest_arena.parallel.plain_reports import PlainReports, sendable
-from pytest_arena.recorders.films.mp4 import Look, Mp4File
+from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 from pytest_arena.records.attempt import begin_record, keep_measured
 from pytest_arena.records.files import write_json
 from pytest_arena.records.jsonl import JsonLinesWriter
@@ -126,7 +126,7 @@ def test_films_that_were_cut_off_are_noted_and_are_no_episodes_films(tmp_path: P
     promised = {"front": f"reach/videos/{names[0]}.mp4"}
     run, directory, record = begun(tmp_path, [episode(0, videos=promised)])
     for name in names:
-        film = Mp4File(directory.path / "videos" / f"{name}.mp4", Look(10))
+        film = Mp4File(directory.path / "videos" / f"{name}.mp4", FilmFormat(10))
         for _ in range(80):
             film.write(np.zeros((32, 32, 3), np.uint8))
     rebuild(run, record, Status.CRASHED, "it died")

@@ -689,7 +689,7 @@ def test_a_film_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_live_films_are_limited_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_arena.recorders.video.LIVE_ROWS", 2)
+    monkeypatch.setattr("pytest_arena.recorders.video.ROWS_AT_ONCE", 2)
     loop = Loop(VideoRecorder("on"), FakeEnv([[3, 2], [4], [2, 2], [3]]), tmp_path)
     recorded = loop.run()
     assert {made.env_idx for made in loop.episodes if made.videos} == {0, 1}
@@ -702,7 +702,7 @@ def test_what_is_held_grows_neither_with_episodes_nor_with_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """Encoders and images that are alive at once: they are what films cost in memory."""
-    monkeypatch.setattr("pytest_arena.recorders.video.LIVE_ROWS", 2)
+    monkeypatch.setattr("pytest_arena.recorders.video.ROWS_AT_ONCE", 2)
     encoders: set[Mp4File] = set()
     images: set[int] = set()
     most = {"encoders": 0, "images": 0}

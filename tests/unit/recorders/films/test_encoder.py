@@ -19,8 +19,9 @@ from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films import mp4
 from pytest_arena.recorders.films.colours import as_rgb
-from pytest_arena.recorders.films.encoder import Encoder, Film
-from pytest_arena.recorders.films.mp4 import KEYFRAME_INTERVAL, Look, Mp4File, choose_codec
+from pytest_arena.recorders.films.encoder import Encoder
+from pytest_arena.recorders.films.film import Film, FilmState
+from pytest_arena.recorders.films.mp4 import KEYFRAME_INTERVAL, FilmFormat, Mp4File, choose_codec
 from pytest_arena.records.disk_space import ModestFile
 
 FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
@@ -87,10 +88,10 @@ def shoot(film: Film, frames: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 29, 30, 31, 73, 100, 430])
 def test_frames_in_are_frames_out_in_order_and_on_time(tmp_path: Path, encoder: Encoder, count: int) -> None:
-    film = encoder.film(tmp_path / "a.mp4", Look(20))
+    film = Film(tmp_path / "a.mp4", FilmFormat(20), encoder)
     shoot(film, count)
     encoder.close()
-    assert (film.error, film.published, film.frames) == (None, True, count)
+    assert (film.error, film.state, film.frames) == (None, FilmState.PUBLISHED, count)
     facts, frames = decode(film.path)
     assert facts["frames"] == len(frames) == count
     assert facts["rate"] == 20
@@ -107,7 +108,7 @@ def test_odd_sides_are_padded_by_their_last_pixel(
 ) -> None:
     ramp = np.linspace(30, 220, width, dtype=np.uint8)
     image = np.repeat(np.broadcast_to(ramp, (height, width))[:, :, None], 3, axis=2).copy()
-    film = encoder.film(tmp_path / "odd.mp4", Look(30))
+    film = Film(tmp_path / "odd.mp4", FilmFormat(30), encoder)
     for _ in range(5):
         film.add(image)
     film.finish()
@@ -121,7 +122,7 @@ def test_odd_sides_are_padded_by_their_last_pixel(
 
 
 def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     shoot(film, 65)
     encoder.close()
     found = boxes(film.path)
@@ -139,7 +140,7 @@ def test_the_published_film_plays_everywhere(tmp_path: Path, encoder: Encoder) -
 
 
 def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path) -> None:
-    file = Mp4File(tmp_path / "a.mp4", Look(30))
+    file = Mp4File(tmp_path / "a.mp4", FilmFormat(30))
     for step in range(100):
         file.write(grey(level_of(step)))
     assert names_in(tmp_path) == [".a.mp4.part"]
@@ -150,9 +151,9 @@ def test_an_open_film_can_be_played_from_its_hidden_working_file(tmp_path: Path)
 
 
 def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
+    film = Film(tmp_path / "videos" / "a.mp4", FilmFormat(30), encoder)
     film.discard()
-    unfilmed = encoder.film(tmp_path / "videos" / "b.mp4", Look(30))
+    unfilmed = Film(tmp_path / "videos" / "b.mp4", FilmFormat(30), encoder)
     unfilmed.finish()
     encoder.close()
     assert names_in(tmp_path) == []
@@ -161,23 +162,23 @@ def test_the_file_is_opened_with_the_first_frame(tmp_path: Path, encoder: Encode
 
 
 def test_a_discarded_film_leaves_nothing(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     for step in range(50):
         film.add(grey(level_of(step)))
     film.discard()
     film.discard()
     film.add(grey(1))
     encoder.close()
-    assert (film.published, film.error) == (False, None)
+    assert (film.state, film.error) == (FilmState.DISCARDED, None)
     assert names_in(tmp_path) == []
 
 
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "a.mp4").write_text("precious")
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     shoot(film, 5)
     encoder.close()
-    assert not film.published
+    assert film.state is FilmState.FAILED
     assert film.error is not None
     assert "FileExistsError" in film.error
     assert (tmp_path / "a.mp4").read_text() == "precious"
@@ -193,13 +194,13 @@ def test_without_hard_links_films_are_published_as_exclusively(
     monkeypatch.setattr(os, "link", link)
     (tmp_path / "taken.mp4").write_text("precious")
     free, taken = (
-        encoder.film(tmp_path / "free.mp4", Look(30)),
-        encoder.film(tmp_path / "taken.mp4", Look(30)),
+        Film(tmp_path / "free.mp4", FilmFormat(30), encoder),
+        Film(tmp_path / "taken.mp4", FilmFormat(30), encoder),
     )
     shoot(free, 7)
     shoot(taken, 7)
     encoder.close()
-    assert (free.published, taken.published) == (True, False)
+    assert (free.state, taken.state) == (FilmState.PUBLISHED, FilmState.FAILED)
     assert len(decode(free.path)[1]) == 7
     assert taken.path.read_text() == "precious"
     assert names_in(tmp_path) == ["free.mp4", "taken.mp4"]
@@ -215,7 +216,7 @@ def test_a_film_with_a_missing_frame_is_not_published(
             write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", lose_one)
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     shoot(film, 10)
     encoder.close()
     assert film.error is not None
@@ -239,7 +240,7 @@ def test_a_film_with_a_missing_frame_is_not_published(
 def test_what_is_no_image_ends_the_film_with_a_reason(
     tmp_path: Path, encoder: Encoder, second: Any, expected: str, got: str
 ) -> None:
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     film.add(grey(0))
     film.add(second)
     film.add(grey(0))
@@ -253,7 +254,7 @@ def test_what_is_no_image_ends_the_film_with_a_reason(
 
 
 def test_films_are_scaled_by_the_encoder(tmp_path: Path, encoder: Encoder) -> None:
-    film = encoder.film(tmp_path / "small.mp4", Look(30, size=(48, 32)))
+    film = Film(tmp_path / "small.mp4", FilmFormat(30, size=(48, 32)), encoder)
     for step in range(5):
         film.add(grey(level_of(step), 65, 97))
     film.finish()
@@ -272,7 +273,7 @@ def test_quality_and_preset_reach_the_encoder(tmp_path: Path, encoder: Encoder) 
         ("coarse", VideoCodec(quality=40)),
         ("fast", VideoCodec(preset="ultrafast")),
     ):
-        film = encoder.film(tmp_path / name, Look(30, codec=codec))
+        film = Film(tmp_path / name, FilmFormat(30, codec=codec), encoder)
         for image in images:
             film.add(image)
         film.finish()
@@ -306,7 +307,7 @@ def test_hardware_is_taken_where_it_works_and_is_asked_for(monkeypatch: pytest.M
 def test_a_film_by_hardware(tmp_path: Path, encoder: Encoder) -> None:
     if (problem := mp4._problem_with("h264_nvenc", VideoCodec(name="h264_nvenc"))) is not None:
         pytest.skip(f"no NVENC: {problem}")
-    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=choose_codec(VideoCodec(name="auto"))))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30, codec=choose_codec(VideoCodec(name="auto"))), encoder)
     for step in range(65):
         film.add(grey(level_of(step), 256, 256))
     film.finish()
@@ -320,7 +321,7 @@ def test_hardware_that_takes_no_further_film_leaves_it_to_the_cpu(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mp4, "_problem_with", lambda name, codec: "too many sessions")
-    film = encoder.film(tmp_path / "a.mp4", Look(30, codec=VideoCodec(name="h264_nvenc")))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30, codec=VideoCodec(name="h264_nvenc")), encoder)
     shoot(film, 5)
     encoder.close()
     assert (film.error, len(decode(film.path)[1])) == (None, 5)
@@ -330,11 +331,11 @@ def test_depth_and_segmentation_become_colours(tmp_path: Path, encoder: Encoder)
     depth, classes = np.linspace(0, 5, 32 * 32).reshape(32, 32), np.arange(1024).reshape(32, 32, 1) // 300
     films = {}
     for name, image in (("depth", depth.astype(np.float32)), ("classes", classes.astype(np.int32))):
-        films[name] = encoder.film(tmp_path / f"{name}.mp4", Look(30))
+        films[name] = Film(tmp_path / f"{name}.mp4", FilmFormat(30), encoder)
         for _ in range(3):
             films[name].add(image)
         films[name].finish()
-    lost = encoder.film(tmp_path / "lost.mp4", Look(30))
+    lost = Film(tmp_path / "lost.mp4", FilmFormat(30), encoder)
     lost.add(depth)
     lost.add(np.full((32, 32), np.nan))
     lost.finish()
@@ -349,7 +350,7 @@ def test_depth_and_segmentation_become_colours(tmp_path: Path, encoder: Encoder)
 def test_large_frames_wait_in_small_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder(1)
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     film.add(grey(0, 320, 320))
     assert stuck.entered.wait(HANG)
     producer = threading.Thread(target=lambda: [film.add(grey(0, 320, 320)) for _ in range(4)])
@@ -367,7 +368,7 @@ def test_frames_may_be_views_and_read_only(tmp_path: Path, encoder: Encoder) -> 
     wide[:, ::2] = 200
     view = wide[:, ::2]
     view.setflags(write=False)
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     film.add(view)
     film.finish()
     encoder.close()
@@ -406,7 +407,7 @@ class Stuck:
 def test_who_shoots_faster_than_the_threads_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     alive, most = set(), 0
 
     def frame(step: int) -> np.ndarray:
@@ -446,7 +447,7 @@ def test_a_thread_that_waits_holds_no_frame(tmp_path: Path, encoder: Encoder) ->
     released = threading.Event()
     image = grey(20)
     weakref.finalize(image, released.set)
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     film.add(image)
     encoder.release()
     del image
@@ -464,7 +465,7 @@ def test_films_share_the_threads_evenly_and_each_stays_on_one(
         write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", noted)
-    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(16)]
+    films = [Film(tmp_path / f"{i}.mp4", FilmFormat(30), encoder) for i in range(16)]
     for step in range(40):
         for film in films:
             film.add(grey(level_of(step), 16, 16))
@@ -491,7 +492,9 @@ def test_an_error_ends_its_film_and_nothing_else(
         write(self, frame)
 
     monkeypatch.setattr(Mp4File, "write", failing)
-    films = {name: encoder.film(tmp_path / name, Look(30)) for name in ("bad1", "bad2", "good1", "good2")}
+    films = {
+        name: Film(tmp_path / name, FilmFormat(30), encoder) for name in ("bad1", "bad2", "good1", "good2")
+    }
     # Far more frames than fit into the queues: threads that stopped would block here for ever.
     for step in range(4 * QUEUE_FRAMES):
         for film in films.values():
@@ -508,17 +511,17 @@ def test_an_error_ends_its_film_and_nothing_else(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder: Encoder) -> None:
-    shoot(encoder.film(tmp_path / "fine.mp4", Look(30)), 5)
+    shoot(Film(tmp_path / "fine.mp4", FilmFormat(30), encoder), 5)
     encoder.close()
     before = len(os.listdir("/proc/self/fd"))
     full = Encoder()
     films = []
     for i in range(10):
         (tmp_path / f".{i}.mp4.part").symlink_to("/dev/full")
-        films.append(full.film(tmp_path / f"{i}.mp4", Look(30)))
+        films.append(Film(tmp_path / f"{i}.mp4", FilmFormat(30), full))
         shoot(films[-1], 100)
     full.close()
-    assert [film.published for film in films] == [False] * 10
+    assert [film.state for film in films] == [FilmState.FAILED] * 10
     assert all(film.error is not None and "No space left" in film.error for film in films)
     assert names_in(tmp_path) == ["fine.mp4"]
     assert len(os.listdir("/proc/self/fd")) == before
@@ -526,7 +529,7 @@ def test_a_full_disk_is_reported_and_leaks_no_descriptor(tmp_path: Path, encoder
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encoder) -> None:
     (tmp_path / "videos").write_text("a file")
-    film = encoder.film(tmp_path / "videos" / "a.mp4", Look(30))
+    film = Film(tmp_path / "videos" / "a.mp4", FilmFormat(30), encoder)
     shoot(film, 200)
     encoder.close()
     assert film.error is not None
@@ -535,7 +538,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path, encoder: Encod
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     encoder = Encoder()
-    shoot(encoder.film(tmp_path / "a.mp4", Look(30)), 3)
+    shoot(Film(tmp_path / "a.mp4", FilmFormat(30), encoder), 3)
     encoder.close()
     encoder.close()
     assert names_in(tmp_path) == ["a.mp4"]
@@ -544,16 +547,16 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 def test_closing_waits_for_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     shoot(film, 20)
     encoder.release()
     assert stuck.entered.wait(HANG)
     closing = threading.Thread(target=encoder.close)
     closing.start()
-    assert not film.published
+    assert film.state is FilmState.FINISHING
     stuck.gate.set()
     closing.join(HANG)
-    assert film.published
+    assert film.state is FilmState.PUBLISHED
 
 
 def test_what_waits_of_a_discarded_film_is_not_encoded(
@@ -568,7 +571,7 @@ def test_what_waits_of_a_discarded_film_is_not_encoded(
 
     monkeypatch.setattr(Mp4File, "write", counted)
     encoder = Encoder()
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     film.add(grey(0))
     encoder.release()
     assert stuck.entered.wait(HANG)
@@ -592,7 +595,7 @@ def test_frames_are_held_until_they_are_released(
         put(self, item, *args)
 
     monkeypatch.setattr(encoder_module._WorkQueue, "put", counted)
-    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(4)]
+    films = [Film(tmp_path / f"{i}.mp4", FilmFormat(30), encoder) for i in range(4)]
     for film in films:
         film.add(grey(0))
     assert queued == []
@@ -607,7 +610,7 @@ def test_frames_are_held_until_they_are_released(
     encoder.release()
     assert len(queued) == 4 + 2 * 4
     encoder.close()
-    assert [(film.published, film.frames) for film in films] == [(True, 2)] * 4
+    assert [(film.state, film.frames) for film in films] == [(FilmState.PUBLISHED, 2)] * 4
 
 
 @pytest.mark.parametrize("queued", [False, True], ids=["before", "after"])
@@ -615,7 +618,7 @@ def test_an_interrupt_while_held_frames_are_released_loses_none(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, queued: bool
 ) -> None:
     """Also one that comes when the work is queued, and not yet taken off what is held."""
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     for step in range(5):
         film.add(grey(level_of(step)))
     put: Callable[..., None] = encoder_module._WorkQueue.put
@@ -633,7 +636,7 @@ def test_an_interrupt_while_held_frames_are_released_loses_none(
         if not again:
             film.finish()
     encoder.close()
-    assert (film.error, film.published) == (None, True)
+    assert (film.error, film.state) == (None, FilmState.PUBLISHED)
     assert len(decode(film.path)[1]) == 5
 
 
@@ -641,7 +644,7 @@ def test_an_interrupt_while_a_frame_waits_for_room_loses_none(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoder_module, "QUEUE_BYTES", 3 * FRAME_BYTES)
-    film = encoder.film(tmp_path / "a.mp4", Look(30))
+    film = Film(tmp_path / "a.mp4", FilmFormat(30), encoder)
     film.add(grey(level_of(0)))
     put: Callable[..., None] = encoder_module._WorkQueue.put
 
@@ -655,7 +658,7 @@ def test_an_interrupt_while_a_frame_waits_for_room_loses_none(
     film.add(grey(level_of(2)))
     film.finish()
     encoder.close()
-    assert (film.error, film.published, film.frames) == (None, True, 3)
+    assert (film.error, film.state, film.frames) == (None, FilmState.PUBLISHED, 3)
     assert len(decode(film.path)[1]) == 3
 
 
@@ -663,7 +666,7 @@ def test_who_ends_a_film_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.M
     """An interrupt that ends a wait there would find the film neither open nor its episode's."""
     stuck = Stuck(monkeypatch)
     encoder = Encoder(1)
-    films = [encoder.film(tmp_path / f"{i}.mp4", Look(30)) for i in range(2)]
+    films = [Film(tmp_path / f"{i}.mp4", FilmFormat(30), encoder) for i in range(2)]
     films[0].add(grey(0))
     encoder.release()
     assert stuck.entered.wait(HANG)
@@ -681,7 +684,10 @@ def test_a_file_that_cannot_be_closed_ends_its_film_alone(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file system may say only then that there is no room; a thread that ended would hang the rollout."""
-    lost, kept = encoder.film(tmp_path / "lost.mp4", Look(30)), encoder.film(tmp_path / "kept.mp4", Look(30))
+    lost, kept = (
+        Film(tmp_path / "lost.mp4", FilmFormat(30), encoder),
+        Film(tmp_path / "kept.mp4", FilmFormat(30), encoder),
+    )
     close = ModestFile.close
 
     def full(self: ModestFile) -> None:
@@ -693,12 +699,12 @@ def test_a_file_that_cannot_be_closed_ends_its_film_alone(
     for film in (lost, kept):
         shoot(film, 5)
     encoder.close()
-    assert kept.published
-    assert lost.published or lost.error is not None
+    assert kept.state is FilmState.PUBLISHED
+    assert lost.state is FilmState.PUBLISHED or lost.error is not None
     after = Encoder(1)
-    shoot(film := after.film(tmp_path / "after.mp4", Look(30)), 5)
+    shoot(film := Film(tmp_path / "after.mp4", FilmFormat(30), after), 5)
     after.close()
-    assert film.published
+    assert film.state is FilmState.PUBLISHED
 
 
 @pytest.mark.process

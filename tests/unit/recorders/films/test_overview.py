@@ -17,7 +17,7 @@ from PIL import Image
 
 from pytest_arena import Episode, JobRecord, Outcome, Status, VideoRecorder, evaluate
 from pytest_arena.recorders.films import overview, overview_labels
-from pytest_arena.recorders.films.mp4 import Look, Mp4File
+from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 from pytest_arena.recorders.films.overview import SECONDS_AT_END, add_overview
 from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
 from pytest_arena.records.disk_space import LEFT_TO_RESULTS
@@ -41,7 +41,7 @@ def film(run_dir: Path, number: int, outcome: Outcome, length: int = 5, **how: A
     """An episode with a film whose green is its number and whose red is its step."""
     width, height = how.get("size", (160, 120))
     path = run_dir / f"job/videos/episode-{number:04d}.mp4"
-    mp4 = Mp4File(path, Look(how.get("fps", 10)))
+    mp4 = Mp4File(path, FilmFormat(how.get("fps", 10)))
     for step in range(length + 1):
         image = np.empty((height, width, 3), np.uint8)
         image[:] = (min(20 + 10 * step, 255), min(20 + 20 * number, 255), 128)
@@ -232,7 +232,7 @@ def least_room(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def noise(run_dir: Path, length: int = 60) -> Episode:
     """An episode whose film cannot be compressed."""
-    mp4, rng = Mp4File(run_dir / "noise.mp4", Look(15)), np.random.default_rng(0)
+    mp4, rng = Mp4File(run_dir / "noise.mp4", FilmFormat(15)), np.random.default_rng(0)
     for _ in range(length + 1):
         mp4.write(rng.integers(0, 255, (160, 160, 3), np.uint8))
     mp4.publish(length + 1)

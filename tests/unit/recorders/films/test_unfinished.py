@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pytest_arena.recorders.films import unfinished
-from pytest_arena.recorders.films.unfinished import salvage_films
+from pytest_arena.recorders.films.unfinished import playable_films
 from pytest_arena.records.attempt import keep_measured
 from pytest_arena.records.episodes import write_episodes
 from pytest_arena.records.run_directory import JobDirectory
@@ -25,9 +25,9 @@ SHOOT_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from pytest_arena.recorders.films.mp4 import Look, Mp4File
+from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 
-film = Mp4File(Path(sys.argv[1]), Look(fps=10))
+film = Mp4File(Path(sys.argv[1]), FilmFormat(fps=10))
 # What does not move keeps the encoder from seeing a cut, where it would begin another fragment.
 background = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
 for k in range(int(sys.argv[2])):
@@ -72,7 +72,7 @@ def lay(videos: Path, content: bytes, name: str = "episode-0002-env0-front.mp4")
 @pytest.mark.process
 def test_what_was_written_becomes_an_ordinary_film(tmp_path: Path, killed: bytes) -> None:
     working = lay(tmp_path, killed)
-    (film,) = salvage_films(tmp_path)
+    (film,) = playable_films(tmp_path)
     assert film.name == "episode-0002-env0-front.partial.mp4"
     assert list(tmp_path.iterdir()) == [film], "no working file is left"
     seen = numbers(film)
@@ -91,7 +91,7 @@ def test_what_was_written_becomes_an_ordinary_film(tmp_path: Path, killed: bytes
 def test_a_film_that_breaks_off_within_a_fragment(tmp_path: Path, killed: bytes, lost: int) -> None:
     """The machine may stop in the middle of a write."""
     lay(tmp_path, killed[:-lost])
-    (film,) = salvage_films(tmp_path)
+    (film,) = playable_films(tmp_path)
     seen = numbers(film)
     assert len(seen) >= 30
     assert seen == list(range(len(seen)))
@@ -110,7 +110,7 @@ def test_films_without_a_picture_are_deleted_and_no_film_of_an_episode_is_touche
     whole.write_bytes(b"whole")
     write_episodes(tmp_path / "reach" / "episodes.jsonl", [episode(1)])
     lay(videos, b"its working file was not deleted yet", whole.name)
-    assert salvage_films(videos) == []
+    assert playable_films(videos) == []
     keep_measured(JobDirectory(tmp_path / "reach", 1))
     assert list(videos.iterdir()) == [whole]
     assert whole.read_bytes() == b"whole"
@@ -124,11 +124,11 @@ def test_on_a_full_disk_the_film_stays_in_fragments(
 
     monkeypatch.setattr(unfinished, "require_room", full)
     lay(tmp_path, killed)
-    (film,) = salvage_films(tmp_path)
+    (film,) = playable_films(tmp_path)
     assert list(tmp_path.iterdir()) == [film]
     assert film.read_bytes() == killed
     assert len(numbers(film)) > 30
 
 
-def test_a_job_without_films_has_nothing_to_salvage(tmp_path: Path) -> None:
-    assert salvage_films(tmp_path / "videos") == []
+def test_a_job_without_films_has_nothing_to_save(tmp_path: Path) -> None:
+    assert playable_films(tmp_path / "videos") == []

@@ -1,0 +1,270 @@
+"""Films of the episodes of a job, from the first picture to the note on what was lost.
+
+`Filming` owns all films, those that are made live and those of episodes that are played again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from pytest_arena.errors import USERS_MISTAKE
+from pytest_arena.guards.foreign_code import end_forked_child, forks, is_outcome
+from pytest_arena.jobs.sections import Record
+from pytest_arena.recorders.films.encoder import Encoder
+from pytest_arena.recorders.films.film import Film, FilmState
+from pytest_arena.recorders.films.mp4 import FilmFormat, choose_codec
+from pytest_arena.records.film_names import VIDEOS, film_name, names_of_cameras
+from pytest_arena.records.schema import Episode
+from pytest_arena.rollout.observers import EpisodeStart, Recorded, RolloutContext
+from pytest_arena.simulators.base import Cameras, Frames, IndexArray, Step
+
+ROWS_AT_ONCE = 64
+"""Rows that are filmed at the same time unless the job names others: each has an encoder a camera open, which
+costs memory."""
+
+FPS_MAX, FPS_MIN = 60, Fraction(1, 10)
+FPS_DENOMINATOR_MAX = 1001
+"""Of a fractional rate: 30000/1001 is that of television."""
+FPS_WITHOUT_TIME = 30
+"""For a simulator that has no notion of time."""
+
+
+@dataclass(slots=True)
+class EpisodeFilms:
+    """The films of one episode."""
+
+    number: int
+    row: int
+    films: Mapping[str, Film]
+    """Camera → film."""
+    episode: Episode | None = None
+    """The episode, which has the paths of the films; None while it runs, and where nobody wants its films."""
+
+    def title(self, camera: str) -> str:
+        """Return what a note calls one of the films."""
+        return f"episode {self.number}, environment {self.row}, camera {camera!r}"
+
+    def shooting(self) -> bool:
+        """Whether a picture is still wanted."""
+        return any(film.state is FilmState.SHOOTING for film in self.films.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """How one environment is filmed."""
+
+    context: RolloutContext
+    cameras: Cameras
+    names: Mapping[str, str]
+    """Camera → its name in the names of files."""
+    form: FilmFormat
+    ended_rows_show_next: bool
+    """After a step, the image of a row that ended is its next episode's."""
+
+
+class Filming:
+    """Begins, finishes and discards films, and tells in the end what became of them."""
+
+    def __init__(self) -> None:
+        self._setting: _Setting | None = None
+        self._encoder: Encoder | None = None
+        self._running: dict[int, EpisodeFilms] = {}
+        """Row → films that are being made."""
+        self._ended: list[EpisodeFilms] = []
+        """Films of episodes, in the order of their ends, and those that failed before they were discarded."""
+
+    def start(self, context: RolloutContext, cameras: Iterable[str]) -> None:
+        """Film these *cameras* of the context's environment, which has them, as the job's ``record`` has it.
+
+        Raises `RecordingError` for an encoder that this machine lacks.
+        """
+        __tracebackhide__ = USERS_MISTAKE
+        env = context.env
+        assert env.cameras is not None, "it has these cameras"
+        names = names_of_cameras(env.cameras.names)
+        self._setting = _Setting(
+            context=context,
+            cameras=env.cameras,
+            names={camera: names[camera] for camera in cameras},
+            form=_film_format(context.job.record, env.step_dt),
+            ended_rows_show_next=env.capabilities.autoreset == "same_step"
+            or not env.capabilities.terminal_frame,
+        )
+
+    @property
+    def rows(self) -> set[int]:
+        """The rows that are being filmed."""
+        return set(self._running)
+
+    def begin(self, starts: Mapping[int, EpisodeStart]) -> None:
+        """Open the films of the episodes that rows begin, and take their frame 0."""
+        if not starts:
+            return
+        assert self._setting is not None, "started"
+        self._encoder = self._encoder or Encoder()
+        videos, form = self._setting.context.directory / VIDEOS, self._setting.form
+        for row, start in starts.items():
+            self.discard(row)
+            films = {
+                camera: Film(videos / film_name(start.episode, row, name), form, self._encoder)
+                for camera, name in self._setting.names.items()
+            }
+            self._running[row] = EpisodeFilms(start.episode, row, films)
+        self._encoder.release()
+        self._take_pictures(starts, self._setting.cameras.frames)
+
+    def after_step(self, rows: IndexArray, step: Step) -> None:
+        """Take a picture of each of *rows* whose image is still its episode's, or which the environment kept.
+
+        Meanwhile the encoder has the pictures before, and the films that ended.
+        """
+        if self._encoder is None or self._setting is None:
+            return
+        gone = [end.env_idx for end in step.ends] if self._setting.ended_rows_show_next else []
+        self._take_pictures(gone, self._setting.cameras.last_frames)
+        self._encoder.release()
+        self._take_pictures([r for r in rows.tolist() if r not in gone], self._setting.cameras.frames)
+
+    def finish(self, row: int, episode: Episode) -> None:
+        """Keep the films of *row*: the *episode* gets their paths, the encoding may still go on."""
+        films = self._running.pop(row)
+        films.episode = episode
+        for camera, film in films.films.items():
+            film.finish()
+            if film.state is not FilmState.FAILED:
+                episode.videos[camera] = self._path_of(film)
+        self._ended.append(films)
+
+    def discard(self, row: int) -> None:
+        """Delete the films of *row*, if it is being filmed."""
+        films = self._running.pop(row, None)
+        if films is None:
+            return
+        for film in films.films.values():
+            film.discard()
+        if any(film.state is FilmState.FAILED for film in films.films.values()):
+            self._ended.append(films)
+
+    def discard_running(self) -> None:
+        """Delete the films of all episodes that have not ended."""
+        for row in self.rows:
+            self.discard(row)
+
+    def release(self) -> None:
+        """Have the encoder publish the films that ended: nothing will come for a while."""
+        if self._encoder is not None:
+            self._encoder.release()
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Return a camera and what was wrong with its first picture, unless an episode has ended already."""
+        if not self._ended:
+            for films in self._running.values():
+                for camera, film in films.films.items():
+                    if film.pictures_refused:
+                        return camera, str(film.error)
+        return None
+
+    def common_refusal(self) -> tuple[str, str] | None:
+        """Return the title of a film and what was wrong with its pictures, where no film had any."""
+        films = [(ended, camera) for ended in self._ended for camera in ended.films]
+        wanted = [
+            (ended, camera)
+            for ended, camera in films
+            if ended.episode is not None or ended.films[camera].state is FilmState.FAILED
+        ]
+        if not wanted or not all(ended.films[camera].pictures_refused for ended, camera in wanted):
+            return None
+        ended, camera = wanted[0]
+        return ended.title(camera), str(ended.films[camera].error)
+
+    def close(self, found: Recorded) -> None:
+        """Wait for the films that are kept, and enter into *found* what became of all."""
+        self.discard_running()
+        if self._encoder is not None:
+            self._encoder.close()
+        if self._setting is not None:
+            with contextlib.suppress(OSError):  # the folder stays unless it is empty
+                (self._setting.context.directory / VIDEOS).rmdir()
+        self._setting = None
+        lost: dict[tuple[str, str], list[str]] = {}
+        for ended in self._ended:
+            for camera, film in ended.films.items():
+                if film.state is FilmState.PUBLISHED and ended.episode is not None:
+                    found.videos.append(ended.episode.videos[camera])
+                elif film.error is not None:
+                    lost.setdefault((camera, film.error), []).append(ended.title(camera))
+                    if ended.episode is not None and camera in ended.episode.videos:
+                        del ended.episode.videos[camera]
+                        found.revised = True
+        for (_, reason), (title, *more) in lost.items():
+            others = f", and of {len(more)} more by this camera" if more else ""
+            add_note(found, f"no video of {title}{others}: {reason}")
+        found.videos.sort()
+
+    def _path_of(self, film: Film) -> str:
+        assert self._setting is not None, "films are kept between start and close"
+        return self._setting.context.relative(film.path)
+
+    def _take_pictures(self, rows: Iterable[int], images_of: Callable[[IndexArray], Frames | None]) -> None:
+        """Add an image of each row to its films, with one call of the environment."""
+        films = [self._running[row] for row in rows if row in self._running]
+        films = [episode for episode in films if episode.shooting()]
+        if not films:
+            return
+        before = forks()
+        try:
+            frames = images_of(np.array([episode.row for episode in films], np.int64))
+            end_forked_child(before)
+        except Exception as error:
+            if is_outcome(error):
+                raise
+            for film in (film for episode in films for film in episode.films.values()):
+                film.refuse(
+                    f"frame {film.frames}: the environment gave none, {type(error).__name__}: {error}"
+                )
+            return
+        if frames is not None:
+            for camera in films[0].films:
+                _add_pictures([episode.films[camera] for episode in films], frames.get(camera))
+
+
+def add_note(found: Recorded, text: str) -> None:
+    """Add a note that is not there yet: a rebuild may say the same."""
+    if text not in found.notes:
+        found.notes.append(text)
+
+
+def _add_pictures(films: list[Film], images: object) -> None:
+    """Add an image to each of K *films* of a camera; the environment gave *images* for them, (K, …)."""
+    if isinstance(images, np.ndarray) and images.shape[:1] == (len(films),):
+        for film, image in zip(films, images, strict=True):
+            film.add(image)
+        return
+    got = f"{images.shape} {images.dtype}" if isinstance(images, np.ndarray) else repr(images)[:80]
+    expected = f"({len(films)}, H, W, 3) uint8 for {len(films)} rows"
+    for film in films:
+        film.refuse(f"frame {film.frames}: expected {expected}, the environment gave {got}")
+
+
+def _film_format(record: Record, step_dt: float) -> FilmFormat:
+    size = record.video_size
+    return FilmFormat(
+        fps=Fraction(record.video_fps or _frame_rate(step_dt)),
+        size=None if size is None else (size.width + size.width % 2, size.height + size.height % 2),
+        codec=choose_codec(record.video_codec),
+    )
+
+
+def _frame_rate(step_dt: float) -> Fraction:
+    """Return frames a second for one frame a step of *step_dt* seconds, so that films run in real time."""
+    if not 0 < step_dt < math.inf:  # NaN, too
+        return Fraction(FPS_WITHOUT_TIME)
+    if step_dt * FPS_MAX <= 1:
+        return Fraction(FPS_MAX)
+    return max(FPS_MIN, Fraction(1 / step_dt).limit_denominator(FPS_DENOMINATOR_MAX))
