@@ -20,13 +20,9 @@ from pytest_arena.records.for_reports import arena_metadata
 from pytest_arena.records.to_plain import to_plain
 from pytest_arena.reports.reported_run import ReportedRun
 
-_PLUGIN = "arena-json-report"
-
 
 def enable(config: pytest.Config, run: ReportedRun) -> None:
     """Turn pytest-json-report on, now that there are jobs; leave it as it is where the user did so."""
-    if config.pluginmanager.hasplugin(_PLUGIN):
-        return
     if not config.pluginmanager.hasplugin("pytest_jsonreport"):
         run.suite.append(("no report.json: the plugin pytest_jsonreport is switched off", None))
         return
@@ -44,7 +40,7 @@ def enable(config: pytest.Config, run: ReportedRun) -> None:
         reporter._start_time = time.time()
         config._json_report = reporter  # type: ignore[attr-defined]
         config.pluginmanager.register(reporter, "arena-jsonreport-reporter")
-    config.pluginmanager.register(ReportRepair(config, run), _PLUGIN)
+    config.pluginmanager.register(ReportRepair(config, run), "arena-json-report")
 
 
 class ReportRepair:

@@ -112,11 +112,11 @@ class ArenaSession:
         self.end.close()
 
 
-def begin(session: pytest.Session, groups: list[dict[str, Any]]) -> None:
-    """Begin the run of a process that has collected jobs, which *groups* have in common: the directory, its
-    manifest, the session's plugin.
+def begin_run(session: pytest.Session, groups: list[dict[str, Any]]) -> None:
+    """Begin the run of a process that has collected jobs: its directory, its manifest, its plugin.
 
-    Raises `RunDirectoryError` where the manifest cannot be written, `UsageError` where the directory cannot.
+    *groups* are those of the job files, for the manifest. Raises `RunDirectoryError` where that cannot be
+    written, `UsageError` where there can be no directory.
     """
     config = session.config
     directory = shared_directory(config) or run_directory(config)

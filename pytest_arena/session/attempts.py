@@ -20,7 +20,7 @@ from pytest_arena.records.for_reports import arena_metadata
 from pytest_arena.records.run_directory import JobDirectory
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.session.current_run import run_of
-from pytest_arena.session.job_items import LABEL, metrics_of
+from pytest_arena.session.job_items import LABEL, added_metrics
 from pytest_arena.session.reruns import notes_on_new_episodes, standing_measurement
 from pytest_arena.session.result import Result
 
@@ -133,7 +133,7 @@ def _keeps_films(config: pytest.Config, job: Job) -> bool:
 
 
 def _nothing_left(item: pytest.Item, job: Job, before: JobRecord, earlier: Sequence[Episode]) -> bool:
-    gate = JobGate.of(job.as_run, metrics_of(item.config, job), earlier, before.deterministic)
+    gate = JobGate.of(job.as_run, added_metrics(item.config, job), earlier, before.deterministic)
     decided = gate is not None and gate.done
     return bool(earlier) and (decided or len(earlier) == len(job.wanted_episodes))
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_arena.errors import BaselineError, first_few
 from pytest_arena.options import asked_by, settings
-from pytest_arena.session.job_items import LABEL, job_of, metrics_of
+from pytest_arena.session.job_items import LABEL, added_metrics, job_of
 
 if TYPE_CHECKING:
     from pytest_arena.comparison.baseline import Baseline
@@ -69,7 +69,7 @@ def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     for label, job in jobs.items():
         if job is None or job.regression is None or (baseline := baseline_of(config)) is None:
             continue
-        found, metric = baseline.find(label), metric_named(job.regression.metric, metrics_of(config, job))
+        found, metric = baseline.find(label), metric_named(job.regression.metric, added_metrics(config, job))
         try:
             if found is not None and metric is not None:
                 found.checked(metric)

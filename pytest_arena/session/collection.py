@@ -28,9 +28,9 @@ from pytest_arena.session import arena_session, baseline_check, resume_check
 from pytest_arena.session.job_items import (
     JOB,
     LABEL,
+    added_metrics,
     environment_key,
     job_of,
-    metrics_of,
     whole_label,
     whole_node_id,
 )
@@ -108,7 +108,7 @@ class JobCollection:
         if shows or not any(LABEL in item.stash for item in session.items):
             return
         try:
-            arena_session.begin(session, self._groups(session.items))
+            arena_session.begin_run(session, self._groups(session.items))
         except RunDirectoryError as error:
             refuse(self._config, session.items, [str(error)])
 
@@ -128,7 +128,7 @@ class JobCollection:
 
     def _validated(self, path: Path) -> Loaded:
         loaded = load_file(path, self._overrides())
-        metrics = {job.name: metrics_of(self._config, job) for job in loaded.jobs}
+        metrics = {job.name: added_metrics(self._config, job) for job in loaded.jobs}
         for job in loaded.jobs:
             validate(job, metrics[job.name])
         for group in loaded.groups:

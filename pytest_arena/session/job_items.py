@@ -1,4 +1,4 @@
-"""The job of a test item: its key, its label, its metrics."""
+"""The job of a test item: its label, its environment, its metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def job_of(item: pytest.Item) -> Job | None:
     return item.stash.get(JOB, None)
 
 
-def metrics_of(config: pytest.Config, job: Job) -> list[Metric]:
+def added_metrics(config: pytest.Config, job: Job) -> list[Metric]:
     """Return new objects of the metrics that plugins and packages add to *job*."""
     metrics: list[Metric] = []
     for added in config.hook.pytest_arena_metrics(config=config, job=job):

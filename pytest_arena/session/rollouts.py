@@ -27,7 +27,7 @@ from pytest_arena.rollout.observers import require_recorders
 from pytest_arena.session.attempts import ATTEMPT, Attempt, attempt_of
 from pytest_arena.session.baseline_check import baseline_of
 from pytest_arena.session.current_run import run_of
-from pytest_arena.session.job_items import JOB, LABEL, environment_key, job_of, metrics_of
+from pytest_arena.session.job_items import JOB, LABEL, added_metrics, environment_key, job_of
 from pytest_arena.session.progress import show_preparation, show_rollout
 from pytest_arena.session.result import Result
 from pytest_arena.simulators.env_check import require_env
@@ -246,7 +246,7 @@ def roll_out(
             make_env=make_env,
             policy=policy,
             recorders=recorders,
-            metrics=metrics_of(item.config, job),
+            metrics=added_metrics(item.config, job),
             watch=watch,
             earlier=attempt.earlier,
             earlier_notes=attempt.earlier_notes,

@@ -22,7 +22,6 @@ from pytest_arena.records.attempt import begin_record, keep_measured
 from pytest_arena.records.files import write_json
 from pytest_arena.records.jsonl import JsonLinesWriter
 from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.session.no_false_green import CollectedTests
 from tests.jobs import make_job
 
 NODE = "test_it.py::test_it[reach]"
@@ -254,40 +253,6 @@ def test_a_stop_of_pytest_is_one_of_xdist(tmp_path: Path) -> None:
     config.plugins["session"].shouldfail = "stopping after 1 failures"
     reports.pytest_runtest_logreport(report("call", "failed"))
     assert config.plugins["dsession"].shouldstop == "stopping after 1 failures"
-
-
-def session(exitstatus: int = 0, **attributes: Any) -> Any:
-    return SimpleNamespace(
-        **{"shouldstop": False, "shouldfail": False, "exitstatus": exitstatus, **attributes}
-    )
-
-
-@pytest.mark.parametrize(
-    ("reports", "done"),
-    [
-        ([("setup", "passed"), ("call", "passed"), ("teardown", "passed")], True),
-        ([("setup", "skipped"), ("teardown", "passed")], True),
-        ([("setup", "failed"), ("teardown", "passed")], True),
-        ([("call", "failed")], True),
-        ([("setup", "passed")], False),
-        ([("setup", "passed"), ("call", "passed")], False),
-        ([("setup", "passed"), ("call", "rerun")], False),
-        ([("setup", "passed"), ("call", "rerun"), ("setup", "passed"), ("call", "failed")], True),
-    ],
-)
-def test_what_counts_as_run(reports: list[tuple[str, str]], done: bool) -> None:
-    tests = CollectedTests([NODE])
-    for when, outcome in reports:
-        tests.note(report(when, outcome))
-    assert tests.never_ended(session()) == ([] if done else [NODE])
-
-
-def test_a_stopped_session_has_lost_nothing() -> None:
-    tests = CollectedTests(["a", "b", "a"])
-    assert tests.never_ended(session()) == ["a", "b"]
-    assert tests.never_ended(session(shouldfail="stopping after 1 failures")) == []
-    assert tests.never_ended(session(shouldstop="enough")) == []
-    assert tests.never_ended(session(pytest.ExitCode.INTERRUPTED)) == []
 
 
 @pytest.mark.parametrize(
