@@ -57,6 +57,8 @@ class Trap(ScriptedEnv):
             os._exit(1)
         if self.trap == "ctrl-c":  # a terminal sends it to all processes of its foreground group
             assert os.getsid(0) != int(os.environ["SESSION_OF_THE_TESTS"]), "would end the tests themselves"
+            with open("setup-reported", "rb", buffering=0) as reported:
+                reported.read(1)
             os.killpg(0, signal.SIGINT)
         if self.trap == "hang":
             signal.pause()

@@ -1,11 +1,13 @@
 """Everything that can go wrong, in every mode, in the first, a middle and the last test.
 
 Each case asks the same: is the outcome of the faulty test right, and the exit status; is every episode on
-disk that ended before the fault; did the other tests run, once.
+disk that ended before the fault; did the other tests run, once. All pairs of fault, mode and place are tried,
+and with ``PYTEST_ARENA_WHOLE_MATRIX`` set, as at night, all combinations.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Suite
+from tests.pairwise import pairwise
 
 MODES = {"alone": [], "n1": ["-n", "1"], "n3": ["-n", "3"]}
 PLACES = {"first": 0, "middle": 1, "last": 2}
@@ -59,6 +62,18 @@ def test_it(arena_job, arena_rollout, fragile, json_metadata, record_property):
         record_property("odd", pathlib.Path("a/b"))
     result.assert_thresholds()
 """
+
+AFTER_ITS_SETUP = """
+import os
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if report.nodeid.endswith("[faulty]") and report.when == "setup" and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.write(os.open("setup-reported", os.O_RDWR), b"!")
+"""
+"""Tells the trap that the process which reports knows of the faulty test: it is interrupted at the same moment,
+and what a worker has sent but it has not read is in no report."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +134,7 @@ def late(trap: str, **more: Any) -> Fault:
 
 
 BRIEFLY = {"rollout": {"timeout": 0.5}}
-OUTCOMES_AND_ENDS = {
+FAULTS |= {
     "skip": Fault("skip"),
     "xfail": Fault("xfail"),
     "SkipTest": Fault("SkipTest"),
@@ -132,7 +147,9 @@ OUTCOMES_AND_ENDS = {
     "nan-action": Fault(job={"policy": {"type": "tests.registered:Nowhere"}}, ended=FAULT_AT),
     "text-success": Fault("text-success"),
 }
-"""Each in every mode and every place, though not in every pair of the two."""
+FACTORS = (list(FAULTS), list(MODES), list(PLACES))
+WHOLE = bool(os.environ.get("PYTEST_ARENA_WHOLE_MATRIX"))
+CASES = list(itertools.product(*FACTORS)) if WHOLE else pairwise(*FACTORS)
 
 
 def odd(**expected: Any) -> Fault:
@@ -168,16 +185,7 @@ def launch(suite: Suite, *args: str) -> tuple[int, str]:
     return process.returncode, process.stdout
 
 
-@pytest.mark.parametrize("turn", range(len(MODES)))
-@pytest.mark.parametrize("name", OUTCOMES_AND_ENDS)
-def test_outcome_or_end(suite: Suite, name: str, turn: int) -> None:
-    place = list(PLACES)[(turn + list(OUTCOMES_AND_ENDS).index(name)) % len(PLACES)]
-    go_through(suite, name, OUTCOMES_AND_ENDS[name], list(MODES)[turn], place)
-
-
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(("name", "mode", "place"), CASES)
 def test_fault(suite: Suite, name: str, mode: str, place: str) -> None:
     go_through(suite, name, FAULTS[name], mode, place)
 
@@ -190,6 +198,9 @@ def go_through(suite: Suite, name: str, fault: Fault, mode: str, place: str) -> 
     jobs["faulty"].update(fault.job)
     suite.jobs(jobs, rollout={"episodes": EPISODES})
     suite.test(BODY.format(faults={"faulty": name}))
+    if fault.trap == "ctrl-c":
+        os.mkfifo(suite.path / "setup-reported")
+        suite.pytester.makeconftest(AFTER_ITS_SETUP)
     status, output = launch(suite, *MODES[mode], *fault.args)
     assert status == (fault.exit_alone if mode == "alone" else fault.exit_xdist), output
     before = names[: PLACES[place]]
