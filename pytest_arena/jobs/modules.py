@@ -1,4 +1,4 @@
-"""Modules beside a job file: what a job names can be imported from the folder of its file."""
+"""Modules and functions that job files name: they may lie beside the file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_arena.errors import StrayOutcomeError
+from pytest_arena.errors import EvaluationError, StrayOutcomeError, did_you_mean
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.messages import KeyPath, place
 from pytest_arena.jobs.model import Job
@@ -59,12 +59,53 @@ def import_for(job: Job, key: KeyPath, module: str) -> ModuleType:
     except StrayOutcomeError as error:
         raise job.problem(key, str(error)) from error.__cause__
     except ImportError as error:
-        if not is_missing(error, module):
+        if not _is_missing(error, module):
             raise
         raise job.problem(key, f"cannot import {module!r}: {error}{where_looked(job)}") from None
 
 
-def is_missing(error: ImportError, module: str) -> bool:
+def split_name(path: str) -> tuple[str, str, str]:
+    """Return module, separator and name of ``module:name`` or ``module.name``."""
+    return path.partition(":") if ":" in path else path.rpartition(".")
+
+
+def import_named(module: str, key: str) -> ModuleType:
+    """Import *module*, which a job names under *key*, once its simulator runs; else `EvaluationError`."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not _is_missing(error, module):
+            raise
+        raise EvaluationError(
+            f"{key}: cannot import {module!r}: {error}; looked beside the job file and on Python's path"
+        ) from None
+
+
+def named(path: str, key: str) -> Any:
+    """Return what ``module:name`` or ``module.name``, which the job has under *key*, is.
+
+    Raises `EvaluationError` where it is nothing.
+    """
+    module, _, name = split_name(path)
+    if not (module and name):
+        raise EvaluationError(f"{key}: expected module:name, got {path!r}")
+    held = import_named(module, key)
+    try:
+        return getattr(held, name)  # a package may load its names when they are asked for
+    except AttributeError:
+        hint = did_you_mean(name, dir(held))
+        raise EvaluationError(f"{key}: module {module!r} has no {name!r}{hint}") from None
+
+
+def import_function(path: str) -> Callable[..., Any]:
+    """Return the function ``module:name`` or ``module.name`` of ``success.callable``."""
+    found = named(path, "success.callable")
+    if not callable(found):
+        raise EvaluationError(f"success.callable: {path!r} is not a function")
+    return found  # type: ignore[no-any-return]
+
+
+def _is_missing(error: ImportError, module: str) -> bool:
     """Whether *module* itself, or a package around it, was not found: that is the user's mistake."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     return missing is not None and f"{module}.".startswith(f"{missing}.")

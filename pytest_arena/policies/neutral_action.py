@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 
 from pytest_arena.errors import EvaluationError
+from pytest_arena.simulators.arrays import by_part
 from pytest_arena.simulators.base import Action
 
 
@@ -20,11 +21,11 @@ def idle_actions(space: gymnasium.Space[Any], n: int, policy: str) -> Action:
     Raises:
         EvaluationError: *space* is of another kind, or has no value that is a number.
     """
+    return by_part(space, lambda part, _: _idle(part, n, policy))
+
+
+def _idle(space: gymnasium.Space[Any], n: int, policy: str) -> Action:
     spaces = gymnasium.spaces
-    if isinstance(space, spaces.Dict):
-        return {key: idle_actions(part, n, policy) for key, part in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(idle_actions(part, n, policy) for part in space.spaces)
     if isinstance(space, spaces.Text):
         return (space.character_list[0] * space.min_length if space.min_length else "",) * n
     if isinstance(space, spaces.Box):

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pytest_arena.errors import EvaluationError
+from pytest_arena.errors import EvaluationError, first_few
 from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
@@ -24,7 +23,7 @@ from pytest_arena.policies.neutral_action import idle_actions
 from pytest_arena.records.hdf5 import Dataset, dataset_names, demo_name
 from pytest_arena.records.hdf5_check import DatasetError
 from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.simulators.arrays import EntryPath, Place, leaves
+from pytest_arena.simulators.arrays import by_part, leaves
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 _NOTHING = -1
@@ -64,7 +63,7 @@ class ReplaySettings(StrictModel):
             return None if self.dataset is not None else dataset.episodes[0]
         match = re.fullmatch(r"demo_(\d+)", self.episode_name)
         if match is None or int(match[1]) not in dataset.episodes:
-            raise ValueError(f"expected one of {_listed(map(demo_name, dataset.episodes))} in {self.file}")
+            raise ValueError(f"expected one of {first_few(map(demo_name, dataset.episodes))} in {self.file}")
         return int(match[1])
 
 
@@ -124,7 +123,7 @@ class ReplayPolicy(Policy):
             raise job.problem(
                 ("policy", "dataset"),
                 f"expected all {job.rollout.episodes} episodes of the job, {settings.file} lacks "
-                f"{_listed(map(demo_name, missing))}",
+                f"{first_few(map(demo_name, missing))}",
             )
         for key, asked in (("simulator", job.simulator), ("environment", job.environment.id)):
             recorded = dataset.about.get(key, asked)
@@ -202,7 +201,7 @@ class ReplayPolicy(Policy):
             self._fill(int(row))
         actions = {path: track.blocks[self._rows, self._next] for path, track in self._tracks.items()}
         self._next += 1
-        return _nested(self._space, actions)
+        return by_part(self._space, lambda _, path: actions[path])
 
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
         """Begin these rows' recordings."""
@@ -249,7 +248,7 @@ class ReplayPolicy(Policy):
         if differing:
             notes.append(
                 f"{len(differing)} of {len(compared)} replayed episodes did not end as they were recorded: "
-                + _listed(differing)
+                + first_few(differing)
             )
         seeds = {e.episode: self._dataset.attribute(e.episode, "seed") for e in compared}
         elsewhere = [e for e in compared if self._seeded and seeds[e.episode] not in (None, e.seed)]
@@ -257,10 +256,10 @@ class ReplayPolicy(Policy):
             notes.append(
                 f"{len(elsewhere)} of {len(compared)} replayed episodes began from another seed than "
                 "recorded, as an earlier version drew them: "
-                + _listed(f"{e.episode} (from {e.seed}, recorded: {seeds[e.episode]})" for e in elsewhere)
+                + first_few(f"{e.episode} (from {e.seed}, recorded: {seeds[e.episode]})" for e in elsewhere)
             )
         if strange:
-            notes.append(f"not in {self._file}, so nothing was replayed in episodes {_listed(strange)}")
+            notes.append(f"not in {self._file}, so nothing was replayed in episodes {first_few(strange)}")
         return notes
 
     @property
@@ -296,20 +295,6 @@ class ReplayPolicy(Policy):
         )
 
 
-def _nested(space: gymnasium.Space[Any], batches: Mapping[EntryPath, Any], path: EntryPath = ()) -> Action:
-    """Return the batch of *space* whose `leaves` are *batches*."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return {key: _nested(part, batches, (*path, key)) for key, part in space.spaces.items()}
-    if isinstance(space, gymnasium.spaces.Tuple):
-        return tuple(_nested(part, batches, (*path, Place(i))) for i, part in enumerate(space.spaces))
-    return batches[path]
-
-
-def _listed(words: Any, at_most: int = 5) -> str:
-    shown = list(words)
-    return ", ".join(shown[:at_most]) + (f" and {len(shown) - at_most} more" if len(shown) > at_most else "")
-
-
 def _require_one_shape(dataset: Dataset, episodes: Sequence[int]) -> None:
     """Raise `DatasetError` unless the actions of all *episodes* are numbers of the same shape."""
     shapes = dataset.shapes(episodes[0])
@@ -322,4 +307,4 @@ def _require_one_shape(dataset: Dataset, episodes: Sequence[int]) -> None:
 
 
 def _shown(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return _listed(f"{part or 'actions'} {shape}" for part, shape in shapes.items())
+    return first_few(f"{part or 'actions'} {shape}" for part, shape in shapes.items())

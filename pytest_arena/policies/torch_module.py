@@ -27,6 +27,7 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.modules import named
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.archive import packed, read_members
 from pytest_arena.policies.base import Policy
@@ -42,7 +43,6 @@ from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
 from pytest_arena.simulators.base import Action, Observation, SimEnv
 from pytest_arena.simulators.devices import own_device
-from pytest_arena.simulators.named_imports import named
 
 BatchMode: TypeAlias = Literal["all", "single"]
 

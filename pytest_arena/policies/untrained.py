@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.neutral_action import idle_actions
-from pytest_arena.simulators.arrays import ARRAY_SPACES
+from pytest_arena.simulators.arrays import ARRAY_SPACES, EntryPath, by_part
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 
@@ -40,39 +40,25 @@ class RandomPolicy(Policy):
     reproducible = True
 
     def __init__(self, settings: BaseModel, env: SimEnv) -> None:
-        space, n = env.single_action_space, env.num_envs
-        self._noises = [_Noise(part, n) for part in _parts(space)]
-        self._space, self._rows = space, np.arange(n)
+        self._space, self._rows = env.single_action_space, np.arange(env.num_envs)
+        self._noises: dict[EntryPath, _Noise] = {}
+        """Path of a part of the action space -> its samples, in the order of the parts."""
+
+        def add(part: gymnasium.Space[Any], path: EntryPath) -> None:
+            self._noises[path] = _Noise(part, env.num_envs)
+
+        by_part(self._space, add)
 
     def act(self, observation: Observation) -> Action:
         """Return (N, *action shape) samples, in a dict or tuple where the space is one."""
-        noises = iter(self._noises)
-        return _assembled(self._space, lambda: next(noises).draw(self._rows))
+        return by_part(self._space, lambda _, path: self._noises[path].draw(self._rows))
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
         """Begin these rows' noise anew, from their seeds."""
         rows = self._rows if env_ids is None else env_ids
         for row, seed in zip(rows, seeds if seeds is not None else range(len(rows)), strict=True):
-            for part, noise in enumerate(self._noises):
+            for part, noise in enumerate(self._noises.values()):
                 noise.seed(row, seed + part)
-
-
-def _parts(space: gymnasium.Space[Any]) -> Iterator[gymnasium.Space[Any]]:
-    """Yield the spaces that a nested one is made of, those of gymnasium's Dict in its order."""
-    if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
-        for part in space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else space.spaces:
-            yield from _parts(part)
-    else:
-        yield space
-
-
-def _assembled(space: gymnasium.Space[Any], draw: Callable[[], Any]) -> Action:
-    """Return a batch of *space* of what *draw* gives for one of its `_parts` after the other."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return {key: _assembled(part, draw) for key, part in space.spaces.items()}
-    if isinstance(space, gymnasium.spaces.Tuple):
-        return tuple(_assembled(part, draw) for part in space.spaces)
-    return draw()
 
 
 class _Noise:

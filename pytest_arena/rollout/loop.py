@@ -294,7 +294,7 @@ class Loop:
             wall_time_seconds=round(monotonic() - began, 6),
             time_to_success=int(self._first_success[row]) if once else None,
             initial_state=self._initial_states[row],
-            metrics=check_metrics("the environment", end.metrics) if end.metrics else {},
+            metrics=check_metrics(f"the environment, of the episode that ended in row {row},", end.metrics),
             details=dict(end.details),
         )
 

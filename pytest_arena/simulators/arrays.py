@@ -7,7 +7,7 @@ make no array (texts, sequences, graphs, own kinds) the N rows' values, as gymna
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,16 @@ def leaves(
             yield from leaves(value, _part(space, index), (*path, Place(index)))
     elif observation is not None:
         yield path, observation
+
+
+def by_part(space: Space, make: Callable[[Space, EntryPath], Any], path: EntryPath = ()) -> Any:
+    """Return what *make* gives for *space* and its path: a dict or tuple of it for a `Dict` or `Tuple`."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {key: by_part(part, make, (*path, key)) for key, part in space.spaces.items()}
+    if isinstance(space, gymnasium.spaces.Tuple):
+        parts = enumerate(space.spaces)
+        return tuple(by_part(part, make, (*path, Place(index))) for index, part in parts)
+    return make(space, path)
 
 
 def copy_rows(observation: Observation, space: Space | None = None) -> Observation:

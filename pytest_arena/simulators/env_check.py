@@ -127,8 +127,6 @@ def _require_end(name: str, end: EpisodeEnd, n: int) -> None:
         raise EvaluationError(
             f"{name} gave {described(end.reason)} as the reason why row {row} ended, expected a text"
         )
-    if end.metrics != {}:
-        check_metrics(f"{name}, of the episode that ended in row {row},", end.metrics)
     if not isinstance(end.details, Mapping):
         raise EvaluationError(
             f"{name} gave {described(end.details)} as details of row {row}, expected a dict"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Hashable, Sequence
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.modules import import_named, named
 from pytest_arena.jobs.sections import StrictModel, Success
 from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
@@ -32,7 +34,6 @@ from pytest_arena.simulators.base import (
 from pytest_arena.simulators.cfg_overrides import override, set_given
 from pytest_arena.simulators.devices import torch_device
 from pytest_arena.simulators.mujoco.rendering import choose_platform
-from pytest_arena.simulators.named_imports import import_named, named
 from pytest_arena.simulators.tensor_env import SEEDS, RawStep, TensorEnv
 
 PACKAGES = ("mjlab", "mujoco-warp", "warp-lang")
@@ -83,15 +84,9 @@ class MjlabEnv(TensorEnv):
         return _gymnasium_space(self._base.single_observation_space)
 
     def _capabilities(self) -> Capabilities:
-        return Capabilities(
-            autoreset="manual" if self._manual else "same_step",
-            terminal_observation=self._manual,
-            # mjlab's cameras look once a step, after the resets of automatic mode.
-            terminal_frame=self._manual and self.cameras is not None,
-            partial_reset=self._manual,
-            episode_seeds=False,
-            deterministic=False,
-        )
+        """mjlab's cameras look once a step, after the resets of automatic mode."""
+        found = super()._capabilities()
+        return dataclasses.replace(found, terminal_frame=found.terminal_frame and self._manual)
 
     def begin(self, episodes: int | None) -> None:
         """The next reset is one of all rows, with a seed, whichever rows it names."""

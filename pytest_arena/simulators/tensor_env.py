@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pytest_arena.errors import EvaluationError, not_among
+from pytest_arena.jobs.modules import import_function
 from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.arrays import copy_rows
 from pytest_arena.simulators.base import (
@@ -32,9 +33,7 @@ from pytest_arena.simulators.base import (
     Step,
     SuccessArray,
 )
-from pytest_arena.simulators.named_imports import import_function
-from pytest_arena.simulators.step_values import numbers_by_row
-from pytest_arena.simulators.success import InfoKey, success_by_row
+from pytest_arena.simulators.row_values import InfoKey, numbers_by_row, success_by_row
 from pytest_arena.simulators.tensor_cameras import TensorCameras, cameras_of_job, find_cameras
 
 SEEDS = 2**31
@@ -107,13 +106,13 @@ class TensorEnv(SimEnv):
         return self._base.single_observation_space
 
     def _capabilities(self) -> Capabilities:
+        """Return what follows from the reset mode: rows that wait for their reset can be looked at."""
+        computed = bool(getattr(self._base.cfg, "compute_final_obs", False))
         return Capabilities(
-            autoreset="same_step",
-            terminal_observation=False,
+            autoreset="manual" if self._manual else "same_step",
+            terminal_observation=self._manual or computed,
             terminal_frame=self.cameras is not None,
-            partial_reset=False,
-            episode_seeds=False,
-            deterministic=False,
+            partial_reset=self._manual,
         )
 
     def _reset_all(self, seed: int | None) -> Observation:

@@ -16,8 +16,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from pytest_arena.errors import EvaluationError, described
 from pytest_arena.simulators.base import UNMEASURED
-from pytest_arena.simulators.step_values import flag_of, number_of
-from pytest_arena.simulators.success import success_of
+from pytest_arena.simulators.row_values import flag_of, number_of, success_of
 
 _ADDED_BY_MAKE = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 _NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)

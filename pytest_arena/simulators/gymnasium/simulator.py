@@ -47,7 +47,7 @@ from pytest_arena.simulators.gymnasium.vector import (
 )
 from pytest_arena.simulators.mujoco.raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
 from pytest_arena.simulators.mujoco.rendering import choose_platform, without_opengl
-from pytest_arena.simulators.step_values import flags_by_row, numbers_by_row
+from pytest_arena.simulators.row_values import flags_by_row, numbers_by_row
 
 RENDER_CAMERA = "render"
 """The only camera of a gymnasium environment: its own `render`."""

@@ -10,11 +10,11 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from pytest_arena.errors import EvaluationError
+from pytest_arena.jobs.modules import import_function
 from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
 from pytest_arena.simulators.gymnasium.row import CheckedInfos, check_row, checked_row
-from pytest_arena.simulators.named_imports import import_function
-from pytest_arena.simulators.success import InfoKey, success_by_row, success_of
+from pytest_arena.simulators.row_values import InfoKey, success_by_row, success_of
 
 SUCCESS_KEYS = ("success", "is_success")
 """Where environments of this family report success, in the order of looking."""

@@ -17,7 +17,6 @@ from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
     Action,
     BoolArray,
-    Capabilities,
     IndexArray,
     Observation,
     Reset,
@@ -77,16 +76,6 @@ class IsaacLabEnv(TensorEnv):
 
     def _make_dataset(self, scratch: Path | None) -> IsaacLabDataset:
         return IsaacLabDataset(self._base, scratch, self._success_to_record)
-
-    def _capabilities(self) -> Capabilities:
-        return Capabilities(
-            autoreset="same_step",
-            terminal_observation=bool(getattr(self._base.cfg, "compute_final_obs", False)),
-            terminal_frame=self.cameras is not None,
-            partial_reset=False,
-            episode_seeds=False,
-            deterministic=False,
-        )
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset all rows. What counts steps for a curriculum begins anew, as in a new environment."""

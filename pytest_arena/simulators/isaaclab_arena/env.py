@@ -114,15 +114,9 @@ class ArenaEnv(IsaacLabEnv):
         return ArenaDataset(self._base, scratch, self._success_to_record, self._records)
 
     def _capabilities(self) -> Capabilities:
-        last = self._manual or bool(getattr(self._base.cfg, "compute_final_obs", False))
-        return Capabilities(
-            autoreset="manual" if self._manual else "same_step",
-            terminal_observation=last,
-            terminal_frame=last and self.cameras is not None,
-            partial_reset=self._manual,
-            episode_seeds=False,
-            deterministic=False,
-        )
+        """An image is an observation: the last one can be had where the last observation can."""
+        found = super()._capabilities()
+        return dataclasses.replace(found, terminal_frame=found.terminal_frame and found.terminal_observation)
 
     # -- episodes
 

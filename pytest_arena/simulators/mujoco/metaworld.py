@@ -36,7 +36,7 @@ from pytest_arena.simulators.base import (
     Step,
 )
 from pytest_arena.simulators.mujoco.rendering import QualityChoice, Renderer, import_mujoco
-from pytest_arena.simulators.success import success_of
+from pytest_arena.simulators.row_values import success_of
 
 # The names are kept here so that a job is validated without the second that importing Meta-World takes.
 _TASKS = """

@@ -115,8 +115,7 @@ def test_mistakes_are_found_before_anything_runs(tmp_path: Path, recording: Any)
     assert text.startswith("jobs.job.environment.seed: expected 5, with which ")
     text = problem(job(policy=replay(path, episode_name="demo_70")))
     assert text == (
-        "jobs.job.policy.episode_name: expected one of demo_0, demo_1, demo_2, demo_3, demo_4 and 2 more "
-        f"in {path}"
+        f"jobs.job.policy.episode_name: expected one of demo_0, demo_1, demo_2, demo_3, demo_4, … in {path}"
     )
     assert "there is none at nowhere.hdf5" in problem(job(policy=replay(Path("nowhere.hdf5"))))
     assert "expected exactly one of dataset and replay_file_path, got neither" in problem(

@@ -304,8 +304,8 @@ class Tells(SimEnv):
     single_observation_space, single_action_space = BOX, ACTIONS
     capabilities = Capabilities("manual", True, True, True, True, True)
 
-    def __init__(self, told: list[int]) -> None:
-        self.told, self.t = told, 0
+    def __init__(self, told: list[int], metrics: Any = ()) -> None:
+        self.told, self.metrics_of_episode, self.t = told, {} if metrics == () else metrics, 0
 
     def reset(self, env_ids: Any = None, seeds: Any = None) -> Reset:
         self.t = 0
@@ -321,8 +321,14 @@ class Tells(SimEnv):
             truncated=np.zeros(1, bool),
             valid=np.ones(1, bool),
             success=np.array([told], np.int8),
-            ends=(EpisodeEnd(0, "over"),) if over[0] else (),
+            ends=(EpisodeEnd(0, "over", metrics=self.metrics_of_episode),) if over[0] else (),
         )
+
+
+@pytest.mark.parametrize("given", [None, [0.5], {1: 0.5}, {"speed": "fast"}, {"speed": 10**400}])
+def test_metrics_of_an_episode_that_are_no_numbers(given: Any) -> None:
+    with pytest.raises(EvaluationError, match="of the episode that ended in row 0"):
+        run(Tells([0, 1], given), 1)
 
 
 @pytest.mark.parametrize(

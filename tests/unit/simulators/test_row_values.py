@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import UNMEASURED, EvaluationError
-from pytest_arena.simulators.success import InfoKey, success_by_row, success_of
+from pytest_arena.simulators.row_values import InfoKey, success_by_row, success_of
 
 
 class Fate(enum.Enum):
