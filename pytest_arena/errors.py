@@ -1,4 +1,4 @@
-"""The errors that are meant for users: their text says what to do, a traceback adds nothing."""
+"""Errors for users, whose text says what to do without a traceback, and the words that they share."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class EvaluationError(ArenaError):
 
 
 class BaselineError(ArenaError):
-    """What is to be compared with cannot be read: another path, or another kind of file, is needed."""
+    """A baseline cannot be read: another path, or another kind of file, is needed."""
 
 
 class RunDirectoryError(ArenaError):
-    """A run directory that is to be gone on with is not what this package wrote; one line with the file."""
+    """A run directory that is to be resumed is not what this package wrote; one line with the file."""
 
 
 class NotComparableError(ArenaError):
-    """The numbers of two runs do not speak of the same thing."""
+    """The numbers of two runs measure different things."""
 
 
 class RolloutTimeoutError(EvaluationError):
@@ -50,7 +50,7 @@ class TimeIsUp(BaseException):
 
 
 class StrayOutcomeError(Exception):
-    """An environment or policy raised what is a word of the test to its framework: a skip, an exit, …"""
+    """An environment or policy raised an outcome of the test framework: a skip, an exit, …"""
 
 
 class RecordingError(ArenaError):
@@ -85,7 +85,7 @@ def _plain(name: str) -> str:
 
 
 def _shortens(word: str, name: str) -> bool:
-    """Whether *word* is short for *name*; words of one or two letters are short for too many."""
+    """Whether *word* abbreviates *name*; words of one or two letters would abbreviate too many."""
     short, whole = _parts(word), _parts(name)
     if len(_plain(word)) < 3 or not whole:
         return False
@@ -116,7 +116,7 @@ def first_few(words: Iterable[object], at_most: int = 5) -> str:
 
 
 def described(value: object) -> str:
-    """Return in words what *value* is, for a message about a value that is none of those expected."""
+    """Return a description of *value*, a Python object, for a message about an unexpected value."""
     if value is None:
         return "None"
     if isinstance(value, str):

@@ -28,7 +28,7 @@ REGRESSION, UNDECIDED = 1, 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take two runs, and what is compared where the jobs of the second one do not say."""
+    """Take two runs, and settings that take the place of those in the second one's jobs."""
     parser.epilog = (
         "Episodes are paired by index where seeds and initial states agree, in part or in all. Exit status: "
         "0 if no job is worse, 1 if one is, 2 if none is but one is inconclusive, not comparable or missing "
@@ -151,7 +151,7 @@ def _require_metric(name: str, jobs: Sequence[BaselineJob]) -> None:
 
 
 def _compared(label: str, before: BaselineJob, after: BaselineJob, asked: Mapping[str, object]) -> Comparison:
-    """Compare one job, as its own ``regression`` says unless the command line was *asked* otherwise."""
+    """Compare one job by its own ``regression``, changed by what the command line *asked* for."""
     config = dict(after.config or {})
     written = dict(config.get("regression") or {})
     usual = Regression.model_fields["metric"].default

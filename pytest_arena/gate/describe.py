@@ -1,4 +1,4 @@
-"""What a gate's tests say, for people: in the summary, and in the message of a failed test."""
+"""Texts about a gate's tests and thresholds: for the summary and for the message of a failed test."""
 
 from __future__ import annotations
 

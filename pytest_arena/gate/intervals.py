@@ -68,7 +68,7 @@ def _joined(first: float, second: float, correlation: float) -> float:
 
 
 def anytime_interval(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
-    """Return limits of a rate that hold wherever a run stops, whatever made it stop.
+    """Return limits of a rate that hold at any end of a run, whatever its reason.
 
     The lower one is the rate against which the e-value is 1/alpha, the upper one mirrors it with *beta*: the
     probability that it is ever wrong is at most alpha, or beta. Raises ValueError for no episodes.

@@ -59,7 +59,7 @@ class JobGate:
         self._starts = DistinctStarts()
         self._different = _Counts([0] * len(record.tests))
         self._verdicts = [Verdict.NONE] * len(record.tests)
-        """Of each test, what the episodes with different starts say."""
+        """The verdict of each test over the episodes with different starts alone."""
         self._all = _Counts([0] * len(record.tests))
         self._unmeasured = False
         self._looks = {n: i for i, n in enumerate(record.tests[0].looks)} if record.tests else {}

@@ -82,8 +82,8 @@ class SequentialTest:
     def limits(self, look: int, successes: int, errors: int) -> tuple[float, float]:
         """Return the limits of the rate after a run that stopped at look number *look*.
 
-        The one that PASS speaks of holds with probability 1 - alpha, the other one with 1 - beta. Errors make
-        either one wider.
+        The lower one of "at least", the upper one of "at most", holds with probability 1 - alpha, the other
+        one with 1 - beta. Errors move either one outwards.
         """
         n = self.looks[look]
         good = successes if self.at_least else n - successes - errors

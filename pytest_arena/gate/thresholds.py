@@ -1,4 +1,4 @@
-"""Thresholds: what users type, and what it says of a measured value."""
+"""Thresholds: the text that users type, the values that it accepts, and the verdict on a job."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Threshold:
             return cls(text.strip(), high=value, high_open=operator == "<")
         if span := _RANGE.fullmatch(text):
             first, first_percent, last, last_percent = span.groups()
-            # "20..40%" means 20 % to 40 %: one sign at the end speaks for both.
+            # "20..40%" means 20 % to 40 %: one sign at the end counts for both.
             low = _number(first, first_percent or last_percent)
             high = _number(last, last_percent)
             if low <= high:
@@ -76,7 +76,7 @@ class Threshold:
         return above and below
 
     def decided_by(self, interval: tuple[float, float]) -> bool:
-        """Whether both ends of *interval* say the same."""
+        """Whether all values of *interval* are accepted, or none."""
         inside = (self.holds(interval[0]), self.holds(interval[1]))
         if inside == (False, False):  # the interval may still span the accepted values
             return interval[1] <= self.low or interval[0] >= self.high
@@ -120,7 +120,7 @@ def judge_thresholds(
 
 
 def verdict_of(record: JobRecord) -> Verdict:
-    """Return what thresholds and comparison of the record say; an unfinished evaluation only says ERROR."""
+    """Return the verdict of the record's thresholds and comparison; ERROR for an unfinished evaluation."""
     if record.status != Status.COMPLETED:
         return Verdict.ERROR
     compared = _verdict_of_comparison(record.comparison)

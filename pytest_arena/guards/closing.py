@@ -15,7 +15,7 @@ SECONDS_TO_END = 1.0
 def close_within(
     seconds: float | None, what: str, close: Callable[[], None], exit_status: int = EXIT_STATUS
 ) -> str | None:
-    """Call *close*; returns, in words, why *what* could not be closed, None where it was.
+    """Call *close*; returns the reason why *what* could not be closed, None where it was.
 
     It has *seconds* (None: `CLOSING_SECONDS`). Where it hangs and cannot be interrupted, the process ends
     with *exit_status*.

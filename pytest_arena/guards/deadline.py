@@ -40,7 +40,7 @@ class Deadline:
 
     Only time inside counts: what is left after one body is what the next one has. In the main thread a
     signal interrupts Python code and system calls with `TimeIsUp`, which no ``except Exception`` catches;
-    leaving the context makes of it the `RolloutTimeoutError` that everybody else sees. Code that cannot be
+    leaving the context turns it into a `RolloutTimeoutError`, for all code outside. Code that cannot be
     interrupted, `GRACE_SECONDS` later, costs the process: *last_resort* is called, on another thread, to
     save what is known, and the process ends with *exit_status*. Where that is None it is left to hang: to be
     used within another limit, which ends it.
@@ -74,7 +74,7 @@ class Deadline:
             raise self.error()
 
     def error(self) -> RolloutTimeoutError:
-        """Return the error that says so."""
+        """Return the error for a time that is used up."""
         during = f", {self._during}" if self._during else ""
         return RolloutTimeoutError(f"timed out after {self.seconds:g} s ({self._named}){during}")
 

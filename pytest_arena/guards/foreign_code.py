@@ -18,9 +18,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def foreign_code(whose: str) -> Iterator[None]:
     """Call code that is not ours, e.g. of ``the environment or the policy``.
 
-    A process that it forks ends here, whatever it comes with: it must not go on as the evaluation. A skip,
-    an exit or any other `BaseException` but an interrupt becomes a `StrayOutcomeError`: a test runner would
-    take it for its own, and see nothing wrong. Working directory, recursion limit, standard streams (which
+    A process that it forks ends here, however it gets here: it must not go on as the evaluation. A skip, an
+    exit or any other `BaseException` but an interrupt becomes a `StrayOutcomeError`: a test runner would take
+    it for an outcome of the test. Working directory, recursion limit, standard streams (which
     cannot be closed) and the handlers of interrupts are given back: the code that runs next relies on them.
     """
     process, state = os.getpid(), _ProcessState()

@@ -15,8 +15,8 @@ _SETTINGS = ("policy_config_dict", "policy_args")
 _LIMITS = ("num_steps", "num_episodes")
 _KEYS = (*_REQUIRED, *_SETTINGS, *_LIMITS, "num_rebuilds", "language_instruction", "variations", "status")
 
-# The typed format has these apart, under environment_builder. What else is the builder's stands among the
-# environment's arguments until the installed Arena says so.
+# The typed format has these under environment_builder. Further settings of the builder stay among the
+# environment's arguments, and the installed Arena sorts them out.
 _BUILDER = (
     "num_envs",
     "seed",

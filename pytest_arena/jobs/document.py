@@ -6,6 +6,8 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ _TRAILING_COMMA = re.compile(r",\s*[\]}]")
 
 
 class Document:
-    """The data of one job file; the line of a key is looked up when somebody asks for it."""
+    """The data of one job file; the line of a key is looked up when it is needed."""
 
     def __init__(self, file: Path, text: str, data: Any) -> None:
         self.file = file
@@ -69,11 +71,26 @@ def read_document(file: Path) -> Document:
     return document
 
 
-def impossible_values(data: Any) -> list[tuple[KeyPath, str]]:
-    """Return what plain JSON cannot carry from here to a report, and where it stands in *data*."""
-    found: list[tuple[KeyPath, str]] = []
-    _look_for_impossible(data, (), found)
-    return found
+def impossible_values(data: Any, key: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Yield where *data*, which stands under *key*, cannot be carried by plain JSON to a report, and why."""
+    if isinstance(data, dict | list):
+        if len(key) > DEEPEST:
+            yield key[:8], f"nested deeper than {DEEPEST} levels"
+            return
+        for name, value in data.items() if isinstance(data, dict) else enumerate(data):
+            if name == "":
+                yield (*key, name), "expected a key of one or more characters"
+            elif isinstance(name, str) and not is_encodable(name):
+                yield (*key, name), "expected a key without lone surrogates"
+            yield from impossible_values(value, (*key, name))
+    elif isinstance(data, str):
+        if not is_encodable(data):
+            yield key, f"expected text without lone surrogates, got {shown(data)}"
+    elif isinstance(data, float):
+        if not math.isfinite(data):
+            yield key, f"expected a finite number, got {shown(data)}"
+    elif isinstance(data, int) and data.bit_length() > 64:
+        yield key, "expected an integer of at most 64 bits, got a larger one"
 
 
 def is_encodable(text: str) -> bool:
@@ -81,37 +98,11 @@ def is_encodable(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _look_for_impossible(data: Any, key: KeyPath, found: list[tuple[KeyPath, str]]) -> None:
-    if isinstance(data, dict | list) and len(key) > DEEPEST:
-        found.append((key[:8], f"nested deeper than {DEEPEST} levels"))
-    elif isinstance(data, dict):
-        for name, value in data.items():
-            if not name:
-                found.append(((*key, name), "expected a key of one or more characters"))
-            elif not is_encodable(name):
-                found.append(((*key, name), "expected a key without lone surrogates"))
-            _look_for_impossible(value, (*key, name), found)
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            _look_for_impossible(value, (*key, index), found)
-    elif isinstance(data, str):
-        if not is_encodable(data):
-            found.append((key, f"expected text without lone surrogates, got {shown(data)}"))
-    elif isinstance(data, float):
-        if not math.isfinite(data):
-            found.append((key, f"expected a finite number, got {shown(data)}"))
-    elif isinstance(data, int) and data.bit_length() > 64:
-        found.append((key, "expected an integer of at most 64 bits, got a larger one"))
-
-
 def _read_yaml(text: str, problems: Problems) -> Any:
     root = compose(text)
     if root is None:
         raise MalformedError(None, "expected jobs, the file is empty")
-    data, found = plain_data(root)
-    for problem in found:
-        problems.add(problem.line, problem.key, problem.text)
-    return data
+    return plain_data(root, problems.add)
 
 
 def _read_json(text: str, problems: Problems) -> Any:
@@ -120,13 +111,8 @@ def _read_json(text: str, problems: Problems) -> Any:
     data, duplicates = _parse_json(text)
     if duplicates:
         # JSON's reader gives no place; the same text read as YAML has it, where it is YAML.
-        try:
-            root = compose(text)
-            _, found = plain_data(root) if root is not None else (None, [])
-        except MalformedError:
-            found = []
-        for problem in found:
-            problems.add(problem.line, problem.key, problem.text)
+        with suppress(MalformedError):
+            plain_data(compose(text), problems.add)
         for name in duplicates if not problems else ():
             problems.add(None, (name,), "duplicate key")
     return data
@@ -155,7 +141,7 @@ def _read_text(file: Path) -> str:
 
 
 def _parse_json(text: str) -> tuple[Any, list[str]]:
-    """Return the data of *text* and the keys that stand twice in a mapping.
+    """Return the data of *text* and the keys that occur twice in a mapping.
 
     Raises `MalformedError` where *text* is not JSON.
     """

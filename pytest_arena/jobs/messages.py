@@ -1,4 +1,4 @@
-"""The words of errors: values, key paths and pydantic's findings, each said on one line."""
+"""Messages about job files: places, key paths and pydantic's findings, each on one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_arena.errors import JobFileError, did_you_mean, shortened, shown
 KeyPath = tuple[str | int, ...]
 
 MOST_HINTS = 100
-"""Problems of one job that are put in words: looking for near misses takes long, and one is shown."""
+"""Problems of one job that get a full message: a search for near misses takes long, and one is shown."""
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -83,7 +83,7 @@ def unknown_key(key: str | int, known: Iterable[str]) -> str:
 
 
 def fields_at(model: type[BaseModel], key: KeyPath) -> frozenset[str] | None:
-    """Return the only keys that *model* reads in the mapping under *key*; None where any key may stand."""
+    """Return the only keys that *model* reads in the mapping under *key*; None where any key is allowed."""
     kind: Any = model
     for part in key:
         kind = _below(kind, part)
@@ -125,7 +125,7 @@ def _container(kind: Any) -> Any:
 
 
 def _below(kind: Any, part: str | int) -> Any:
-    """Return the type under one key of *kind*; None where *kind* says nothing about that key."""
+    """Return the type under one key of *kind*; None where *kind* does not define it."""
     kind = _container(kind)
     if _is_model(kind):
         field = kind.model_fields.get(part)
@@ -159,7 +159,7 @@ def _sentence(model: type[BaseModel], key: KeyPath, details: list[ErrorDetails])
         return " ".join(str(first["ctx"]["error"]).split())
     if any(detail["type"] not in _EXPECTED for detail in details):
         return " ".join(f"{first['msg']}, got {shown(first['input'])}".split())
-    # A union reports once for each member: together they say what may stand here.
+    # A union reports once for each member: together these are what is expected.
     expected = dict.fromkeys(_EXPECTED[d["type"]].format(**d.get("ctx", {})) for d in details)
     return f"expected {' or '.join(expected)}, got {shown(first['input'])}{_hint(first)}"
 

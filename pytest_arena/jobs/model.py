@@ -152,7 +152,7 @@ class Job(StrictModel):
     @model_validator(mode="before")
     @classmethod
     def _one_budget(cls, data: Any) -> Any:
-        """Let a gate's budget stand for the episodes, or the episodes for a budget that is not given."""
+        """Take a gate's budget as the number of episodes, or the episodes as a budget that is not given."""
         if not isinstance(data, dict) or not isinstance(gate := data.get("gate"), dict):
             return data
         rollout = data.get("rollout", {})

@@ -123,7 +123,7 @@ def where_looked(job: Job) -> str:
 
 
 def _claim(job: Job, key: KeyPath, name: str, spec: ModuleSpec) -> None:
-    """Refuse a second module of one *name*: the job would get the first one, without a word."""
+    """Refuse a second module of one *name*: the job would silently get the first one."""
     if spec.origin is None:  # a folder without __init__.py: Python joins those of one name
         return
     file = Path(spec.origin)

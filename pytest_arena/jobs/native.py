@@ -35,7 +35,7 @@ def read_native(top: Section) -> list[RawJob]:
         section = top.below("jobs", name)
         settings = _settings(section, written)
         for key in _SWITCHES:
-            # Merging would drop it without a word, and the job would be judged without it.
+            # Merging would silently drop it, and the job would be judged without it.
             if settings is not None and key in settings and settings[key] is None and key not in defaults:
                 section.below(key).wrong("expected a mapping, got null: {} stands for its defaults")
         if settings is not None:

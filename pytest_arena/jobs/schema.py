@@ -24,8 +24,8 @@ _GROUPS = {
 def job_file_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a native job file.
 
-    No key of a job is required, because the defaults may give it, and null, which removes a key, may stand
-    everywhere: the schema helps with typing, `load_jobs` judges.
+    No key of a job is required, because the defaults may give it, and null, which removes a key, is
+    allowed everywhere: the schema helps with typing, `load_jobs` validates.
     """
     job = Job.model_json_schema()
     del job["properties"]["name"]
@@ -67,7 +67,7 @@ def schema_text() -> str:
 
 
 def _loosen(definition: dict[str, Any]) -> None:
-    """Let null stand for every key of a model's schema and for every entry of its mappings."""
+    """Allow null for every key of a model's schema and for every entry of its mappings."""
     definition.pop("required", None)
     properties = definition.get("properties", {})
     for name, schema in properties.items():

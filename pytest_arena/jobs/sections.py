@@ -1,4 +1,4 @@
-"""The sections of a job: its keys that are mappings, and what may stand in them."""
+"""The sections of a job: those of its keys that hold mappings, and the keys within."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VideoChoice = Literal["off", "on", "retain-on-failure"]
 
 
 def _yaml_switch(value: Any) -> Any:
-    """YAML 1.1 reads the bare words ``on`` and ``off`` as booleans; give the words back."""
+    """Return ``on`` or ``off`` for a boolean: YAML 1.1 reads the bare words as one."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 

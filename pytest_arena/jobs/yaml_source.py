@@ -1,9 +1,10 @@
-"""YAML text to plain data, with the line of every key; nothing but what JSON can say gets through."""
+"""YAML text to plain data, with the line of every key; what JSON cannot hold is refused."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import yaml
 
@@ -53,12 +54,8 @@ _Loader.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+0123456789"))
 _numbers = yaml.constructor.SafeConstructor()
 
 
-class YamlProblem(NamedTuple):
-    """A problem in well-formed YAML."""
-
-    line: int
-    key: KeyPath
-    text: str
+Note = Callable[[int, KeyPath, str], None]
+"""Called with line, key and text of each problem in well-formed YAML."""
 
 
 def compose(text: str) -> yaml.Node | None:
@@ -75,10 +72,9 @@ def compose(text: str) -> yaml.Node | None:
     return node
 
 
-def plain_data(root: yaml.Node) -> tuple[Any, list[YamlProblem]]:
-    """Return the data under *root* and what is wrong with it; the data is of use only if nothing is."""
-    reader = _Reader()
-    return reader.value(root, ()), reader.problems
+def plain_data(root: yaml.Node | None, note: Note) -> Any:
+    """Return the data under *root*, None without one; it is of use only if *note* was never called."""
+    return None if root is None else _Reader(note).value(root, ())
 
 
 def parse_value(text: str) -> Any:
@@ -92,9 +88,10 @@ def parse_value(text: str) -> Any:
     else:
         resolver: Any = _Loader("")
         root = yaml.ScalarNode(resolver.resolve(yaml.ScalarNode, text, (True, False)), text)
-    value, problems = plain_data(root) if root is not None else (None, [])
+    problems: list[str] = []
+    value = plain_data(root, lambda line, key, problem: problems.append(problem))
     if problems:
-        raise MalformedError(None, problems[0].text)
+        raise MalformedError(None, problems[0])
     return value
 
 
@@ -134,10 +131,10 @@ class Lines:
 
 
 class _Reader:
-    """Turns nodes into dicts, lists and scalars, and notes what JSON could not say."""
+    """Turns nodes into dicts, lists and scalars, and notes what JSON cannot hold."""
 
-    def __init__(self) -> None:
-        self.problems: list[YamlProblem] = []
+    def __init__(self, note: Note) -> None:
+        self._note_problem = note
         self._open: set[int] = set()
         self._seen: set[int] = set()
         self._repeated = 0
@@ -207,11 +204,11 @@ class _Reader:
         return self._note(node, key, _refused(tag))
 
     def _note(self, node: yaml.Node, key: KeyPath, text: str) -> None:
-        self.problems.append(YamlProblem(_line(node), key, text))
+        self._note_problem(_line(node), key, text)
 
 
 def _merged(node: yaml.Node) -> list[yaml.Node]:
-    """Return what stands under ``<<``, in the order of precedence."""
+    """Return the mappings under ``<<``, in the order of precedence."""
     found: list[yaml.Node] = []
     for name, value in node.value:
         if name.tag == _MERGE:

@@ -55,7 +55,7 @@ class ActionCheck:
 
 
 def outside_notes(checks: Sequence[ActionCheck]) -> list[str]:
-    """Return the note that tells how many actions lay outside the space, if any did and nobody clips them."""
+    """Return a note on how many actions lay outside the space, if any did and are not clipped."""
     outside = sum(check.outside for check in checks if not check.clipped)
     if not outside:
         return []
@@ -67,7 +67,7 @@ def outside_notes(checks: Sequence[ActionCheck]) -> list[str]:
 
 
 class _RefusedError(Exception):
-    """What is wrong with actions, in words."""
+    """Actions that the environment cannot take; the text says why."""
 
 
 class _Check(Protocol):

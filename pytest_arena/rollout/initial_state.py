@@ -16,7 +16,7 @@ _BYTES = 8
 
 
 class _UnknownValueError(Exception):
-    """A value of which nobody knows what tells it from others."""
+    """A value of a type that cannot be hashed by its content."""
 
 
 def initial_states(

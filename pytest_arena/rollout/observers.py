@@ -100,7 +100,7 @@ class Recorder:
 
 
 def closed(recorder: Recorder) -> Recorded:
-    """Close *recorder* and return what it left; `EvaluationError` where it does not say."""
+    """Close *recorder* and return what it left; `EvaluationError` where that is no `Recorded`."""
     left = recorder.close()
     if not isinstance(left, Recorded):
         raise EvaluationError(
