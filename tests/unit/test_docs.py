@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +102,9 @@ def test_paths_of_the_package_exist(page: Path) -> None:
             assert (ROOT / word).exists(), f"{page.name}: {word}"
         elif parts[0] in FLOORS and len(parts) > 1:
             assert (ROOT / "pytest_arena" / word).exists(), f"{page.name}: {word}"
+
+
+def test_contributing_has_the_tiers_of_the_tests() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    markers = [text.partition(":")[0] for text in settings["tool"]["pytest"]["ini_options"]["markers"]]
+    assert re.findall(r"^\| `(\w+)` \|", prose(ROOT / "CONTRIBUTING.md"), re.MULTILINE) == markers
