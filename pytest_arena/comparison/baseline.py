@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pytest_arena.comparison.lerobot_eval_info import group_aliases, lerobot_jobs
 from pytest_arena.comparison.samples import Sample, sample_of
-from pytest_arena.comparison.stored_episodes import StoredEpisodes
 from pytest_arena.errors import BaselineError, NotComparableError
+from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import MOST_EPISODES
-from pytest_arena.records.json_files import read_json
+from pytest_arena.records.episodes import numbered_episodes
+from pytest_arena.records.json_files import StoredFileError, problems_in, read_json
 from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.run_directory import (
     METRICS_EPISODES,
     METRICS_STATUS,
     METRICS_VERDICT,
+    LastAttempt,
     RunDirectory,
-    attempt_folder,
-    read_record,
 )
-from pytest_arena.records.schema import Episode, JobRecord, Status
-from pytest_arena.rollout.metrics import Metric
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
+from pytest_arena.rollout.metrics import Metric, require_own_value
+from pytest_arena.rollout.schedule_check import require_scheduled
 
 EXPECTED = "expected a run directory, a metrics.json of a run, or an eval_info.json of LeRobot"
 
@@ -40,6 +43,55 @@ ALIKE = (
     ("language_instruction",),
 )
 """Keys whose difference a reader must know of."""
+
+
+@dataclass(frozen=True)
+class StoredEpisodes:
+    """The ``episodes.jsonl`` of a completed job, which is read when it is needed."""
+
+    path: Path
+    record: JobRecord
+    job: Job | None
+    """What it ran; None where the run does not say it, or as no job of this version."""
+
+    @classmethod
+    def of(cls, path: Path, record: JobRecord, config: Mapping[str, Any]) -> StoredEpisodes:
+        """Return those at *path*; *config*: the job's, as the run has it."""
+        try:
+            return cls(path, record, Job.model_validate({**config}))
+        except ValidationError:  # of an earlier version, or all that a record alone has
+            return cls(path, record, None)
+
+    def read(self, metric: Metric) -> list[Episode]:
+        """Return the episodes that count, in their order: all, or those before a gate's decision.
+
+        Raises `BaselineError`, one line that names the file, where they are not those that the job's schedule
+        ran and its record tells, or where its number of *metric* is not theirs.
+        """
+        record, whole = self.record, self.job is not None and self.job.rollout.shards > 1
+        try:
+            with problems_in(self.path):
+                lines = list(numbered_episodes(self.path))
+        except StoredFileError as error:
+            raise BaselineError(f"the episodes cannot be read: {error}") from None
+        limit = record.gate.counted if record.gate is not None else None
+        episodes = sorted((episode for _, episode in lines), key=lambda episode: episode.episode)
+        episodes = [e for e in episodes if limit is None or e.episode < limit]
+        try:
+            with problems_in(self.path):
+                require_scheduled(self.job, record, lines, whole=whole, older=True)
+                self._require_number(sum(e.outcome != Outcome.ERROR for e in episodes))
+            with problems_in(self.path.with_name("record.json")):
+                require_own_value(record, metric.name, episodes)
+        except StoredFileError as error:
+            raise BaselineError(str(error)) from None
+        return episodes
+
+    def _require_number(self, found: int) -> None:
+        measured = self.record.episodes.get("measured", 0)
+        if found < max(1, measured) or (measured and found > measured):
+            wanted = f"{measured} measured episodes, as the job's record says" if measured else "episodes"
+            raise ValueError(f"expected {wanted}, got {found}")
 
 
 @dataclass(frozen=True)
@@ -158,72 +210,30 @@ def stops_early(config: Mapping[str, Any]) -> bool:
 
 def _jobs_of_run(path: Path) -> Iterator[tuple[str, BaselineJob]]:
     run = RunDirectory(path)
-    records = run.latest()
-    listed = run.manifest_path.is_file()
-    if not listed and not records:
-        raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
+    listed = run.manifest_path.is_file()  # earlier versions of `evaluate` wrote none
     manifest = run.manifest() if listed else Manifest(jobs={})
     configs = manifest.configs()
-    shards = {label for label, entry in manifest.jobs.items() if entry.shard is not None}
-    without = _jobs_without_record(run, {*configs, *records})
-    for label in dict.fromkeys([*records, *without]):
-        if label in shards:
-            continue
-        if label in without:
-            yield label, without[label]
-            continue
-        record = records[label]
-        known = {"simulator": record.simulator, "environment": {"id": record.environment}}
-        yield label, _job_of_record(run, record, configs.get(label, known))
+    if not listed and not run.records():
+        raise BaselineError(f"{path}: {EXPECTED}, got a directory without run.json")
+    for label, attempt in run.last_attempts(configs).items():
+        if (entry := manifest.jobs.get(label)) is None or entry.shard is None:
+            yield label, _job_of_attempt(run, attempt, configs.get(label))
 
 
-def _jobs_without_record(run: RunDirectory, labels: Set[str]) -> dict[str, BaselineJob]:
-    """Return the jobs that did not run, and those of whose last attempt the record cannot be read.
-
-    *labels*: the jobs that the manifest lists, or of which there is a record; in a run without a manifest a
-    folder is named like its job.
-    """
-    owners = {Path(r.record_path).parent.name: r.job for r in run.records() if r.record_path}
-    folders = {path.name for path in run.folders()}
-    attempts = {name for name in folders if name.rpartition(".")[0] in {*folders, *labels}}
-    without = {}
-    for label in sorted({*labels, *(folders - attempts)}):
-        names = [path.name for path in run.attempts(label)]
-        # The folder of a job named "reach.2" is none of the attempts at "reach".
-        own = [name for name in names if owners.get(name, name if name in labels else label) == label]
-        if not own:
-            without[label] = BaselineJob(problem="the job did not run, or its folder is lost")
-        elif own[-1] not in owners:
-            without[label] = BaselineJob(fault=_why_no_record(run.path / own[-1] / "record.json"))
-    return without
-
-
-def _why_no_record(path: Path) -> str:
-    if not path.exists():
-        return f"{path}: the job's record is missing"
-    try:
-        read_record(path)
-    except (OSError, ValueError) as error:
-        return f"{path}: the job's record cannot be read: {error}"
-    return f"{path}: the job's record is another one's"
-
-
-def _job_of_record(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> BaselineJob:
+def _job_of_attempt(run: RunDirectory, attempt: LastAttempt, config: Mapping[str, Any] | None) -> BaselineJob:
+    record = attempt.record
+    if attempt.fault is not None:
+        return BaselineJob(fault=attempt.fault)
+    if record is None:
+        return BaselineJob(problem="the job did not run, or its folder is lost")
     if record.status != Status.COMPLETED:
         return BaselineJob(problem=f"the job did not complete ({record.status})")
-    before = attempt_folder(run.path, record.job, record.attempt - 1)
-    if record.attempt > 1 and not before.exists():
-        place = run.path / str(record.record_path)
-        fault = f"expected the attempt before it beside it, there is no {before.name}"
-        return BaselineJob(fault=f"{place}: {fault}")
-    if not record.episodes_path or not (run.path / record.episodes_path).is_file():
-        lost = run.path / (record.episodes_path or f"{record.job}/episodes.jsonl")
-        return BaselineJob(fault=f"{lost}: the job's episodes.jsonl is missing")
-    path = run.path / record.episodes_path
+    if config is None:
+        config = {"simulator": record.simulator, "environment": {"id": record.environment}}
     if config.get("rollout", {}).get("steps") is not None:
         return BaselineJob(problem="it was limited by steps, which favours short episodes")
     return BaselineJob(
-        stored=StoredEpisodes.of(path, record, config),
+        stored=StoredEpisodes.of(run.directory_of(record).episodes, record, config),
         config=config,
         definitions=record.definitions,
         horizon=horizon if type(horizon := record.identity.get("horizon")) is int else None,

@@ -6,10 +6,11 @@ would have written: files in their places, episodes of the schedule. Nothing her
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,14 +24,14 @@ from pytest_arena.jobs.sections import MOST_EPISODES
 from pytest_arena.records.episodes import numbered_episodes
 from pytest_arena.records.files import DATASET, TRAJECTORIES
 from pytest_arena.records.film_names import VIDEOS, film_prefix, prefix_in
-from pytest_arena.records.json_files import kind_of, read_json
+from pytest_arena.records.json_files import StoredFileError, kind_of, problems_in, read_json
 from pytest_arena.records.lock import SESSION, WORKERS
-from pytest_arena.records.manifest import Manifest
+from pytest_arena.records.manifest import JobEntry, Manifest, ShardEntry
 from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.records.typed import shown
 from pytest_arena.rollout.metrics import require_own_value
-from pytest_arena.rollout.scheduled import is_time, require_scheduled
+from pytest_arena.rollout.schedule_check import is_time, require_scheduled
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _FOLDERS = (VIDEOS, TRAJECTORIES)
@@ -54,6 +55,15 @@ class _Part:
     """Labels of the shards that it is put together from."""
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """A folder that an attempt at a job, from 1, has."""
+
+    folder: Path
+    part: _Part
+    number: int
+
+
 def require_run_directory(path: Path) -> None:
     """Raise `RunDirectoryError` unless there is a ``run.json`` in the folder *path*."""
     if not (path / "run.json").exists():
@@ -63,41 +73,53 @@ def require_run_directory(path: Path) -> None:
 def check_run(path: Path) -> None:
     """Raise `RunDirectoryError`, one line that names the file, unless all of the run at *path* is sound."""
     run = path.resolve()
+    try:
+        _check_run(run)
+    except StoredFileError as error:
+        where = error.path.relative_to(run).as_posix()
+        raise RunDirectoryError(f"{where}: {error.problem}") from None
+
+
+def _check_run(run: Path) -> None:
     for name in (*RUN_FILES, SESSION, WORKERS):
         _require_inside(run, run / name)
     try:
         manifest = RunDirectory(run).manifest()
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise RunDirectoryError(
-            f"expected a run directory, with a whole run.json in it: run.json: {_reason(error)}"
+            f"expected a run directory, with a whole run.json in it: run.json: {reason}"
         ) from None
-    parts = {part.label: part for part in _parts(manifest)}
-    _require_groups(manifest, parts)
-    folders = _folders(run, parts)
-    for name, (part, attempt) in folders.items():
-        if attempt > 1 and attempt_folder(run, part.label, attempt - 1).name not in folders:
-            missing = attempt_folder(run, part.label, attempt - 1).name
-            raise RunDirectoryError(
-                f"{name}: expected the attempt before it beside it, there is no {missing}"
-            )
-    for name, (part, attempt) in folders.items():
-        _check_attempt(run, run / name, part, attempt, folders)
+    with problems_in(run / "run.json"):
+        parts = {part.label: part for part in _parts(manifest)}
+        _require_groups(manifest, parts)
+    attempts = _attempts(run, parts)
+    for attempt in attempts:
+        before = attempt_folder(run, attempt.part.label, attempt.number - 1)
+        if attempt.number > 1 and before not in {other.folder for other in attempts}:
+            problem = f"expected the attempt before it beside it, there is no {before.name}"
+            raise StoredFileError(attempt.folder, problem)
+    for attempt in attempts:
+        # A rerun may keep what an earlier attempt measured, a joined job what its shards did.
+        labels = (attempt.part.label, *attempt.part.shards)
+        own = {other.folder.name for other in attempts if other.part.label in labels}
+        _check_attempt(run, attempt, own)
+
+
+# ----------------------------------------------------------------------------------------- run.json
 
 
 def _parts(manifest: Manifest) -> Iterator[_Part]:
     """Yield all jobs that a folder can belong to."""
-    shards: dict[str, dict[int, str]] = {}
-    whole: dict[str, Job] = {}
-    wholes: dict[str, str] = {}
+    shards: dict[str, list[tuple[str, ShardEntry, Job]]] = {}
     for label, entry in manifest.jobs.items():
-        where = f"run.json: jobs{_key(label)}"
+        where = f"jobs{_key(label)}"
         _require_label(where, label)
-        job, shard = _job(where, entry.config), entry.shard
+        job, shard = _job(where, entry), entry.shard
         if (shard is None) != (job.rollout.shards == 1):
-            is_there = "none" if shard is None else "one"
-            raise RunDirectoryError(
+            raise ValueError(
                 f"{where}.shard: expected one where rollout.shards ({job.rollout.shards}) is not 1, got "
-                f"{is_there}"
+                f"{'none' if shard is None else 'one'}"
             )
         if shard is None:
             yield _Part(label, job, entry.nodeid)
@@ -105,36 +127,35 @@ def _parts(manifest: Manifest) -> Iterator[_Part]:
         _require_label(f"{where}.shard.label", shard.label)
         count, index = job.rollout.shards, shard.index
         if shard.count != count or not 0 <= index < count:
-            raise RunDirectoryError(
-                f"{where}.shard: expected one of {count}, got index {index} of {shard.count}"
-            )
+            raise ValueError(f"{where}.shard: expected one of {count}, got index {index} of {shard.count}")
         if label != (expected := shard.label + Shard(index, count).suffix):
-            raise RunDirectoryError(
-                f"{where}.shard.label: expected that of {label!r}, got one of {expected!r}"
-            )
-        if whole.setdefault(shard.label, job) != job:
-            raise RunDirectoryError(f"{where}.config: expected that of the other shards, got another")
-        if wholes.setdefault(shard.label, shard.nodeid) != shard.nodeid:
-            raise RunDirectoryError(f"{where}.shard.nodeid: expected that of the other shards, got another")
-        shards.setdefault(shard.label, {})[index] = label
+            raise ValueError(f"{where}.shard.label: expected that of {label!r}, got one of {expected!r}")
+        others = shards.setdefault(shard.label, [])
+        others.append((label, shard, job))
+        _, first, whole = others[0]
+        if whole != job:
+            raise ValueError(f"{where}.config: expected that of the other shards, got another")
+        if first.nodeid != shard.nodeid:
+            raise ValueError(f"{where}.shard.nodeid: expected that of the other shards, got another")
         yield _Part(label, job.shards()[index], entry.nodeid)
-    for label, job in whole.items():
+    for label, found in shards.items():
         if label in manifest.jobs:
-            raise RunDirectoryError(f"run.json: jobs: expected {label!r} once, it is a job and has shards")
-        yield _Part(label, job, wholes[label], tuple(shards[label].values()))
+            raise ValueError(f"jobs: expected {label!r} once, it is a job and has shards")
+        _, first, whole = found[0]
+        yield _Part(label, whole, first.nodeid, tuple(name for name, _, _ in found))
 
 
-def _job(where: str, config: Mapping[str, Any]) -> Job:
+def _job(where: str, entry: JobEntry) -> Job:
     try:
-        return Job.model_validate(config)
+        return Job.model_validate(entry.config)
     except ValidationError as error:
         key, expectation = plain_error(error, Job)
-        raise RunDirectoryError(f"{where}.config.{dotted(key)}: {expectation}") from None
+        raise ValueError(f"{where}.config.{dotted(key)}: {expectation}") from None
 
 
 def _require_label(where: str, label: str) -> None:
     if not _LABEL.fullmatch(label) or label in RUN_FILES:
-        raise RunDirectoryError(f"{where}: expected the name of a job's folder, got {shown(label)}")
+        raise ValueError(f"{where}: expected the name of a job's folder, got {shown(label)}")
 
 
 def _require_groups(manifest: Manifest, parts: Mapping[str, _Part]) -> None:
@@ -142,72 +163,13 @@ def _require_groups(manifest: Manifest, parts: Mapping[str, _Part]) -> None:
         for name, labels in group.jobs.items():
             for label in labels:
                 if label not in parts:
-                    raise RunDirectoryError(
-                        f"run.json: groups[{index}].jobs{_key(name)}: expected labels of the run's jobs, got "
-                        f"{shown(label)}"
-                    )
+                    where = f"groups[{index}].jobs{_key(name)}"
+                    raise ValueError(f"{where}: expected labels of the run's jobs, got {shown(label)}")
 
 
-def _folders(run: Path, parts: Mapping[str, _Part]) -> dict[str, tuple[_Part, int]]:
-    """Return the name of each folder that a job's attempt has -> its owner, and which attempt it is."""
-    found: dict[str, tuple[_Part, int]] = {}
-    for path in sorted(run.iterdir()):
-        if path.name in RUN_FILES or path.name.startswith("."):
-            continue
-        label, _, number = path.name.rpartition(".")
-        if path.name in parts:
-            found[path.name] = parts[path.name], 1
-        elif label in parts and re.fullmatch(r"[1-9][0-9]{0,8}", number) and int(number) > 1:
-            found[path.name] = parts[label], int(number)
-        elif (path / "record.json").exists():
-            raise RunDirectoryError(
-                f"{path.name}/record.json: expected records of the jobs in run.json only, which are "
-                f"{first_few(parts)}"
-            )
-    return found
-
-
-def _check_attempt(
-    run: Path, folder: Path, part: _Part, attempt: int, folders: Mapping[str, tuple[_Part, int]]
-) -> None:
-    """Check the folder of one attempt: its files, its record, its episodes."""
-    _require_inside(run, folder, folder=True)
-    for path in folder.iterdir():
-        if _OURS.fullmatch(path.name):
-            _require_inside(run, path, folder=path.name in _FOLDERS)
-            for inner in path.iterdir() if path.name in _FOLDERS else ():
-                _require_inside(run, inner)
-                _require_single(run, inner)
-    for path in [*folder.glob("dataset*.hdf5"), *folder.glob(f"{TRAJECTORIES}/*.hdf5")]:
-        _check_dataset(run, path)
-    record_path, episodes_path = folder / "record.json", folder / "episodes.jsonl"
-    if not record_path.exists():
-        if episodes_path.exists():
-            raise RunDirectoryError(
-                f"{folder.name}/record.json: expected the record of the episodes beside it, there is none "
-                "(remove the folder to run the job anew)"
-            )
-        return
-    # A rerun may keep what an earlier attempt measured, a joined job what its shards did.
-    own = {name for name, (owner, _) in folders.items() if owner.label in (part.label, *part.shards)}
-    try:
-        record = JobRecord.from_json(read_json(record_path))
-        _require_own(record, part, attempt, folder.name)
-        _require_places(run, record, own)
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{folder.name}/record.json: {_reason(error)}") from None
-    try:
-        episodes = _check_episodes(run, episodes_path, record, part, own)
-    except OSError as error:
-        raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {_reason(error)}") from None
-    except ValueError as error:
-        text = str(error).removeprefix(f"{episodes_path}: ")
-        raise RunDirectoryError(f"{folder.name}/episodes.jsonl: {text}") from None
-    try:
-        for name in record.metrics if record.status == Status.COMPLETED else ():
-            require_own_value(record, name, episodes)
-    except ValueError as error:
-        raise RunDirectoryError(f"{folder.name}/record.json: {error}") from None
+def _key(name: str) -> str:
+    text = dotted((name,))
+    return text if text.startswith("[") else f".{text}"
 
 
 def same_test(one: str, other: str) -> bool:
@@ -222,27 +184,74 @@ def same_test(one: str, other: str) -> bool:
     return inside and test == other_test and parts[-common:] == others[-common:]
 
 
-def _check_dataset(run: Path, path: Path) -> None:
-    """Trajectories are put together on resuming: none may lead elsewhere. What a kill has broken may stay."""
-    from pytest_arena.records.hdf5_check import DatasetError, require_own_data
+# ------------------------------------------------------------------------------- folders of attempts
 
-    try:
-        require_own_data(path)
-    except DatasetError as error:
-        raise RunDirectoryError(f"{path.relative_to(run).as_posix()}: {error}") from None
-    except (OSError, RuntimeError, KeyError):  # it is not read either
+
+def _attempts(run: Path, parts: Mapping[str, _Part]) -> list[_Attempt]:
+    """Return what each folder of the run is."""
+    found = []
+    for path in sorted(run.iterdir()):
+        if path.name in RUN_FILES or path.name.startswith("."):
+            continue
+        label, _, number = path.name.rpartition(".")
+        if path.name in parts:
+            found.append(_Attempt(path, parts[path.name], 1))
+        elif label in parts and re.fullmatch(r"[1-9][0-9]{0,8}", number) and int(number) > 1:
+            found.append(_Attempt(path, parts[label], int(number)))
+        elif (path / "record.json").exists():
+            problem = f"expected records of the jobs in run.json only, which are {first_few(parts)}"
+            raise StoredFileError(path / "record.json", problem)
+    return found
+
+
+def _check_attempt(run: Path, attempt: _Attempt, own: set[str]) -> None:
+    """Check the folder of one attempt: its files, its record, its episodes; *own*: where these may be."""
+    folder, part = attempt.folder, attempt.part
+    _require_inside(run, folder, folder=True)
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            _require_inside(run, path, folder=path.name in _FOLDERS)
+            for inner in path.iterdir() if path.name in _FOLDERS else ():
+                _require_inside(run, inner)
+                _require_single(inner)
+    for path in [*folder.glob("dataset*.hdf5"), *folder.glob(f"{TRAJECTORIES}/*.hdf5")]:
+        from pytest_arena.records.hdf5_check import require_own_data
+
+        # They are put together on resuming: none may lead elsewhere. What a kill has broken is not read.
+        with problems_in(path), contextlib.suppress(OSError, RuntimeError, KeyError):
+            require_own_data(path)
+    record_path, episodes_path = folder / "record.json", folder / "episodes.jsonl"
+    if not record_path.exists():
+        if episodes_path.exists():
+            problem = "expected the record of the episodes beside it, there is none"
+            raise StoredFileError(record_path, f"{problem} (remove the folder to run the job anew)")
         return
+    with problems_in(record_path):
+        record = JobRecord.from_json(read_json(record_path))
+        _require_own(record, attempt)
+        _require_numbers(record)
+        _require_places(run, record, own)
+    with problems_in(episodes_path):
+        lines = list(numbered_episodes(episodes_path))
+        measured = require_scheduled(part.job, record, lines, whole=bool(part.shards))
+        told = record.episodes.get("measured", 0) + record.episodes.get("beyond", 0)
+        if record.status == Status.COMPLETED and measured < told:
+            raise ValueError(f"expected {told} measured episodes, as the job's record says, got {measured}")
+        _check_files_of_episodes(run, lines, own)
+    with problems_in(record_path):
+        for name in record.metrics if record.status == Status.COMPLETED else ():
+            require_own_value(record, name, [episode for _, episode in lines])
 
 
-def _require_own(record: JobRecord, part: _Part, attempt: int, folder: str) -> None:
+def _require_own(record: JobRecord, attempt: _Attempt) -> None:
     """Raise ValueError unless the *record* is that of this job and attempt, in this folder."""
-    job = part.job
+    part, folder = attempt.part, attempt.folder.name
     expected: list[tuple[str, Any, Any]] = [
         ("job", part.label, record.job),
-        ("attempt", attempt, record.attempt),
-        ("simulator", job.simulator, record.simulator),
-        ("environment", job.environment.id, record.environment),
-        ("policy", job.policy.type, record.policy),
+        ("attempt", attempt.number, record.attempt),
+        ("simulator", part.job.simulator, record.simulator),
+        ("environment", part.job.environment.id, record.environment),
+        ("policy", part.job.policy.type, record.policy),
         ("record_path", f"{folder}/record.json", record.record_path or f"{folder}/record.json"),
         ("episodes_path", f"{folder}/episodes.jsonl", record.episodes_path or f"{folder}/episodes.jsonl"),
     ]
@@ -251,6 +260,10 @@ def _require_own(record: JobRecord, part: _Part, attempt: int, folder: str) -> N
             raise ValueError(f"{key}: expected {wanted!r}, got {shown(got)}")
     if part.nodeid and record.nodeid is not None and not same_test(part.nodeid, record.nodeid):
         raise ValueError(f"nodeid: expected {part.nodeid!r}, as run.json says, got {shown(record.nodeid)}")
+
+
+def _require_numbers(record: JobRecord) -> None:
+    """Raise ValueError where a number or a time of the *record* is none that a job can have."""
     numbers = {f"episodes.{name}": number for name, number in record.episodes.items()}
     numbers |= {f"live_films[{i}]": number for i, number in enumerate(record.live_films)}
     numbers |= {f"reported[{i}][0]": entry[0] for i, entry in enumerate(record.reported)}
@@ -264,6 +277,9 @@ def _require_own(record: JobRecord, part: _Part, attempt: int, folder: str) -> N
         raise ValueError(f"episodes.requested: expected at most {MOST_EPISODES:,}, got {requested}")
 
 
+# ------------------------------------------------------------------------- files that a record names
+
+
 def _require_places(run: Path, record: JobRecord, own: set[str]) -> None:
     paths = {f"videos[{i}]": path for i, path in enumerate(record.videos)}
     paths |= {f"overview.{name}": path for name, path in record.overview.items()}
@@ -273,21 +289,17 @@ def _require_places(run: Path, record: JobRecord, own: set[str]) -> None:
         _require_place(run, key, path, own)
 
 
-def _require_place(run: Path, key: str, path: str, own: Iterable[str]) -> None:
+def _require_place(run: Path, key: str, path: str, own: set[str]) -> None:
     """Raise ValueError unless *path*, relative to the run, is a file in a folder of *own*, or missing."""
     parts = PurePosixPath(path).parts
     if "\0" in path or len(parts) < 2 or parts[0] not in own or ".." in parts:
         raise ValueError(f"{key}: expected a file in {' or '.join(sorted(own)[:3])}, got {shown(path)}")
-    try:
-        _require_inside(run, run / path)
-    except RunDirectoryError as error:
-        raise ValueError(f"{key}: {error}") from None
+    if (problem := _why_not_inside(run, run / path)) is not None:
+        raise ValueError(f"{key}: {PurePosixPath(path)}: {problem}")
 
 
-def _check_episodes(run: Path, path: Path, record: JobRecord, part: _Part, own: set[str]) -> list[Episode]:
-    """Return the episodes; ValueError with the number of the line where one is not of the job's schedule."""
-    lines = list(numbered_episodes(path))
-    measured = require_scheduled(part.job, record, lines, whole=bool(part.shards))
+def _check_files_of_episodes(run: Path, lines: list[tuple[int, Episode]], own: set[str]) -> None:
+    """Raise ValueError with the number of the line where one names files that are not its episode's."""
     trajectories: dict[str, int] = {}
     for number, episode in lines:
         try:
@@ -297,10 +309,6 @@ def _check_episodes(run: Path, path: Path, record: JobRecord, part: _Part, own: 
                 trajectories[episode.trajectory] = number
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
-    told = record.episodes.get("measured", 0) + record.episodes.get("beyond", 0)
-    if record.status == Status.COMPLETED and measured < told:
-        raise ValueError(f"expected {told} measured episodes, as the job's record says, got {measured}")
-    return [episode for _, episode in lines]
 
 
 def _require_films(run: Path, episode: Episode, own: set[str]) -> None:
@@ -335,37 +343,29 @@ def _require_trajectory(run: Path, place: str, own: set[str], before: Mapping[st
 
 
 def _require_inside(run: Path, path: Path, *, folder: bool = False) -> None:
-    """Raise `RunDirectoryError` unless *path* is missing, or a plain file (or *folder*) inside of *run*."""
-    where = path.relative_to(run).as_posix()
+    """Raise `StoredFileError` unless *path* is missing, or a plain file (or *folder*) inside of *run*."""
+    if (problem := _why_not_inside(run, path, folder=folder)) is not None:
+        raise StoredFileError(path, problem)
+
+
+def _why_not_inside(run: Path, path: Path, *, folder: bool = False) -> str | None:
     try:
         real = Path(os.path.realpath(path, strict=True))
         mode = real.stat().st_mode
     except FileNotFoundError:
-        if path.is_symlink():
-            raise RunDirectoryError(f"{where}: expected a file, got a link to nothing") from None
-        return
+        return "expected a file, got a link to nothing" if path.is_symlink() else None
     except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{where}: {_reason(error)}") from None
+        return getattr(error, "strerror", None) or str(error)
     if not real.is_relative_to(run):
-        raise RunDirectoryError(f"{where}: expected a file of the run, it is a link to {real}")
+        return f"expected a file of the run, it is a link to {real}"
     if folder and path.is_symlink():  # it could be another job's, or a hidden one
-        raise RunDirectoryError(f"{where}: expected a folder, it is a link to {real.relative_to(run)}")
+        return f"expected a folder, it is a link to {real.relative_to(run)}"
     if not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
-        raise RunDirectoryError(
-            f"{where}: expected {'a folder' if folder else 'a file'}, got {kind_of(mode)}"
-        )
+        return f"expected {'a folder' if folder else 'a file'}, got {kind_of(mode)}"
+    return None
 
 
-def _require_single(run: Path, path: Path) -> None:
+def _require_single(path: Path) -> None:
     """A hidden film is cut where it lies: it must not be another file's content too."""
     if path.name.startswith(".") and path.stat().st_nlink > 1:
-        where = path.relative_to(run).as_posix()
-        raise RunDirectoryError(f"{where}: expected a file with a single name, it has several (hard links)")
-
-
-def _key(name: str) -> str:
-    return dotted((name,)) if dotted((name,)).startswith("[") else f".{name}"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+        raise StoredFileError(path, "expected a file with a single name, it has several (hard links)")

@@ -13,7 +13,8 @@ from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.native import Group
 from pytest_arena.policies.registry import validate_policy
-from pytest_arena.rollout.metrics import REDUCTIONS, Metric, standard_metrics
+from pytest_arena.records.schema import REDUCTIONS
+from pytest_arena.rollout.metrics import Metric, standard_metrics
 from pytest_arena.simulators.base import Simulator
 from pytest_arena.simulators.registry import find_simulator, validate_simulation
 

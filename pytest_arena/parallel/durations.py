@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from itertools import islice
 
 from pytest_arena.records.manifest import JobEntry
-from pytest_arena.records.run_directory import LATEST, RUNS_READ, RunDirectory
+from pytest_arena.records.run_directory import RUNS_READ, RunDirectory
 from pytest_arena.records.schema import Status
 
 
@@ -27,7 +28,8 @@ def expected_costs(jobs: Mapping[str, JobEntry], run: RunDirectory) -> tuple[dic
 def _seconds_a_step(jobs: Mapping[str, JobEntry], run: RunDirectory) -> dict[str, float]:
     """Return label -> seconds a step of the newest earlier run that finished the job."""
     pace: dict[str, float] = {}
-    for earlier in _earlier(run):
+    earlier_runs = (earlier for earlier in run.earlier() if earlier.manifest_path.exists())
+    for earlier in islice(earlier_runs, RUNS_READ):
         then = earlier.manifest_if_sound().jobs
         for label, record in earlier.latest().items():
             job, was = jobs.get(label), then.get(label, JobEntry())
@@ -38,15 +40,3 @@ def _seconds_a_step(jobs: Mapping[str, JobEntry], run: RunDirectory) -> dict[str
         if len(pace) == len(jobs):
             break
     return pace
-
-
-def _earlier(run: RunDirectory) -> list[RunDirectory]:
-    """Return the runs beside this one, the newest first: their names begin with the time."""
-    try:
-        names = sorted((path.name for path in run.path.parent.iterdir()), reverse=True)
-    except OSError:
-        return []
-    found = [
-        RunDirectory(run.path.parent / name) for name in names if name < run.path.name and name != LATEST
-    ]
-    return [earlier for earlier in found if earlier.manifest_path.exists()][:RUNS_READ]

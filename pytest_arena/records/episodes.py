@@ -1,17 +1,35 @@
-"""Episodes on disk: ``episodes.jsonl``, a line each."""
+"""Episodes on disk: ``episodes.jsonl``, a line each, which is there before the next step is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from json import dumps  # bound here: records are written whatever an environment makes of the module
 from pathlib import Path
+from typing import Any
 
 from pytest_arena.records.files import (
     write_whole,
 )
-from pytest_arena.records.json_files import json_lines
+from pytest_arena.records.json_files import StoredFileError, json_lines
 from pytest_arena.records.schema import Episode
 from pytest_arena.records.to_plain import to_plain
+
+
+class JsonLinesWriter:
+    """Appends objects to a file, one flushed line each."""
+
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        """Make the file, which must not exist, unless it is to be *resumed*."""
+        self._file = path.open("a" if resume else "x", encoding="utf-8")
+
+    def append(self, item: Mapping[str, Any]) -> None:
+        """Write *item* as one line; when this returns, the operating system has it."""
+        self._file.write(dumps(to_plain(item), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; calling it twice is harmless."""
+        self._file.close()
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
@@ -31,7 +49,7 @@ def read_episodes(path: Path) -> list[Episode]:
 def numbered_episodes(path: Path) -> Iterator[tuple[int, Episode]]:
     """Yield the episodes of ``episodes.jsonl`` with the numbers of their lines; none where it is missing.
 
-    Raises OSError, and ValueError, ``path: line N: …``, for a line that is no episode's.
+    Raises OSError, and `StoredFileError`, ``path: line N: …``, for a line that is no episode's.
     """
     if not path.exists():
         return
@@ -42,4 +60,4 @@ def numbered_episodes(path: Path) -> Iterator[tuple[int, Episode]]:
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise StoredFileError(path, str(error)) from None

@@ -20,6 +20,27 @@ DEEPEST = 100
 """Levels of nesting: as deep as this package writes."""
 
 
+class StoredFileError(ValueError):
+    """A file that somebody else may have written is not what this package writes; one line with its path."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = path, problem
+
+
+@contextmanager
+def problems_in(path: Path) -> Iterator[None]:
+    """Make a `StoredFileError` of an OSError or ValueError inside, which is about the file *path*."""
+    try:
+        yield
+    except StoredFileError:
+        raise
+    except OSError as error:
+        raise StoredFileError(path, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise StoredFileError(path, str(error)) from None
+
+
 @contextmanager
 def open_regular(path: Path) -> Iterator[BufferedReader]:
     """Open the file *path* to read it.

@@ -6,8 +6,9 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pytest_arena.records.files import (
 )
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.manifest import Manifest
-from pytest_arena.records.schema import JobRecord
+from pytest_arena.records.schema import JobRecord, Status
 
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
@@ -151,43 +152,108 @@ class RunDirectory:
 
     def reopen(self, label: str) -> tuple[JobDirectory, JobRecord] | None:
         """Return the last attempt at *label* that an earlier session left here, to go on with it."""
-        record = _latest(self._records(label, f"{label}.*")).get(label)
-        if record is None:
+        if not (records := self.records_of(label)):
             return None
-        folder = attempt_folder(self.path, label, record.attempt)
-        return JobDirectory(folder, record.attempt, resumed=True), record
+        return replace(self.directory_of(records[-1]), resumed=True), records[-1]
 
-    def attempts(self, label: str) -> Iterator[Path]:
-        """Yield the folders that are named like attempts at *label*, in their order."""
-        attempt = 1
-        while (folder := attempt_folder(self.path, label, attempt)).exists():
-            yield folder
-            attempt += 1
+    def directory_of(self, record: JobRecord) -> JobDirectory:
+        """Return the folder of the attempt whose *record* was read here."""
+        return JobDirectory(attempt_folder(self.path, record.job, record.attempt), record.attempt)
 
-    def records(self) -> Iterator[JobRecord]:
-        """Yield the records of all attempts, in order of their start."""
-        yield from self._records("*")
+    def attempts(self, label: str) -> list[JobDirectory]:
+        """Return the folders that are named like attempts at *label*, in their order."""
+        found: list[JobDirectory] = []
+        while (folder := attempt_folder(self.path, label, len(found) + 1)).exists():
+            found.append(JobDirectory(folder, len(found) + 1))
+        return found
+
+    def records_of(self, label: str) -> list[JobRecord]:
+        """Return the records of the attempts at *label*, in their order."""
+        records = (record for record in self._records(label, f"{label}.*") if record.job == label)
+        return sorted(records, key=lambda record: record.attempt)
+
+    def records(self) -> list[JobRecord]:
+        """Return the records of all attempts, in order of their start."""
+        return self._records("*")
 
     def latest(self) -> dict[str, JobRecord]:
         """Return the last attempt's record of every job."""
-        return _latest(self.records())
+        return _last(self.records())
 
-    def folders(self, pattern: str = "*") -> Iterator[Path]:
+    def last_attempts(self, labels: Iterable[str]) -> dict[str, LastAttempt]:
+        """Return what is on disk of the last attempt at each job: at *labels*, and at those with a folder.
+
+        In a run without a manifest, a folder is named like its job.
+        """
+        every = self.records()
+        records = _last(every)
+        owners = {self.directory_of(record).path.name: record.job for record in every}
+        known, folders = {*labels, *records}, {path.name for path in self._folders("*")}
+        numbered = {name for name in folders if name.rpartition(".")[0] in {*folders, *known}}
+        found = {}
+        for label in [*records, *sorted({*known, *(folders - numbered)} - records.keys())]:
+            # The folder of a job named "reach.2" is none of the attempts at "reach".
+            own = [
+                directory
+                for directory in self.attempts(label)
+                if owners.get(name := directory.path.name, name if name in known else label) == label
+            ]
+            if own and own[-1].path.name not in owners:
+                found[label] = LastAttempt(fault=_why_no_record(own[-1].record))
+            else:
+                found[label] = self._last_attempt(records.get(label) if own else None)
+        return found
+
+    def _last_attempt(self, record: JobRecord | None) -> LastAttempt:
+        if record is None or record.status != Status.COMPLETED:
+            return LastAttempt(record)
+        directory = self.directory_of(record)
+        before = attempt_folder(self.path, record.job, record.attempt - 1)
+        if record.attempt > 1 and not before.exists():
+            fault = f"expected the attempt before it beside it, there is no {before.name}"
+            return LastAttempt(record, f"{directory.record}: {fault}")
+        if not directory.episodes.is_file():
+            return LastAttempt(record, f"{directory.episodes}: the job's episodes.jsonl is missing")
+        return LastAttempt(record)
+
+    def earlier(self) -> Iterator[RunDirectory]:
+        """Yield the directories beside this one that were not begun after it, the newest first."""
+        try:
+            names = sorted((path.name for path in self.path.parent.iterdir()), reverse=True)
+        except OSError:
+            return
+        # Names begin with the time; of those begun in the same second, none is earlier than another.
+        now = self.path.name.rpartition("-")[0]
+        for name in names:
+            if name not in (LATEST, self.path.name) and name.rpartition("-")[0] <= now:
+                yield RunDirectory(self.path.parent / name)
+
+    def _folders(self, *patterns: str) -> Iterator[Path]:
         """Yield the folders with a ``record.json``; hidden ones are nobody's attempt."""
-        for path in self.path.glob(f"{pattern}/record.json"):
-            if not path.parent.name.startswith("."):
-                yield path.parent
+        for pattern in patterns:
+            for path in self.path.glob(f"{pattern}/record.json"):
+                if not path.parent.name.startswith("."):
+                    yield path.parent
 
     def _records(self, *patterns: str) -> list[JobRecord]:
         found = []
-        for folder in (folder for pattern in patterns for folder in self.folders(pattern)):
+        for folder in self._folders(*patterns):
             # What is no record counts as none: of a killed run, or of somebody's editor. Nor does one that
             # was copied here from the folder of another attempt: it would pass for the last one.
             with contextlib.suppress(ValueError, OSError):
                 record = read_record(folder / "record.json")
-                if attempt_folder(self.path, record.job, record.attempt) == folder:
+                if self.directory_of(record).path == folder:
                     found.append(record)
         return sorted(found, key=lambda record: (record.started_at or "", record.job))
+
+
+@dataclass(frozen=True)
+class LastAttempt:
+    """What is on disk of the last attempt at a job; without record and fault, the job has no folder."""
+
+    record: JobRecord | None = None
+    fault: str | None = None
+    """What is wrong with its files, with the path of one: its numbers cannot be believed."""
 
 
 def read_record(path: Path) -> JobRecord:
@@ -201,7 +267,7 @@ def read_record(path: Path) -> JobRecord:
     return record
 
 
-def _latest(records: Iterable[JobRecord]) -> dict[str, JobRecord]:
+def _last(records: Iterable[JobRecord]) -> dict[str, JobRecord]:
     latest: dict[str, JobRecord] = {}
     for record in records:
         if record.job not in latest or record.attempt > latest[record.job].attempt:
@@ -209,26 +275,25 @@ def _latest(records: Iterable[JobRecord]) -> dict[str, JobRecord]:
     return latest
 
 
+def _why_no_record(path: Path) -> str:
+    if not path.exists():
+        return f"{path}: the job's record is missing"
+    try:
+        read_record(path)
+    except (OSError, ValueError) as error:
+        return f"{path}: the job's record cannot be read: {error}"
+    return f"{path}: the job's record is another one's"
+
+
 def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
     """Return the record that was made of *label* last before this *attempt*: of this run or one beside it."""
-    try:
-        names = sorted((path.name for path in run_dir.parent.iterdir()), reverse=True)
-    except OSError:
-        names = []
-    # Names begin with the time; of those begun in the same second, none is earlier than another.
-    now = run_dir.name.rpartition("-")[0]
-    earlier = [n for n in names if n != LATEST and n.rpartition("-")[0] <= now and n != run_dir.name][
-        :RUNS_READ
-    ]
-    folders = [attempt_folder(run_dir, label, n) for n in range(attempt - 1, 0, -1)]
-    for name in earlier:
-        run, last = run_dir.parent / name, 0
-        while attempt_folder(run, label, last + 1).exists():
-            last += 1
-        folders += [attempt_folder(run, label, n) for n in range(last, 0, -1)]
-    for folder in folders:
+    run = RunDirectory(run_dir)
+    directories = [directory for directory in run.attempts(label) if directory.attempt < attempt][::-1]
+    for earlier in islice(run.earlier(), RUNS_READ):
+        directories += reversed(earlier.attempts(label))
+    for directory in directories:
         with contextlib.suppress(ValueError, OSError):
-            return read_record(folder / "record.json")
+            return read_record(directory.record)
     return None
 
 

@@ -10,14 +10,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pytest_arena.records.typed import known_fields, require_types, shown
 
 SCHEMA_VERSION = "1.0"
 _READ = re.compile(r"1(\.[0-9]+)*")
 """Versions that can be read: a later one of the same major number only adds keys."""
-REDUCTIONS = ("max", "mean", "median", "min", "rate", "sum")
+Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 """How the values of episodes become that of their job, see `rollout.metrics`."""
 _RENAMED = {"return": "return_"}
 """Key of an episode's line -> field, where they differ."""
@@ -406,9 +407,8 @@ def _require_definition(name: str, data: Any) -> None:
     except ValueError as error:
         raise ValueError(f"definitions.{name}.{error}") from None
     if (reduction := data.get("reduction", "mean")) not in REDUCTIONS:
-        raise ValueError(
-            f"definitions.{name}.reduction: expected one of {', '.join(REDUCTIONS)}, got {shown(reduction)}"
-        )
+        known = ", ".join(sorted(REDUCTIONS))
+        raise ValueError(f"definitions.{name}.reduction: expected one of {known}, got {shown(reduction)}")
 
 
 def _threshold(data: dict[str, Any]) -> ThresholdResult:

@@ -11,12 +11,10 @@ import numpy as np
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, Reduction
 from pytest_arena.rollout.transition import Transition
 from pytest_arena.simulators.arrays import only_element
 from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
-
-Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
 
 _REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
     "rate": lambda values: float(np.mean(values)),
@@ -26,7 +24,6 @@ _REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
     "min": min,
     "sum": math.fsum,
 }
-REDUCTIONS = tuple(_REDUCE)
 
 
 class Metric:

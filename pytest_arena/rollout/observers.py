@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.jsonl import JsonLinesWriter
+from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
 

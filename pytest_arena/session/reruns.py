@@ -8,9 +8,7 @@ completed attempt measured is judged again, and nothing is simulated, by ``--rer
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +20,7 @@ from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.provenance import source_revision, versions
-from pytest_arena.records.run_directory import RunDirectory, read_record
+from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 
 if TYPE_CHECKING:
@@ -48,17 +46,16 @@ def standing_measurement(
     config: pytest.Config, nodeid: str, job: Job, run: RunDirectory, label: str
 ) -> Standing | None:
     """Return what was measured of *job* and must not be drawn anew; None where a new attempt is fair."""
-    judged = [(folder, record) for folder, record in _attempts(run, label) if _stands(record)]
-    if judged:
-        folder, record = judged[-1]
-        return _standing(folder, record, f"attempt {record.attempt}", "a rerun")
+    judged = next((record for record in run.records_of(label) if _stands(record)), None)
+    if judged is not None:
+        return _standing(run, judged, f"attempt {judged.attempt}", "a rerun")
     option = _option(config)
     earlier = _failed_in(config, nodeid, job) if option is not None else None
     if option is None or earlier is None:
         return None
     where = earlier.path.name if earlier.path.parent == run.path.resolve().parent else str(earlier.path)
-    for folder, record in _measured(earlier, nodeid, label):
-        found = _standing(folder, record, f"the run {where}", option)
+    for record in _measured(earlier, nodeid, label):
+        found = _standing(earlier, record, f"the run {where}", option)
         found.record.hdf5_path = None  # the files of that run stay there
         for episode in found.episodes:
             episode.videos, episode.trajectory = {}, None
@@ -111,7 +108,7 @@ def _errors_before(run: RunDirectory, label: str) -> list[str]:
     """Return a note where an attempt at *label* ended as an error after episodes that cannot be run again."""
     lost = [
         str(record.attempt)
-        for _, record in _attempts(run, label)
+        for record in run.records_of(label)
         if record.status in (Status.ERROR, Status.CRASHED)
         and not record.reproducible
         and record.episodes.get("measured", 0) + record.episodes.get("errors", 0) > 0
@@ -119,7 +116,7 @@ def _errors_before(run: RunDirectory, label: str) -> list[str]:
     if not lost:
         return []
     return [
-        f"attempt {', '.join(reversed(lost))} ended as an error, and this one drew other episodes: if errors "
+        f"attempt {', '.join(lost)} ended as an error, and this one drew other episodes: if errors "
         "come with failures, its rates are too high"
     ]
 
@@ -128,29 +125,23 @@ def _stands(record: JobRecord) -> bool:
     return record.status is Status.COMPLETED and not record.reproducible
 
 
-def _standing(folder: Path, record: JobRecord, what: str, how: str) -> Standing:
-    episodes = [e for e in read_episodes(folder / "episodes.jsonl") if e.outcome != Outcome.ERROR]
+def _standing(run: RunDirectory, record: JobRecord, what: str, how: str) -> Standing:
+    episodes = read_episodes(run.directory_of(record).episodes)
     note = (
         f"the measurement of {what} stands: its episodes cannot be played again, and {how} that drew others "
         "until they pass would test nothing; a run without it evaluates the job anew"
     )
-    return Standing(record, episodes, note)
+    return Standing(record, [e for e in episodes if e.outcome != Outcome.ERROR], note)
 
 
-def _attempts(run: RunDirectory, label: str) -> Iterator[tuple[Path, JobRecord]]:
-    """Yield folder and record of each attempt at *label*, the last one first."""
-    for folder in reversed(list(run.attempts(label))):
-        with contextlib.suppress(OSError, ValueError):
-            yield folder, read_record(folder / "record.json")
-
-
-def _measured(run: RunDirectory, nodeid: str, label: str) -> Iterator[tuple[Path, JobRecord]]:
-    """Yield folder and record of what *run* measured of the test, the last first; of two, that at *label*."""
-    records = [record for record in run.records() if record.nodeid == nodeid and _stands(record)]
-    for record in sorted(records, key=lambda r: (r.job == label, r.attempt), reverse=True):
-        folder = run.path / Path(str(record.record_path)).parent
-        if (folder / "episodes.jsonl").is_file():
-            yield folder, record
+def _measured(run: RunDirectory, nodeid: str, label: str) -> list[JobRecord]:
+    """Return the records of what *run* measured of the test, the last first; of two, that at *label*."""
+    records = [
+        record
+        for record in run.records()
+        if record.nodeid == nodeid and _stands(record) and run.directory_of(record).episodes.is_file()
+    ]
+    return sorted(records, key=lambda record: (record.job == label, record.attempt), reverse=True)
 
 
 def _option(config: pytest.Config) -> str | None:

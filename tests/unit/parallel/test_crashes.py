@@ -19,8 +19,8 @@ from pytest_arena.parallel.crashes import CrashReports, rebuild, settle
 from pytest_arena.parallel.plain_reports import PlainReports, sendable
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 from pytest_arena.records.attempt import begin_record, keep_measured
+from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.files import write_json
-from pytest_arena.records.jsonl import JsonLinesWriter
 from pytest_arena.records.run_directory import JobDirectory
 from tests.jobs import make_job
 

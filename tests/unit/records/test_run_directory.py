@@ -20,9 +20,9 @@ from pytest_arena import (
     read_episodes,
 )
 from pytest_arena.records.attempt import begin_record, fail_record, keep_measured
-from pytest_arena.records.episodes import write_episodes
+from pytest_arena.records.episodes import JsonLinesWriter, write_episodes
 from pytest_arena.records.files import write_json
-from pytest_arena.records.jsonl import JsonLinesWriter, read_json_lines
+from pytest_arena.records.json_files import json_lines
 from pytest_arena.records.run_directory import RESULTS, earlier_record
 from tests.jobs import make_job
 
@@ -71,10 +71,10 @@ def test_the_first_manifest_wins(tmp_path: Path) -> None:
 def test_a_cut_off_last_line_is_left_out_and_another_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_text('{"a": 1}\n{"a": 2}\n{"a":')
-    assert [line["a"] for line in read_json_lines(path)] == [1, 2]
+    assert [line["a"] for _, line in json_lines(path)] == [1, 2]
     path.write_text('{"a": 1}\n{"a":\n{"a": 3}\n')
     with pytest.raises(ValueError, match="line 2"):
-        list(read_json_lines(path))
+        list(json_lines(path))
 
 
 def test_a_line_is_on_disk_when_append_returns(tmp_path: Path) -> None:
