@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,24 @@ class Suite(Folder):
     def run(self, *args: str) -> pytest.RunResult:
         """Run pytest in a process of its own."""
         return self.pytester.runpytest_subprocess(*args, timeout=120)
+
+
+WITHOUT = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:rerunfailures"]
+
+
+def launch(folder: Folder, *args: str) -> tuple[int, str]:
+    """Run pytest in a session of processes of its own: an interrupt of its group ends nothing else."""
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", *WITHOUT, *args],
+        cwd=folder.path,
+        env={**os.environ, "SESSION_OF_THE_TESTS": str(os.getsid(0))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        timeout=120,
+    )
+    return process.returncode, process.stdout
 
 
 def parse(text: str) -> Any:

@@ -10,19 +10,16 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Suite
+from tests.integration.conftest import Suite, launch
 from tests.pairwise import pairwise
 
 MODES = {"alone": [], "n1": ["-n", "1"], "n3": ["-n", "3"]}
 PLACES = {"first": 0, "middle": 1, "last": 2}
-QUICKLY = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:rerunfailures"]
 EPISODES, FAULT_AT = 4, 2
 
 BODY = """
@@ -168,21 +165,6 @@ def environment(trap: str | None, number: int) -> dict[str, Any]:
     """An environment that no other job of the suite can share: jobs keep their order."""
     make = {"trap": trap, "episode": FAULT_AT} if trap else {"trap": "none", "episode": -2 - number}
     return {"environment": {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}}
-
-
-def launch(suite: Suite, *args: str) -> tuple[int, str]:
-    """Run pytest in a session of processes of its own: an interrupt of its group ends nothing else."""
-    process = subprocess.run(
-        [sys.executable, "-m", "pytest", *QUICKLY, *args],
-        cwd=suite.path,
-        env={**os.environ, "SESSION_OF_THE_TESTS": str(os.getsid(0))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        timeout=120,
-    )
-    return process.returncode, process.stdout
 
 
 @pytest.mark.parametrize(("name", "mode", "place"), CASES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,20 @@ from jobs_examples import GETTING_STARTED, GR00T, VARIATIONS_JSON, ZERO_ACTION
 from pytest_arena import JobFileError
 
 JOB = '{"name":"a","arena_env_args":{"environment":"e"%s},"policy_type":"zero_action"%s}'
+
+MICROWAVE: dict[str, Any] = {
+    "name": "microwave",
+    "arena_env_args": {
+        "environment": "gr1_open_microwave",
+        "embodiment": "gr1_joint",
+        "objects": ["cracker_box", "mug"],
+        "num_envs": 3,
+        "placement_seed": 7,
+        "enable_cameras": True,
+    },
+    "num_episodes": 4,
+    "policy_type": "zero_action",
+}
 
 
 def one(load: Any, arguments: str = "", keys: str = "") -> Any:
@@ -107,3 +122,36 @@ def test_lines_are_left_out_where_json_is_not_yaml(load: Any) -> None:
         JobFileError, match=r"^jobs\.json: jobs\[0\]\.num_episodes: expected at least 1, got 0$"
     ):
         load(text, "jobs.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"arena_env_args": ["gr1_open_microwave", "--num_envs", 3]}, "arena_env_args: expected a mapping"),
+        (
+            {"arena_env_args": {**MICROWAVE["arena_env_args"], "num_envs": "3"}},
+            "arena_env_args.num_envs: expected an integer, got '3'",
+        ),
+        ({"num_episodes": "4"}, "num_episodes: expected an integer, got '4'"),
+    ],
+    ids=["list", "text-for-a-number", "limit"],
+)
+def test_arguments_of_the_environment_are_typed(load: Any, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(JobFileError) as raised:
+        load(json.dumps({"jobs": [{**MICROWAVE, **changes}]}), "jobs.json")
+    assert "jobs.json:1: jobs[0]." in str(raised.value)
+    assert expected in str(raised.value)
+
+
+def test_arguments_of_the_environment_are_serialized_once(load: Any) -> None:
+    """The job has the arguments themselves, with their types."""
+    (job,) = load(json.dumps({"jobs": [MICROWAVE]}), "jobs.json")
+    config = json.loads(json.dumps(job.config()))
+    environment = config["environment"]
+    assert environment["id"] == "gr1_open_microwave"
+    assert environment["num_envs"] == 3
+    assert environment["options"]["args"]["embodiment"] == "gr1_joint"
+    assert environment["options"]["args"]["objects"] == ["cracker_box", "mug"]
+    assert environment["options"]["args"]["enable_cameras"] is True
+    for told in ("gr1_open_microwave", "gr1_joint", "cracker_box", "placement_seed"):
+        assert json.dumps(config).count(told) == 1, told

@@ -1,8 +1,6 @@
-"""What reviewers found wanting in an earlier evaluation runner, remark by remark (R1 to R18), on one run.
+"""What one run leaves: records, episodes, boundaries, films and reports of jobs that end in every way.
 
-One session with two workers evaluates jobs that end in every way. Remarks about a red CI (R8) and about code
-that is hard to read (R9) say nothing of behaviour. The remarks on memory, on job files and on what is no part
-of a run are in ``test_review_remarks_in_process.py``.
+All tests look at the same run, of two workers.
 """
 
 from __future__ import annotations
@@ -178,7 +176,7 @@ class Session(Folder):
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     pytest.importorskip("pytest_rerunfailures")
-    made = Session(tmp_path_factory.mktemp("remarks"))
+    made = Session(tmp_path_factory.mktemp("run"))
     assert made.status == 1, made.output
     assert made.outcomes() == OUTCOMES
     return made
@@ -204,13 +202,13 @@ def keys_of(data: Any) -> set[str]:
 
 
 def test_the_metrics_file_is_written_to_the_run_directory(session: Session) -> None:
-    """R1: the metrics' path was taken before the directory had its timestamp, so they went elsewhere."""
+    """In the run's directory, and nowhere else."""
     assert list(session.path.rglob("metrics.json")) == [session.run_dir / "metrics.json"]
 
 
 @pytest.mark.parametrize("job", ["broken", "crashed"])
 def test_boundaries_survive_an_exception(session: Session, job: str) -> None:
-    """R2: the boundaries were unbound when the rollout raised; a killed process leaves them, too."""
+    """And the death of the process."""
     finished = session.measured(job)
     assert 0 < len(finished) < EPISODES
     expected = [{k: e[k] for k in ("episode", "env_idx", "start_step", "end_step")} for e in finished]
@@ -218,7 +216,7 @@ def test_boundaries_survive_an_exception(session: Session, job: str) -> None:
 
 
 def test_no_file_appears_that_nobody_asked_for(session: Session) -> None:
-    """R3: a path that was not given became a metrics.json in the working directory."""
+    """Beside the results there is what was there before; in them, what the documentation lists."""
     ours = {"ran.jsonl", "__pycache__"}
     assert {path.name for path in session.path.iterdir()} - ours == session.before | {"arena-results"}
     assert {path.name for path in session.run_dir.iterdir()} - FOLDERS <= {*RUN_FILES, SESSION, WORKERS}
@@ -229,7 +227,7 @@ def test_no_file_appears_that_nobody_asked_for(session: Session) -> None:
 
 @pytest.mark.parametrize("job", ["good", "bad"])
 def test_the_last_boundary_is_exact(session: Session, job: str) -> None:
-    """R4: with a number of episodes to run, the last boundary was off by one."""
+    """Each is computed here anew, from the episodes' seeds."""
     boundaries = {b["episode"]: b for b in session.arena(job)["boundaries"]}
     seeds = {e["episode"]: e["seed"] for e in session.episodes(job)}
     assert sorted(boundaries) == sorted(seeds) == list(range(EPISODES))
@@ -243,7 +241,7 @@ def test_the_last_boundary_is_exact(session: Session, job: str) -> None:
 
 
 def test_videos_are_reported_by_the_recorder_not_searched(session: Session) -> None:
-    """R7: films were searched for on disk, one folder deep: some were missed."""
+    """One lies two folders down; one on the disk is nobody's."""
     for folder in RECORDED:
         own = {path for e in session.episodes(folder) for path in e["videos"].values()}
         assert set(session.record(folder)["videos"]) == own | {f"{folder}/views/above/film.mp4"}
@@ -253,7 +251,6 @@ def test_videos_are_reported_by_the_recorder_not_searched(session: Session) -> N
 
 
 def test_recording_is_announced_and_its_end_is_timed(session: Session) -> None:
-    """R10: encoding took long and said nothing, neither when it began nor how long it took."""
     announced = re.findall(r"recording video \((\S+)\) of (.*) in \S+/(\S+)/videos", session.output)
     assert ("on", "left, right", "bad") in announced, "with the output of a failed test"
     for folder in RECORDED:
@@ -262,7 +259,6 @@ def test_recording_is_announced_and_its_end_is_timed(session: Session) -> None:
 
 
 def test_an_episode_record_is_one_episode(session: Session) -> None:
-    """R11: what was called an episode record was written once a job."""
     for folder, record in session.records().items():
         if folder == "unmade":  # it has no episode, and no file for them
             assert record["episodes"] == {"requested": EPISODES, "measured": 0, "errors": 0}
@@ -275,7 +271,7 @@ def test_an_episode_record_is_one_episode(session: Session) -> None:
 
 
 def test_the_configuration_is_stored_once(session: Session) -> None:
-    """R12: every job's record repeated its input."""
+    """In the manifest; records have its hash."""
     for label, entry in session.manifest()["jobs"].items():
         canonical = json.dumps(entry["config"], sort_keys=True, separators=(",", ":"))
         assert entry["config_sha256"] == hashlib.sha256(canonical.encode()).hexdigest()
@@ -286,7 +282,6 @@ def test_the_configuration_is_stored_once(session: Session) -> None:
 
 
 def test_a_status_is_one_of_the_named_ones(session: Session) -> None:
-    """R13: the status was the text "failed", beside an enumeration that had it."""
     told = {folder: JobRecord.from_json(record).status for folder, record in session.records().items()}
     assert told == {
         **dict.fromkeys(FOLDERS, Status.COMPLETED),
@@ -301,7 +296,6 @@ def test_a_status_is_one_of_the_named_ones(session: Session) -> None:
 
 
 def test_the_metrics_of_every_job_are_on_disk(session: Session) -> None:
-    """R14: the metrics file was welcome and never landed: metrics were printed, and lost."""
     metrics = parse((session.run_dir / "metrics.json").read_text())
     assert set(metrics) == set(OUTCOMES)
     for job in OUTCOMES:
@@ -315,7 +309,7 @@ def test_the_metrics_of_every_job_are_on_disk(session: Session) -> None:
 
 
 def test_the_environment_is_written_down_once(session: Session) -> None:
-    """R15: task, embodiment and parameters told the same environment in three ways."""
+    """Records have its name; all that makes it is in the manifest."""
     for record in (*session.records().values(), *(session.arena(job) for job in OUTCOMES)):
         assert record["environment"].startswith("tests.registered:arena/")
         assert not keys_of(record) & {"task_name", "embodiment", "env_params", "arena_env_args", "num_envs"}
@@ -327,14 +321,13 @@ def test_the_environment_is_written_down_once(session: Session) -> None:
 
 @pytest.mark.parametrize("folder", ["good", "bad", "broken", "again.2"])
 def test_films_are_cut_at_the_boundaries(session: Session, folder: str) -> None:
-    """R16: one film went over all episodes, to be cut by whoever looks at it."""
+    """Each begins with its episode's reset and ends with its last step."""
     for episode in session.measured(folder):
         for path in episode["videos"].values():
             assert seen(session, path) == list(range(episode["length"] + 1))
 
 
 def test_a_run_has_one_directory_made_once(session: Session) -> None:
-    """R17: the date was computed in several places, or not at all."""
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", session.run_dir.name)
     assert session.manifest()["run"] == session.report()["arena_run"] == session.run_dir.name
     assert len({line["pid"] for line in ran(session)}) > 1, "more than one process wrote into it"
@@ -343,14 +336,13 @@ def test_a_run_has_one_directory_made_once(session: Session) -> None:
 
 @pytest.mark.parametrize("job", ["good", "bad", "broken"])
 def test_hdf5_path_is_in_the_record(session: Session, job: str) -> None:
-    """R18: the path was asked of an environment that was gone, and null for every job that completed."""
+    """Also where the job failed."""
     path = session.record(job)["hdf5_path"]
     assert path == session.arena(job)["hdf5_path"] == f"{job}/dataset.hdf5"
     assert (session.run_dir / path).stat().st_size > 0
 
 
 def test_every_environment_and_camera_has_a_film_of_every_episode(session: Session) -> None:
-    """F1: camera films of all parallel environments, not of the first one only."""
     for job in ("good", "bad"):
         expected = {
             f"{job}/videos/episode-{e['episode']:04d}-env{e['env_idx']}-{camera}.mp4"
@@ -365,7 +357,7 @@ def test_every_environment_and_camera_has_a_film_of_every_episode(session: Sessi
 
 @pytest.mark.parametrize("job", OUTCOMES)
 def test_the_report_holds_all_of_every_job(session: Session, job: str) -> None:
-    """F3: a record of each job, whether it completed or failed, with everything that a reader asks for."""
+    """Whether it completed or failed."""
     arena, record = session.arena(job), session.record("again.2" if job == "again" else job)
     assert arena == {key: record[key] for key in arena}
     assert set(arena) >= {
@@ -385,14 +377,14 @@ def test_the_report_holds_all_of_every_job(session: Session, job: str) -> None:
 
 
 def test_what_the_job_was_told_to_do_is_in_the_manifest(session: Session) -> None:
-    """F3: the policy's settings and the language instruction, where the record's hash points."""
+    """The policy's settings and the language instruction."""
     config = session.manifest()["jobs"]["good"]["config"]
     assert config["policy"] == JOBS["good"]["policy"]
     assert config["language_instruction"] == "reach"
 
 
 def test_the_number_of_a_frame_is_that_of_the_step(session: Session) -> None:
-    """F4: boundaries, inclusive, stay beside the films: frame k is the image after the k-th step of theirs."""
+    """Frame k is the image after k steps from the boundary's start; both ends of a boundary are inclusive."""
     episodes = {e["episode"]: e for e in session.episodes("good")}
     for row in range(ROWS):
         mine = [b for b in session.arena("good")["boundaries"] if b["env_idx"] == row]
@@ -404,7 +396,7 @@ def test_the_number_of_a_frame_is_that_of_the_step(session: Session) -> None:
 
 
 def test_every_attempt_has_a_dataset_of_its_own(session: Session) -> None:
-    """F6: the name was the job's, so that the next attempt met the lock of the one that crashed."""
+    """Under the attempt's name: that of one that crashed may still be locked."""
     paths = [session.record(folder)["hdf5_path"] for folder in ("again", "again.2")]
     assert paths == ["again/dataset.hdf5", "again.2/dataset.hdf5"]
     assert all((session.run_dir / path).exists() for path in paths)
