@@ -1,13 +1,16 @@
 """The xdist scheduler of sessions with arena jobs: an environment's jobs on one worker, the longest first.
 
-Node ids stay as they are. What shares an environment, and how long it takes, is in the run's manifest, which
-the workers write before they report their collections.
+Node ids stay as they are. What shares an environment is in the run's manifest, which the workers write before
+they report their collections; how long a job takes is known from earlier runs beside it, else from its steps.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import pytest
 from xdist.remote import Producer
@@ -15,10 +18,11 @@ from xdist.report import report_collection_diff
 from xdist.scheduler import LoadScheduling, Scheduling
 from xdist.workermanage import WorkerController
 
-from pytest_arena.parallel.assignment import Item, Plan
-from pytest_arena.parallel.durations import expected_costs
+from pytest_arena.parallel.assignment import Item, Worker, next_item, work_by_launch
 from pytest_arena.parallel.workers import shared_directory
 from pytest_arena.records.manifest import JobEntry
+from pytest_arena.records.run_directory import RUNS_READ, RunDirectory
+from pytest_arena.records.schema import Status
 from pytest_arena.reports.reporter import terminal_reporter
 
 OUTSTANDING = 2
@@ -30,92 +34,137 @@ def make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     return ArenaScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
-class ArenaScheduling:
-    """xdist's own scheduler until all workers have collected; then, if there are jobs, `GroupScheduling`.
+@dataclass(slots=True)
+class _Process:
+    """What is known of a worker beside the items that it has."""
 
-    So a session without jobs is spread as if the plugin were not there.
+    began: float = 0.0
+    """When it started the first of these."""
+    group: str | None = None
+    """The environment that it will have after them."""
+    launch: str | None = None
+    """The launch settings of its simulator."""
+
+
+class ArenaScheduling(LoadScheduling):
+    """Where there are jobs, feeds the workers by `next_item`, never more than two items ahead.
+
+    A session without jobs is spread by xdist's own scheduler, as if the plugin were not there. An item that a
+    worker died of is reported, and given to another only if `mark_test_pending` asks for it.
     """
 
-    def __init__(self, config: pytest.Config, log: Producer) -> None:
-        self.config, self.log = config, log
-        self._load = LoadScheduling(config, log)
-        self._active: Scheduling = self._load
-
-    @property
-    def nodes(self) -> list[WorkerController]:
-        """The workers known."""
-        return self._active.nodes
-
-    @property
-    def collection_is_completed(self) -> bool:
-        """Whether as many workers as were asked for have collected."""
-        return self._active.collection_is_completed
-
-    @property
-    def tests_finished(self) -> bool:
-        """Whether the workers can be told that nothing more will come."""
-        return self._active.tests_finished
-
-    @property
-    def has_pending(self) -> bool:
-        """Whether an item waits or runs."""
-        return self._active.has_pending
-
-    def add_node(self, node: WorkerController) -> None:
-        """A worker has started."""
-        self._active.add_node(node)
-
-    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """A worker has collected."""
-        self._active.add_node_collection(node, collection)
+    def __init__(
+        self, config: pytest.Config, log: Producer | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(config, log)
+        self._clock = clock
+        self._items: list[Item] = []
+        """All of them, in the order of the collection; empty in a session without jobs."""
+        self._processes: dict[WorkerController, _Process] = {}
 
     def schedule(self) -> None:
-        """Begin; called again when a replacement has collected."""
-        if self._active is self._load and self._load.collection is None:
-            collected = list(self._load.node2collection.values())
-            jobs = self._jobs()
-            if jobs and all(collection == collected[0] for collection in collected):
-                self._active = self._group_scheduling(jobs, collected[0])
-        self._active.schedule()
+        """Begin; called again when a replacement of a worker that died has collected."""
+        if self.collection is None:
+            collections = list(self.node2collection.values())
+            if all(collection == collections[0] for collection in collections):
+                self.begin(items_of_run(self.config, collections[0]))
+        if self._items:
+            for _ in range(OUTSTANDING):  # first one item each, then the second
+                for node in self.nodes:
+                    self.check_schedule(node)
+        else:
+            super().schedule()
+
+    def begin(self, items: Sequence[Item]) -> None:
+        """Spread these items, all that were collected, by cost and group; without any, leave it to xdist."""
+        if items:
+            self._items = list(items)
+            self.collection = next(iter(self.node2collection.values()))
+            self.pending[:] = _without_surplus(self.config, items, self.collection, self.numnodes)
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """A worker has collected: a late one takes part if it found what the first ones found."""
+        if not self._items:
+            super().add_node_collection(node, collection)
+            return
+        assert self.collection is not None
+        found = list(collection)
+        difference = report_collection_diff(self.collection, found, "the other workers", node.gateway.id)
+        if difference is None:
+            self.node2collection[node] = found
+            return
+        self.log(difference)
+        report = pytest.CollectReport(node.gateway.id, "failed", longrepr=difference, result=[])
+        self.config.hook.pytest_collectreport(report=report)
+        node.shutdown()
+        if not self._fed():
+            self.pending.clear()  # nobody is left who could run it: the session must end
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """A worker has run an item."""
-        self._active.mark_test_complete(node, item_index, duration)
-
-    def mark_test_pending(self, item: str) -> None:
-        """Run an item again."""
-        self._active.mark_test_pending(item)
-
-    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
-        """Not supported: no item is ever asked back from a worker."""
-        raise NotImplementedError
+        """A worker has run an item, and begins its next one."""
+        self._process(node).began = self._clock()
+        super().mark_test_complete(node, item_index, duration)
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """A worker has ended or died; return the item that it died of."""
-        return self._active.remove_node(node)
+        """A worker has ended or died; return the item it died of, and let others have what it had left."""
+        self._processes.pop(node, None)
+        return super().remove_node(node)
 
-    def _jobs(self) -> dict[str, JobEntry]:
-        run = shared_directory(self.config)
-        return run.manifest_if_sound().jobs if run is not None else {}
+    def check_schedule(self, node: WorkerController, duration: float = 0) -> None:
+        """Give a worker that has one item its next one, or let it end after what it has."""
+        if not self._items:
+            super().check_schedule(node, duration)
+            return
+        given = self.node2pending[node]
+        if node not in self._fed() or len(given) >= OUTSTANDING:
+            return
+        others = [self._worker(other) for other in self._fed() if other is not node]
+        item = next_item(self._worker(node), others, [self._items[index] for index in self.pending])
+        if item is None:
+            node.shutdown()
+            return
+        process = self._process(node)
+        process.group, process.launch = item.group, process.launch or item.launch
+        if not given:
+            process.began = self._clock()
+        self.pending.remove(item.index)
+        given.append(item.index)
+        node.send_runtest_some([item.index])
 
-    def _group_scheduling(self, jobs: dict[str, JobEntry], collection: list[str]) -> GroupScheduling:
-        run = shared_directory(self.config)
-        assert run is not None
-        costs, guessed = expected_costs(jobs, run)
-        plan = Plan(items_of(collection, jobs, costs), guessed)
-        _give_up_surplus(self.config, plan, collection, self._load.numnodes)
-        scheduling = GroupScheduling(self.config, self.log, plan, collection)
-        for node in self._load.nodes:
-            scheduling.add_node(node)
-            if node in self._load.node2collection:
-                scheduling.add_node_collection(node, collection)
-        return scheduling
+    def _fed(self) -> list[WorkerController]:
+        """Return the workers that have collected and get further items."""
+        return [node for node in self.nodes if node in self.node2collection and not node.shutting_down]
+
+    def _process(self, node: WorkerController) -> _Process:
+        return self._processes.setdefault(node, _Process())
+
+    def _worker(self, node: WorkerController) -> Worker:
+        process = self._process(node)
+        costs = [self._items[index].cost for index in self.node2pending[node]]
+        # Costs that are steps, not seconds, are so large that the time since the beginning hardly counts.
+        done = min(self._clock() - process.began, costs[0]) if costs else 0.0
+        return Worker(sum(costs) - done, process.group, process.launch)
+
+
+def items_of_run(config: pytest.Config, collection: Sequence[str]) -> list[Item]:
+    """Return the items of a *collection*, in its order; none in a session without jobs."""
+    run = shared_directory(config)
+    jobs = {} if run is None else run.manifest_if_sound().jobs
+    if run is None or not jobs:
+        return []
+    return items_of(collection, jobs, expected_costs(jobs, run))
 
 
 def items_of(
     collection: Sequence[str], jobs: Mapping[str, JobEntry], costs: Mapping[str, float]
 ) -> list[Item]:
-    """Return the items of a collection; what is no job is shorter than any job, and shares nothing."""
+    """Return the items of a collection; what is no job is shorter than any job, and shares nothing.
+
+    Args:
+        collection: Node ids.
+        jobs: Label -> the job's entry in the manifest.
+        costs: Label -> how long the job will take.
+    """
     labels = {job.nodeid: label for label, job in jobs.items()}
     short = min(costs.values()) / 10
     items = []
@@ -129,18 +178,24 @@ def items_of(
     return items
 
 
-def _give_up_surplus(config: pytest.Config, plan: Plan, collection: Sequence[str], workers: int) -> None:
-    """Jobs that need more simulator processes than there are workers cannot all run: say which will not."""
-    surplus = plan.launch_groups()[workers:]
-    lost = [index for launch in surplus for index in plan.drop(launch)]
+def _without_surplus(
+    config: pytest.Config, items: Iterable[Item], collection: Sequence[str], workers: int
+) -> list[int]:
+    """Return the indices of the items that *workers* can run; say which they cannot.
+
+    Jobs that need more simulator processes than there are workers cannot all run.
+    """
+    work = work_by_launch(items)
+    surplus = sorted(work, key=lambda launch: -work[launch])[workers:]
+    lost = [item.index for item in items if item.launch in surplus]
     if lost:
         names = ", ".join(collection[index] for index in lost[:3]) + (" …" if len(lost) > 3 else "")
         _say(
             config,
-            f"ERROR: these jobs need {workers + len(surplus)} simulator processes, as their launch settings "
-            f"differ, but -n gives {workers}: {len(lost)} of them will not run ({names}); "
-            f"use -n {workers + len(surplus)} or more",
+            f"ERROR: these jobs need {len(work)} simulator processes, as their launch settings differ, "
+            f"but -n gives {workers}: {len(lost)} of them will not run ({names}); use -n {len(work)} or more",
         )
+    return [item.index for item in items if item.launch not in surplus]
 
 
 def _say(config: pytest.Config, line: str) -> None:
@@ -150,108 +205,30 @@ def _say(config: pytest.Config, line: str) -> None:
         terminal.write_line(line, red=True)
 
 
-class GroupScheduling:
-    """Feeds the workers by a `Plan`, never more than two items ahead.
+def expected_costs(jobs: Mapping[str, JobEntry], run: RunDirectory) -> dict[str, float]:
+    """Return label -> how long each of the *jobs* of a *run* will take.
 
-    An item that a worker died of is reported, and given to another only if `mark_test_pending` asks for it.
+    In seconds, by the pace of the newest earlier run that finished the job; one that no earlier run has gets
+    the median pace of the others. In steps where no job has such a run.
     """
+    steps = {label: max(1.0, float(job.steps_at_most or 1)) for label, job in jobs.items()}
+    pace = _seconds_a_step(jobs, run)
+    usual = statistics.median(pace.values()) if pace else 1.0
+    return {label: steps[label] * pace.get(label, usual) for label in jobs}
 
-    def __init__(
-        self,
-        config: pytest.Config,
-        log: Producer,
-        plan: Plan,
-        collection: Sequence[str],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.config, self.log, self.plan, self.clock = config, log, plan, clock
-        self.collection = list(collection)
-        self._given: dict[WorkerController, list[int]] = {}
-        self._collected: set[WorkerController] = set()
-        self._refused = False
 
-    @property
-    def nodes(self) -> list[WorkerController]:
-        """The workers known."""
-        return list(self._given)
-
-    @property
-    def collection_is_completed(self) -> bool:
-        """Always: this scheduler begins after it."""
-        return True
-
-    @property
-    def tests_finished(self) -> bool:
-        """Whether nothing waits and no worker needs to be told what comes next."""
-        return not self.plan.waiting and all(len(given) < OUTSTANDING for given in self._given.values())
-
-    @property
-    def has_pending(self) -> bool:
-        """Whether an item waits or runs."""
-        return bool(self.plan.waiting or any(self._given.values()))
-
-    def add_node(self, node: WorkerController) -> None:
-        """A worker has started."""
-        assert node not in self._given
-        self._given[node] = []
-
-    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """A worker has collected: it takes part if it found what the first one found."""
-        difference = report_collection_diff(
-            self.collection, list(collection), "the other workers", node.gateway.id
-        )
-        if difference is None:
-            self._collected.add(node)
-            self.plan.add_worker(node.gateway.id)
-            return
-        self._refused = True
-        self.log(difference)
-        report = pytest.CollectReport(node.gateway.id, "failed", longrepr=difference, result=[])
-        self.config.hook.pytest_collectreport(report=report)
-        node.shutdown()
-
-    def schedule(self) -> None:
-        """Feed every worker: first one item each, then the second."""
-        for _ in range(OUTSTANDING):
-            for node, given in self._given.items():
-                if node in self._collected and len(given) < OUTSTANDING and not node.shutting_down:
-                    self._feed(node)
-        if self._refused and all(node.shutting_down for node in self._collected):
-            self.plan.clear()  # nobody is left who could run it: the session must end
-
-    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
-        """A worker has run an item."""
-        self._given[node].remove(item_index)
-        self.plan.finished(node.gateway.id, item_index, self.clock())
-        self.schedule()
-
-    def mark_test_pending(self, item: str) -> None:
-        """Run an item again."""
-        self.plan.put_back(self.collection.index(item))
-        self.schedule()
-
-    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
-        """Not supported: no item is ever asked back from a worker."""
-        raise NotImplementedError
-
-    def remove_node(self, node: WorkerController) -> str | None:
-        """A worker has ended or died; return the item it died of, and let others have what it had left."""
-        given = self._given.pop(node)
-        if node in self._collected:
-            self._collected.remove(node)
-            self.plan.remove_worker(node.gateway.id)
-        if not given:
-            return None
-        crashed, *rest = given
-        for index in rest:
-            self.plan.put_back(index)
-        self.schedule()
-        return self.collection[crashed]
-
-    def _feed(self, node: WorkerController) -> None:
-        index = self.plan.next_for(node.gateway.id, self.clock())
-        if index is None:
-            node.shutdown()
-        else:
-            self._given[node].append(index)
-            node.send_runtest_some([index])
+def _seconds_a_step(jobs: Mapping[str, JobEntry], run: RunDirectory) -> dict[str, float]:
+    """Return label -> seconds a step of the newest earlier run that finished the job."""
+    pace: dict[str, float] = {}
+    earlier_runs = (earlier for earlier in run.earlier() if earlier.manifest_path.exists())
+    for earlier in islice(earlier_runs, RUNS_READ):
+        then = earlier.manifest_if_sound().jobs
+        for label, record in earlier.latest().items():
+            job, was = jobs.get(label), then.get(label, JobEntry())
+            seconds, steps = record.timings.get("total_seconds"), was.steps_at_most
+            same = job is not None and job.nodeid == record.nodeid
+            if same and label not in pace and record.status is Status.COMPLETED and seconds and steps:
+                pace[label] = seconds / steps
+        if len(pace) == len(jobs):
+            break
+    return pace

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_arena import JobRecord, RunDirectory, Status
-from pytest_arena.parallel.assignment import Item, Plan
-from pytest_arena.parallel.durations import expected_costs
-from pytest_arena.parallel.scheduler import GroupScheduling, _give_up_surplus, items_of
+from pytest_arena.parallel.assignment import Item
+from pytest_arena.parallel.scheduler import ArenaScheduling, _without_surplus, expected_costs, items_of
 from pytest_arena.records.files import write_json
 from pytest_arena.records.manifest import JobEntry
 
@@ -50,15 +49,18 @@ class Session:
         self.random = random.Random(seed)
         self.now = 0.0
         self.problems: list[Any] = []
-        hook = SimpleNamespace(pytest_collectreport=lambda report: self.problems.append(report))
-        config: Any = SimpleNamespace(hook=hook)
-        log: Any = lambda *text: None  # noqa: E731
-        plan = Plan(items)
-        self.scheduling = GroupScheduling(config, log, plan, self.collection, clock=lambda: self.now)
+        config: Any = SimpleNamespace(
+            hook=SimpleNamespace(pytest_collectreport=lambda report: self.problems.append(report)),
+            getvalue=lambda name: ["popen"] * workers,
+            getoption=lambda name: None,
+        )
+        log: Any = SimpleNamespace(loadsched=lambda *text: None)
+        self.scheduling = ArenaScheduling(config, log, clock=lambda: self.now)
         self.nodes: list[Any] = []
         self.crashed: list[int] = []
         for _ in range(workers):
             self.start()
+        self.scheduling.begin(items)
         self.scheduling.schedule()
 
     def start(self, collection: list[str] | None = None) -> Any:
@@ -143,7 +145,7 @@ def test_every_item_runs_once(workers: int, seed: int) -> None:
 @WORKERS
 def test_an_environment_is_made_once_while_there_are_free_groups(workers: int) -> None:
     session = Session(groups_of(*[4] * 12), workers)
-    while session.scheduling.plan.waiting >= 8 * workers:
+    while len(session.scheduling.pending) >= 8 * workers:
         assert session.step()
     for group in range(12):
         having = {
@@ -334,17 +336,17 @@ def test_the_replacement_serves_the_launch_group_that_lost_its_worker(seed: int)
 
 def test_launch_groups_without_a_worker_are_given_up_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     items = groups_of(4, 3, 2, launch=["A", "B", "C"])
-    plan, said = Plan(items), []
+    said: list[str] = []
     terminal = SimpleNamespace(ensure_newline=lambda: None, write_line=lambda line, **_: said.append(line))
     monkeypatch.setattr("pytest_arena.parallel.scheduler.terminal_reporter", lambda config: terminal)
     config: Any = SimpleNamespace()
-    _give_up_surplus(config, plan, [f"t[{i}]" for i in range(9)], 2)
-    assert plan.waiting == 7
+    kept = _without_surplus(config, items, [f"t[{i}]" for i in range(9)], 2)
+    assert kept == list(range(7))
     (line,) = said
     assert "need 3 simulator processes" in line
     assert "2 of them will not run (t[7], t[8])" in line
     assert "use -n 3 or more" in line
-    _give_up_surplus(config, plan, [], 2)
+    assert _without_surplus(config, items[:7], [], 2) == kept
     assert len(said) == 1
 
 
@@ -378,12 +380,11 @@ def test_costs_are_those_of_the_last_run_that_finished_the_job(tmp_path: Path) -
     now.path.mkdir()
     jobs = {label: JobEntry(nodeid=f"t[{label}]", steps_at_most=200) for label in "abc"}
     jobs["moved"] = JobEntry(nodeid="elsewhere", steps_at_most=400)
-    costs, guessed = expected_costs(jobs, now)
+    costs = expected_costs(jobs, now)
     assert costs == {"a": 20.0, "b": 100.0, "c": 60.0, "moved": 120.0}
-    assert not guessed
 
 
 def test_without_an_earlier_run_costs_are_steps(tmp_path: Path) -> None:
     (tmp_path / "not-a-run").mkdir()
     now = RunDirectory(tmp_path / "20260103T000000Z-aaaa")
-    assert expected_costs({"a": JobEntry(nodeid="t", steps_at_most=7)}, now) == ({"a": 7.0}, True)
+    assert expected_costs({"a": JobEntry(nodeid="t", steps_at_most=7)}, now) == {"a": 7.0}
