@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_arena.comparison.family_error import FamilyError
 
-VideoChoice = Literal["off", "on", "retain-on-failure"]
+if TYPE_CHECKING:
+    from pytest_arena.jobs.sections import VideoChoice
+
 VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
 
 

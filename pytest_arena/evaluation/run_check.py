@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pytest_arena.errors import RunDirectoryError, first_few
+from pytest_arena.errors import RunDirectoryError, first_few, shown
 from pytest_arena.jobs.messages import dotted, plain_error
 from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import MOST_EPISODES
@@ -29,7 +29,6 @@ from pytest_arena.records.lock import SESSION, WORKERS
 from pytest_arena.records.manifest import JobEntry, Manifest, ShardEntry
 from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
-from pytest_arena.records.typed import shown
 from pytest_arena.rollout.metrics import require_own_value
 from pytest_arena.rollout.schedule_check import is_time, require_scheduled
 

@@ -18,7 +18,7 @@ from pytest_arena.records.schema import (
 
 PROBABLE = 0.9
 """A larger budget is proposed if it decides with this probability at the measured rate."""
-LARGEST = 10_000
+LARGEST_BUDGET = 10_000
 """Budgets beyond this are not proposed."""
 
 
@@ -77,7 +77,7 @@ def _what_decides(gate: GateRecord, test: RateTest) -> str:
     rate = last.successes / last.episodes
     found = larger_budget(recorded_test(gate, test), gate.look_every, rate)
     if found is None:
-        return f"the measured {rate:.4g} is too close to {test.bound:g} for a budget up to {LARGEST}"
+        return f"the measured {rate:.4g} is too close to {test.bound:g} for a budget up to {LARGEST_BUDGET}"
     budget, probability = found
     how = "a new run with" if gate.method == "spending" else "going on (--arena-resume) with"
     return (
@@ -90,11 +90,11 @@ def _what_decides(gate: GateRecord, test: RateTest) -> str:
 def larger_budget(test: SequentialTest, look_every: int, rate: float) -> tuple[int, float] | None:
     """Return a budget that decides with a high probability at the true *rate*, and that probability.
 
-    None where even a budget of `LARGEST` does not.
+    None where even a budget of `LARGEST_BUDGET` does not.
     """
     budget = test.looks[-1]
-    while budget < LARGEST:
-        budget = min(math.ceil(1.5 * budget / look_every) * look_every, LARGEST)
+    while budget < LARGEST_BUDGET:
+        budget = min(math.ceil(1.5 * budget / look_every) * look_every, LARGEST_BUDGET)
         found = replace(test, looks=looks_of(budget, look_every)).characteristics(rate)
         if 1.0 - found.inconclusive >= PROBABLE:
             return budget, 1.0 - found.inconclusive

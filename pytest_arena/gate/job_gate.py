@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pytest_arena.gate.boundaries import looks_of
 from pytest_arena.gate.intervals import anytime_interval, wilson
 from pytest_arena.gate.repetitions import DistinctStarts
-from pytest_arena.gate.sequential_test import Method, SequentialTest
+from pytest_arena.gate.sequential_test import GateMethod, SequentialTest
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, GateRecord, InterimLook, Outcome, RateTest, Verdict
@@ -208,5 +208,5 @@ def verdict_at(test: RateTest, look: int, successes: int, errors: int) -> Verdic
 
 def recorded_test(gate: GateRecord, test: RateTest) -> SequentialTest:
     """Return the sequential test of which a record has the boundary and the path."""
-    method: Method = "e_process" if gate.method == "e_process" else "spending"
+    method: GateMethod = "e_process" if gate.method == "e_process" else "spending"
     return SequentialTest(test.bound, test.at_least, test.alpha, test.beta, tuple(test.looks), method)

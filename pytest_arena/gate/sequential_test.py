@@ -20,9 +20,9 @@ from pytest_arena.gate.boundaries import (
 from pytest_arena.gate.e_process import log_e_value
 from pytest_arena.gate.thresholds import Threshold
 
-Method = Literal["spending", "e_process"]
+GateMethod = Literal["spending", "e_process"]
 
-Counts = tuple[int | None, ...]
+SuccessesPerLook = tuple[int | None, ...]
 """One number of successes a look; None: never at this look."""
 
 
@@ -39,11 +39,11 @@ class SequentialTest:
     alpha: float
     beta: float
     looks: Looks
-    method: Method = "spending"
+    method: GateMethod = "spending"
 
     @classmethod
     def of(
-        cls, threshold: Threshold, alpha: float, beta: float | None, looks: Looks, method: Method
+        cls, threshold: Threshold, alpha: float, beta: float | None, looks: Looks, method: GateMethod
     ) -> SequentialTest:
         """Return the test of a *threshold* with a single bound; *beta* is *alpha* where it is not given."""
         at_least = threshold.high == math.inf
@@ -61,14 +61,14 @@ class SequentialTest:
         make = spending_boundary if self.method == "spending" else e_process_boundary
         return make(self.p0, self.alpha, self.beta, self.looks)
 
-    def pass_at(self) -> Counts:
+    def pass_at(self) -> SuccessesPerLook:
         """Return the successes of each look from which, or for "at most" up to which, the test passes."""
         return tuple(
             None if c > n else self._successes(n, c)
             for n, c in zip(self.looks, self.boundary.pass_at, strict=True)
         )
 
-    def fail_at(self) -> Counts:
+    def fail_at(self) -> SuccessesPerLook:
         """Return the successes of each look up to which, or for "at most" from which, the test fails."""
         return tuple(
             None if d < 0 else self._successes(n, d)
@@ -103,7 +103,7 @@ class SequentialTest:
         return good if self.at_least else n - good
 
 
-def _fewest(p: float, level: float, method: Method) -> int:
+def _fewest(p: float, level: float, method: GateMethod) -> int:
     """Return how many episodes in a row must be good before a rate of *p* is rejected at *level*."""
     enough, too_few = 1, 0
     while not _rejects(p, level, method, enough):
@@ -114,7 +114,7 @@ def _fewest(p: float, level: float, method: Method) -> int:
     return enough
 
 
-def _rejects(p: float, level: float, method: Method, n: int) -> bool:
+def _rejects(p: float, level: float, method: GateMethod, n: int) -> bool:
     if method == "spending":
         return n * math.log(p) <= math.log(level + TOLERANCE)
     return log_e_value(n, 0, p) >= -math.log(level)

@@ -16,7 +16,7 @@ from pytest_arena.records.schema import (
     Verdict,
 )
 
-EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
+_EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BOUND = re.compile(rf"\s*(>=|<=|>|<)\s*({_NUMBER})\s*(%?)\s*")
@@ -49,7 +49,7 @@ class Threshold:
             high = _number(last, last_percent)
             if low <= high:
                 return cls(text.strip(), low=low, high=high)
-        raise ValueError(f"{EXPECTED}, got {text!r}")
+        raise ValueError(f"{_EXPECTED}, got {text!r}")
 
     def fault_on_a_rate(self) -> str | None:
         """Say why it makes no sense for a rate, whose values are 0 to 1; None where it does."""

@@ -8,7 +8,7 @@ from multiprocessing.process import BaseProcess
 from pytest_arena.guards.deadline import CLOSING_SECONDS, EXIT_STATUS, Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 
-SECONDS_TO_END = 1.0
+TERMINATION_SECONDS = 1.0
 """How long a process has to end by itself before it is killed."""
 
 
@@ -46,7 +46,7 @@ def end_processes(processes: Sequence[BaseProcess]) -> None:
     for process in alive:
         process.terminate()
     for process in alive:
-        process.join(SECONDS_TO_END)
+        process.join(TERMINATION_SECONDS)
         if process.is_alive():
             process.kill()
             process.join()

@@ -54,7 +54,7 @@ _Loader.add_implicit_resolver(_FLOAT, _EXPONENT, list("-+0123456789"))
 _numbers = yaml.constructor.SafeConstructor()
 
 
-Note = Callable[[int, KeyPath, str], None]
+NoteProblem = Callable[[int, KeyPath, str], None]
 """Called with line, key and text of each problem in well-formed YAML."""
 
 
@@ -72,7 +72,7 @@ def compose(text: str) -> yaml.Node | None:
     return node
 
 
-def plain_data(root: yaml.Node | None, note: Note) -> Any:
+def plain_data(root: yaml.Node | None, note: NoteProblem) -> Any:
     """Return the data under *root*, None without one; it is of use only if *note* was never called."""
     return None if root is None else _Reader(note).value(root, ())
 
@@ -133,7 +133,7 @@ class Lines:
 class _Reader:
     """Turns nodes into dicts, lists and scalars, and notes what JSON cannot hold."""
 
-    def __init__(self, note: Note) -> None:
+    def __init__(self, note: NoteProblem) -> None:
         self._note_problem = note
         self._open: set[int] = set()
         self._seen: set[int] = set()

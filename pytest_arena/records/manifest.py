@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_arena.errors import shown
 from pytest_arena.records.schema import require_version
-from pytest_arena.records.typed import known_fields, require_types, shown
+from pytest_arena.records.typed import known_fields, require_types
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job

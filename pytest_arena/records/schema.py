@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from pytest_arena.records.typed import known_fields, require_types, shown
+from pytest_arena.errors import shown
+from pytest_arena.records.typed import known_fields, require_types
 
 SCHEMA_VERSION = "1.0"
 _READ = re.compile(r"1(\.[0-9]+)*")

@@ -9,6 +9,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from pytest_arena.errors import shown
+
 Check = Callable[[Any], str | None]
 """Returns what is wrong with a value as ``place: expected …, got …`` (or without a place), or None."""
 
@@ -42,18 +44,6 @@ def known_fields(
     names = {field.name for field in dataclasses.fields(kind)}
     keys = ((renamed.get(key, key), value) for key, value in data.items())
     return {key: value for key, value in keys if key in names}
-
-
-def shown(value: Any) -> str:
-    """Return *value*, which was read from JSON, in a few words."""
-    if isinstance(value, Mapping):
-        return "an object" if value else "an empty object"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 _FIELDS: dict[type[Any], list[tuple[str, bool, Check]]] = {}

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from pytest_arena.errors import shown
 from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
-from pytest_arena.records.typed import shown
 from pytest_arena.rollout.schedule import ENVIRONMENT_SEEDS, episode_seeds
 
 Problem = tuple[str, str, str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.errors import RunDirectoryError, first_few
+from pytest_arena.errors import RunDirectoryError, first_few, shown
 from pytest_arena.evaluation.run_check import check_run, require_run_directory, same_test
 from pytest_arena.options import asked_by, settings
 from pytest_arena.parallel.workers import hold
@@ -17,7 +17,6 @@ from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.lock import RunInUseError
 from pytest_arena.records.manifest import JobEntry, Manifest
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.records.typed import shown
 from pytest_arena.session.job_items import LABEL, job_of, whole_node_id
 
 if TYPE_CHECKING:

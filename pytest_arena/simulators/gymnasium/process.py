@@ -22,7 +22,7 @@ from gymnasium.vector import AsyncVectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.guards.closing import SECONDS_TO_END, end_processes
+from pytest_arena.guards.closing import TERMINATION_SECONDS, end_processes
 from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
 
@@ -255,7 +255,7 @@ def _ended_rows(vec: AsyncVectorEnv, error: Exception) -> EvaluationError | None
     """Return what to say of *error* where processes of rows have ended; else None."""
     if isinstance(error, (EOFError, ConnectionError)):
         # A process that ends closes its pipes a moment before it is seen to have ended.
-        end = monotonic() + SECONDS_TO_END
+        end = monotonic() + TERMINATION_SECONDS
         while not _ended(vec) and monotonic() < end:
             sleep(0.001)
     if ended := _ended(vec):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pytest_arena.gate.describe import LARGEST, describe_rate_test, larger_budget, percent
+from pytest_arena.gate.describe import LARGEST_BUDGET, describe_rate_test, larger_budget, percent
 from pytest_arena.gate.job_gate import JobGate, recorded_test
 from tests.unit.gate.test_job_gate import gate_of, play
 
@@ -60,7 +60,7 @@ def test_inconclusive_with_what_would_decide() -> None:
 
 def test_too_close_for_any_budget() -> None:
     assert say(gate_of(), (S * 8 + F * 2) * 10).endswith(
-        f"the measured 0.8 is too close to 0.8 for a budget up to {LARGEST}"
+        f"the measured 0.8 is too close to 0.8 for a budget up to {LARGEST_BUDGET}"
     )
 
 

@@ -23,7 +23,7 @@ def hang(ignoring: Any, ready: Any) -> None:
 
 @pytest.mark.process
 def test_one_that_ignores_the_request_is_killed(monkeypatch: Any) -> None:
-    monkeypatch.setattr(closing, "SECONDS_TO_END", 0.1)
+    monkeypatch.setattr(closing, "TERMINATION_SECONDS", 0.1)
     context = multiprocessing.get_context("fork")
     ready = [context.Event() for _ in range(2)]
     started = [context.Process(target=hang, args=(i == 0, ready[i]), daemon=True) for i in range(2)]

@@ -285,7 +285,7 @@ def test_an_error_of_this_process_is_not_taken_for_one_of_a_rows(monkeypatch: py
     env = make("boom", "never")
     monkeypatch.setattr(env.unwrapped, "step", lambda actions: throw(ConnectionResetError("of a server")))
     env.reset(None, [0, 1])
-    monkeypatch.setattr("pytest_arena.simulators.gymnasium.process.SECONDS_TO_END", 0.01)
+    monkeypatch.setattr("pytest_arena.simulators.gymnasium.process.TERMINATION_SECONDS", 0.01)
     with pytest.raises(ConnectionResetError, match="of a server"):
         env.step(np.zeros((2, 2), np.float32))
     env.close()
