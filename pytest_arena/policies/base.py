@@ -55,7 +55,7 @@ class Policy(ABC):
         """
 
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
-        """Be told which episodes of the job rows *env_ids* begin, before each `reset`: for a replay."""
+        """Take note of which episodes of the job rows *env_ids* begin, before each `reset`: for a replay."""
 
     def begin(self, env: SimEnv) -> None:
         """Act in *env* from now on: a rollout begins, the first one or one after a rebuild."""

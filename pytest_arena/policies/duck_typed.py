@@ -120,7 +120,7 @@ def _method(policy: Any, name: str) -> Callable[..., Any] | None:
 
 
 def _signature(policy: Any, name: str) -> inspect.Signature | None:
-    """Return what a method takes beside the object itself; None where there is none, or nobody knows."""
+    """Return what a method takes beside the object itself; None where nothing is known."""
     method = _method(policy, name)
     if isinstance(policy, type):
         method = inspect.getattr_static(policy, name, None)

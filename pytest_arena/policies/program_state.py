@@ -1,7 +1,8 @@
 """Whether a PyTorch program computes from its input alone: it draws no random numbers and remembers nothing.
 
 Its operators are looked at, not its results: one that draws or remembers rarely may not do so in a trial.
-What cannot be told is taken for the worse: episodes of such a program are not put together from two runs.
+Where that is not certain, the worse is assumed: episodes of such a program are not put together from two
+runs.
 """
 
 from __future__ import annotations

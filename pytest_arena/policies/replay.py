@@ -230,20 +230,20 @@ class ReplayPolicy(Policy):
         """Return the steps of the one episode, or of all that begin one after the other in a single row."""
         if self._only is not None:
             return self._dataset.length(self._only)
-        played = [episode for i, episode in enumerate(self._dataset.episodes) if i == episode]
-        pauses = len(played) - 1 if self._pauses else 0  # a step in which the simulator resets
-        return sum(map(self._dataset.length, played)) + pauses
+        one_after_other = [episode for i, episode in enumerate(self._dataset.episodes) if i == episode]
+        pauses = len(one_after_other) - 1 if self._pauses else 0  # a step in which the simulator resets
+        return sum(map(self._dataset.length, one_after_other)) + pauses
 
     def review(self, episodes: Sequence[Episode]) -> list[str]:
         """Tell which episodes did not end as they were recorded, or were not recorded at all."""
         if self._only is not None:
             return []
         measured = sorted((e for e in episodes if e.outcome != Outcome.ERROR), key=lambda e: e.episode)
-        strange = [str(e.episode) for e in measured if e.episode not in self._dataset]
+        missing = [str(e.episode) for e in measured if e.episode not in self._dataset]
         compared = [e for e in measured if e.episode in self._dataset]
         differing = [text for e in compared if (text := self._difference(e)) is not None]
         notes = []
-        if differing or strange:  # then it is not the recorded actions alone that decide
+        if differing or missing:  # then it is not the recorded actions alone that decide
             self.reproducible = False
         if differing:
             notes.append(
@@ -258,8 +258,8 @@ class ReplayPolicy(Policy):
                 "recorded, as an earlier version drew them: "
                 + first_few(f"{e.episode} (from {e.seed}, recorded: {seeds[e.episode]})" for e in elsewhere)
             )
-        if strange:
-            notes.append(f"not in {self._file}, so nothing was replayed in episodes {first_few(strange)}")
+        if missing:
+            notes.append(f"not in {self._file}, so nothing was replayed in episodes {first_few(missing)}")
         return notes
 
     @property

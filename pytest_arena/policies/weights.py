@@ -57,9 +57,9 @@ def read_weights(path: Path) -> dict[str, Any]:
 def load_weights(module: Any, weights: Mapping[str, Any]) -> None:
     """Give *module* its *weights*: all that it has and no others; ValueError, one line, where they differ."""
     wanted = module.state_dict()
-    missing, strange = [n for n in wanted if n not in weights], [n for n in weights if n not in wanted]
+    missing, unknown = [n for n in wanted if n not in weights], [n for n in weights if n not in wanted]
     problems = [f"lacks {first_few(missing)}"] if missing else []
-    problems += [f"has {first_few(strange)}, which the module has not"] if strange else []
+    problems += [f"has {first_few(unknown)}, which the module has not"] if unknown else []
     misfits = (_misfit(weights[name], tensor) for name, tensor in wanted.items() if name in weights)
     named = zip((name for name in wanted if name in weights), misfits, strict=True)
     wrong = [f"{name} {misfit}" for name, misfit in named if misfit is not None]

@@ -22,9 +22,11 @@ from pydantic import BaseModel
 from pytest_arena.jobs.model import Job
 
 Observation: TypeAlias = Any
-"""(N, …) array, or a dict of such arrays; numpy or torch, as the simulator gives it."""
+"""What N rows see: an (N, …) array, or a dict (or tuple) of such, as the environment's space of one row says;
+numpy or torch, on the simulator's device, in the simulator's own units."""
 Action: TypeAlias = Any
-"""(N, A) array for continuous actions, (N,) integers for discrete ones."""
+"""What N rows do: (N, A) floats for a `Box`, (N,) integers for a `Discrete`, a dict or tuple of these where
+the space of one row is one; numpy or torch."""
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -62,6 +64,7 @@ class EpisodeEnd:
     """A row whose episode ended in this step."""
 
     env_idx: int
+    """The row, from 0."""
     reason: str
     """``success``, ``terminated``, ``time_out``, or the simulator's own name of the term that fired."""
     metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -75,9 +78,9 @@ class Reset:
     """What a reset returns."""
 
     observation: Observation
-    """All N rows; rows that were not reset keep their latest observation."""
+    """(N, …): all rows; those that were not reset keep their latest observation."""
     success: SuccessArray
-    """(N,) success that holds already; meaningful in the rows just reset."""
+    """(N,) int8: success that holds already, 1, 0 or `UNMEASURED`; meaningful in the rows just reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +88,22 @@ class Step:
     """One transition of all rows. Every array is owned by the receiver."""
 
     observation: Observation
-    """Act on this. Under same-step autoreset, rows that ended already hold their next episode."""
+    """(N, …): act on this. Under same-step autoreset, rows that ended already hold their next episode."""
     reward: FloatArray
+    """(N,) float64: of this step, in the environment's own unit."""
     terminated: BoolArray
+    """(N,) bool: the episode ended by what happened in it."""
     truncated: BoolArray
+    """(N,) bool: the episode ended for another reason, such as its time limit."""
     valid: BoolArray
-    """(N,) False: no transition happened in this row (parked after its end, or a next-step reset)."""
+    """(N,) bool. False: no transition happened in this row (parked after its end, or a next-step reset)."""
     success: SuccessArray
-    """(N,) success of the state that this step reached; for a next-step reset row, of the reset state."""
+    """(N,) int8, 1, 0 or `UNMEASURED`: success of the state that this step reached; for a next-step reset
+    row, of the reset state."""
     ends: tuple[EpisodeEnd, ...] = ()
+    """One for each valid row that terminated or was truncated."""
     terminal_observation: Observation | None = None
-    """All rows: what this step reached, before any reset; None unless a row ended and this is known."""
+    """(N, …): what this step reached, before any reset; None unless a row ended and this is known."""
 
 
 class Cameras(ABC):
@@ -157,7 +165,7 @@ class SimEnv(ABC):
     step_dt: float = 0.0
     """Seconds of simulated time a step; 0.0 where the simulator has no notion of it."""
     max_episode_steps: int | None = None
-    """After how many steps an episode is truncated; None: nobody knows."""
+    """After how many steps an episode is truncated; None: not known."""
     device: str = "cpu"
     """Where observations are, as torch names it."""
     cameras: Cameras | None = None
@@ -171,7 +179,7 @@ class SimEnv(ABC):
     identity: Mapping[str, Any] = MappingProxyType({})
     """Versions and choices worth keeping in the record (renderer, scene quality, …)."""
     clips_actions: bool = False
-    """It takes an action outside its space for the nearest one within: nobody needs to be told of such."""
+    """It takes an action outside its space for the nearest one within: no note counts such."""
     discrete_columns: bool = False
     """Actions of a ``Discrete`` space may have the shape (N, 1), too."""
 
@@ -282,9 +290,10 @@ class Simulator(ABC):
 
 @dataclass(slots=True)
 class Parking:
-    """Which rows of a manual-reset environment wait for their reset."""
+    """Which rows of a manual-reset environment are parked: they have ended, and wait for their reset."""
 
     parked: BoolArray
+    """(N,)"""
     any: bool = field(default=True)
 
     @classmethod

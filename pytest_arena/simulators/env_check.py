@@ -7,7 +7,7 @@ with a name, not a traceback from the depths of the loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
 import gymnasium
@@ -28,16 +28,24 @@ from pytest_arena.simulators.base import (
 
 _NEEDED = ("num_envs", "capabilities", "single_action_space", "single_observation_space")
 """What a `SimEnv` has no default for."""
-_TYPES = {
-    "num_envs": (int, np.integer),
-    "capabilities": (Capabilities,),
-    "single_action_space": (gymnasium.Space,),
-    "single_observation_space": (gymnasium.Space,),
-    "step_dt": (int, float, np.number),
-    "max_episode_steps": (int, np.integer, type(None)),
-    "cameras": (Cameras, type(None)),
-    "dataset": (DatasetWriter, type(None)),
+_NONE = type(None)
+_TYPES: dict[str, tuple[tuple[type[Any], ...], str]] = {
+    "num_envs": ((int, np.integer), "int"),
+    "capabilities": ((Capabilities,), "Capabilities"),
+    "single_action_space": ((gymnasium.Space,), "a gymnasium Space"),
+    "single_observation_space": ((gymnasium.Space,), "a gymnasium Space"),
+    "step_dt": ((int, float, np.number), "float or int"),
+    "max_episode_steps": ((int, np.integer, _NONE), "None or int"),
+    "cameras": ((Cameras, _NONE), "Cameras or None"),
+    "dataset": ((DatasetWriter, _NONE), "DatasetWriter or None"),
+    "identity": ((Mapping,), "a dict"),
 }
+"""Attribute -> of which types it may be, and these in words."""
+_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("max_episode_steps", "1 or more", lambda steps: steps is None or steps >= 1),
+    ("step_dt", "seconds, or 0 where nobody knows", lambda seconds: 0.0 <= seconds < math.inf),  # no NaN
+    ("num_envs", "1 or more", lambda rows: rows >= 1),
+)
 _AUTORESETS = get_args(get_type_hints(Capabilities)["autoreset"])
 _SEAM = (*_NEEDED, *(name for name in vars(SimEnv) if name.islower() and not name.startswith("_")))
 _ARRAYS = {"reward": "fiu", "terminated": "b", "truncated": "b", "valid": "b", "success": "ib"}
@@ -46,7 +54,7 @@ _ARRAYS = {"reward": "fiu", "terminated": "b", "truncated": "b", "valid": "b", "
 
 def require_env(env: Any) -> None:
     """Raise `EvaluationError`, which names what is wrong, where *env* is no environment for a rollout."""
-    name = type(env).__name__
+    name = f"the environment {type(env).__name__}"
     if missing := [attribute for attribute in _SEAM if not hasattr(env, attribute)]:
         hint = (
             "set them in its constructor"
@@ -54,42 +62,21 @@ def require_env(env: Any) -> None:
             else "subclass pytest_arena.SimEnv, or wrap a vector environment of gymnasium in "
             "pytest_arena.simulators.gymnasium.simulator.GymnasiumEnv"
         )
-        raise EvaluationError(f"the environment {name} lacks {', '.join(missing)}: {hint}")
-    for attribute, types in _TYPES.items():
+        raise EvaluationError(f"{name} lacks {', '.join(missing)}: {hint}")
+    for attribute, (types, expected) in _TYPES.items():
         value = getattr(env, attribute)
-        if (
-            attribute == "cameras" and isinstance(value, tuple) and not value
-        ):  # as adapters of version 0.1 say that they have none
-            continue
+        if attribute == "cameras" and isinstance(value, tuple) and not value:
+            continue  # adapters of version 0.1 say so that they have none
         if not isinstance(value, types) or isinstance(value, bool):
-            expected = " or ".join(sorted({_plain(kind) for kind in types}))
-            raise EvaluationError(
-                f"the environment {name} has {described(value)} as its {attribute}, expected {expected}"
-            )
-    if env.max_episode_steps is not None and env.max_episode_steps < 1:
-        raise EvaluationError(
-            f"the environment {name} has max_episode_steps {env.max_episode_steps}, expected 1 or more"
-        )
-    if not 0.0 <= env.step_dt < math.inf:  # NaN, too
-        raise EvaluationError(
-            f"the environment {name} has step_dt {env.step_dt}, expected seconds, or 0 where nobody knows"
-        )
-    if env.num_envs < 1:
-        raise EvaluationError(f"the environment {name} has num_envs {env.num_envs}, expected 1 or more")
+            raise EvaluationError(f"{name} has {described(value)} as its {attribute}, expected {expected}")
+    for attribute, expected, holds in _VALUES:
+        if not holds(value := getattr(env, attribute)):
+            raise EvaluationError(f"{name} has {attribute} {value}, expected {expected}")
     if env.capabilities.autoreset not in _AUTORESETS:
         raise EvaluationError(
-            f"the environment {name} has the capability autoreset={env.capabilities.autoreset!r}, expected "
+            f"{name} has the capability autoreset={env.capabilities.autoreset!r}, expected "
             f"{' or '.join(map(repr, _AUTORESETS))}"
         )
-    if not isinstance(env.identity, Mapping):
-        raise EvaluationError(
-            f"the environment {name} has {described(env.identity)} as its identity, expected a dict"
-        )
-
-
-def _plain(kind: type[Any]) -> str:
-    names = {np.integer: "int", np.number: "float", type(None): "None", gymnasium.Space: "a gymnasium Space"}
-    return names.get(kind, kind.__name__)
 
 
 def check_reset(env: SimEnv, reset: Any) -> Reset:
@@ -117,20 +104,6 @@ def check_step(env: SimEnv, step: Any) -> Step:
     if step.ends != () or b"\x01" in step.terminated.tobytes() or b"\x01" in step.truncated.tobytes():
         _require_ends(_step_of(env), step, (step.terminated | step.truncated) & step.valid)
     return step
-
-
-def _require_end(name: str, end: EpisodeEnd, n: int) -> None:
-    row = end.env_idx
-    if not isinstance(row, (int, np.integer)) or isinstance(row, bool) or not 0 <= row < n:
-        raise EvaluationError(f"{name} gave an end of row {row!r:.60}, expected a number from 0 to {n - 1}")
-    if not isinstance(end.reason, str):
-        raise EvaluationError(
-            f"{name} gave {described(end.reason)} as the reason why row {row} ended, expected a text"
-        )
-    if not isinstance(end.details, Mapping):
-        raise EvaluationError(
-            f"{name} gave {described(end.details)} as details of row {row}, expected a dict"
-        )
 
 
 def check_metrics(name: str, metrics: Any) -> dict[str, float | None]:
@@ -190,12 +163,9 @@ def _require_array(name: str, attribute: str, value: Any, n: int) -> None:
     if isinstance(value, np.ndarray) and value.shape == (n,) and value.dtype.kind in kinds:
         return
     expected = {"f": "float64", "b": "bool", "i": "int8"}[kinds[0]]
-    told = (
-        f"an array of shape {value.shape} and type {value.dtype}"
-        if isinstance(value, np.ndarray)
-        else described(value)
+    raise EvaluationError(
+        f"{name} gave as {attribute} {described(value)}, expected a numpy array ({n},) {expected}"
     )
-    raise EvaluationError(f"{name} gave as {attribute} {told}, expected a numpy array ({n},) {expected}")
 
 
 def _require_success(env: SimEnv, call: str, success: np.ndarray) -> None:
@@ -221,21 +191,34 @@ def _require_rows(name: str, observation: Any, n: int, entry: str = "") -> None:
         return
     shape = getattr(observation, "shape", None)
     if observation is None or (shape is not None and tuple(shape[:1]) != (n,)):
-        told = f"of shape {tuple(shape)}" if shape is not None else "None"
-        raise EvaluationError(f"{name} gave an observation{entry} {told}, expected one of {n} rows")
+        given = f"of shape {tuple(shape)}" if shape is not None else "None"
+        raise EvaluationError(f"{name} gave an observation{entry} {given}, expected one of {n} rows")
 
 
 def _require_ends(name: str, step: Step, over: np.ndarray) -> None:
+    """Every row that is *over* has one `EpisodeEnd`, and no row has two."""
     if not isinstance(step.ends, (tuple, list)) or not all(isinstance(end, EpisodeEnd) for end in step.ends):
         raise EvaluationError(f"{name} gave as ends {described(step.ends)}, expected a tuple of EpisodeEnd")
-    told: set[int] = set()
+    ended: set[int] = set()
     for end in step.ends:
-        _require_end(name, end, len(over))
-        if end.env_idx in told:
-            raise EvaluationError(f"{name} gave two ends of row {end.env_idx}")
-        told.add(end.env_idx)
-    if silent := [int(row) for row in np.flatnonzero(over) if row not in told]:
+        row, n = end.env_idx, len(over)
+        if not isinstance(row, (int, np.integer)) or isinstance(row, bool) or not 0 <= row < n:
+            raise EvaluationError(
+                f"{name} gave an end of row {row!r:.60}, expected a number from 0 to {n - 1}"
+            )
+        if row in ended:
+            raise EvaluationError(f"{name} gave two ends of row {row}")
+        if not isinstance(end.reason, str):
+            raise EvaluationError(
+                f"{name} gave {described(end.reason)} as the reason why row {row} ended, expected a text"
+            )
+        if not isinstance(end.details, Mapping):
+            raise EvaluationError(
+                f"{name} gave {described(end.details)} as details of row {row}, expected a dict"
+            )
+        ended.add(row)
+    if missing := [int(row) for row in np.flatnonzero(over) if row not in ended]:
         raise EvaluationError(
-            f"{name} gave no end of row {first_few(silent)}, which terminated or was truncated: ends must "
+            f"{name} gave no end of row {first_few(missing)}, which terminated or was truncated: ends must "
             "have an EpisodeEnd of each such row"
         )

@@ -101,14 +101,14 @@ class MjlabEnv(TensorEnv):
         rows = np.arange(self.num_envs) if env_ids is None else env_ids
         if self._beginning or env_ids is None:
             self._base.common_step_counter = 0
-            told = super().reset(None, seeds)
+            reset = super().reset(None, seeds)
             self._parking, self._beginning = Parking.all_of(self.num_envs), False
             self._ended[:] = False
         else:
-            told = super().reset(rows)
+            reset = super().reset(rows)
         self._parking.release(rows)
         self._ended[rows] = False
-        return told
+        return reset
 
     def step(self, actions: Action) -> Step:
         """Step all rows, parked ones along with the others."""
@@ -135,7 +135,7 @@ class MjlabEnv(TensorEnv):
         tensor = self._to_tensor(actions)
         if self._manual and self._parking.any:
             parked = self._torch.as_tensor(self._parking.parked, device=self.device)
-            tensor = tensor.masked_fill(parked[:, None], 0.0)  # nobody looks at what they are told
+            tensor = tensor.masked_fill(parked[:, None], 0.0)  # what they are given has no effect
         result: RawStep = self._env.step(tensor)
         self._latest = result[0]
         return result

@@ -42,7 +42,7 @@ class EnvironmentPool:
         """Return the environment of *job*; that of a *rebuild* above 0 is built anew in any case.
 
         Building has the job's ``rollout.timeout`` for itself; where nothing can interrupt it, *give_up* saves
-        what is known, and the process ends. *note* is told what went wrong when the environment was closed,
+        what is known, and the process ends. *note* gets what went wrong when the environment was closed,
         which may be long after the job.
 
         Raises:

@@ -1,7 +1,7 @@
 """Numbers, flags and success that an environment gives, one of a row or one a row: read, or refused by name.
 
-Success is a boolean or a number, of which more than 0.5 is a success. None, NaN and what is missing mean that
-nobody measured it. A text, a container or any other object is a mistake that must not become a rate.
+Success is a boolean or a number, of which more than 0.5 is a success. None, NaN and what is missing mean
+unmeasured. A text, a container or any other object is a mistake that must not become a rate.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def flag_of(value: Any, what: str, place: str = "") -> bool:
     element = only_element(value)
     if isinstance(element, (bool, int, float)) and element in (0, 1):
         return bool(element)
-    told = repr(element) if isinstance(element, (int, float)) else described(value)
-    raise EvaluationError(f"{what} {told}{place}, expected a boolean")
+    shown = repr(element) if isinstance(element, (int, float)) else described(value)
+    raise EvaluationError(f"{what} {shown}{place}, expected a boolean")
 
 
 def numbers_by_row(given: Any, what: str, num_envs: int) -> FloatArray:
@@ -66,8 +66,8 @@ def _column(given: Any, kinds: str, what: str, num_envs: int, expected: str) -> 
     except ValueError:  # rows of different shapes
         raise EvaluationError(f"{what} {described(given)}, expected {num_envs} {expected}") from None
     if values.shape not in ((num_envs,), (num_envs, 1)):
-        told = f"a value of shape {values.shape}" if values.ndim else described(given)
-        raise EvaluationError(f"{what} {told}, expected {num_envs} {expected}")
+        shown = f"a value of shape {values.shape}" if values.ndim else described(given)
+        raise EvaluationError(f"{what} {shown}, expected {num_envs} {expected}")
     if values.dtype.kind not in kinds:
         raise EvaluationError(f"{what} values of type {values.dtype}, expected {num_envs} {expected}")
     return values.reshape(num_envs)

@@ -126,7 +126,7 @@ class TensorEnv(SimEnv):
         return result
 
     def _terminal(self, observation: Observation, extras: Mapping[str, Any], done: BoolArray) -> Observation:
-        """Return what the rows that are *done* reached, in a batch of all rows; None if nobody knows."""
+        """Return what the rows that are *done* reached, in a batch of all rows; None if unknown."""
         return None
 
     def _find_cameras(self) -> Mapping[str, str]:
@@ -174,7 +174,9 @@ class TensorEnv(SimEnv):
         ]
         host = self._to_host(*columns, *([] if seen is None else [seen]))  # one wait for the device
         terminated, truncated = host[1] != 0, host[2] != 0
-        success = np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else self._told(host[3])
+        success = (
+            np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else self._success_array(host[3])
+        )
         observation = copy_rows(observation)
         valid = ~self._parking.parked if self._manual else np.ones(self.num_envs, np.bool_)
         done = (terminated | truncated) & valid
@@ -257,7 +259,7 @@ class TensorEnv(SimEnv):
         return wanted
 
     def _read_success(self, extras: Mapping[str, Any]) -> Any:
-        """Return (N,) what tells of success of the state that this step reached; None if unmeasured.
+        """Return (N,) success of the state that this step reached; None if unmeasured.
 
         A tensor: more than 0.5 is a success, NaN is unmeasured.
         """
@@ -288,19 +290,19 @@ class TensorEnv(SimEnv):
         return held.detach().reshape(n)
 
     def _success_column(self, held: Any, what: str) -> Any:
-        """Return what *held* tells of success as `_column` does; NaN where it does not tell it of a row."""
+        """Return success as `_column` does; NaN where *held* does not say it of a row."""
         if isinstance(held, self._torch.Tensor):
             return self._column(held, what)
-        told = success_by_row(held, what, self.num_envs).astype(np.float64)
-        return self._column(np.where(told == UNMEASURED, np.nan, told), what)
+        success = success_by_row(held, what, self.num_envs).astype(np.float64)
+        return self._column(np.where(success == UNMEASURED, np.nan, success), what)
 
     @staticmethod
-    def _told(held: Any) -> SuccessArray:
-        """Return what numbers (N,) on the host tell of success."""
+    def _success_array(held: Any) -> SuccessArray:
+        """Return success for a `Step`, of numbers (N,) on the host: more than 0.5 is one, NaN unmeasured."""
         return np.where(np.isnan(held), np.int8(UNMEASURED), held > 0.5).astype(np.int8)
 
     def _forget_info(self) -> None:
-        """The key counts only where the step writes it: the dict is the same object for ever."""
+        """Remove the key: it counts only where the step writes it, and the dict stays the same object."""
         extras = getattr(self._base, "extras", None)
         if self._success.info_key is not None and isinstance(extras, dict):
             extras.pop(self._success.info_key, None)
@@ -316,7 +318,7 @@ class TensorEnv(SimEnv):
                 held = term.func(self._base, **(term.params or {}))
         if held is None:
             return np.full(self.num_envs, UNMEASURED, np.int8)
-        return self._told(self._to_host(held)[0])
+        return self._success_array(self._to_host(held)[0])
 
     # -- tensors
 

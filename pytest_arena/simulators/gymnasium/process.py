@@ -1,7 +1,7 @@
 """Rows of a vector environment in processes of their own: what they raise, and how they end, reach this one.
 
 Gymnasium sends what a row raises through a queue, which loses what cannot be pickled, and then waits for it
-for ever; a row that leaves with what is no `Exception` just ends, and all that shows is a closed pipe.
+without end; a row that leaves with what is no `Exception` just ends, and all that shows is a closed pipe.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Errors:
 
 
 class ProcessRow(AddedWrapper):
-    """A row in its own process, which outlives whatever the environment raises until that is told."""
+    """A row in its own process, which outlives whatever the environment raises until that is sent."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], row: int, errors: _Errors) -> None:
         """Wrap *env*, row number *row*; what it raises leaves through *errors*."""
@@ -120,15 +120,15 @@ class ProcessRow(AddedWrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset."""
-        return self._told(self.env.reset, seed=seed, options=options)
+        return self._guarded(self.env.reset, seed=seed, options=options)
 
     def step(self, action: Any) -> Any:
         """Step."""
-        return self._told(self.env.step, action)
+        return self._guarded(self.env.step, action)
 
     def render(self) -> Any:
-        """Render; what goes wrong is told in place of the image: an exception would end the process."""
-        return self._told(self._image)
+        """Render; what goes wrong is sent in place of the image: an exception would end the process."""
+        return self._guarded(self._image)
 
     def close(self) -> None:
         """Close the environment, once; that may end the process, so what it raised before goes first."""
@@ -140,7 +140,7 @@ class ProcessRow(AddedWrapper):
     def arena_close(self) -> Raised | None:
         """Close the environment; returns what that raises."""
         try:
-            self._told(self.close)
+            self._guarded(self.close)
         except Exception as error:
             return Raised.of(self._row, error)
         return None
@@ -151,7 +151,7 @@ class ProcessRow(AddedWrapper):
         except Exception as error:
             return NoImage(f"{type(error).__name__}: {error}")
 
-    def _told(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def _guarded(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call; what would pass by gymnasium's own ``except``, and end the process, becomes an exception."""
         before = forks()
         try:
@@ -167,7 +167,7 @@ class ProcessRow(AddedWrapper):
 def serve_row(
     index: int, env_fn: Callable[[], Any], pipe: Any, parent_pipe: Any, memory: Any, queue: Any, *more: Any
 ) -> None:
-    """Be the process of row *index*: gymnasium's own worker, whose every failure the other side is told."""
+    """Be the process of row *index*: gymnasium's own worker, but every failure is sent to the caller."""
     before, errors = forks(), _Errors(queue)
     worker: Any = _async_worker  # it wants a queue, and only puts into it
     try:
@@ -267,7 +267,7 @@ def _ended_rows(vec: AsyncVectorEnv, error: Exception) -> EvaluationError | None
 
 
 def _ended(vec: AsyncVectorEnv) -> list[tuple[int, BaseProcess]]:
-    """Return the rows whose process has ended, other than after it told of an error, with the process."""
+    """Return the rows whose process has ended, other than after it sent an error, with the process."""
     rows = enumerate(zip(vec.processes, vec.parent_pipes, strict=True))
     started = [(row, process) for row, (process, pipe) in rows if pipe is not None and process.pid]
     return [(row, process) for row, process in started if not process.is_alive()]

@@ -29,14 +29,14 @@ class AddedWrapper(gymnasium.Wrapper[Any, Any, Any, Any]):
 class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Refuses what is no answer of an environment, with `EvaluationError`, and makes success a number.
 
-    Success is 1.0, 0.0, or NaN where nobody measured it; all else of an info is passed on. Whatever is asked
+    Success is 1.0, 0.0, or NaN where it is unmeasured; all else of an info is passed on. Whatever is asked
     of the environment itself is answered by it.
     """
 
     def __init__(
         self, env: gymnasium.Env[Any, Any], success_keys: Sequence[str], row: int | None = None
     ) -> None:
-        """Check *env*, row number *row* of its vector environment; None: nobody knows."""
+        """Check *env*, row number *row* of its vector environment; None: not known."""
         super().__init__(env)
         self.before_reset: Callable[[], None] | None = None
         """Called before each reset, while the environment is still in the state that it reached."""
@@ -97,15 +97,15 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def with_numbers(info: Mapping[str, Any], success_keys: Sequence[str], place: str) -> Mapping[str, Any]:
     """Return *info*, of the row at *place*, with 1.0, 0.0 or NaN (unmeasured) as its success."""
-    told = {key: info[key] for key in success_keys if key in info}
-    for key, value in told.items():
+    found = {key: info[key] for key in success_keys if key in info}
+    for key, value in found.items():
         success = success_of(value, f"info[{key!r}] is", place)
-        told[key] = float("nan") if success == UNMEASURED else float(success)
-    return {**info, **told} if told else info
+        found[key] = float("nan") if success == UNMEASURED else float(success)
+    return {**info, **found} if found else info
 
 
 class CheckedInfos:
-    """Stands before `VectorEnv._add_info`, for rows that somebody has put into processes of their own.
+    """Stands before `VectorEnv._add_info`, for rows of an `AsyncVectorEnv` that this package has not built.
 
     There it is the last place where what a row says is not yet mixed with what others say.
     """

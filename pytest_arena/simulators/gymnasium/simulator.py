@@ -36,7 +36,7 @@ from pytest_arena.simulators.base import (
     SuccessArray,
 )
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
-from pytest_arena.simulators.gymnasium.success import VectorSuccess, success_keys, tells_final
+from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (
     Sample,
     batch_of_images,
@@ -175,9 +175,7 @@ class GymnasiumEnv(SimEnv):
         self._resetting = done if self._mode == "next_step" else self._resetting
         if np.count_nonzero(done):
             if self._mode == "same_step":
-                terminal = (
-                    self._final_observation(observation, info, done) if tells_final(info, done) else None
-                )
+                terminal = self._final_observation(observation, info, done) if has_final(info, done) else None
                 success = np.where(done, self._success.read_final(info), success)
             else:
                 terminal = observation
@@ -339,12 +337,12 @@ def _declared_mode(vec: VectorEnv[Any, Any, Any]) -> Autoreset:
 
 def _answer(result: Any, method: str, names: Sequence[str]) -> tuple[Any, ...]:
     """Return what a vector environment's *method* gave, a tuple of *names*; else `EvaluationError`."""
-    told = f"the vector environment's {method}()"
+    call = f"the vector environment's {method}()"
     if not (isinstance(result, tuple) and len(result) == len(names)):
         expected = f"expected a tuple of {len(names)}: {', '.join(names)}"
-        raise EvaluationError(f"{told} returned {described(result)}, {expected}")
+        raise EvaluationError(f"{call} returned {described(result)}, {expected}")
     if not isinstance(result[-1], Mapping):
-        raise EvaluationError(f"{told} gave {described(result[-1])} as its info, expected a dict")
+        raise EvaluationError(f"{call} gave {described(result[-1])} as its info, expected a dict")
     return result
 
 

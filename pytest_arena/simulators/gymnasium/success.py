@@ -1,4 +1,4 @@
-"""How a vector environment of gymnasium tells success: by a key of its infos, or by the job's function."""
+"""Success in a vector environment of gymnasium: read by a key of its infos, or by the job's function."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class VectorSuccess:
         if isinstance(rows, AsyncVectorEnv):
             self._infos = CheckedInfos(rows._add_info, self._keys)
             rows._add_info = self._infos  # type: ignore[method-assign, assignment]
-        if self._asked_early:  # the rows are in other processes, or in nobody's hands
+        if self._asked_early:  # the rows are in other processes, or cannot be reached
             raise EvaluationError(
                 f"success.callable: rows are reset within the step (autoreset mode same_step), so "
                 f"{self._name!r} would be asked about their next episode; use success.info_key, or another "
@@ -64,7 +64,7 @@ class VectorSuccess:
         self._before_reset, self._stepping = {}, True
 
     def end_step(self) -> None:
-        """Rows that are reset from now on are reset because somebody wants it."""
+        """Rows that are reset from now on are reset on request."""
         self._stepping = False
 
     def read(self, info: Mapping[str, Any]) -> SuccessArray:
@@ -84,8 +84,8 @@ class VectorSuccess:
                 rows = np.broadcast_to(rows, (self._num_envs,))
             if success is not None:
                 rows = rows & (success == UNMEASURED)
-            told = success_by_row(info[key], f"info[{key!r}] is", self._num_envs, rows)
-            success = told if success is None else np.where(rows, told, success)
+            found = success_by_row(info[key], f"info[{key!r}] is", self._num_envs, rows)
+            success = found if success is None else np.where(rows, found, success)
         return np.full(self._num_envs, UNMEASURED, np.int8) if success is None else success
 
     def read_final(self, info: Mapping[str, Any]) -> SuccessArray:
@@ -101,9 +101,9 @@ class VectorSuccess:
         if isinstance(final, Mapping):
             success = self.read(final)
         elif final is not None:
-            for row, told in enumerate(final):
-                if isinstance(told, Mapping):
-                    success[row] = self._read_row(told, row)
+            for row, of_row in enumerate(final):
+                if isinstance(of_row, Mapping):
+                    success[row] = self._read_row(of_row, row)
         mask = np.asarray(info.get("_final_info", True), np.bool_)
         return np.where(mask, success, np.int8(UNMEASURED))
 
@@ -126,9 +126,9 @@ class VectorSuccess:
         return success_by_row(self._function(self._vec), what, self._num_envs)
 
 
-def tells_final(info: Mapping[str, Any], done: BoolArray) -> bool:
+def has_final(info: Mapping[str, Any], done: BoolArray) -> bool:
     """Whether ``final_obs`` has what all the rows that are *done* reached."""
     if info.get("final_obs") is None:
         return False
-    told = np.broadcast_to(np.asarray(info.get("_final_obs", True), np.bool_), done.shape)
-    return bool(told[done].all())
+    given = np.broadcast_to(np.asarray(info.get("_final_obs", True), np.bool_), done.shape)
+    return bool(given[done].all())

@@ -108,7 +108,7 @@ class IsaacLabDataset(DatasetWriter):
         elif kept:
             self._original(self._indices(kept), force_export_or_skip)
         if dropped:
-            # Terms are told of every reset, some of them count; without an export nothing of it is written.
+            # Terms count resets, so they see all of them; without an export nothing of it is written.
             self._original(self._indices(dropped), False)
             self._manager.reset(dropped)
 

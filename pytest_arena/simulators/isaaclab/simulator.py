@@ -84,7 +84,7 @@ class IsaacLabEnv(TensorEnv):
         return super().reset(env_ids, seeds)
 
     def discard_reset(self) -> None:
-        """Reset once for nobody: the velocities that an environment's first reset writes are lost.
+        """Reset once before the first rollout: the velocities that a first reset writes are lost.
 
         Without this, the first job in an environment would begin otherwise than those after it. A rollout's
         own reset seeds all that is drawn later, so this one takes nothing from it.

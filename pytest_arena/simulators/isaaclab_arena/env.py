@@ -1,7 +1,7 @@
 """An environment of IsaacLab-Arena: Isaac Lab's, with a budget of episodes, metrics and images to observe.
 
 Two generations. Up to 0.3.0 a row that ended is reset inside the step. From 0.3.1 on, a job that is limited
-by episodes leaves it alone until it is told to reset it, and starts exactly as many as were announced.
+by episodes leaves it alone until `reset` names it, and starts exactly as many as were announced.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class IsaacLabArenaSimulator(Simulator):
     )
 
     def validate(self, job: Job) -> None:
-        """Check the names of variations, and that the builder is told nothing twice."""
+        """Check the names of variations, and that no value of the builder is given twice."""
         options = IsaacLabArenaOptions.model_validate(job.environment.options)
         for key in (key for key in options.builder if key in _ELSEWHERE):
             raise job.problem(
