@@ -27,7 +27,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
-COLUMNS = 120
+COLUMNS = 124
 RAISED = "bc_door_open:thresholds.success_rate=>= 0.9"
 FAILURES = ("--arena-video", "retain-on-failure")
 ONE_EPISODE = "door_open:rollout.episodes=1"
