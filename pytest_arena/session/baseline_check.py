@@ -9,7 +9,7 @@ import pytest
 
 from pytest_arena.errors import BaselineError, first_few
 from pytest_arena.options import asked_by, settings
-from pytest_arena.session.job_items import LABEL, added_metrics, job_of
+from pytest_arena.session.job_items import LABEL, added_metrics, job_of, whole_label
 
 if TYPE_CHECKING:
     from pytest_arena.comparison.baseline import Baseline
@@ -42,7 +42,7 @@ def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     except pytest.UsageError as error:
         return [str(error)]
     asked = asked_by(config, "arena_baseline")
-    labels = {_whole_label(item) for item in compared if LABEL in item.stash}
+    labels = {whole_label(item) for item in compared if LABEL in item.stash}
     if baseline is None or (baseline.only is not None and len(labels) == 1):
         return []
     if baseline.only is not None:
@@ -64,7 +64,7 @@ def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
         return []
     from pytest_arena.comparison.rule import metric_named
 
-    jobs = {_whole_label(item): job_of(item) for item in items if LABEL in item.stash}
+    jobs = {whole_label(item): job_of(item) for item in items if LABEL in item.stash}
     problems = []
     for label, job in jobs.items():
         if job is None or job.regression is None or (baseline := baseline_of(config)) is None:
@@ -76,8 +76,3 @@ def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
         except BaselineError as error:
             problems.append(f"{asked_by(config, 'arena_baseline')}: job {label!r}: {error}")
     return problems
-
-
-def _whole_label(item: pytest.Item) -> str:
-    job = job_of(item)
-    return item.stash[LABEL].removesuffix(job.suffix if job is not None else "")

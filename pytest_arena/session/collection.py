@@ -167,8 +167,8 @@ class JobCollection:
         """
         labels: dict[tuple[Path, str], list[str]] = {}
         for item in items:
-            if (written := _written(item)) is not None and LABEL in item.stash:
-                labels.setdefault(written, []).append(whole_label(item))
+            if (place := _file_and_name(item)) is not None and LABEL in item.stash:
+                labels.setdefault(place, []).append(whole_label(item))
         return [
             {
                 "tag": group.tag,
@@ -231,7 +231,11 @@ def rollout(arena_rollout: Any) -> None:
 def refuse_marked_without_job(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of what is selected, each test that is marked arena must have a job: else it would pass without one."""
     marked = [item for item in items if item.get_closest_marker("arena") is not None and not _has_job(item)]
-    refuse(config, items, [f"{item.nodeid} is marked arena but has no job: {_why(item)}" for item in marked])
+    refuse(
+        config,
+        items,
+        [f"{item.nodeid} is marked arena but has no job: {_why_without_job(item)}" for item in marked],
+    )
 
 
 def _has_job(item: pytest.Item) -> bool:
@@ -239,7 +243,7 @@ def _has_job(item: pytest.Item) -> bool:
     return job_of(item) is not None or "arena_job" in getattr(getattr(item, "callspec", None), "params", ())
 
 
-def _why(item: pytest.Item) -> str:
+def _why_without_job(item: pytest.Item) -> str:
     cls = getattr(item, "cls", None)
     if isinstance(cls, type) and issubclass(cls, unittest.TestCase):
         return "pytest cannot give one to a unittest.TestCase; use a function or a plain class"
@@ -263,8 +267,8 @@ def drop_duplicates(items: list[pytest.Item]) -> None:
     """A job that a Python test evaluates is not collected again from its file."""
     if not any(isinstance(item.parent, JobFile) for item in items):
         return
-    python = {_written(item) for item in items if not isinstance(item.parent, JobFile)} - {None}
-    dropped = [item for item in items if isinstance(item.parent, JobFile) and _written(item) in python]
+    python = {_file_and_name(item) for item in items if not isinstance(item.parent, JobFile)} - {None}
+    dropped = [item for item in items if isinstance(item.parent, JobFile) and _file_and_name(item) in python]
     if dropped:
         dropped[0].config.hook.pytest_deselected(items=dropped)
         gone = set(dropped)
@@ -303,7 +307,7 @@ def order_by_environment(items: list[pytest.Item]) -> None:
     items[:] = [item for group in groups.values() for item in group]
 
 
-def _written(item: pytest.Item) -> tuple[Path, str] | None:
+def _file_and_name(item: pytest.Item) -> tuple[Path, str] | None:
     job = job_of(item)
     return (job.source.file.resolve(), job.name) if job is not None and job.source is not None else None
 
