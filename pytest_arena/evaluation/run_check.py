@@ -214,7 +214,7 @@ def _check_attempt(run: Path, attempt: _Attempt, own: set[str]) -> None:
                 _require_inside(run, inner)
                 _require_single(inner)
     for path in [*folder.glob("dataset*.hdf5"), *folder.glob(f"{TRAJECTORIES}/*.hdf5")]:
-        from pytest_arena.records.hdf5_check import require_own_data
+        from pytest_arena.records.hdf5_reader import require_own_data
 
         # They are put together on resuming: none may lead elsewhere. What a kill has broken is not read.
         with problems_in(path), contextlib.suppress(OSError, RuntimeError, KeyError):

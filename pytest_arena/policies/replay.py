@@ -20,8 +20,8 @@ from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.neutral_action import idle_actions
-from pytest_arena.records.hdf5 import Dataset, dataset_names, demo_name
-from pytest_arena.records.hdf5_check import DatasetError
+from pytest_arena.records.hdf5 import dataset_names, demo_name
+from pytest_arena.records.hdf5_reader import DatasetError, DatasetReader
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.simulators.arrays import by_part, leaves
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
@@ -54,7 +54,7 @@ class ReplaySettings(StrictModel):
         """The dataset's path."""
         return Path(self.dataset or self.replay_file_path or "")
 
-    def only(self, dataset: Dataset) -> int | None:
+    def only(self, dataset: DatasetReader) -> int | None:
         """Return the one episode of *dataset* that is replayed in every episode; None: each has its own.
 
         Raises ValueError for a name that is not in the dataset.
@@ -97,7 +97,7 @@ class ReplayPolicy(Policy):
         """Check that the dataset has every episode of the job, recorded in its environment from its seed."""
         key = "dataset" if settings.dataset is not None else "replay_file_path"
         try:
-            dataset = Dataset(settings.file)
+            dataset = DatasetReader(settings.file)
         except ValueError as error:
             raise job.problem(("policy", key), str(error)) from None
         try:
@@ -112,7 +112,7 @@ class ReplayPolicy(Policy):
             dataset.close()
 
     @classmethod
-    def _check(cls, settings: ReplaySettings, dataset: Dataset, job: Job) -> None:
+    def _check(cls, settings: ReplaySettings, dataset: DatasetReader, job: Job) -> None:
         try:
             if settings.only(dataset) is not None:
                 return
@@ -148,7 +148,7 @@ class ReplayPolicy(Policy):
             )
 
     @classmethod
-    def _check_rebuilds(cls, settings: ReplaySettings, dataset: Dataset, job: Job) -> None:
+    def _check_rebuilds(cls, settings: ReplaySettings, dataset: DatasetReader, job: Job) -> None:
         """The seeds of an episode depend on the rebuild that it belongs to."""
         total, wanted = job.rollout.rebuilds, {*job.wanted_episodes}
         for rebuild in range(total):
@@ -165,7 +165,7 @@ class ReplayPolicy(Policy):
 
     def __init__(self, settings: ReplaySettings, env: SimEnv) -> None:
         """Open the dataset; raises `EvaluationError` where its actions are none of this environment."""
-        self._dataset = Dataset(settings.file)
+        self._dataset = DatasetReader(settings.file)
         self._file, self._only = settings.file, settings.only(self._dataset)
         first = self._dataset.episodes[0] if self._only is None else self._only
         space, n = env.single_action_space, env.num_envs
@@ -295,7 +295,7 @@ class ReplayPolicy(Policy):
         )
 
 
-def _require_one_shape(dataset: Dataset, episodes: Sequence[int]) -> None:
+def _require_one_shape(dataset: DatasetReader, episodes: Sequence[int]) -> None:
     """Raise `DatasetError` unless the actions of all *episodes* are numbers of the same shape."""
     shapes = dataset.shapes(episodes[0])
     for episode in episodes:

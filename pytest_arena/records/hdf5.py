@@ -27,14 +27,10 @@ from numpy.typing import NDArray
 
 from pytest_arena.records.disk_space import require_room
 from pytest_arena.records.files import DATASET, TRAJECTORIES
-from pytest_arena.records.hdf5_check import DEEPEST, DatasetError, child, linked_file, require_numbers
-from pytest_arena.records.json_files import open_regular, parse_json
 
 GYM_TYPE = 2
 """robomimic's number for an environment with Gymnasium's interface; Isaac Lab writes the same."""
 CHUNK_BYTES, WRITE_BYTES = 1 << 18, 1 << 22
-MOST_PARTS = 1000
-"""Of an action that is no array."""
 IMAGE_NDIM = 4
 """Steps, height, width, channels: compressed, since they would fill disks."""
 
@@ -70,7 +66,7 @@ def _drafted(path: Path) -> Iterator[Any]:
     """Give a new HDF5 file to fill, which gets the name *path* when it is whole; else none is left."""
     working = path.with_name(f".{path.name}.part")
     try:
-        file = _open(working, "w")
+        file = open_hdf5(working, "w")
         descriptor = file.id.get_vfd_handle()
         try:
             yield file
@@ -206,7 +202,7 @@ def _write_whole(target: Path, sources: Iterable[Path], *, linked: bool) -> None
     with _drafted(target) as file:
         data = file.create_group("data")
         for path in sources:
-            with _open(path, "r") as source:
+            with open_hdf5(path, "r") as source:
                 try:
                     _take_over(data, source["data"], os.path.relpath(path, target.parent) if linked else None)
                 except (KeyError, TypeError, ValueError) as error:
@@ -226,146 +222,15 @@ def _take_over(data: Any, source: Any, linked_path: str | None) -> None:
             data[name] = h5py.ExternalLink(linked_path, f"/data/{name}")
 
 
-class Dataset:
-    """A dataset to read: of this package, robomimic, or Isaac Lab. It may come from anybody.
-
-    Only what is in the file itself is read; of the dataset of a sharded job also what is in those of its
-    shards. All methods raise `DatasetError`, one line, where it is not what it should be.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._others = path, dict[Path, Any]()
-        self._file = self._opened(path)
-        self._demos: dict[int, Any] = {}
-        self._tracks: dict[tuple[int, str], Any] = {}
-        try:
-            self._data = self._data_of(self._file)
-            found = (re.fullmatch(r"demo_(0|[1-9][0-9]{0,8})", name) for name in self._data or ())
-            self.episodes = sorted(int(match[1]) for match in found if match)
-            """Episodes in the file, by the number in their name."""
-            if not self.episodes:
-                raise DatasetError(f"expected groups data/demo_0, data/demo_1 … in {path}, there are none")
-        except DatasetError:
-            self.close()
-            raise
-        self.about: dict[str, Any] = _about(self._data)
-        """What this package wrote of the job that was recorded; empty for other files."""
-
-    def __contains__(self, episode: int) -> bool:
-        return demo_name(episode) in self._data
-
-    def attribute(self, episode: int, name: str) -> Any:
-        """Return an attribute of an episode, a single value; None where it has none."""
-        value = _attribute(self._demo(episode), name)
-        if isinstance(value, np.ndarray) and value.size == 1:
-            value = value.reshape(())[()]
-        if isinstance(value, np.generic):
-            value = value.item()
-        if not (value is None or isinstance(value, (bool, int, float, str))):
-            raise DatasetError(f"expected a single value as {name} of {demo_name(episode)} in {self._path}")
-        return value
-
-    def length(self, episode: int) -> int:
-        """Return the number of actions of an episode."""
-        return int(self._actions(episode, self._parts(episode)[0]).shape[0])
-
-    def shapes(self, episode: int) -> dict[str, tuple[int, ...]]:
-        """Return the shape of an episode's actions, without their number, of each part that they have."""
-        return {part: tuple(self._actions(episode, part).shape[1:]) for part in self._parts(episode)}
-
-    def actions(self, episode: int, first: int, last: int, part: str = "") -> NDArray[Any]:
-        """Return actions *first* to *last*, excluded, as (k, *action shape); or the *part* with this name."""
-        try:
-            found: NDArray[Any] = self._actions(episode, part)[first:last]
-        except (OSError, RuntimeError) as error:
-            raise DatasetError(
-                f"expected the actions of {demo_name(episode)} in {self._path}, they cannot be read: "
-                f"{plain_reason(error)}"
-            ) from None
-        return found
-
-    def close(self) -> None:
-        """Close the file; calling it twice is harmless."""
-        for file in (*self._others.values(), self._file):
-            file.close()
-
-    def _opened(self, path: Path) -> Any:
-        try:
-            with open_regular(path):
-                pass
-            return _open(path, "r")
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"expected an HDF5 file, {path} cannot be read as one: {error}") from None
-
-    def _data_of(self, file: Any) -> Any:
-        data = child(file, "data")
-        return data if isinstance(data, h5py.Group) else None
-
-    def _demo(self, episode: int) -> Any:
-        if episode not in self._demos:
-            name, data = demo_name(episode), self._data
-            if (other := linked_file(self._path, data, name)) is not None:
-                if other not in self._others:
-                    self._others[other] = self._opened(other)
-                data = self._data_of(self._others[other])
-            found = None if data is None else child(data, name)
-            if not isinstance(found, h5py.Group):
-                raise DatasetError(f"expected a group data/{name} in {self._path}, there is none")
-            self._demos[episode] = found
-        return self._demos[episode]
-
-    def _parts(self, episode: int) -> list[str]:
-        """Return the names of the parts of an action: a single one, without a name, unless it has several."""
-        parts: list[str] = []
-        waiting = [("", child(self._demo(episode), "actions"))]
-        while waiting:
-            name, found = waiting.pop()
-            if isinstance(found, h5py.Group) and name.count("/") < DEEPEST and len(found):
-                below = [f"{name}/{key}".strip("/") for key in found]
-                waiting += [(path, child(found, path.rpartition("/")[2])) for path in reversed(below)]
-            else:
-                parts.append(name)
-            if len(parts) + len(waiting) > MOST_PARTS:
-                raise DatasetError(f"expected at most {MOST_PARTS} parts of an action in {self._path}")
-        return parts
-
-    def _actions(self, episode: int, part: str = "") -> Any:
-        if (episode, part) not in self._tracks:
-            found = self._demo(episode)
-            for name in ("actions", *(part.split("/") if part else ())):
-                found = child(found, name) if isinstance(found, h5py.Group) else None
-            if not isinstance(found, h5py.Dataset):
-                where = f"{demo_name(episode)}/actions{'/' * bool(part)}{part}"
-                raise DatasetError(f"expected a dataset data/{where}, there is none")
-            require_numbers(found)
-            self._tracks[episode, part] = found
-        return self._tracks[episode, part]
-
-
-def _attribute(holder: Any, name: str) -> Any:
-    try:
-        return holder.attrs.get(name)
-    except (OSError, RuntimeError, TypeError, ValueError):  # of a type that numpy does not have
-        raise DatasetError(f"expected a plain value as {name} of {holder.name}") from None
-
-
-def _about(data: Any) -> dict[str, Any]:
-    text = _attribute(data, "arena")
-    try:
-        about = parse_json(text.encode()) if isinstance(text, str) else {}
-    except ValueError:
-        about = {}
-    return about if isinstance(about, dict) else {}
-
-
 def plain_reason(error: Exception) -> str:
-    """Return in one line why a dataset could not be written; HDF5 itself tells it in many."""
-    told = re.search(r"errno = (\d+)", str(error))
-    number = int(told[1]) if told else getattr(error, "errno", None)
+    """Return in one line why a dataset could not be written; HDF5 itself needs many."""
+    found = re.search(r"errno = (\d+)", str(error))
+    number = int(found[1]) if found else getattr(error, "errno", None)
     return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _open(path: Path, mode: str) -> Any:
+def open_hdf5(path: Path, mode: str) -> Any:
+    """Return the HDF5 file at *path*; raises OSError."""
     # Some file systems of clusters have no locks, and none is needed: a file has one writer, under a name
     # that no reader knows.
     return h5py.File(path, mode, locking="best-effort")

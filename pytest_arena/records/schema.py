@@ -72,38 +72,53 @@ class Verdict(StrEnum):
 class Episode:
     """One line of ``episodes.jsonl``.
 
-    ``start_step`` and ``end_step`` are inclusive and count the steps of environment ``env_idx`` in the job;
-    ``return`` is the sum of rewards (``return_`` in Python).
+    The key ``return`` is ``return_`` in Python.
     """
 
     job: str
     attempt: int
+    """From 1; a rerun is the next one."""
     rebuild: int
+    """From 0: how often the environment had been built anew in the job."""
     episode: int
+    """Index in the job, from 0."""
     seed: int | None
+    """Of 31 bits: the job's seed, the rebuild and the index give it, see `rollout.schedule`."""
     env_idx: int
+    """Row of the vectorized environment, from 0."""
     start_step: int
+    """First step, in steps of the row since the job began."""
     end_step: int
+    """Last step, included."""
     length: int
+    """Steps."""
     outcome: Outcome
     success_once: bool | None
     success_at_end: bool | None
     success_at_reset: bool | None
+    """Whether it was a success before its first step; these three are None where that was not measured."""
     return_: float
+    """Sum of the rewards of its steps, undiscounted."""
     end_reason: str
     started_at: str
+    """ISO 8601, in UTC; so are the times of a job."""
     wall_time_seconds: float
     time_to_success: int | None = None
+    """Steps until it was a success for the first time, from 1; None where it never was."""
     initial_state: str | None = None
     """Hash of the reset observation; None where it has nothing that can be hashed."""
     metrics: dict[str, float | None] = field(default_factory=dict)
+    """Metric beside the standard ones -> its value, in the unit of its definition."""
     details: dict[str, Any] = field(default_factory=dict)
     """What the simulator's own recorder says of the episode, such as the variations that it drew."""
     videos: dict[str, str] = field(default_factory=dict)
+    """Camera -> film, relative to the run directory."""
     videos_note: str | None = None
     """Why the films are not what happened."""
     trajectory: str | None = None
+    """Place in an HDF5 file, relative to the run directory: ``reach/dataset.hdf5#data/demo_3``."""
     error: str | None = None
+    """What cut it off, where its outcome is ``error``."""
     schema_version: str = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -218,7 +233,7 @@ class ComparisonVerdict(StrEnum):
     """What a comparison with a baseline says."""
 
     REGRESSION = "regression"
-    """Worse than the baseline, and not shown to be within the margin."""
+    """Worse than the baseline, and not shown_json to be within the margin."""
     NON_INFERIOR = "non-inferior"
     """Not worse by the margin or more."""
     IMPROVED = "improved"
@@ -315,13 +330,17 @@ class JobRecord:
 
     job: str
     attempt: int
+    """From 1; a rerun is the next one."""
     config_sha256: str
+    """Of the resolved configuration, as hexadecimal digits."""
     simulator: str
     environment: str
+    """The ``id`` of the environment; ``policy``: the ``type`` of the policy."""
     policy: str
     status: Status = Status.RUNNING
     verdict: Verdict = Verdict.NONE
     nodeid: str | None = None
+    """Of its test; None where pytest did not run it."""
     identity: dict[str, Any] = field(default_factory=dict)
     """Versions, policy and checkpoint hashes, rendering: what was evaluated, and with what."""
     reproducible: bool = False
@@ -329,6 +348,7 @@ class JobRecord:
     deterministic: bool = False
     """Nothing is left to chance in an episode: one that begins like another one repeats it."""
     metrics: dict[str, float | None] = field(default_factory=dict)
+    """Metric -> value, in the unit of its definition: rates from 0 to 1, lengths in steps."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Rate -> 95 % Wilson interval; of a job that may stop early or be extended, limits that hold then."""
     unmeasured: dict[str, str] = field(default_factory=dict)
@@ -344,7 +364,9 @@ class JobRecord:
     episodes: dict[str, int] = field(default_factory=dict)
     """``requested``, ``measured``, ``errors``; with a gate ``beyond``: finished, and not counted."""
     boundaries: list[dict[str, int]] = field(default_factory=list)
+    """``episode``, ``env_idx``, ``start_step``, ``end_step`` of each measured episode, as in `Episode`."""
     videos: list[str] = field(default_factory=list)
+    """Films of its episodes."""
     overview: dict[str, str] = field(default_factory=dict)
     """``film``, ``poster`` and ``preview`` of all films together; empty without films."""
     terminal_frame: bool | None = None

@@ -141,7 +141,11 @@ def _inconsistent(when: str | None, episode: Episode, older: bool) -> Iterator[P
     if episode.error is not None:
         yield "error", f"null, for the outcome is {episode.outcome}", shown(episode.error)
     if episode.end_reason == "exception":
-        yield "end_reason", f"another one, for the outcome is {episode.outcome}", shown(episode.end_reason)
+        yield (
+            "end_reason",
+            f"another one, for the outcome is {episode.outcome}",
+            shown(episode.end_reason),
+        )
     if episode.wall_time_seconds < 0 and not older:
         yield "wall_time_seconds", "0 or more", shown(episode.wall_time_seconds)
     if not is_time(episode.started_at):

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pytest_arena.records.hdf5 import Dataset, collect, episode_file, link, write_rows
+from pytest_arena.records.hdf5 import collect, episode_file, link, write_rows
+from pytest_arena.records.hdf5_reader import DatasetReader
 
 
 def write(folder: Path, episode: int, length: int, value: float = 0.0) -> None:
@@ -31,7 +32,7 @@ def test_episodes_are_added_to_what_is_there_and_replace_it(tmp_path: Path) -> N
     collect(tmp_path)
     collect(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.hdf5"]
-    dataset = Dataset(tmp_path / "dataset.hdf5")
+    dataset = DatasetReader(tmp_path / "dataset.hdf5")
     assert dataset.episodes == [0, 2, 10]
     assert [dataset.length(e) for e in dataset.episodes] == [5, 3, 6]
     assert dataset.actions(10, 4, 9).tolist() == [[1, 1], [1, 1]]
@@ -75,7 +76,7 @@ def test_links_take_no_space_and_move_with_what_they_link_to(tmp_path: Path) -> 
     run.rename(tmp_path / "moved")
     path = tmp_path / "moved/whole/dataset.hdf5"
     assert path.stat().st_size < 20_000
-    dataset = Dataset(path)
+    dataset = DatasetReader(path)
     assert dataset.episodes == [0, 1]
     assert dataset.length(1) == 20_000
     dataset.close()
@@ -101,14 +102,14 @@ def test_what_is_no_dataset(tmp_path: Path, content: list[str] | None, expected:
             for group in content:
                 file.create_group(group)
     with pytest.raises(ValueError, match=expected):
-        Dataset(path)
+        DatasetReader(path)
 
 
 def test_a_dataset_without_actions(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "file.hdf5", "w") as file:
         file.create_group("data/demo_0").attrs["x"] = 1
         file["data"].attrs["arena"] = "no JSON"
-    dataset = Dataset(tmp_path / "file.hdf5")
+    dataset = DatasetReader(tmp_path / "file.hdf5")
     assert dataset.about == {}
     with pytest.raises(ValueError, match="expected a dataset data/demo_0/actions"):
         dataset.length(0)

@@ -14,8 +14,8 @@ import pytest
 
 from pytest_arena import EvaluationError, JobFileError
 from pytest_arena.evaluation.validate import validate
-from pytest_arena.records.hdf5 import Dataset, link
-from pytest_arena.records.hdf5_check import require_own_data
+from pytest_arena.records.hdf5 import link
+from pytest_arena.records.hdf5_reader import DatasetReader, require_own_data
 from tests.jobs import make_job
 
 ACTIONS = np.linspace(0, 1, 20, dtype=np.float32).reshape(10, 2)
@@ -91,7 +91,7 @@ def cyclic(demo: Any) -> None:
     ],
 )
 def test_actions_that_are_none_of_this_file(tmp_path: Path, fill: Any, words: str) -> None:
-    dataset = Dataset(write(tmp_path / "d.hdf5", fill))
+    dataset = DatasetReader(write(tmp_path / "d.hdf5", fill))
     with pytest.raises(EvaluationError, match=words) as raised:
         dataset.length(0)
     assert "\n" not in str(raised.value)
@@ -107,7 +107,7 @@ def test_one_chunk_that_unpacks_to_much(tmp_path: Path) -> None:
         made[:] = 0
 
     with pytest.raises(EvaluationError, match="expected rows in pieces of at most 64 MiB"):
-        Dataset(write(tmp_path / "d.hdf5", fill)).length(0)
+        DatasetReader(write(tmp_path / "d.hdf5", fill)).length(0)
 
 
 def test_actions_of_mixed_shapes(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_attributes_that_are_no_single_value(tmp_path: Path, value: Any, words: 
     with h5py.File(path, "a") as file:
         file["data/demo_0"].attrs["seed"] = value
         file["data"].attrs["arena"] = "[" * 5000
-    dataset = Dataset(path)
+    dataset = DatasetReader(path)
     with pytest.raises(EvaluationError, match=words):
         dataset.attribute(0, "seed")
     assert dataset.about == {}
@@ -138,21 +138,21 @@ def test_names_that_are_no_episodes(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "d.hdf5")
     with h5py.File(path, "a") as file:
         file["data"].create_group(name)
-    assert Dataset(path).episodes == [0]
+    assert DatasetReader(path).episodes == [0]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_no_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "d.hdf5")
     with pytest.raises(EvaluationError, match=r"expected an HDF5 file, .* got a (pipe|folder|device)"):
-        Dataset(tmp_path / "d.hdf5")
+        DatasetReader(tmp_path / "d.hdf5")
 
 
 def test_the_whole_group_is_elsewhere(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "d.hdf5", "w") as file:
         file["data"] = h5py.ExternalLink(str(write(tmp_path / "other.hdf5")), "/data")
     with pytest.raises(EvaluationError, match="/data is a link to"):
-        Dataset(tmp_path / "d.hdf5")
+        DatasetReader(tmp_path / "d.hdf5")
 
 
 def test_a_sharded_jobs_dataset_leads_to_those_of_its_shards_alone(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_sharded_jobs_dataset_leads_to_those_of_its_shards_alone(tmp_path: Pat
     moved = tmp_path / "moved"
     shutil.move(run, moved)
     for path in (moved / "a" / "dataset.hdf5",):
-        dataset = Dataset(path)
+        dataset = DatasetReader(path)
         assert dataset.actions(0, 0, 3).tolist() == ACTIONS[:3].tolist()
         dataset.close()
         require_own_data(path)
@@ -179,7 +179,7 @@ def test_a_sharded_jobs_dataset_leads_to_those_of_its_shards_alone(tmp_path: Pat
         with h5py.File(inside, "w") as file:
             file.create_group("data")["demo_0"] = h5py.ExternalLink(target, place)
         with pytest.raises(EvaluationError, match="or in the dataset of a shard beside it"):
-            Dataset(inside).length(0)
+            DatasetReader(inside).length(0)
         with pytest.raises(EvaluationError, match="or in the dataset of a shard beside it"):
             require_own_data(inside)
     (moved / "a-shard0of2" / "dataset.hdf5").unlink()
@@ -187,7 +187,7 @@ def test_a_sharded_jobs_dataset_leads_to_those_of_its_shards_alone(tmp_path: Pat
     with h5py.File(inside, "w") as file:
         file.create_group("data")["demo_0"] = h5py.ExternalLink("../a-shard0of2/dataset.hdf5", "/data/demo_0")
     with pytest.raises(EvaluationError, match="or in the dataset of a shard beside it"):
-        Dataset(inside).length(0)
+        DatasetReader(inside).length(0)
 
 
 @pytest.mark.parametrize(
