@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,6 +28,7 @@ from pytest_arena import (
     VideoRecorder,
 )
 from pytest_arena.jobs.sections import Environment, PolicyConfig, Rollout
+from pytest_arena.recorders.films.film import Film
 from pytest_arena.simulators.base import Cameras, Frames, IndexArray
 
 Autoreset = Literal["manual", "next_step", "same_step"]
@@ -220,3 +222,43 @@ def rate(path: Path) -> Fraction:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def grey(level: int, height: int = 32, width: int = 32) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def level_of(step: int) -> int:
+    return 20 + 8 * (step % 25)
+
+
+def boxes(path: Path) -> list[str]:
+    """Names of the top-level boxes of an mp4 file, in order."""
+    data, at, names = path.read_bytes(), 0, []
+    while at < len(data):
+        size, name = struct.unpack(">I4s", data[at : at + 8])
+        names.append(name.decode())
+        at += size
+    return names
+
+
+def decode(path: Path) -> tuple[Any, list[av.VideoFrame]]:
+    with av.open(str(path), format="mp4") as film:
+        stream = film.streams.video[0]
+        frames = list(film.decode(stream))
+        facts = {
+            "codec": stream.codec_context.name,
+            "profile": stream.codec_context.profile,
+            "pix_fmt": stream.codec_context.pix_fmt,
+            "size": (stream.codec_context.width, stream.codec_context.height),
+            "rate": stream.average_rate,
+            "frames": stream.frames,
+            "colorspace": stream.codec_context.colorspace,
+        }
+    return facts, frames
+
+
+def shoot(film: Film, frames: int) -> None:
+    for step in range(frames):
+        film.add(grey(level_of(step)))
+    film.finish()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -14,12 +14,6 @@ from pytest_arena.jobs.sections import Record
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films.mp4 import Mp4File
 from tests.film_fakes import JOB, FakeEnv, Loop, names_in, shown
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    assert [t.name for t in threading.enumerate() if t.name.startswith("arena-encoder")] == []
 
 
 def test_frame_k_is_the_image_after_k_steps_where_a_row_is_reset_by_its_next_step(tmp_path: Path) -> None:

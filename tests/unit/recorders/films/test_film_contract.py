@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -28,12 +27,6 @@ Way = Literal["live", "replay"]
 @pytest.fixture(params=["live", "replay"])
 def way(request: pytest.FixtureRequest) -> Way:
     return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    assert [t.name for t in threading.enumerate() if t.name.startswith("arena-encoder")] == []
 
 
 def env(way: Way, lengths: Sequence[Sequence[int]], **how: Any) -> FakeEnv:
