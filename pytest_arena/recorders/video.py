@@ -111,10 +111,11 @@ class VideoRecorder(Recorder):
         if self._by_replay is not None:
             self._by_replay.begin(later)
         self._filming.begin(live)
-        if self._all_required and (refusal := self._filming.refusal()) is not None:
-            camera, reason = refusal  # later the rollout would have been for nothing
+        if self._all_required and (film := self._filming.without_first_picture()) is not None:
+            # Later the rollout would have been for nothing.
             raise RecordingError(
-                f"expected films, since video is on, and camera {camera!r} gives no pictures: {reason}"
+                f"expected films, since video is on, and camera {film.camera!r} gives no pictures: "
+                f"{film.error}"
             )
 
     def on_step(self, rows: IndexArray, actions: Action, step: Step) -> None:
@@ -149,9 +150,10 @@ class VideoRecorder(Recorder):
                 self._by_replay.film(partial(tick, f"filming {title}"))
             except (Exception, TimeIsUp):  # costs the films: a note says why
                 self._found.environment_failed = True
-        if self._all_required and (refusal := self._filming.common_refusal()) is not None:
-            title, reason = refusal
-            raise RecordingError(f"expected films, since video is on, and there are none: {title}: {reason}")
+        if self._all_required and (film := self._filming.without_any_picture()) is not None:
+            raise RecordingError(
+                f"expected films, since video is on, and there are none: {film.title}: {film.error}"
+            )
 
     def close(self) -> Recorded:
         """Wait for the films that are kept, delete those of episodes that never ended."""

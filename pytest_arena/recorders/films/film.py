@@ -15,6 +15,7 @@ from pytest_arena.errors import RecordingError
 from pytest_arena.recorders.films.colours import as_rgb, kind_of
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
+from pytest_arena.records.schema import Episode
 
 SIDE_MAX = 8192
 """In pixels: as large as a job's cameras may be."""
@@ -51,9 +52,16 @@ class Film:
     Its state is final after `Encoder.close`. A film that is neither published nor being made has no file.
     """
 
-    def __init__(self, path: Path, form: FilmFormat, encoder: Encoder) -> None:
-        """Begin a film that will be published at *path*; the file is opened at the first picture."""
-        self.path = path
+    def __init__(
+        self, path: Path, form: FilmFormat, encoder: Encoder, camera: str = "", title: str = ""
+    ) -> None:
+        """Begin a film that will be published at *path*; the file is opened at the first picture.
+
+        Its pictures are by *camera*, and it is encoded as *form* says, by *encoder*; notes call it *title*.
+        """
+        self.path, self.camera, self.title = path, camera, title
+        self.episode: Episode | None = None
+        """The episode that it shows and that has its path, once that has ended and is kept."""
         self.state = FilmState.SHOOTING
         self.error: str | None = None
         """Why the film failed; text alone, since a kept traceback would keep the pictures alive."""

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -35,26 +36,6 @@ FPS_WITHOUT_TIME = 30
 """For a simulator that has no notion of time."""
 
 
-@dataclass(slots=True)
-class EpisodeFilms:
-    """The films of one episode."""
-
-    number: int
-    row: int
-    films: Mapping[str, Film]
-    """Camera → film."""
-    episode: Episode | None = None
-    """The episode, which has the paths of the films; None while it runs, and where nobody wants its films."""
-
-    def title(self, camera: str) -> str:
-        """Return what a note calls one of the films."""
-        return f"episode {self.number}, environment {self.row}, camera {camera!r}"
-
-    def shooting(self) -> bool:
-        """Whether a picture is still wanted."""
-        return any(film.state is FilmState.SHOOTING for film in self.films.values())
-
-
 @dataclass(frozen=True, slots=True)
 class _Setting:
     """How one environment is filmed."""
@@ -74,10 +55,10 @@ class Filming:
     def __init__(self) -> None:
         self._setting: _Setting | None = None
         self._encoder: Encoder | None = None
-        self._running: dict[int, EpisodeFilms] = {}
-        """Row → films that are being made."""
-        self._ended: list[EpisodeFilms] = []
-        """Films of episodes, in the order of their ends, and those that failed before they were discarded."""
+        self._running: dict[int, list[Film]] = {}
+        """Row → films of the episode that it is in, one a camera."""
+        self._ended: list[Film] = []
+        """Films of episodes that ended, in that order, and those that had failed when they were discarded."""
 
     def start(self, context: RolloutContext, cameras: Iterable[str]) -> None:
         """Film these *cameras* of the context's environment, which has them, as the job's ``record`` has it.
@@ -111,11 +92,11 @@ class Filming:
         videos, form = self._setting.context.directory / VIDEOS, self._setting.form
         for row, start in starts.items():
             self.discard(row)
-            films = {
-                camera: Film(videos / film_name(start.episode, row, name), form, self._encoder)
-                for camera, name in self._setting.names.items()
-            }
-            self._running[row] = EpisodeFilms(start.episode, row, films)
+            for camera, name in self._setting.names.items():
+                path = videos / film_name(start.episode, row, name)
+                title = f"episode {start.episode}, environment {row}, camera {camera!r}"
+                film = Film(path, form, self._encoder, camera, title)
+                self._running.setdefault(row, []).append(film)
         self._encoder.release()
         self._take_pictures(starts, self._setting.cameras.frames)
 
@@ -133,23 +114,19 @@ class Filming:
 
     def finish(self, row: int, episode: Episode) -> None:
         """Keep the films of *row*: the *episode* gets their paths, the encoding may still go on."""
-        films = self._running.pop(row)
-        films.episode = episode
-        for camera, film in films.films.items():
+        for film in self._running.pop(row):
             film.finish()
+            film.episode = episode
+            self._ended.append(film)
             if film.state is not FilmState.FAILED:
-                episode.videos[camera] = self._path_of(film)
-        self._ended.append(films)
+                episode.videos[film.camera] = self._path_of(film)
 
     def discard(self, row: int) -> None:
         """Delete the films of *row*, if it is being filmed."""
-        films = self._running.pop(row, None)
-        if films is None:
-            return
-        for film in films.films.values():
+        for film in self._running.pop(row, ()):
             film.discard()
-        if any(film.state is FilmState.FAILED for film in films.films.values()):
-            self._ended.append(films)
+            if film.state is FilmState.FAILED:
+                self._ended.append(film)
 
     def discard_running(self) -> None:
         """Delete the films of all episodes that have not ended."""
@@ -161,27 +138,15 @@ class Filming:
         if self._encoder is not None:
             self._encoder.release()
 
-    def refusal(self) -> tuple[str, str] | None:
-        """Return a camera and what was wrong with its first picture, unless an episode has ended already."""
-        if not self._ended:
-            for films in self._running.values():
-                for camera, film in films.films.items():
-                    if film.pictures_refused:
-                        return camera, str(film.error)
-        return None
+    def without_first_picture(self) -> Film | None:
+        """Return a running film that has no pictures, unless the films of an episode have ended already."""
+        films = () if self._ended else itertools.chain(*self._running.values())
+        return next((film for film in films if film.pictures_refused), None)
 
-    def common_refusal(self) -> tuple[str, str] | None:
-        """Return the title of a film and what was wrong with its pictures, where no film had any."""
-        films = [(ended, camera) for ended in self._ended for camera in ended.films]
-        wanted = [
-            (ended, camera)
-            for ended, camera in films
-            if ended.episode is not None or ended.films[camera].state is FilmState.FAILED
-        ]
-        if not wanted or not all(ended.films[camera].pictures_refused for ended, camera in wanted):
-            return None
-        ended, camera = wanted[0]
-        return ended.title(camera), str(ended.films[camera].error)
+    def without_any_picture(self) -> Film | None:
+        """Return the first film of an episode that ended, where all failed for their pictures."""
+        refused = [film.pictures_refused for film in self._ended]
+        return self._ended[0] if refused and all(refused) else None
 
     def close(self, found: Recorded) -> None:
         """Wait for the films that are kept, and enter into *found* what became of all."""
@@ -191,17 +156,14 @@ class Filming:
         if self._setting is not None:
             with contextlib.suppress(OSError):  # the folder stays unless it is empty
                 (self._setting.context.directory / VIDEOS).rmdir()
-        self._setting = None
         lost: dict[tuple[str, str], list[str]] = {}
-        for ended in self._ended:
-            for camera, film in ended.films.items():
-                if film.state is FilmState.PUBLISHED and ended.episode is not None:
-                    found.videos.append(ended.episode.videos[camera])
-                elif film.error is not None:
-                    lost.setdefault((camera, film.error), []).append(ended.title(camera))
-                    if ended.episode is not None and camera in ended.episode.videos:
-                        del ended.episode.videos[camera]
-                        found.revised = True
+        for film in self._ended:
+            if film.state is FilmState.PUBLISHED:
+                found.videos.append(self._path_of(film))
+                continue
+            lost.setdefault((film.camera, str(film.error)), []).append(film.title)
+            if film.episode is not None and film.episode.videos.pop(film.camera, None) is not None:
+                found.revised = True
         for (_, reason), (title, *more) in lost.items():
             others = f", and of {len(more)} more by this camera" if more else ""
             add_note(found, f"no video of {title}{others}: {reason}")
@@ -213,25 +175,27 @@ class Filming:
 
     def _take_pictures(self, rows: Iterable[int], images_of: Callable[[IndexArray], Frames | None]) -> None:
         """Add an image of each row to its films, with one call of the environment."""
-        films = [self._running[row] for row in rows if row in self._running]
-        films = [episode for episode in films if episode.shooting()]
-        if not films:
+        shooting = {
+            row: self._running[row]
+            for row in rows
+            if any(film.state is FilmState.SHOOTING for film in self._running.get(row, ()))
+        }
+        if not shooting:
             return
         before = forks()
         try:
-            frames = images_of(np.array([episode.row for episode in films], np.int64))
+            frames = images_of(np.array(list(shooting), np.int64))
             end_forked_child(before)
         except Exception as error:
             if is_outcome(error):
                 raise
-            for film in (film for episode in films for film in episode.films.values()):
-                film.refuse(
-                    f"frame {film.frames}: the environment gave none, {type(error).__name__}: {error}"
-                )
+            reason = f"the environment gave none, {type(error).__name__}: {error}"
+            for film in itertools.chain(*shooting.values()):
+                film.refuse(f"frame {film.frames}: {reason}")
             return
         if frames is not None:
-            for camera in films[0].films:
-                _add_pictures([episode.films[camera] for episode in films], frames.get(camera))
+            for films in zip(*shooting.values(), strict=True):
+                _add_pictures(films, frames.get(films[0].camera))
 
 
 def add_note(found: Recorded, text: str) -> None:
@@ -240,7 +204,7 @@ def add_note(found: Recorded, text: str) -> None:
         found.notes.append(text)
 
 
-def _add_pictures(films: list[Film], images: object) -> None:
+def _add_pictures(films: Sequence[Film], images: object) -> None:
     """Add an image to each of K *films* of a camera; the environment gave *images* for them, (K, …)."""
     if isinstance(images, np.ndarray) and images.shape[:1] == (len(films),):
         for film, image in zip(films, images, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pytest_arena.errors import USERS_MISTAKE, RecordingError
 from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.records.disk_space import ModestFile, require_room
+from pytest_arena.records.files import name_first
 from pytest_arena.records.film_names import indexed_file, working_file
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Mp4File:
         require_room(self.path.parent, self._working.stat().st_size)
         remux(self._working, self._indexed)
         require_frames(self._indexed, frames)
-        _name_exclusively(self._indexed, self.path)
+        name_first(self._indexed, self.path)
 
     def drop(self) -> None:
         """Close and delete whatever is still unpublished."""
@@ -219,13 +219,3 @@ def _even(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if height % 2 or width % 2:
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return np.ascontiguousarray(frame)
-
-
-def _name_exclusively(source: Path, target: Path) -> None:
-    """Give *source* the name *target*; raises FileExistsError where that exists. *source* may stay, too."""
-    try:
-        os.link(source, target)
-    except OSError:  # the target exists, or the file system has no hard links
-        with target.open("xb"):
-            pass
-        os.replace(source, target)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pytest_arena.records.episodes import read_episodes, write_episodes
+from pytest_arena.records.files import DATASET
 from pytest_arena.records.run_directory import JobDirectory
 from pytest_arena.records.schema import Episode
 from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext
-from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
+from pytest_arena.simulators.base import DatasetWriter, IndexArray, Observation
 
 _NO_DATASET = "no dataset: the environment has no recorder of its own that records anything"
 
@@ -24,44 +26,37 @@ class OwnDataset(Recorder):
     """
 
     def __init__(self) -> None:
-        self._env: SimEnv | None = None
         self._context: RolloutContext | None = None
-        self._path: Path | None = None
+        self._writer: DatasetWriter | None = None
+        """None where no file is open, and where the environment writes none."""
+        self._path = Path(DATASET)
         self._episodes = 0
         self._published: list[str] = []
 
     def start(self, context: RolloutContext) -> None:
         """Open the file of this environment; that of the one before is closed."""
         self._publish()
-        self._env, self._context, self._episodes = context.env, context, 0
-        number = 0
-        while True:  # a resumed rollout leaves the earlier files alone
-            name = "dataset.hdf5" if number == 0 else f"dataset-{number}.hdf5"
-            self._path = context.directory / name
-            if not self._path.exists() and not self._draft.exists():
-                break
-            number += 1
-        if context.env.dataset is not None:
-            context.env.dataset.open(self._draft)
+        self._context, self._writer, self._episodes = context, context.env.dataset, 0
+        names = (f"dataset-{number}.hdf5" if number else DATASET for number in itertools.count())
+        paths = (context.directory / name for name in names)
+        # A resumed rollout leaves the earlier files alone.
+        self._path = next(path for path in paths if not path.exists() and not _draft(path).exists())
+        if self._writer is not None:
+            self._writer.open(_draft(self._path))
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
         """The episodes that begin belong into the file."""
-        self._keep(rows, True)
+        if self._writer is not None:
+            self._writer.keep(rows, True)
 
     def on_end(self, row: int, episode: Episode) -> None:
         """Name the episode's place in the file, if there is one: the simulator has just written it."""
-        assert self._context is not None, "started"
-        assert self._path is not None, "started"
-        self._keep(np.array([row], np.int64), False)
-        if not self._draft.exists():  # the environment has no recorder
+        if self._writer is None or self._context is None:
             return
-        episode.trajectory = f"{self._context.relative(self._path)}#data/demo_{self._episodes}"
-        self._episodes += 1
-
-    def _keep(self, rows: IndexArray, keep: bool) -> None:
-        assert self._env is not None, "started"
-        if self._env.dataset is not None:
-            self._env.dataset.keep(rows, keep)
+        self._writer.keep(np.array([row], np.int64), False)
+        if _draft(self._path).exists():  # a recorder without a term that records makes none
+            episode.trajectory = f"{self._context.relative(self._path)}#data/demo_{self._episodes}"
+            self._episodes += 1
 
     def close(self) -> Recorded:
         """Close the file and give it its name."""
@@ -69,20 +64,19 @@ class OwnDataset(Recorder):
         notes = [] if self._published or self._context is None else [_NO_DATASET]
         return Recorded(hdf5_path=self._published[0] if self._published else None, notes=notes)
 
-    @property
-    def _draft(self) -> Path:
-        assert self._path is not None, "started"
-        return self._path.with_name(f".{self._path.name}")
-
     def _publish(self) -> None:
-        if self._env is None or self._path is None or self._context is None:
+        if self._writer is None or self._context is None:
             return
-        if self._env.dataset is not None:
-            self._env.dataset.close()
-        with contextlib.suppress(FileNotFoundError):  # the environment has no recorder
-            self._draft.rename(self._path)
+        self._writer.close()
+        self._writer = None
+        with contextlib.suppress(FileNotFoundError):
+            _draft(self._path).rename(self._path)
             self._published.append(self._context.relative(self._path))
-        self._env = None
+
+
+def _draft(path: Path) -> Path:
+    """Return the hidden name that a file has until it is whole."""
+    return path.with_name(f".{path.name}")
 
 
 def unfinished_datasets(directory: JobDirectory) -> list[str]:
