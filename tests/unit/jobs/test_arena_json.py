@@ -124,25 +124,6 @@ def test_lines_are_left_out_where_json_is_not_yaml(load: Any) -> None:
         load(text, "jobs.json")
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"arena_env_args": ["gr1_open_microwave", "--num_envs", 3]}, "arena_env_args: expected a mapping"),
-        (
-            {"arena_env_args": {**MICROWAVE["arena_env_args"], "num_envs": "3"}},
-            "arena_env_args.num_envs: expected an integer, got '3'",
-        ),
-        ({"num_episodes": "4"}, "num_episodes: expected an integer, got '4'"),
-    ],
-    ids=["list", "text-for-a-number", "limit"],
-)
-def test_arguments_of_the_environment_are_typed(load: Any, changes: dict[str, Any], expected: str) -> None:
-    with pytest.raises(JobFileError) as raised:
-        load(json.dumps({"jobs": [{**MICROWAVE, **changes}]}), "jobs.json")
-    assert "jobs.json:1: jobs[0]." in str(raised.value)
-    assert expected in str(raised.value)
-
-
 def test_arguments_of_the_environment_are_serialized_once(load: Any) -> None:
     """The job has the arguments themselves, with their types."""
     (job,) = load(json.dumps({"jobs": [MICROWAVE]}), "jobs.json")

@@ -3,10 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from jobs_examples import SHARED_RUNS, VARIATIONS_JSON, VARIATIONS_YAML
-
-from pytest_arena import JobFileError
 
 
 def test_shared_is_merged_under_every_run(load: Any) -> None:
@@ -75,16 +72,6 @@ def test_a_list_of_runs_is_named_by_index(load: Any) -> None:
     assert str(job.problem(("policy", "type"), "bad")) == "jobs.yaml:6: runs[0].policy.type: bad"
 
 
-def test_both_limits_after_merging(load: Any) -> None:
-    text = SHARED_RUNS + "    rollout_limit: {num_episodes: 3}\n"
-    with pytest.raises(JobFileError) as caught:
-        load(text)
-    assert str(caught.value) == (
-        "jobs.yaml:9: runs.billiard_hall.rollout_limit: "
-        "expected at most one of num_steps and num_episodes, got both"
-    )
-
-
 RECORDED = (
     "runs: {a: {environment: {type: table}, policy: {type: zero_action},"
     " recorded_variation_samples_paths: [r0.jsonl, r1.jsonl], num_rebuilds: 9}}"
@@ -104,23 +91,6 @@ def load_recorded(load: Any, folder: Path, text: str, contents: list[str]) -> An
     for number, content in enumerate(contents):
         (folder / f"r{number}.jsonl").write_text(content)
     return load(text)[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (RECORDED, "recorded_variation_samples_paths: expected files of recorded episodes: .*r1.jsonl"),
-        (RECORDED.replace("[r0.jsonl, r1.jsonl]", "[]"), "expected a list of files of recorded episodes"),
-        (RECORDED.replace("[r0.jsonl, r1.jsonl]", "r0.jsonl"), "expected a list of files .* got 'r0.jsonl'"),
-        (
-            RECORDED.replace("num_rebuilds: 9", "rollout_limit: {num_steps: 4}"),
-            r"runs.a.rollout_limit: expected none: the recorded episodes are run, each once",
-        ),
-    ],
-)
-def test_recorded_variations_that_cannot_be_run(load: Any, tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(JobFileError, match=message):
-        load_recorded(load, tmp_path, text, ["{}\n"])
 
 
 def test_trajectories_stand_where_native_jobs_have_them(load: Any) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
@@ -119,3 +120,11 @@ def test_thousands_of_unknown_keys_do_not_each_get_a_hint(
     with pytest.raises(JobFileError, match="more problems in this file"):
         load_jobs(path)
     assert len(asked) <= messages.MOST_HINTS
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.yaml"
+    file.touch(mode=0)
+    with pytest.raises(JobFileError, match="cannot be read: Permission denied"):
+        load_jobs(file)

@@ -8,7 +8,6 @@ import jsonschema
 import pytest
 import yaml
 
-from pytest_arena import JobFileError
 from pytest_arena.jobs.loader import load_file
 from pytest_arena.jobs.schema import job_file_schema
 
@@ -42,24 +41,3 @@ def test_no_groups(tmp_path: Path, groups: str) -> None:
     file = tmp_path / "jobs.yaml"
     file.write_text(JOBS.format(groups="").replace("groups:\n", f"groups: {groups}\n"))
     assert load_file(file).groups == []
-
-
-@pytest.mark.parametrize(
-    ("groups", "words"),
-    [
-        ("- easy", "jobs.yaml:5: groups: expected a mapping of tag to thresholds, got a list"),
-        (
-            "eazy: {return: '> 3'}",
-            "groups.eazy: no job of this file has the tag 'eazy' (did you mean 'easy'?)",
-        ),
-        ("easy: 3", "jobs.yaml:6: groups.easy: expected a mapping of metric to threshold, got 3"),
-        ("easy: {}", "groups.easy: expected a mapping of metric to threshold, got an empty mapping"),
-        ("easy: {return: 3}", 'groups.easy.return: expected a string such as ">= 0.9", got 3'),
-        ("easy: null", "groups.easy: expected a mapping of metric to threshold, got null"),
-    ],
-)
-def test_mistakes_are_told_in_one_line(tmp_path: Path, groups: str, words: str) -> None:
-    with pytest.raises(JobFileError) as raised:
-        load_file(write(tmp_path, groups))
-    assert words in str(raised.value)
-    assert "\n" not in str(raised.value)

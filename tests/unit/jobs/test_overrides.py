@@ -38,34 +38,9 @@ def test_parsing(text: str, job: str | None, key: tuple[str, ...], value: object
     assert parse_override(text) == Override(job, key, value, text)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("rollout.episodes", "expected [JOB:]KEY=VALUE"),
-        ("", "expected [JOB:]KEY=VALUE"),
-        ("=2", "expected [JOB:]KEY=VALUE"),
-        ("rollout..episodes=2", "expected [JOB:]KEY=VALUE"),
-        ("rollout.episodes=", "expected a value; null removes the key"),
-        ("a/b:rollout.episodes=2", "expected a job's name before the colon, got 'a/b'"),
-        (":rollout.episodes=2", "expected a job's name before the colon, got ''"),
-        ("rolout.episodes=2", "unknown key (did you mean 'rollout'?)"),
-        ("rollout.episods=null", "unknown key (did you mean 'episodes'?)"),
-        ("name=x", "a job's name cannot be overridden"),
-        ("policy.a=[1", "not valid YAML"),
-        ("policy.a='", "not valid YAML"),
-        ("policy.a={a: 1, a: 2}", "duplicate key"),
-        ("policy.a={1: 2}", "expected a text key"),
-        ("policy.a=.inf", "expected a finite number"),
-        ("policy.a=" + "9" * 5000, "expected a number"),
-        ("policy.a=[!!python/name:os.system x]", "is not allowed"),
-        ("policy.a=\udc80", "expected UTF-8 text"),
-    ],
-)
-def test_what_is_no_override(text: str, message: str) -> None:
-    with pytest.raises(JobFileError) as caught:
-        parse_override(text)
-    assert str(caught.value).startswith("--arena-set ")
-    assert message in str(caught.value)
+def test_a_number_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(JobFileError, match=r"^--arena-set policy.a=999.*expected a number"):
+        parse_override("policy.a=" + "9" * 5000)
 
 
 def refusal(text: str) -> str | None:
@@ -122,41 +97,6 @@ def test_one_limit_replaces_the_other(load: Any) -> None:
 def test_an_override_mends_a_file(load: Any) -> None:
     broken = METAWORLD.replace("episodes: 20", "episodes: ten")
     assert load(broken, overrides=["rollout.episodes=2"])[0].rollout.episodes == 2
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("rollout.episodes=ten", "--arena-set rollout.episodes=ten: expected an integer, got 'ten'"),
-        (
-            "reach:rollout.episodes=ten",
-            "--arena-set reach:rollout.episodes=ten: expected an integer, got 'ten'",
-        ),
-        (
-            "policy.type=null",
-            "--arena-set policy.type=null: required, but missing "
-            "(registered name, module:Class or module.Class)",
-        ),
-        (
-            "environment={num_envs: x}",
-            "--arena-set environment={num_envs: x}: num_envs: expected an integer, got 'x'",
-        ),
-        (
-            "simulator.x=2",
-            "--arena-set simulator.x=2: jobs.yaml:2: defaults.simulator: expected text, got a mapping",
-        ),
-        (
-            "reach:rollout.rebuilds=99",
-            "--arena-set reach:rollout.rebuilds=99: jobs.yaml:4: defaults.rollout: "
-            "expected at least one episode a rebuild, got 20 episodes for 99 rebuilds",
-        ),
-    ],
-)
-def test_a_wrong_override_is_the_place_of_its_error(load: Any, override: str, message: str) -> None:
-    text = METAWORLD.partition("  door_open:")[0]
-    with pytest.raises(JobFileError) as caught:
-        load(text, overrides=[override])
-    assert str(caught.value) == message
 
 
 def test_problems_found_later_name_the_override(load: Any) -> None:
