@@ -1,6 +1,6 @@
 """Make the pictures of the documentation from real runs.
 
-    python docs/make_pictures.py    # a minute or two; needs pip install -e ".[metaworld,torch]" rich
+    python docs/make_pictures.py    # a minute or two; needs pip install -e ".[metaworld,torch,dev]"
 
 One run evaluates opening a door twice: with the scripted expert, and with a small learned policy whose
 threshold is raised so that it fails. ``images/terminal.svg`` is what pytest printed (only the temporary

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pytest_arena
+from pytest_arena.jobs.schema import job_file_schema
 from tests.unit.test_architecture import FIRST_WITH_PYTEST, FLOORS
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +38,18 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of *page*."""
     titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def section(page: str, title: str) -> str:
+    """Return what stands under the heading *title* of a page, up to the next heading."""
+    _, _, rest = (ROOT / page).read_text().partition(f"{title}\n")
+    return re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def first_column(text: str) -> set[str]:
+    """Return all words in backticks in the first column of the tables of *text*."""
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
 
 
 @each_page
@@ -108,3 +123,45 @@ def test_contributing_has_the_tiers_of_the_tests() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     markers = [text.partition(":")[0] for text in settings["tool"]["pytest"]["ini_options"]["markers"]]
     assert re.findall(r"^\| `(\w+)` \|", prose(ROOT / "CONTRIBUTING.md"), re.MULTILINE) == markers
+
+
+def keys_of(schema: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    """Yield the dotted keys of a JSON Schema that have no keys below them."""
+    schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for choice in schema.get("anyOf", ()):
+        yield from keys_of(choice, definitions)
+    for key, value in schema.get("properties", {}).items():
+        below = [f"{key}.{name}" for name in keys_of(value, definitions)]
+        yield from below or [key]
+
+
+def test_the_page_of_job_files_has_every_key() -> None:
+    schema = job_file_schema()
+    keys = set(keys_of(schema["properties"]["jobs"]["additionalProperties"], schema["$defs"]))
+    text = section("docs/job-files.md", "## Keys of a job")
+    documented = first_column(text + section("docs/job-files.md", "### Gates")) - {"policy.…"}
+    assert not {key for key in documented if not any(f"{known}.".startswith(f"{key}.") for known in keys)}
+    assert not {
+        key for key in keys if not any(f"{key}.".startswith(f"{known}.") for known in documented - {"gate"})
+    }
+    settings = first_column(section("docs/baselines.md", "## The key `regression`"))
+    assert {f"regression.{key}" for key in settings} == {key for key in keys if key.startswith("regression.")}
+
+
+@pytest.mark.parametrize(
+    ("title", "model"),
+    [("## episodes.jsonl", pytest_arena.Episode), ("## record.json", pytest_arena.JobRecord)],
+)
+def test_the_page_of_results_has_every_key_of_a_record(title: str, model: Any) -> None:
+    text = section("docs/results.md", title).partition("`gate` holds all")[0]
+    keys = {field.name.removesuffix("_") for field in dataclasses.fields(model)}
+    assert first_column(text) == {"schema_version", *keys}
+
+
+def test_the_readme_has_every_option() -> None:
+    source = (ROOT / "pytest_arena" / "options.py").read_text()
+    table = section("README.md", "## Options")
+    assert {*re.findall(r"^\| `(--[\w-]+)", table, re.MULTILINE)} == {
+        *re.findall(r'"(--arena-[\w-]+)"', source)
+    }
+    assert {*re.findall(r"\| `(arena_\w+)` \|", table)} == {*re.findall(r'addini\(\s*"(arena_\w+)"', source)}
