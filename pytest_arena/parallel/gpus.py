@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.options import launcher
-from pytest_arena.reports.reporter import terminal_reporter
+from pytest_arena.reports.reporter import write_line
 from pytest_arena.simulators.devices import MASK, POSITION, UNMASKED
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def _cores() -> int:
 
 def _warn_of_crowding(config: pytest.Config, devices: Sequence[str], taken: Counter[str]) -> None:
     most, allowed = max((taken[device] for device in devices), default=0), workers_per_gpu(config)
-    terminal = terminal_reporter(config)
-    if most > allowed and terminal is not None:
-        terminal.write_line(
+    if most > allowed:
+        write_line(
+            config,
             f"arena: more workers than GPUs: {most} share one, --arena-workers-per-gpu is {allowed} "
             f"(GPUs: {', '.join(devices)})",
             yellow=True,

@@ -23,7 +23,7 @@ from pytest_arena.parallel.workers import shared_directory
 from pytest_arena.records.manifest import JobEntry
 from pytest_arena.records.run_directory import RUNS_READ, RunDirectory
 from pytest_arena.records.schema import Status
-from pytest_arena.reports.reporter import terminal_reporter
+from pytest_arena.reports.reporter import write_line
 
 OUTSTANDING = 2
 """Items a worker has at most: the one it runs, and the next, without which it would not start."""
@@ -190,19 +190,13 @@ def _without_surplus(
     lost = [item.index for item in items if item.launch in surplus]
     if lost:
         names = ", ".join(collection[index] for index in lost[:3]) + (" …" if len(lost) > 3 else "")
-        _say(
+        write_line(
             config,
             f"ERROR: these jobs need {len(work)} simulator processes, as their launch settings differ, "
             f"but -n gives {workers}: {len(lost)} of them will not run ({names}); use -n {len(work)} or more",
+            red=True,
         )
     return [item.index for item in items if item.launch not in surplus]
-
-
-def _say(config: pytest.Config, line: str) -> None:
-    terminal = terminal_reporter(config)
-    if terminal is not None:
-        terminal.ensure_newline()
-        terminal.write_line(line, red=True)
 
 
 def expected_costs(jobs: Mapping[str, JobEntry], run: RunDirectory) -> dict[str, float]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,59 +25,59 @@ from pytest_arena.parallel.workers import shared_directory
 from pytest_arena.records.files import write_json
 from pytest_arena.records.run_directory import RunDirectory, read_record
 from pytest_arena.records.schema import JobRecord
-from pytest_arena.reports.progress_line import PERIOD, ended, is_live
-from pytest_arena.reports.reporter import terminal_reporter
+from pytest_arena.reports.progress_line import PERIOD, ended
+from pytest_arena.reports.reporter import is_live, progress_reporter
 from pytest_arena.rollout.progress import Snapshot, Tally
 
 if TYPE_CHECKING:
     from pytest_arena.rollout.loop import Loop, Watch
 
-BEAT = 0.5
+INTERVAL = 0.5
 """Seconds between a worker's updates, and between the controller's looks."""
 Snapshots = Mapping[str, Snapshot]
 """Worker -> where its job is."""
 
 
 @contextlib.contextmanager
-def telling_controller(config: pytest.Config) -> Iterator[Callable[[Snapshot], None]]:
-    """Yield what writes where this worker's job is; the file is gone at the end."""
+def progress_file(config: pytest.Config) -> Iterator[Callable[[Snapshot], None]]:
+    """Yield what writes where this worker's job is, for the controller; the file is gone at the end."""
     directory = shared_directory(config)
     assert directory is not None, "a worker has a run directory"
-    path = beat_path(directory, config.workerinput["workerid"])  # type: ignore[attr-defined]
+    path = progress_path(directory, config.workerinput["workerid"])  # type: ignore[attr-defined]
 
-    def tell(snapshot: Snapshot) -> None:
+    def write(snapshot: Snapshot) -> None:
         with contextlib.suppress(OSError):  # a full disk is found by those who write results
             write_json(path, asdict(snapshot))
 
     try:
-        yield tell
+        yield write
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
 
 
 @contextlib.contextmanager
-def heartbeat(config: pytest.Config, tally: Tally) -> Iterator[Watch]:
-    """Yield what a worker's loop calls after each step."""
+def progress_updates(config: pytest.Config, tally: Tally) -> Iterator[Watch]:
+    """Yield what a worker's loop calls after each step: every `INTERVAL` seconds it writes the file."""
     written = 0.0
 
-    def beat(loop: Loop) -> None:
+    def update(loop: Loop) -> None:
         nonlocal written
         now = time.monotonic()
-        if now - written >= BEAT:
+        if now - written >= INTERVAL:
             written = now
-            tell(tally.snapshot(loop, now))
+            write(tally.snapshot(loop, now))
 
-    with telling_controller(config) as tell:
-        yield beat
+    with progress_file(config) as write:
+        yield update
 
 
-def beat_path(directory: RunDirectory, worker: str) -> Path:
+def progress_path(directory: RunDirectory, worker: str) -> Path:
     """Return where *worker* writes how far it is."""
     return directory.path / f".progress-{worker}.json"
 
 
-def read_beats(directory: RunDirectory) -> dict[str, Snapshot]:
+def read_progress(directory: RunDirectory) -> dict[str, Snapshot]:
     """Return where each worker is that runs a job, in the order of their numbers."""
     found = {}
     known = {field.name for field in fields(Snapshot)}
@@ -92,30 +92,16 @@ def read_beats(directory: RunDirectory) -> dict[str, Snapshot]:
 
 def watch_workers(config: pytest.Config, directory: RunDirectory) -> None:
     """Begin to show in the controller how far the workers are; ends with the session."""
-    reporter = terminal_reporter(config)
-    if reporter is None or reporter.verbosity < 0 or reporter.no_summary:
-        return
-    display = LiveLines(reporter._tw) if is_live(reporter) else PlainLines(reporter._tw)
-    config.pluginmanager.register(Watcher(directory, display), "arena_worker_progress")
-
-
-class Display(Protocol):
-    """Shows where workers are."""
-
-    def show(self, snapshots: Snapshots) -> None:
-        """Show these, and no others."""
-
-    def end(self, worker: str | None, record: JobRecord) -> None:
-        """Show what became of a job."""
-
-    def close(self) -> None:
-        """Show nothing any more."""
+    reporter = progress_reporter(config)
+    if reporter is not None:
+        display = LiveLines(reporter._tw) if is_live(reporter) else PlainLines(reporter._tw)
+        config.pluginmanager.register(Watcher(directory, display), "arena_worker_progress")
 
 
 class Watcher:
     """The thread that looks, and its end."""
 
-    def __init__(self, directory: RunDirectory, display: Display) -> None:
+    def __init__(self, directory: RunDirectory, display: PlainLines | LiveLines) -> None:
         self._directory, self._display = directory, display
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="arena-progress", daemon=True)
@@ -123,8 +109,8 @@ class Watcher:
 
     def _watch(self) -> None:
         with contextlib.suppress(Exception):  # a terminal that is gone must not end an evaluation
-            while not self._over.wait(BEAT):
-                self._display.show(read_beats(self._directory))
+            while not self._over.wait(INTERVAL):
+                self._display.show(read_progress(self._directory))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -141,7 +127,7 @@ class Watcher:
     def pytest_testnodedown(self, node: Any) -> None:
         """A worker that died cannot take its file away."""
         with contextlib.suppress(OSError):
-            beat_path(self._directory, node.gateway.id).unlink()
+            progress_path(self._directory, node.gateway.id).unlink()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -221,7 +207,7 @@ class LiveLines:
             self._file.flush()
 
     def end(self, worker: str | None, record: JobRecord) -> None:
-        """The table tells what became of jobs."""
+        """Show nothing: the table says what became of jobs."""
 
     def close(self) -> None:
         """Take the lines away; pytest writes by itself again."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.options import is_worker
-from pytest_arena.parallel.worker_progress import heartbeat, telling_controller
+from pytest_arena.parallel.worker_progress import progress_file, progress_updates
 from pytest_arena.records.schema import Episode, JobRecord
 from pytest_arena.reports.progress_line import progress_line
 from pytest_arena.rollout.progress import Tally
@@ -25,8 +25,8 @@ def show_preparation(config: pytest.Config, job: Job, label: str, *, builds: boo
     tally = Tally(job, label)
     snapshot = tally.idle("building environment" if builds else "begins")
     if is_worker(config):
-        with telling_controller(config) as tell:
-            tell(snapshot)
+        with progress_file(config) as write:
+            write(snapshot)
             yield
         return
     line = progress_line(config, tally)
@@ -49,8 +49,8 @@ def show_rollout(
     """
     tally = Tally(job, record.job, earlier)
     if is_worker(config):
-        with heartbeat(config, tally) as beat:
-            yield beat
+        with progress_updates(config, tally) as update:
+            yield update
         return
     line = progress_line(config, tally)
     try:

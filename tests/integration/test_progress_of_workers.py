@@ -19,7 +19,7 @@ import time
 import pytest_arena.parallel.worker_progress as progress
 from tests.fakes import ScriptedEnv
 
-progress.BEAT, progress.PERIOD = 0.05, 0.2
+progress.INTERVAL, progress.PERIOD = 0.05, 0.2
 
 class Slow(ScriptedEnv):
     def step(self, action):

@@ -19,7 +19,6 @@ class Config:
         self.given, self.args, self.lines = given, list(args), list[str]()
         self.invocation_params = SimpleNamespace(dir=folder)
         self.option = SimpleNamespace(numprocesses=given.get("numprocesses", "auto"))
-        self.terminal = SimpleNamespace(write_line=lambda line, **_: self.lines.append(line))
 
     def getoption(self, name: str, default: Any = None) -> Any:
         return self.given.get(name, default)
@@ -38,7 +37,7 @@ class Config:
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "terminal_reporter", lambda config: config.terminal)
+    monkeypatch.setattr(gpus, "write_line", lambda config, line, **colour: config.lines.append(line))
 
 
 @pytest.fixture

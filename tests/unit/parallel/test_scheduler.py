@@ -337,8 +337,9 @@ def test_the_replacement_serves_the_launch_group_that_lost_its_worker(seed: int)
 def test_launch_groups_without_a_worker_are_given_up_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     items = groups_of(4, 3, 2, launch=["A", "B", "C"])
     said: list[str] = []
-    terminal = SimpleNamespace(ensure_newline=lambda: None, write_line=lambda line, **_: said.append(line))
-    monkeypatch.setattr("pytest_arena.parallel.scheduler.terminal_reporter", lambda config: terminal)
+    monkeypatch.setattr(
+        "pytest_arena.parallel.scheduler.write_line", lambda config, line, **colour: said.append(line)
+    )
     config: Any = SimpleNamespace()
     kept = _without_surplus(config, items, [f"t[{i}]" for i in range(9)], 2)
     assert kept == list(range(7))

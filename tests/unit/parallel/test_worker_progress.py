@@ -16,9 +16,9 @@ from pytest_arena.parallel.worker_progress import (
     LiveLines,
     PlainLines,
     Watcher,
-    beat_path,
-    heartbeat,
-    read_beats,
+    progress_path,
+    progress_updates,
+    read_progress,
 )
 from pytest_arena.records.files import write_json
 from pytest_arena.reports.progress_line import ended
@@ -136,27 +136,27 @@ class TestFiles:
     ) -> None:
         clock = [100.0]
         monkeypatch.setattr("time.monotonic", lambda: clock[0])
-        with heartbeat(self.config(tmp_path), Tally(make_job(), "job")) as beat:
+        with progress_updates(self.config(tmp_path), Tally(make_job(), "job")) as update:
             told, running = [], loop()
             for steps, seconds in ((1, 0.1), (2, 0.1), (3, 0.5)):
                 clock[0] += seconds
                 running.vector_steps = steps
-                beat(running)
-                told.append(read_beats(RunDirectory(tmp_path))["gw1"].vector_steps)
+                update(running)
+                told.append(read_progress(RunDirectory(tmp_path))["gw1"].vector_steps)
             assert told == [1, 1, 3]
         assert list(tmp_path.iterdir()) == []
 
     def test_a_job_goes_on_where_nothing_can_be_written(self, tmp_path: Path) -> None:
-        with heartbeat(self.config(tmp_path / "missing"), Tally(make_job(), "job")) as beat:
-            beat(loop(steps=1))
+        with progress_updates(self.config(tmp_path / "missing"), Tally(make_job(), "job")) as update:
+            update(loop(steps=1))
 
     def test_workers_are_read_in_order_and_broken_files_are_passed_over(self, tmp_path: Path) -> None:
         directory = RunDirectory(tmp_path)
         for worker in ("gw10", "gw9"):
-            write_json(beat_path(directory, worker), {**vars_of(snapshot(worker)), "new_key": 1})
-        beat_path(directory, "gw1").write_text('{"job": "half')
-        beat_path(directory, "gw2").write_text(json.dumps({"job": "of an older version"}))
-        assert list(read_beats(directory)) == ["gw9", "gw10"]
+            write_json(progress_path(directory, worker), {**vars_of(snapshot(worker)), "new_key": 1})
+        progress_path(directory, "gw1").write_text('{"job": "half')
+        progress_path(directory, "gw2").write_text(json.dumps({"job": "of an older version"}))
+        assert list(read_progress(directory)) == ["gw9", "gw10"]
 
 
 def vars_of(one: Snapshot) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class TestInThisProcess:
             write_line=written.append,
             flush=lambda: None,
         )
-        monkeypatch.setattr("pytest_arena.reports.progress_line.terminal_reporter", lambda config: reporter)
+        monkeypatch.setattr("pytest_arena.reports.reporter.terminal_reporter", lambda config: reporter)
         return SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda name: None), reporter=reporter)
 
     def roll_out(self, config: Any, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
@@ -330,7 +330,7 @@ class Shown:
 class TestWatcher:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(worker_progress, "BEAT", 0.01)
+        monkeypatch.setattr(worker_progress, "INTERVAL", 0.01)
 
     def wait(self, shown: Shown) -> None:
         for _ in range(500):
@@ -341,7 +341,7 @@ class TestWatcher:
 
     def test_it_shows_and_ends(self, tmp_path: Path) -> None:
         directory, shown = RunDirectory(tmp_path), Shown()
-        write_json(beat_path(directory, "gw0"), vars_of(snapshot()))
+        write_json(progress_path(directory, "gw0"), vars_of(snapshot()))
         watcher = Watcher(directory, shown)
         self.wait(shown)
         assert shown.seen[0] == {"gw0": snapshot()}
@@ -372,10 +372,10 @@ class TestWatcher:
     def test_a_dead_worker_is_not_shown_any_more(self, tmp_path: Path) -> None:
         directory, shown = RunDirectory(tmp_path), Shown()
         for worker in ("gw0", "gw1"):
-            write_json(beat_path(directory, worker), vars_of(snapshot()))
+            write_json(progress_path(directory, worker), vars_of(snapshot()))
         watcher = Watcher(directory, shown)
         watcher.pytest_testnodedown(SimpleNamespace(gateway=SimpleNamespace(id="gw0")))
-        assert list(read_beats(directory)) == ["gw1"]
+        assert list(read_progress(directory)) == ["gw1"]
         watcher.pytest_testnodedown(SimpleNamespace(gateway=SimpleNamespace(id="gw0")))
         watcher.stop()
 
