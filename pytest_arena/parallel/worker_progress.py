@@ -9,13 +9,12 @@ printed when its report arrives.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,10 @@ import pytest
 
 from pytest_arena.parallel.workers import shared_directory
 from pytest_arena.records.files import write_json
+from pytest_arena.records.json_files import read_json
 from pytest_arena.records.run_directory import RunDirectory, read_record
 from pytest_arena.records.schema import JobRecord
+from pytest_arena.records.typed import known_fields
 from pytest_arena.reports.progress_line import PERIOD, ended
 from pytest_arena.reports.reporter import is_live, progress_reporter
 from pytest_arena.rollout.progress import Snapshot, Tally
@@ -80,13 +81,10 @@ def progress_path(directory: RunDirectory, worker: str) -> Path:
 def read_progress(directory: RunDirectory) -> dict[str, Snapshot]:
     """Return where each worker is that runs a job, in the order of their numbers."""
     found = {}
-    known = {field.name for field in fields(Snapshot)}
     for path in directory.path.glob(".progress-*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError):
-            data = json.loads(path.read_text(encoding="utf-8"))
-            found[path.stem.removeprefix(".progress-")] = Snapshot(
-                **{key: value for key, value in data.items() if key in known}
-            )
+            worker = path.stem.removeprefix(".progress-")
+            found[worker] = Snapshot(**known_fields(Snapshot, read_json(path)))
     return dict(sorted(found.items(), key=lambda pair: [int(n) for n in re.findall(r"\d+", pair[0])]))
 
 
