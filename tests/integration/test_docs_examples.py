@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +60,23 @@ def test_the_adapter_keeps_the_contract(project: Path, suite: Suite) -> None:
 def test_the_policies_solve_the_task_of_the_adapter(project: Path, suite: Suite) -> None:
     result = suite.run("--arena-jobs", "jobs.yaml")
     result.assert_outcomes(passed=2)
+    assert run_example(suite, "results.md", "print(record.job").startswith("seeker 1.0 [")
+    assert run_example(suite, "statistics.md", "recheck") == "seeker holds\ngain holds\n"
+
+
+def run_example(suite: Suite, page: str, containing: str) -> str:
+    """Return what an example prints that reads a run directory; it reads that of the latest run."""
+    code = re.sub(r"arena-results/\w+-\w+", str(suite.run_dir), example(page, containing))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    return printed.getvalue()
+
+
+def test_jobs_are_evaluated_without_pytest(project: Path, suite: Suite) -> None:
+    (project / "script.py").write_text(example("tests-and-fixtures.md", "import evaluate, load_jobs"))
+    done = suite.pytester.run(sys.executable, "script.py")
+    assert done.outlines == ["seeker pass 1.0", "gain pass 1.0"]
 
 
 def test_the_fixtures_give_another_policy_and_a_recorder(project: Path, suite: Suite) -> None:
