@@ -25,7 +25,7 @@ from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status
 from pytest_arena.__main__ import main as command
 from pytest_arena.comparison.compare import compare
 from pytest_arena.comparison.exact_tests import paired_margin, paired_test, unpaired_margin, unpaired_test
-from pytest_arena.comparison.group_interval import JobRate, mean_interval
+from pytest_arena.comparison.groups import JobRate, mean_interval
 from pytest_arena.comparison.paired_tests import holds_margin, sign_test
 from pytest_arena.comparison.rule import Rule
 from pytest_arena.comparison.samples import Point, Sample

@@ -74,9 +74,7 @@ class StoredEpisodes:
                 lines = list(numbered_episodes(self.path))
         except StoredFileError as error:
             raise BaselineError(f"the episodes cannot be read: {error}") from None
-        limit = record.gate.counted if record.gate is not None else None
-        episodes = sorted((episode for _, episode in lines), key=lambda episode: episode.episode)
-        episodes = [e for e in episodes if limit is None or e.episode < limit]
+        episodes = record.counted(sorted((e for _, e in lines), key=lambda episode: episode.episode))
         try:
             with problems_in(self.path):
                 require_scheduled(self.job, record, lines, whole=whole, older=True)

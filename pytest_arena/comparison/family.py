@@ -1,17 +1,12 @@
-"""Many jobs: error rates of a whole session, and the mean over a group of jobs."""
+"""All comparisons of a session together: how often any of them may be a false regression."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_arena.comparison.family_error import FamilyError
-from pytest_arena.comparison.group_interval import mean_interval, rates_of
-from pytest_arena.errors import first_few
-from pytest_arena.gate.thresholds import judge_thresholds
-from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.records.schema import Comparison, JobRecord, Status, ThresholdResult
+from pytest_arena.records.schema import Comparison, JobRecord
 
 
 def holm(p_values: Mapping[str, float], rate: float) -> set[str]:
@@ -71,63 +66,3 @@ def describe_family(judged: Mapping[str, Any], claimed: Sequence[str]) -> str:
         f"{len(held)} of {len(claimed)} regressions in {len(judged['comparisons'])} comparisons hold at a "
         f"family error of {judged['rate']:.2g} ({how}){': ' if held else ''}{', '.join(held)}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class GroupVerdict:
-    """What the mean over a group's jobs says."""
-
-    jobs: dict[str, dict[str, float | None]]
-    """Label -> metric -> value, of the jobs that completed."""
-    missing: list[str]
-    """What the group lacks, in words; then there is no verdict."""
-    results: list[ThresholdResult] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether every threshold holds; None where the group was not judged."""
-        return None if self.missing else all(result.passed for result in self.results)
-
-
-def judge_group(
-    thresholds: Mapping[str, str],
-    jobs: Mapping[str, Sequence[str]],
-    records: Mapping[str, JobRecord],
-    run: RunDirectory | None = None,
-) -> GroupVerdict:
-    """Compare the mean over a group's jobs, each with the same weight, with *thresholds*.
-
-    *jobs* maps the name of every job of the group to its labels in this session: none for a job that was
-    deselected. A group that is not whole is not judged: the mean over a part of it is another number. *run*
-    has the episodes, which tell how the jobs depend on each other; without it their intervals assume the
-    worst.
-    """
-    deselected = [name for name, labels in jobs.items() if not labels]
-    labels = [label for found in jobs.values() for label in found]
-    completed = {
-        label: records[label]
-        for label in labels
-        if label in records and records[label].status == Status.COMPLETED
-    }
-    values = {
-        label: {metric: record.metrics.get(metric) for metric in thresholds}
-        for label, record in completed.items()
-    }
-    missing = _missing(len(jobs), "not selected", deselected)
-    missing += _missing(len(labels), "not completed", [label for label in labels if label not in completed])
-    if missing:
-        return GroupVerdict(values, missing)
-    means, intervals, unmeasured = {}, {}, {}
-    for metric in thresholds:
-        known = [value for found in values.values() if (value := found[metric]) is not None]
-        lacking = [label for label, found in values.items() if found[metric] is None]
-        means[metric] = None if lacking else sum(known) / len(known)
-        if lacking:
-            unmeasured[metric] = f"not measured in {', '.join(lacking)}"
-        elif (rates := rates_of(metric, completed, run)) is not None:
-            intervals[metric] = mean_interval(rates)
-    return GroupVerdict(values, [], judge_thresholds(thresholds, means, intervals, unmeasured, {}))
-
-
-def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:
-    return [f"{len(names)} of {size} jobs {what} ({first_few(names)})"] if names else []

@@ -28,7 +28,7 @@ def require_room(directory: Path, size: int) -> None:
         raise OSError(errno.ENOSPC, reason)
 
 
-class ModestFile(FileIO):
+class FileThatLeavesRoom(FileIO):
     """A new file, unbuffered, that leaves room to the results."""
 
     def __init__(self, path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -233,7 +233,7 @@ class ComparisonVerdict(StrEnum):
     """What a comparison with a baseline says."""
 
     REGRESSION = "regression"
-    """Worse than the baseline, and not shown_json to be within the margin."""
+    """Worse than the baseline, and not shown to be within the margin."""
     NON_INFERIOR = "non-inferior"
     """Not worse by the margin or more."""
     IMPROVED = "improved"
@@ -383,6 +383,11 @@ class JobRecord:
     started_at: str | None = None
     finished_at: str | None = None
     schema_version: str = SCHEMA_VERSION
+
+    def counted(self, episodes: Iterable[Episode]) -> list[Episode]:
+        """Return those of *episodes* that the numbers are made of: all, or those that the gate read."""
+        limit = self.gate.counted if self.gate is not None else None
+        return [episode for episode in episodes if limit is None or episode.episode < limit]
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain dicts and lists, which are the record's own where it has such."""

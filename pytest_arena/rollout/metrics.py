@@ -182,10 +182,7 @@ def require_own_value(record: JobRecord, name: str, episodes: Sequence[Episode])
     recorded = record.metrics.get(name)
     if recorded is None or name not in known:
         return
-    counted = record.gate.counted if record.gate is not None else None
-    found = reduce_metrics(
-        [known[name]], [e for e in episodes if counted is None or e.episode < counted]
-    ).values[name]
+    found = reduce_metrics([known[name]], record.counted(episodes)).values[name]
     if found is not None and not math.isclose(recorded, found, rel_tol=1e-6, abs_tol=1e-9):
         raise ValueError(f"metrics.{name}: expected {found:g}, that of its episodes, got {recorded:g}")
 

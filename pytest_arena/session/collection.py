@@ -34,7 +34,7 @@ from pytest_arena.session.job_items import (
     whole_label,
     whole_node_id,
 )
-from pytest_arena.session.labels import Named, choose_labels
+from pytest_arena.session.labels import JobNames, choose_labels
 
 _PLUGIN = "arena-collection"
 _SHOWING = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test")
@@ -287,7 +287,9 @@ def name_jobs(items: Sequence[pytest.Item]) -> None:
             node = whole_node_id(item, job) + f"#{seen[item.nodeid]}" * (seen[item.nodeid] > 1)
             wholes.setdefault(node, []).append((item, job))
     named = [
-        Named(parts[0][1].name, parts[0][0].name.partition("[")[0], node, tuple(j.suffix for _, j in parts))
+        JobNames(
+            parts[0][1].name, parts[0][0].name.partition("[")[0], node, tuple(j.suffix for _, j in parts)
+        )
         for node, parts in wholes.items()
     ]
     for label, parts in zip(choose_labels(named), wholes.values(), strict=True):

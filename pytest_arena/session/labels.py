@@ -21,7 +21,7 @@ _ATTEMPT = re.compile(r"(.+)\.(?:[2-9]|[1-9][0-9]+)")
 
 
 @dataclass(frozen=True)
-class Named:
+class JobNames:
     """What a job can be called by; a sharded job is one, with all its shards."""
 
     name: str
@@ -41,7 +41,7 @@ class Named:
         return tuple(map(_cut, labels))
 
 
-def choose_labels(jobs: Sequence[Named]) -> list[str]:
+def choose_labels(jobs: Sequence[JobNames]) -> list[str]:
     """Return a label a job: the first candidate that no other job is in the way of.
 
     Of two jobs that want one folder, the one whose name only looks like another's shard or attempt gives way;

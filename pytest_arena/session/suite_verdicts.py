@@ -18,7 +18,7 @@ from pytest_arena.reports.reported_run import VerdictLine
 from pytest_arena.session.synthetic_reports import report_as_test
 
 if TYPE_CHECKING:
-    from pytest_arena.comparison.family import GroupVerdict
+    from pytest_arena.comparison.groups import GroupVerdict
     from pytest_arena.records.manifest import GroupEntry, Manifest
     from pytest_arena.records.schema import JobRecord
 
@@ -100,7 +100,7 @@ def _judge_group(
     manifest: Manifest,
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], VerdictLine]:
-    from pytest_arena.comparison.family import judge_group
+    from pytest_arena.comparison.groups import judge_group
     from pytest_arena.gate.describe import describe_threshold, describe_threshold_briefly
 
     verdict = judge_group(group.thresholds, group.jobs, records, directory)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import USERS_MISTAKE, RecordingError
 from pytest_arena.jobs.sections import VideoCodec
-from pytest_arena.records.disk_space import ModestFile, require_room
+from pytest_arena.records.disk_space import FileThatLeavesRoom, require_room
 from pytest_arena.records.files import name_first
 from pytest_arena.records.film_names import indexed_file, working_file
 
@@ -118,7 +118,7 @@ class Mp4File:
         self.path = path
         self._form = form
         self._working, self._indexed = working_file(path), indexed_file(path)
-        self._file: ModestFile | None = None
+        self._file: FileThatLeavesRoom | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self.frames = 0
@@ -167,7 +167,7 @@ class Mp4File:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # A file of our own: each fragment reaches the disk at once, and it is closed even where the disk
         # has no room for the header. FFmpeg's own would hold fragments back, and leak in that case.
-        self._file = ModestFile(self._working)
+        self._file = FileThatLeavesRoom(self._working)
         container = av.open(self._file, "w", format="mp4", options=_FRAGMENTED)
         form = self._form
         codec = _free(form.codec)

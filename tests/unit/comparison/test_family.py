@@ -1,4 +1,4 @@
-"""Many jobs: Holm, e-BH, and the mean over a group."""
+"""Many comparisons: Holm and e-BH."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from scipy import stats
 
 from pytest_arena import JobRecord, Status
 from pytest_arena.comparison.exact_tests import paired_test
-from pytest_arena.comparison.family import e_bh, holm, judge_comparisons, judge_family, judge_group
+from pytest_arena.comparison.family import e_bh, holm, judge_comparisons, judge_family
 from pytest_arena.comparison.family_error import FamilyError, Method
-from pytest_arena.gate.intervals import wilson
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, Evidence
 
 P_VALUES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0, 1), max_size=12)
@@ -61,10 +60,8 @@ def test_the_family_error_is_kept() -> None:
     assert np.mean([bool(f) for f in found]) == pytest.approx(0.05, abs=0.012)
 
 
-def record(label: str, status: Status = Status.COMPLETED, **metrics: float | None) -> JobRecord:
-    made = JobRecord(label, 1, "", "s", "e", "p", status=status, metrics=dict(metrics))
-    made.intervals = {"success_rate": wilson(round((metrics.get("success_rate") or 0) * 20), 20)}
-    return made
+def record(label: str) -> JobRecord:
+    return JobRecord(label, 1, "", "s", "e", "p", status=Status.COMPLETED)
 
 
 def compared(label: str, p_value: float, e_value: float) -> JobRecord:
@@ -127,43 +124,3 @@ def test_a_family_is_of_the_jobs_that_were_compared() -> None:
     }
     found = judge_family({**records, "d": compared("d", 0.5, 1.5)}, FamilyError(0.05, "e-bh"))
     assert [label for label, f in found["comparisons"].items() if f["rejected"]] == ["a"]
-
-
-def test_the_mean_over_a_group() -> None:
-    records = {name: record(name, success_rate=rate) for name, rate in (("a", 1.0), ("b", 0.5), ("c", 0.75))}
-    jobs = {name: [name] for name in records}
-    found = judge_group({"success_rate": ">= 0.75"}, jobs, records)
-    assert (found.passed, found.results[0].value) == (True, 0.75)
-    low, high = found.results[0].interval or (0, 0)
-    # Nothing is known of their episodes, so the jobs may depend on each other entirely.
-    assert (low, high) == pytest.approx(
-        np.mean([r.intervals["success_rate"] for r in records.values()], axis=0)
-    )
-    assert found.results[0].undecided
-    assert judge_group({"success_rate": "> 75%"}, jobs, records).passed is False
-
-
-def test_a_group_of_one_has_its_jobs_interval() -> None:
-    records = {"a": record("a", success_rate=0.75)}
-    found = judge_group({"success_rate": ">= 0.7"}, {"a": ["a"]}, records)
-    assert found.results[0].interval == pytest.approx(wilson(15, 20))
-
-
-@pytest.mark.parametrize(
-    ("jobs", "words"),
-    [
-        ({"a": ["a"], "b": []}, "1 of 2 jobs not selected (b)"),
-        ({"a": ["a"], "crashed": ["crashed"]}, "1 of 2 jobs not completed (crashed)"),
-        ({"a": ["a"], "never": ["never"]}, "1 of 2 jobs not completed (never)"),
-    ],
-)
-def test_a_part_of_a_group_is_not_judged(jobs: dict[str, list[str]], words: str) -> None:
-    records = {"a": record("a", success_rate=1.0), "crashed": record("crashed", Status.CRASHED)}
-    found = judge_group({"success_rate": ">= 0.1"}, jobs, records)
-    assert (found.passed, found.missing, found.results) == (None, [words], [])
-
-
-def test_an_unmeasured_job_fails_its_group_and_is_named() -> None:
-    records = {"a": record("a", own=1.0), "b": record("b", own=None)}
-    found = judge_group({"own": "< 5"}, {"a": ["a"], "b": ["b"]}, records)
-    assert (found.passed, found.results[0].reason) == (False, "not measured in b")

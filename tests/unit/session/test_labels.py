@@ -8,18 +8,18 @@ import pytest
 
 from pytest_arena.jobs.model import Shard
 from pytest_arena.records.run_directory import RUN_FILES
-from pytest_arena.session.labels import LONGEST, Named, choose_labels
+from pytest_arena.session.labels import LONGEST, JobNames, choose_labels
 
 NAMES = ["reach", "Reach", "reach.", "reach.2", "reach.2.3", "reach-test_it", "reach-shard0of2", "run.json"]
 NAMES += ["reach-shard0of2.2", "reach-shard1of3", "REACH.10", "metrics.json", "pi0", "pi0.5", "x" * 100]
 
 
-def named(name: str, function: str = "test_it", shards: int = 1, node: str = "") -> Named:
+def named(name: str, function: str = "test_it", shards: int = 1, node: str = "") -> JobNames:
     parts = tuple(Shard(index, shards).suffix for index in range(shards)) if shards > 1 else ()
-    return Named(name, function, node or f"test_it.py::{function}[{name}]", parts)
+    return JobNames(name, function, node or f"test_it.py::{function}[{name}]", parts)
 
 
-def folders(job: Named, label: str) -> set[str]:
+def folders(job: JobNames, label: str) -> set[str]:
     """All folders that the job may have, as the least able file system tells them apart."""
     bare = [label, *(label + suffix for suffix in job.suffixes)]
     every = [*bare, *(f"{folder}.{attempt}" for folder in bare for attempt in range(2, 12))]
@@ -35,7 +35,7 @@ def test_no_two_jobs_share_a_folder(seed: int) -> None:
         )
         for _ in range(draw.randint(2, 8))
     ]
-    jobs = [Named(job.name, job.function, f"{job.node}#{n}", job.suffixes) for n, job in enumerate(jobs)]
+    jobs = [JobNames(job.name, job.function, f"{job.node}#{n}", job.suffixes) for n, job in enumerate(jobs)]
     taken = {name.casefold() for name in RUN_FILES}
     for job, label in zip(jobs, choose_labels(jobs), strict=True):
         own = folders(job, label)
@@ -66,7 +66,7 @@ def test_ordinary_labels_are_the_names() -> None:
     ],
     ids=["two-tests", "attempt", "shard", "joined", "another-name"],
 )
-def test_who_gives_way(jobs: list[Named], labels: list[str]) -> None:
+def test_who_gives_way(jobs: list[JobNames], labels: list[str]) -> None:
     assert choose_labels(jobs) == labels
 
 

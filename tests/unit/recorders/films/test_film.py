@@ -15,7 +15,7 @@ from pytest_arena.recorders.films.colours import as_rgb
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.film import Film, FilmState
 from pytest_arena.recorders.films.mp4 import KEYFRAME_INTERVAL, FilmFormat, Mp4File, choose_codec
-from pytest_arena.records.disk_space import ModestFile
+from pytest_arena.records.disk_space import FileThatLeavesRoom
 from tests.film_fakes import boxes, decode, grey, level_of, names_in, shoot
 
 FRAME_BYTES, QUEUE_FRAMES, THREADS = 32 * 32 * 3, 64, 2
@@ -364,14 +364,14 @@ def test_a_file_that_cannot_be_closed_ends_its_film_alone(
         Film(tmp_path / "lost.mp4", FilmFormat(30), encoder),
         Film(tmp_path / "kept.mp4", FilmFormat(30), encoder),
     )
-    close = ModestFile.close
+    close = FileThatLeavesRoom.close
 
-    def full(self: ModestFile) -> None:
+    def full(self: FileThatLeavesRoom) -> None:
         close(self)
         if "lost" in str(self.name):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ModestFile, "close", full)
+    monkeypatch.setattr(FileThatLeavesRoom, "close", full)
     for film in (lost, kept):
         shoot(film, 5)
     encoder.close()

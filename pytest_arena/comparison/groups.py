@@ -1,19 +1,20 @@
-"""The interval of a mean over jobs, some of whose episodes share their random numbers."""
+"""The mean over the jobs of a group: its verdict and its interval; some episodes may share random numbers."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 from pytest_arena.comparison.rule import metric_named
 from pytest_arena.comparison.samples import Sample, sample_of
-from pytest_arena.errors import NotComparableError
+from pytest_arena.errors import NotComparableError, first_few
+from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.records.schema import JobRecord
+from pytest_arena.records.schema import JobRecord, Status, ThresholdResult
 from pytest_arena.rollout.metrics import RecordedMetric
 
 TAIL = 0.975
@@ -32,7 +33,7 @@ class JobRate:
     """Each episode is decided by its own seed. Else jobs with one seed share numbers in unknown places."""
 
 
-def mean_interval(jobs: Sequence[JobRate]) -> tuple[float, float]:
+def interval_of_mean(jobs: Sequence[JobRate]) -> tuple[float, float]:
     """Return the interval of the mean over the rates of *jobs*, each with the same weight.
 
     Each job's own interval is its rate, plus a shift s towards one half, ± a half width h. Of k jobs, the
@@ -122,12 +123,71 @@ def _stored_sample(name: str, record: JobRecord, run: RunDirectory) -> Sample | 
     """Return the values of a metric in each episode that counts; None where they cannot be read."""
     own = [RecordedMetric(name, record.definitions[name])] if name in record.definitions else []
     metric = metric_named(name, own)
-    limit = record.gate.counted if record.gate is not None else None
-    if metric is None or not record.episodes_path:
+    if metric is None:
         return None
     try:
-        episodes = read_episodes(run.path / record.episodes_path)
-        counted = [episode for episode in episodes if limit is None or episode.episode < limit]
-        return sample_of(counted, metric, fixed=limit is None, whose=record.job)
+        episodes = record.counted(read_episodes(run.directory_of(record).episodes))
+        fixed = record.gate is None or record.gate.counted is None
+        return sample_of(episodes, metric, fixed=fixed, whose=record.job)
     except (OSError, ValueError, TypeError, KeyError, NotComparableError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupVerdict:
+    """What the mean over a group's jobs says."""
+
+    jobs: dict[str, dict[str, float | None]]
+    """Label -> metric -> value, of the jobs that completed."""
+    missing: list[str]
+    """What the group lacks, in words; then there is no verdict."""
+    results: list[ThresholdResult] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every threshold holds; None where the group was not judged."""
+        return None if self.missing else all(result.passed for result in self.results)
+
+
+def judge_group(
+    thresholds: Mapping[str, str],
+    jobs: Mapping[str, Sequence[str]],
+    records: Mapping[str, JobRecord],
+    run: RunDirectory | None = None,
+) -> GroupVerdict:
+    """Compare the mean over a group's jobs, each with the same weight, with *thresholds*.
+
+    *jobs* maps the name of every job of the group to its labels in this session: none for a job that was
+    deselected. A group that is not whole is not judged: the mean over a part of it is another number. *run*
+    has the episodes, which tell how the jobs depend on each other; without it their intervals assume the
+    worst.
+    """
+    deselected = [name for name, labels in jobs.items() if not labels]
+    labels = [label for found in jobs.values() for label in found]
+    completed = {
+        label: records[label]
+        for label in labels
+        if label in records and records[label].status == Status.COMPLETED
+    }
+    values = {
+        label: {metric: record.metrics.get(metric) for metric in thresholds}
+        for label, record in completed.items()
+    }
+    missing = _missing(len(jobs), "not selected", deselected)
+    missing += _missing(len(labels), "not completed", [label for label in labels if label not in completed])
+    if missing:
+        return GroupVerdict(values, missing)
+    means, intervals, unmeasured = {}, {}, {}
+    for metric in thresholds:
+        known = [value for found in values.values() if (value := found[metric]) is not None]
+        lacking = [label for label, found in values.items() if found[metric] is None]
+        means[metric] = None if lacking else sum(known) / len(known)
+        if lacking:
+            unmeasured[metric] = f"not measured in {', '.join(lacking)}"
+        elif (rates := rates_of(metric, completed, run)) is not None:
+            intervals[metric] = interval_of_mean(rates)
+    return GroupVerdict(values, [], judge_thresholds(thresholds, means, intervals, unmeasured, {}))
+
+
+def _missing(size: int, what: str, names: Sequence[str]) -> list[str]:
+    return [f"{len(names)} of {size} jobs {what} ({first_few(names)})"] if names else []
