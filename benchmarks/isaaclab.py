@@ -29,7 +29,7 @@ from evals.cart import Driver
 from pytest_arena import Job, RunDirectory, SimEnv, VideoRecorder
 from pytest_arena.evaluation.evaluation import Evaluation
 from pytest_arena.policies.duck_typed import CustomPolicy
-from pytest_arena.records.attempt import begin_record
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabSimulator
 
 STEPS = 120
@@ -78,12 +78,12 @@ def bare(env: SimEnv, policy: Driver, rounds: int, *, camera: bool) -> None:
 def evaluated(job: Job, env: SimEnv, output: Path, *, camera: bool) -> None:
     """The same rollout as a job, without the overview of its films."""
     run = RunDirectory.create(output)
-    directory = run.claim(job.name)
-    record = begin_record(job, directory, run.path, job.name, None)
+    attempt = Attempt.begin(job, run, job.name)
+    record = attempt.record
     policy = CustomPolicy.make(Driver, {"stiffness": 0.0}, env)
     recorders = [VideoRecorder("on")] if camera else []
     with mock.patch("pytest_arena.recorders.films.overview.add_overview"):
-        Evaluation(job, record, directory, run.path, lambda _: env, policy, recorders).run()
+        Evaluation(job, attempt, lambda _: env, policy, recorders).run()
     assert record.episodes["measured"] == job.rollout.episodes
     assert len(record.videos) == (job.rollout.episodes if camera else 0)
 

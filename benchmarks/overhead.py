@@ -27,7 +27,7 @@ from synthetic import SyntheticVectorEnv
 
 from pytest_arena import Job, Policy, RunDirectory, SimEnv, episode_seeds, make_policy
 from pytest_arena.evaluation.evaluation import Evaluation
-from pytest_arena.records.attempt import begin_record
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.rollout.loop import Loop
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
@@ -71,9 +71,7 @@ def by_turns(contestants: dict[str, Callable[[], Spent]], repeats: int) -> dict[
 def evaluation(job: Job, env: SimEnv, policy: Policy, output: Path, **more: Any) -> Evaluation:
     """Return an evaluation as a run makes it: a folder, a record, episodes appended to a file."""
     run = RunDirectory.create(output)
-    directory = run.claim(job.name)
-    record = begin_record(job, directory, run.path, job.name, None)
-    return Evaluation(job, record, directory, run.path, lambda _: env, policy, **more)
+    return Evaluation(job, Attempt.begin(job, run, job.name), lambda _: env, policy, **more)
 
 
 # --- Meta-World ------------------------------------------------------------------------------------------

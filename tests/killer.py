@@ -6,17 +6,17 @@ import os
 import signal
 
 from pytest_arena import Episode
-from pytest_arena.rollout.observers import EpisodeWriter
+from pytest_arena.records.attempt import Attempt
 
-_on_end = EpisodeWriter.on_end
+_add = Attempt.add
 _left = [int(os.environ["KILL_AFTER"])]
 
 
-def on_end(self: EpisodeWriter, row: int, episode: Episode) -> None:
-    _on_end(self, row, episode)
+def add(self: Attempt, episode: Episode) -> None:
+    _add(self, episode)
     _left[0] -= 1
     if _left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-EpisodeWriter.on_end = on_end  # type: ignore[method-assign]
+Attempt.add = add  # type: ignore[method-assign]

@@ -24,33 +24,32 @@ def judge_regression(
     baseline: Baseline | None,
     *,
     deferred: bool = False,
-) -> None:
-    """Fill ``record.comparison``, where the job has a ``regression``.
+) -> Comparison | None:
+    """Return the comparison that the job's ``regression`` asks for; None where it has none.
 
-    *metrics* are those beside the standard ones. *deferred*: a regression does not fail the test yet, for all
-    jobs of the session are to be judged together.
+    *record* says what is known of the rollout; *metrics* are those beside the standard ones. *deferred*: a
+    regression does not fail the test yet, for all jobs of the session are to be judged together.
     """
     regression = job.regression
     if regression is None:
-        return
+        return None
     found = baseline.find(record.job) if baseline is not None else None
     if baseline is None:
-        record.comparison = _without(regression, ComparisonVerdict.NOT_JUDGED, NO_BASELINE)
+        comparison = _without(regression, ComparisonVerdict.NOT_JUDGED, NO_BASELINE)
     elif found is None:
         reason = f"the baseline has no job {record.job!r}"
-        record.comparison = _without(regression, ComparisonVerdict.NOT_JUDGED, reason)
+        comparison = _without(regression, ComparisonVerdict.NOT_JUDGED, reason)
     else:
         try:
-            record.comparison = _compare(record, job, regression, episodes, metrics, found)
+            comparison = _compare(record, job, regression, episodes, metrics, found)
         except NotComparableError as error:
-            record.comparison = _without(regression, ComparisonVerdict.NOT_COMPARABLE, str(error))
+            comparison = _without(regression, ComparisonVerdict.NOT_COMPARABLE, str(error))
     if baseline is not None:
-        record.comparison.baseline = str(baseline.path)
-    verdict = record.comparison.verdict
-    record.comparison.failed = fails(verdict, regression, deferred=deferred)
-    record.comparison.xfailed = (
-        verdict == ComparisonVerdict.INCONCLUSIVE and regression.inconclusive == "xfail"
-    )
+        comparison.baseline = str(baseline.path)
+    verdict = comparison.verdict
+    comparison.failed = fails(verdict, regression, deferred=deferred)
+    comparison.xfailed = verdict == ComparisonVerdict.INCONCLUSIVE and regression.inconclusive == "xfail"
+    return comparison
 
 
 def fails(verdict: ComparisonVerdict, regression: Regression, *, deferred: bool = False) -> bool:

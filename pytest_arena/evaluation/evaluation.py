@@ -5,17 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
 
-from pytest_arena.comparison.baseline import Baseline
-from pytest_arena.comparison.regression import judge_regression
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
-from pytest_arena.evaluation.summarize import counted, require_measurement, summarize
+from pytest_arena.evaluation.judge import Against, compared, counted, judge
 from pytest_arena.gate.job_gate import JobGate
-from pytest_arena.gate.thresholds import verdict_of
 from pytest_arena.guards import stderr
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
@@ -23,16 +19,14 @@ from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.files import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, policy_files
-from pytest_arena.records.attempt import fail_record
-from pytest_arena.records.episodes import write_episodes
-from pytest_arena.records.files import utc_now, write_json
-from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.records.attempt import Attempt
+from pytest_arena.records.judgement import Judgement
+from pytest_arena.records.schema import Episode, JobRecord
 from pytest_arena.records.to_plain import to_plain
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
-from pytest_arena.rollout.observers import EpisodeWriter, Recorded, Recorder, RolloutContext, closed
+from pytest_arena.rollout.observers import Recorded, Recorder, RolloutContext, closed
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.env_check import check_metrics, require_env
@@ -48,86 +42,73 @@ _FOREIGN = "the environment, the policy, a recorder or a metric"
 
 @dataclass
 class Evaluation:
-    """One attempt at one job, from the environment to the record on disk."""
+    """The rollout of one attempt at one job, from the environment to the closed record."""
 
     job: Job
-    record: JobRecord
-    """Made by `begin_record`; filled as the evaluation goes on, so that a failure leaves what is known."""
-    directory: JobDirectory
-    run_dir: Path
+    attempt: Attempt
+    """Begun; its record is filled as the evaluation goes on, so that a failure leaves what is known."""
     make_env: MakeEnv
     policy: Policy
     recorders: Sequence[Recorder] = ()
     metrics: Sequence[Metric] = ()
+    """Beside the standard ones."""
     watch: Watch | None = None
-    earlier: Sequence[Episode] = ()
-    """Episodes that an interrupted run of this very attempt has measured: they are not run again."""
-    earlier_notes: Sequence[str] = ()
-    """What the record of the interrupted run says, and nobody will find again."""
-    complete: bool = False
-    """The earlier episodes are all that there will be."""
-    baseline: Baseline | None = None
+    against: Against = field(default_factory=Against)
     """What a job with ``regression`` is compared with."""
-    family: bool = False
-    """A regression is judged together with those of all other jobs: alone it does not fail."""
-    episodes: list[Episode] = field(init=False)
     environment_failed: bool = field(default=False, init=False)
     """A recorder that used the environment after the rollout found it failing: it may be in any state."""
 
     def __post_init__(self) -> None:
+        self.record, self._earlier = self.attempt.record, self.attempt.earlier
         files = policy_files(self.job) if self.job.policy.type not in BUILT_IN else {}
         self._files = {"files": files} if files else {}
-        self.episodes = list(self.earlier)
-        paths = sorted(path for episode in self.earlier for path in episode.videos.values())
-        self.record.videos = [path for path in paths if (self.run_dir / path).exists()]
-        if self.directory.resumed and self.directory.dataset.exists():
-            self.record.hdf5_path = self.directory.dataset.relative_to(self.run_dir).as_posix()
+        run, directory = self.attempt.run, self.attempt.directory
+        paths = sorted(path for episode in self._earlier for path in episode.videos.values())
+        self.record.videos = [path for path in paths if (run.path / path).exists()]
+        if directory.resumed and directory.dataset.exists():
+            self.record.hdf5_path = self.attempt.relative(directory.dataset)
         self.record.definitions = {metric.name: metric.definition() for metric in self.metrics}
         self._frames_notice: str | None = None
         self._reviewed = False
-        self._running: Loop | None = None
-        """The loop that steps now."""
         self._actions: list[ActionCheck] = []  # one a rebuild
-        self._writer = EpisodeWriter(resume=self.directory.resumed)
-        self._gate = JobGate.of(self.job, self.metrics, self.earlier, self.record.deterministic)
+        self._gate = JobGate.of(self.job, self.metrics, self._earlier, self.record.deterministic)
         # So the rule is on disk before the first episode.
         self.record.gate = self._gate.record if self._gate is not None else None
-        self._observers = Observers(self.metrics, [*self.recorders, self._writer], self.watch, self._gate)
+        self._observers = Observers(self.metrics, self.recorders, self.watch, self._gate, self.attempt.add)
 
     @property
     def counted(self) -> list[Episode]:
         """The episodes that the record's numbers are made of."""
-        return counted(self.record, self.episodes)
+        return counted(self.record.gate, sorted(self.attempt.episodes, key=lambda e: e.episode))
 
     def run(self) -> JobRecord:
-        """Run the rollout; returns the record, which is on disk.
+        """Run the rollout; returns the record, which is closed and on disk.
 
         Whatever a policy or environment raises is raised again, after the record, which holds the traceback
-        and the episodes that had finished, has been written. `EvaluationError` where the rollout ran but is
+        and the episodes that had finished, has been closed. `EvaluationError` where the rollout ran but is
         no measurement.
         """
         # A traceback through this package says nothing about a user's mistake.
         __tracebackhide__ = USERS_MISTAKE
-        started = monotonic()
+        attempt, started = self.attempt, monotonic()
         try:
-            self._measure()
-            self.record.status = Status.COMPLETED
+            judgement = self._measure()
         except Exception as error:
-            self._fail(error)
+            failure = error
+            self._review_after_failure()
+            self._close(started, lambda: attempt.fail(failure, self._judge()))
             error.add_note(
                 f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished "
-                f"episodes; they are kept in {self.directory.episodes}"
+                f"episodes; they are kept in {attempt.directory.episodes}"
             )
             raise
         except BaseException:
-            self.record.status = Status.INTERRUPTED
-            self._summarize()
+            self._close(started, lambda: attempt.interrupt(self._judge()), wait_for_overview=False)
             raise
-        finally:
-            self._write(started)
+        self._close(started, lambda: attempt.complete(judgement))
         return self.record
 
-    def _measure(self) -> None:
+    def _measure(self) -> Judgement:
         """Roll out, close the recorders, and judge: only then is the job completed."""
         __tracebackhide__ = USERS_MISTAKE
         try:
@@ -136,47 +117,52 @@ class Evaluation:
             self._close_recorders(error)
             raise
         self._close_recorders()
-        self._summarize()
+        judgement = self._judge()
         self._review()
-        require_measurement(self.record, self.metrics)
-        judge_regression(
-            self.record, self.job, self.counted, self.metrics, self.baseline, deferred=self.family
-        )
+        if judgement.problem is not None:
+            raise EvaluationError(judgement.problem)
+        return compared(judgement, self.job, self.record, self.metrics, self.against)
 
-    def _fail(self, error: BaseException) -> None:
-        fail_record(self.record, error)
-        self._summarize()
-        try:
-            self._review()
-        except Exception as other:
-            self.record.notes.append(f"the policy's review failed: {type(other).__name__}: {other}")
+    def _judge(self) -> Judgement:
+        episodes, reported = self.attempt.episodes, self.record.reported
+        return judge(self.job, episodes, self.record, self.metrics, reported)
 
     def _review(self) -> None:
         """Ask the policy, once, what it has to say of its episodes."""
-        if self._reviewed or len(self.episodes) == len(self.earlier):
+        if self._reviewed or len(self.attempt.episodes) == len(self._earlier):
             return
         self._reviewed = True
         limit = Deadline(self.job.rollout.timeout, "while the policy reviewed its episodes", self._give_up)
         with foreign_code("the policy"), limit:
-            self.record.notes += self.policy.review(self.episodes)
+            self.attempt.note(*self.policy.review(self.attempt.episodes))
             self.record.reproducible &= self.policy.reproducible  # the review may have found otherwise
 
+    def _review_after_failure(self) -> None:
+        try:
+            self._review()
+        except Exception as error:
+            self.attempt.note(f"the policy's review failed: {type(error).__name__}: {error}")
+
     def _give_up(self, error: RolloutTimeoutError) -> None:
-        """Save what is known: the rollout hangs, in another thread, and the process is about to end."""
-        if self._running is not None:
-            self.episodes += self._running.episodes
-        fail_record(self.record, error)
-        self._summarize()
-        self.record.finished_at = utc_now()
-        write_json(self.directory.record, self.record.to_json())
+        """Close the record: the rollout hangs, in another thread, and the process is about to end."""
+        self.attempt.fail(error, self._judge())
+
+    def _close(self, started: float, close: Callable[[], None], *, wait_for_overview: bool = True) -> None:
+        """Close the record: after a failure as after a success. Nobody who stops a job waits for a film."""
+        try:
+            if wait_for_overview:
+                self._add_overview()
+        finally:
+            self.attempt.note(*outside_notes(self._actions))
+            self.record.timings["total_seconds"] = round(monotonic() - started, 6)
+            close()
 
     def _roll_out(self, deadline: Deadline) -> None:
         __tracebackhide__ = USERS_MISTAKE
-        if self.complete:
+        if self.attempt.nothing_left:
             return
         counter, taken = itertools.count(), self._steps_taken()
-        done = {episode.episode for episode in self.earlier}
-        wanted = set(self.job.wanted_episodes) - done
+        wanted = set(self.job.wanted_episodes) - {episode.episode for episode in self._earlier}
         shares = split_episodes(self.job.rollout.episodes or 0, self.job.rollout.rebuilds)
         for rebuild, whole_share in enumerate(shares):
             share = [episode for episode in whole_share if episode in wanted]
@@ -186,30 +172,14 @@ class Evaluation:
                 break
             built = monotonic()
             env = self.make_env(rebuild)
-            self._time("build_seconds", built)
+            self.attempt.spent("build_seconds", built)
             with foreign_code(_FOREIGN), deadline:
                 loop = self._loop(env, rebuild, share, counter, taken)
             self._warn_of_no_end(env)
             # Should this process die, the record tells what was evaluated, and how to reduce the episodes.
             self._identify(env)
-            write_json(self.directory.record, self.record.to_json())
-            rolled, self._running = monotonic(), loop
-            try:
-                with foreign_code(_FOREIGN), deadline:
-                    env.begin(len(share) or None)
-                    loop.run(deadline, self._max_steps())
-            except Exception as error:
-                self._keep_abandoned(loop, error)
-                if loop.acting and not isinstance(error, RolloutTimeoutError):
-                    self._after_rollout(loop, deadline)
-                raise
-            finally:
-                self._running = None
-                self.episodes += loop.episodes
-                self._time("rollout_seconds", rolled)
-                self.record.timings["steps"] = self.record.timings.get("steps", 0) + loop.vector_steps
-                self._actions.append(loop.actions)
-                self._identify(env)
+            self.attempt.save()
+            self._run(loop, len(share) or None, deadline)
             taken = loop.row_steps
             if loop.episodes:
                 with foreign_code(_FOREIGN), deadline:
@@ -218,6 +188,26 @@ class Evaluation:
                     )
             self._after_rollout(loop, deadline)
             self._identify(env)
+
+    def _run(self, loop: Loop, episodes: int | None, deadline: Deadline) -> None:
+        """Run *loop*; whatever ends it, what it did is kept."""
+        __tracebackhide__ = USERS_MISTAKE
+        began = monotonic()
+        try:
+            with foreign_code(_FOREIGN), deadline:
+                loop.env.begin(episodes)
+                loop.run(deadline, self._max_steps())
+        except Exception as error:
+            for episode in loop.abandon(error):
+                self.attempt.add(episode)
+            if loop.acting and not isinstance(error, RolloutTimeoutError):
+                self._after_rollout(loop, deadline)
+            raise
+        finally:
+            self.attempt.spent("rollout_seconds", began)
+            self.record.steps += loop.vector_steps
+            self._actions.append(loop.actions)
+            self._identify(loop.env)
 
     def _warn_of_no_end(self, env: SimEnv) -> None:
         """Say at once that an episode may last for ever: nobody reads the record of a job that never ends."""
@@ -228,8 +218,8 @@ class Evaluation:
             "the environment has no step limit (environment.max_episode_steps) and the job no time limit "
             "(rollout.timeout): an episode that does not end by itself lasts for ever"
         )
-        if note not in self.record.notes:
-            self.record.notes.append(note)
+        if not self._actions:  # of the first rebuild
+            self.attempt.note(note)
             stderr.say(f"job {self.record.job!r}: {note}")
 
     def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
@@ -244,9 +234,9 @@ class Evaluation:
 
         began = monotonic()
         with foreign_code(_FOREIGN), limit:
-            for recorder in self._observers.recorders:
+            for recorder in self.recorders:
                 recorder.after_rollout(tick)
-        self._time("filming_seconds", began)
+        self.attempt.spent("filming_seconds", began)
 
     def _loop(
         self,
@@ -267,31 +257,31 @@ class Evaluation:
             if self.job.rollout.episodes is not None
             else open_schedule(counter, job_seed=seed, rebuild=rebuild)
         )
-        context = RolloutContext(
-            self.job, self.record.job, self.directory.attempt, self.directory.path, self.run_dir, env
-        )
+        folder, run = self.attempt.directory.path, self.attempt.run.path
+        context = RolloutContext(self.job, self.record.job, self.record.attempt, folder, run, env)
         self.record.reproducible = (
             caps.episode_seeds
             and caps.deterministic
             and self.policy.reproducible
             and self.job.rollout.episodes is not None
-            and (not self.earlier or self.record.reproducible)
+            and (not self._earlier or self.record.reproducible)
         )
         self.record.deterministic = self.record.reproducible and self.policy.deterministic
-        if self._gate is not None and not self.earlier:
+        if self._gate is not None and not self._earlier:
             self._gate.deterministic = self.record.deterministic
         self.policy.begin(env)
         self.policy.set_task_description(self.job.language_instruction or env.task_description)
-        for recorder in self._observers.recorders:
+        for recorder in self.recorders:
             recorder.start(context)
+        self.attempt.open_lines()
         return Loop(context, self.policy, schedule, self._observers, taken)
 
     def _steps_taken(self) -> np.ndarray | None:
         """Return (N,) how many steps each row took before the run was interrupted."""
-        if not self.earlier:
+        if not self._earlier:
             return None
         taken = np.zeros(self.job.environment.num_envs, np.int64)
-        for episode in self.earlier:
+        for episode in self._earlier:
             taken[episode.env_idx] = max(taken[episode.env_idx], episode.end_step + 1)
         return taken
 
@@ -309,8 +299,8 @@ class Evaluation:
             horizon=env.max_episode_steps,
             capabilities={name: getattr(caps, name) for name in caps.__slots__},
         )
-        if self.earlier and changed_source(before, self.record.identity["policy"]):
-            self.earlier_notes = [*self.earlier_notes, _OTHER_SOURCE]
+        if self._earlier and changed_source(before, self.record.identity["policy"]):
+            self.attempt.note(_OTHER_SOURCE, of="earlier")
 
     def _max_steps(self) -> int | None:
         __tracebackhide__ = USERS_MISTAKE
@@ -325,14 +315,6 @@ class Evaluation:
             )
         return length
 
-    def _keep_abandoned(self, loop: Loop, error: BaseException) -> None:
-        for episode in loop.abandon(error):
-            self._writer.on_end(episode.env_idx, episode)
-            self.episodes.append(episode)
-
-    def _summarize(self) -> None:
-        summarize(self.record, self.job, self.episodes, self.metrics, self.record.reported)
-
     def _close_recorders(self, failed: BaseException | None = None) -> None:
         """Close every recorder; raises what the first one raises unless the job has *failed* before.
 
@@ -340,7 +322,7 @@ class Evaluation:
         """
         closing, revised = monotonic(), False
         first: BaseException | None = None
-        for recorder in self._observers.recorders:
+        for recorder in self.recorders:
             name = type(recorder).__name__
             try:
                 limit = Deadline(self.job.rollout.timeout, f"while {name} was closed", self._give_up)
@@ -350,18 +332,19 @@ class Evaluation:
                 if failed is None and first is None:
                     first = error
                 else:
-                    self.record.notes.append(f"{name} could not be closed: {type(error).__name__}: {error}")
+                    self.attempt.note(f"{name} could not be closed: {type(error).__name__}: {error}")
                 continue
             self._take(left)
             revised = revised or left.revised
+        self.attempt.close_lines()
         if revised:
             self._revise_episodes()
         # A film that its replay did not give again tells that no episode of the job can be relied on so.
-        self.record.reproducible &= not any(episode.videos_note for episode in self.episodes)
+        self.record.reproducible &= not any(episode.videos_note for episode in self.attempt.episodes)
         if self.record.videos:
-            self.record.notes += [] if self._frames_notice is None else [self._frames_notice]
+            self.attempt.note(*([] if self._frames_notice is None else [self._frames_notice]))
             self.record.terminal_frame = self.record.identity["capabilities"]["terminal_frame"]
-        self._time("recording_seconds", closing)
+        self.attempt.spent("recording_seconds", closing)
         if first is not None:
             raise first
 
@@ -369,37 +352,19 @@ class Evaluation:
         record = self.record
         record.videos = sorted({*record.videos, *left.videos})
         record.hdf5_path = left.hdf5_path or record.hdf5_path
-        record.notes += left.notes
+        self.attempt.note(*left.notes)
         record.live_films = sorted({*record.live_films, *left.live_films})
         self.environment_failed |= left.environment_failed
 
-    def _write(self, started: float) -> None:
-        """Write the record: after a failure as after a success."""
-        record = self.record
-        try:
-            self._add_overview()
-        finally:
-            record.notes += outside_notes(self._actions)
-            record.notes = list(dict.fromkeys([*record.notes, *self.earlier_notes]))
-            record.verdict = verdict_of(record)
-            record.finished_at = utc_now()
-            record.timings["total_seconds"] = round(monotonic() - started, 6)
-            write_json(self.directory.record, record.to_json())
-
     def _add_overview(self) -> None:
-        """Put the films together, unless somebody waits for the end; those of shards when they are joined."""
-        wanted = self.job.record.overview and self.job.shard is None
-        if wanted and self.record.videos and self.record.status != Status.INTERRUPTED:
+        """Put the films of a job together; those of shards when these are joined."""
+        if self.job.record.overview and self.job.shard is None and self.record.videos:
             from pytest_arena.recorders.films.overview import add_overview
 
-            add_overview(self.record, self.directory.path, self.run_dir, self.counted)
+            add_overview(self.attempt, self.counted)
 
     def _revise_episodes(self) -> None:
         try:
-            write_episodes(self.directory.episodes, self.episodes)
+            self.attempt.rewrite_lines()
         except OSError as error:  # the former lines stand, which lack nothing but films
-            self.record.notes.append(f"{self.directory.episodes.name} lacks the paths of films: {error}")
-
-    def _time(self, name: str, since: float) -> None:
-        timings = self.record.timings
-        timings[name] = round(timings.get(name, 0.0) + monotonic() - since, 6)
+            self.attempt.note(f"{self.attempt.directory.episodes.name} lacks the paths of films: {error}")

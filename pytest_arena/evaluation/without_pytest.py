@@ -10,14 +10,15 @@ from pathlib import Path
 from pytest_arena.comparison.baseline import Baseline
 from pytest_arena.errors import EvaluationError, described
 from pytest_arena.evaluation.evaluation import Evaluation
-from pytest_arena.evaluation.summarize import metrics_of
+from pytest_arena.evaluation.judge import Against
+from pytest_arena.evaluation.metrics_json import metrics_of
 from pytest_arena.evaluation.validate import validate
 from pytest_arena.guards.closing import close_within
 from pytest_arena.guards.deadline import require_thread
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.registry import make_policy, policy_files, policy_source
 from pytest_arena.recorders.standard import standard_recorders
-from pytest_arena.records.attempt import begin_record, giving_up
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.run_directory import RunDirectory
@@ -51,41 +52,37 @@ def evaluate(
     require_recorders(recorders)
     require_thread(job.rollout.timeout)
     run = RunDirectory.create(Path(output).absolute())  # the environment may change the working directory
-    directory = run.claim(job.name)
-    record = begin_record(job, directory, run.path, job.name, None)
+    attempt = Attempt.begin(job, run, job.name)
     _publish_manifest(run, job)
-    give_up = giving_up(record, directory.record)
 
     def note(text: str) -> None:
-        record.notes.append(text)
-        write_json(directory.record, record.to_json())
+        attempt.note(text)
+        attempt.save()
 
     pool = EnvironmentPool()
     try:
         try:
-            env = pool.get(job, note=note, give_up=give_up)
-            policy = make_policy(job, env, give_up)
+            env = pool.get(job, note=note, give_up=attempt.fail)
+            policy = make_policy(job, env, attempt.fail)
         except Exception as error:
-            give_up(error)
+            attempt.fail(error)
             raise
         replaced = {type(recorder) for recorder in recorders}
         standard = [r for r in standard_recorders(job) if type(r) not in replaced]
 
         def make_env(rebuild: int) -> SimEnv:
-            return pool.get(job, rebuild=rebuild, note=note, give_up=give_up) if rebuild else env
+            return pool.get(job, rebuild=rebuild, note=note, give_up=attempt.fail) if rebuild else env
 
         try:
             return Evaluation(
                 job,
-                record,
-                directory,
-                run.path,
+                attempt,
                 make_env,
                 policy,
                 [*standard, *recorders],
                 metrics,
                 watch,
-                baseline=baseline,
+                Against(baseline),
             ).run()
         finally:
             problem = close_within(job.rollout.timeout, "the policy", policy.close)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_arena.records.schema import (
-    Comparison,
-    ComparisonVerdict,
-    JobRecord,
-    Status,
-    ThresholdResult,
-    Verdict,
-)
+from pytest_arena.records.schema import Comparison, ComparisonVerdict, ThresholdResult, Verdict
 
 _EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
 
@@ -119,14 +112,12 @@ def judge_thresholds(
     return results
 
 
-def verdict_of(record: JobRecord) -> Verdict:
-    """Return the verdict of the record's thresholds and comparison; ERROR for an unfinished evaluation."""
-    if record.status != Status.COMPLETED:
-        return Verdict.ERROR
-    compared = _verdict_of_comparison(record.comparison)
-    if not record.thresholds and compared is Verdict.NONE:
+def verdict_of(thresholds: Sequence[ThresholdResult], comparison: Comparison | None) -> Verdict:
+    """Return what *thresholds* and *comparison* say of an evaluation that completed."""
+    compared = _verdict_of_comparison(comparison)
+    if not thresholds and compared is Verdict.NONE:
         return Verdict.NONE
-    missed = [threshold for threshold in record.thresholds if not threshold.passed]
+    missed = [threshold for threshold in thresholds if not threshold.passed]
     if compared is Verdict.FAIL or any(t.verdict is not Verdict.INCONCLUSIVE for t in missed):
         return Verdict.FAIL
     return Verdict.INCONCLUSIVE if missed or compared is Verdict.INCONCLUSIVE else Verdict.PASS

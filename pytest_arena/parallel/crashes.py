@@ -1,68 +1,23 @@
-"""What a dead process leaves behind: records are made from the episodes on disk, and no test is lost.
-
-Each finished episode is on disk before the next step is taken, so whoever reports on a job can tell what had
-been measured when its process died. Used in the controller of workers and, for the guard against lost tests,
-in the only process of a run without workers.
-"""
+"""The report of a test whose worker died: it tells what its job had measured until then."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from pytest_arena.evaluation.summarize import summarize
-from pytest_arena.jobs.model import Job
-from pytest_arena.recorders.films.unfinished import unfinished_films
-from pytest_arena.recorders.trajectories.simulators_own import unfinished_datasets
-from pytest_arena.records.attempt import begin_record, keep_measured
-from pytest_arena.records.episodes import read_episodes
-from pytest_arena.records.files import utc_now, write_json
-from pytest_arena.records.run_directory import JobDirectory, RunDirectory
-from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
-from pytest_arena.rollout.metrics import RecordedMetric
+from pytest_arena.evaluation.unclosed import close_unclosed, counted_words, job_of_run
+from pytest_arena.records.attempt import Attempt
+from pytest_arena.records.run_directory import RunDirectory
+from pytest_arena.records.schema import JobRecord, Status
 
 UNWRITTEN = "arena_unwritten"
-"""Where a worker that says goodbye tells what it could not write."""
+"""Where a worker that ends as it should says what it could not write."""
 SECONDS_TO_DIE = 2.0
 """How long to wait for the exit status of a worker whose connection is gone."""
-
-
-def rebuild(run: RunDirectory, record: JobRecord, status: Status, reason: str) -> None:
-    """Fill and write the *record* of a job whose process ended, for *reason*, from what is on disk."""
-    directory = JobDirectory((run.path / str(record.record_path)).parent, record.attempt)
-    record.status, record.verdict = status, Verdict.ERROR
-    episodes, notes = _measured(directory)
-    metrics = [RecordedMetric(name, definition) for name, definition in record.definitions.items()]
-    job = _job(run, record.job)
-    if job is not None:
-        summarize(record, job, episodes, metrics)
-        _refuse_thresholds(record)
-    record.videos = sorted(path for episode in episodes for path in episode.videos.values())
-    if directory.dataset.exists():
-        record.hdf5_path = directory.dataset.relative_to(run.path).as_posix()
-    record.notes += notes
-    message = f"{reason}, after {_count(len(episodes), 'finished episode')}"
-    record.error = {"type": str(status).capitalize(), "message": message, "traceback": ""}
-    record.finished_at = utc_now()
-    write_json(directory.record, record.to_json())
-
-
-def settle(run: RunDirectory, status: Status, writing: Callable[[str], AbstractContextManager[None]]) -> None:
-    """Give *status* to every record that still says ``running``; call it when no process writes any more.
-
-    Each is written in the context *writing*, which is told its path.
-    """
-    for record in run.records():
-        if record.status == Status.RUNNING:
-            with writing(str(record.record_path)):
-                rebuild(run, record, status, "the session ended while the job ran")
 
 
 class CrashReports:
@@ -118,11 +73,12 @@ class CrashReports:
             return
         path = self._run.path / str(record.record_path)
         if record.status == Status.RUNNING:
-            rebuild(self._run, record, status, reason)
+            close_unclosed(self._run, record, status, reason)
         elif record.status != Status.INTERRUPTED:
-            record.notes.append(f"{reason}, after the rollout")
-            write_json(path, record.to_json())
-        finished = _count(record.episodes["measured"], "finished episode")
+            attempt = Attempt.found(self._run, record)
+            attempt.note(f"{reason}, after the rollout")
+            attempt.save()
+        finished = counted_words(record.episodes["measured"], "finished episode")
         report.longrepr = f"{report.longrepr}, after {finished}\nrecord: {path}"
         self._attach(record, report)
 
@@ -135,9 +91,9 @@ class CrashReports:
         ):
             return latest
         for label, entry in self._run.manifest_if_sound().jobs.items():
-            job = _job(self._run, label) if entry.nodeid == nodeid else None
+            job = job_of_run(self._run, label) if entry.nodeid == nodeid else None
             if job is not None:
-                return begin_record(job, self._run.claim(label), self._run.path, label, nodeid)
+                return Attempt.begin(job, self._run, label, nodeid).record
         return None
 
     def _attach(self, record: JobRecord, report: pytest.TestReport) -> None:
@@ -145,7 +101,7 @@ class CrashReports:
 
         extra = {"metadata": {"arena": arena_metadata(record)}, report.when: {}}
         report._json_report_extra = extra  # type: ignore[attr-defined]
-        report.user_properties = scalars(record, _job(self._run, record.job))
+        report.user_properties = scalars(record, job_of_run(self._run, record.job))
 
 
 def end_workers(config: pytest.Config) -> None:
@@ -155,50 +111,12 @@ def end_workers(config: pytest.Config) -> None:
         workers.nodemanager.teardown_nodes()
 
 
-def _measured(directory: JobDirectory) -> tuple[list[Episode], list[str]]:
-    """Return the episodes and, in words, what is missing of them; leaves films that play and whole lines."""
-    notes = unfinished_films(directory)
-    try:
-        with contextlib.suppress(OSError):  # the disk is full
-            notes += unfinished_datasets(directory)
-        whole = read_episodes(directory.episodes)
-        named = sum(len(episode.videos) for episode in whole)
-        try:
-            episodes = keep_measured(directory)
-        except OSError:  # the disk is full: what is on it stays as it is
-            return [episode for episode in whole if episode.outcome != Outcome.ERROR], notes
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        return [], [f"the episodes cannot be read: {error}", *notes]
-    lost = named - sum(len(episode.videos) for episode in episodes)
-    return episodes, [f"{_count(lost, 'video')} lost: still being encoded"] * bool(lost) + notes
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _refuse_thresholds(record: JobRecord) -> None:
-    """No threshold is held by an evaluation that did not complete."""
-    for threshold in record.thresholds:
-        threshold.passed = False
-        if threshold.metric not in record.metrics:
-            record.metrics[threshold.metric] = None
-            record.unmeasured[threshold.metric] = "its process died before the simulator gave it"
-        threshold.reason = record.unmeasured.get(threshold.metric, "the evaluation did not complete")
-
-
-def _job(run: RunDirectory, label: str) -> Job | None:
-    """Return the job, or shard of one, as the manifest describes it; None where it does not."""
-    try:
-        return run.manifest_if_sound().jobs[label].job().as_run
-    except (KeyError, ValueError, IndexError):
-        return None
-
-
 def _how_it_ended(node: Any) -> tuple[Status, str]:
     """Say what became of the worker *node*; a status of 0 tells of a simulator that ended its process."""
     worker = f"worker {node.gateway.id!r}"
-    if hasattr(node, "workeroutput"):  # it said goodbye: xdist hands over the test that Ctrl-C has cut off
+    if hasattr(
+        node, "workeroutput"
+    ):  # it ended as it should: xdist hands over the test that Ctrl-C has cut off
         return Status.INTERRUPTED, f"{worker} was interrupted"
     popen = getattr(getattr(node.gateway, "_io", None), "popen", None)
     try:

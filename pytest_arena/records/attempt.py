@@ -1,20 +1,26 @@
-"""The beginning and the failure of an attempt, as its record tells them."""
+"""An attempt at a job, from its folder to its closed record. Nothing else writes records or episodes' lines.
+
+The record is written when the attempt begins, with the status ``running``; again when it is known what is
+evaluated; and when it is closed: completed, failed, interrupted or crashed. Each finished episode is a line
+on disk before the next step is taken. So whatever ends the process, what had been measured can be read.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from time import monotonic
 
 from pytest_arena.errors import ArenaError, StrayOutcomeError
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.episodes import read_episodes, write_episodes
-from pytest_arena.records.files import TRAJECTORIES, utc_now, write_json
-from pytest_arena.records.film_names import PARTIAL_FILM, VIDEOS, film_prefix, prefix_in
+from pytest_arena.records.episodes import write_episodes
+from pytest_arena.records.files import utc_now, write_json
+from pytest_arena.records.episodes import JsonLinesWriter
+from pytest_arena.records.judgement import Judgement
 from pytest_arena.records.provenance import host, versions
-from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
+from pytest_arena.records.run_directory import JobDirectory, RunDirectory
+from pytest_arena.records.schema import Comparison, Episode, JobRecord, Status, Verdict
 
 _OF_THE_ROLLOUT = (
     "reproducible",
@@ -23,99 +29,180 @@ _OF_THE_ROLLOUT = (
     "reported",
     "live_films",
     "definitions",
-    "notes",
 )
 """Fields of a record that only the rollout could tell."""
 
 
-def begin_record(
-    job: Job,
-    directory: JobDirectory,
-    run_dir: Path,
-    label: str,
-    nodeid: str | None,
-    before: JobRecord | None = None,
-) -> JobRecord:
-    """Write the record of a job that begins: a killed process leaves it with the status ``running``.
+class Attempt:
+    """One attempt at a job: its folder, its episodes, its record.
 
-    What the record *before*, of the same attempt or of one whose measurement stands, says of its rollout is
-    kept: the process may be killed before the environment is known again.
+    The facts of the rollout (identity, timings, files) are set on `record` as they become known, and `save`
+    writes it. Status, verdict, numbers, notes and the end are set here alone.
     """
-    record = JobRecord(
-        job=label,
-        attempt=directory.attempt,
-        config_sha256=job.sha256(),
-        simulator=job.simulator,
-        environment=job.environment.id,
-        policy=job.policy.type,
-        nodeid=nodeid,
-        identity={"versions": versions(), "host": host()},
-        episodes={"requested": len(job.wanted_episodes), "measured": 0, "errors": 0},
-        record_path=directory.record.relative_to(run_dir).as_posix(),
-        episodes_path=directory.episodes.relative_to(run_dir).as_posix(),
-        started_at=utc_now(),
-    )
-    if before is not None:
-        record.identity = before.identity | record.identity
-        for name in _OF_THE_ROLLOUT:
-            setattr(record, name, getattr(before, name))
-    write_json(directory.record, record.to_json())
-    return record
 
+    def __init__(
+        self, run: RunDirectory, directory: JobDirectory, record: JobRecord, earlier: Iterable[Episode] = ()
+    ) -> None:
+        """Take charge of *record* in *directory*, a folder of *run*; *earlier* episodes have lines there."""
+        self.run, self.directory, self.record = run, directory, record
+        self.earlier: Sequence[Episode] = list(earlier)
+        """Episodes that an interrupted session, or an attempt whose measurement stands, has measured."""
+        self.episodes = list(self.earlier)
+        """All episodes that have ended, those of errors too, in the order of their lines."""
+        self.nothing_left = False
+        """The earlier episodes are all that there will be."""
+        self._notes: dict[str, list[str]] = {"judgement": [], "rollout": list(record.notes), "earlier": []}
+        self._lines: JsonLinesWriter | None = None
 
-def fail_record(record: JobRecord, error: BaseException) -> None:
-    """Note *error* in the record; the full traceback unless the error is the user's to mend."""
-    record.status, record.verdict = Status.ERROR, Verdict.ERROR
-    named = error.__cause__ if isinstance(error, StrayOutcomeError) and error.__cause__ else error
-    record.error = {
-        "type": type(named).__name__,
-        "message": str(error),
-        "traceback": "" if isinstance(error, ArenaError) else "".join(traceback.format_exception(error)),
-    }
+    @classmethod
+    def begin(
+        cls,
+        job: Job,
+        run: RunDirectory,
+        label: str,
+        nodeid: str | None = None,
+        *,
+        directory: JobDirectory | None = None,
+        like: JobRecord | None = None,
+        earlier: Iterable[Episode] = (),
+    ) -> Attempt:
+        """Begin an attempt at *job* under *label*, and write its record, with the status ``running``.
 
+        Args:
+            job: What is evaluated.
+            run: The run that it is a part of.
+            label: The job's name in this run: its folder, and the key of its metrics.
+            nodeid: Of the test that evaluates it; None without one.
+            directory: An attempt's folder to go on in; None claims the next free one.
+            like: The record of the interrupted attempt, or of one whose measurement stands: what it says of
+                the rollout is kept, for the process may be killed before the environment is known again.
+            earlier: Episodes that need not be run again; they have lines in *directory* already.
 
-def giving_up(record: JobRecord, path: Path) -> Callable[[BaseException], None]:
-    """Return what writes *record* to *path* as an error, for a process that is about to end."""
+        Raises:
+            OSError: The folder or the record cannot be written.
+        """
+        directory = run.claim(label) if directory is None else directory
+        record = JobRecord(
+            job=label,
+            attempt=directory.attempt,
+            config_sha256=job.sha256(),
+            simulator=job.simulator,
+            environment=job.environment.id,
+            policy=job.policy.type,
+            nodeid=nodeid,
+            identity={"versions": versions(), "host": host()},
+            episodes={"requested": len(job.wanted_episodes), "measured": 0, "errors": 0},
+            record_path=directory.record.relative_to(run.path).as_posix(),
+            episodes_path=directory.episodes.relative_to(run.path).as_posix(),
+            started_at=utc_now() if like is None or not directory.resumed else like.started_at,
+        )
+        if like is not None:
+            record.identity = like.identity | record.identity
+            for name in _OF_THE_ROLLOUT:
+                setattr(record, name, getattr(like, name))
+        attempt = cls(run, directory, record, earlier)
+        attempt.save()
+        return attempt
 
-    def give_up(error: BaseException) -> None:
-        fail_record(record, error)
+    @classmethod
+    def found(cls, run: RunDirectory, record: JobRecord) -> Attempt:
+        """Take charge of an attempt whose *record* another process has left in *run*."""
+        folder = (run.path / str(record.record_path)).parent
+        return cls(run, JobDirectory(folder, record.attempt), record)
+
+    def note(self, *texts: str, of: str = "rollout") -> None:
+        """Add notes for the reader of the record; `save` writes them.
+
+        *of* is their source: ``rollout``, or ``earlier`` for what is known of the episodes before this
+        session. Those of the judgement are made anew with it; no others are ever taken away.
+        """
+        self._notes[of] += texts
+
+    def save(self) -> None:
+        """Write the record as it stands; OSError where it cannot be written."""
+        self.record.notes = list(dict.fromkeys(text for texts in self._notes.values() for text in texts))
+        write_json(self.directory.record, self.record.to_json())
+
+    def open_lines(self) -> JsonLinesWriter:
+        """Make ``episodes.jsonl``, or go on with that of the interrupted session; once an attempt."""
+        if self._lines is None:
+            self._lines = JsonLinesWriter(self.directory.episodes, resume=self.directory.resumed)
+        return self._lines
+
+    def add(self, episode: Episode) -> None:
+        """Append the line of an episode that ended; OSError where it cannot be written."""
+        self.open_lines().append(episode.to_json())
+        self.episodes.append(episode)
+
+    def take_over(self, episodes: Iterable[Episode]) -> None:
+        """Write *episodes* of other attempts as this one's, in the order of their index."""
+        self.episodes = sorted(episodes, key=lambda episode: episode.episode)
+        for episode in self.episodes:
+            episode.job, episode.attempt = self.record.job, self.record.attempt
+        self.earlier = list(self.episodes)
+        self.rewrite_lines()
+
+    def rewrite_lines(self) -> None:
+        """Write the lines of all episodes again; OSError where they cannot be: then the former ones stand."""
+        write_episodes(self.directory.episodes, self.episodes)
+
+    def close_lines(self) -> None:
+        """No more episodes come."""
+        if self._lines is not None:
+            self._lines.close()
+
+    def complete(self, judgement: Judgement) -> None:
+        """Close the record of a job that was measured: its verdict is that of *judgement*."""
+        self._close(Status.COMPLETED, judgement)
+
+    def fail(self, error: BaseException, judgement: Judgement | None = None) -> None:
+        """Close the record with *error*; its full traceback unless the error is the user's to mend.
+
+        *judgement* says what the episodes that there are tell; None where there are none.
+        """
+        named = error.__cause__ if isinstance(error, StrayOutcomeError) and error.__cause__ else error
+        self.record.error = {
+            "type": type(named).__name__,
+            "message": str(error),
+            "traceback": "" if isinstance(error, ArenaError) else "".join(traceback.format_exception(error)),
+        }
+        self._close(Status.ERROR, judgement)
+
+    def interrupt(self, judgement: Judgement) -> None:
+        """Close the record of a job that somebody has stopped."""
+        self._close(Status.INTERRUPTED, judgement)
+
+    def crash(self, status: Status, reason: str, judgement: Judgement | None) -> None:
+        """Close the record of a job whose process ended, for *reason*, while it ran.
+
+        *status* is CRASHED, or INTERRUPTED where somebody stopped it. No threshold is held.
+        """
+        self.record.error = {"type": str(status).capitalize(), "message": reason, "traceback": ""}
+        self._close(status, judgement)
+
+    def compare(self, comparison: Comparison, verdict: Verdict) -> None:
+        """Write the record again with a *comparison* that was judged together with others."""
+        self.record.comparison, self.record.verdict = comparison, verdict
+        self.save()
+
+    def spent(self, name: str, since: float) -> None:
+        """Add the seconds *since* a moment of `time.monotonic` to the timing *name*."""
+        timings = self.record.timings
+        timings[name] = round(timings.get(name, 0.0) + monotonic() - since, 6)
+
+    def relative(self, path: Path) -> str:
+        """Return *path* as records have it: relative to the run directory."""
+        return path.relative_to(self.run.path).as_posix()
+
+    def _close(self, status: Status, judgement: Judgement | None) -> None:
+        record = self.record
+        if judgement is not None:
+            for name, value in judgement.for_record().items():
+                setattr(record, name, value)
+            record.episodes.update(judgement.counts)
+            self._notes["judgement"] = list(judgement.notes)
+        record.status, record.verdict = status, Verdict.ERROR
+        if status is Status.COMPLETED and judgement is not None:
+            record.verdict = judgement.verdict
         record.finished_at = utc_now()
-        write_json(path, record.to_json())
-
-    return give_up
-
-
-def keep_measured(directory: JobDirectory) -> list[Episode]:
-    """Return the measured episodes of an attempt, and leave just these on disk.
-
-    What a killed process leaves beside them goes: a half line, episodes that an exception cut off, films of
-    episodes without a line, and the hidden working files of films and trajectories. A film that was still
-    being encoded is no episode's film, whether or not a part of it was saved; one that was finished after its
-    episode's line had been written is taken over. Trajectories are put together.
-    """
-    kept = [e for e in read_episodes(directory.episodes) if e.outcome != Outcome.ERROR]
-    for episode in kept:
-        films = episode.videos.items()
-        episode.videos = {camera: p for camera, p in films if (directory.path.parent / p).exists()}
-    filmed = {film_prefix(episode.episode, episode.env_idx): episode for episode in kept}
-    for film in directory.path.glob(f"{VIDEOS}/*.mp4"):
-        prefix = prefix_in(film.name)
-        if prefix is None or film.name.endswith(PARTIAL_FILM):
-            continue
-        if prefix in filmed:
-            path = film.relative_to(directory.path.parent).as_posix()
-            filmed[prefix].videos.setdefault(film.stem.removeprefix(prefix), path)
-        else:
-            film.unlink()
-    if directory.episodes.exists():
-        write_episodes(directory.episodes, kept)
-    for folder in (VIDEOS, TRAJECTORIES):
-        for unfinished in directory.path.glob(f"{folder}/.*"):
-            if unfinished.is_symlink() or unfinished.is_file():
-                unfinished.unlink()
-    if (directory.path / TRAJECTORIES).exists():
-        from pytest_arena.records.hdf5 import collect
-
-        with contextlib.suppress(OSError, RuntimeError):  # a full disk: they stay where they are
-            collect(directory.path)
-    return kept
+        self.save()

@@ -38,6 +38,7 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "episodes_path",
         "reproducible",
         "notes",
+        "steps",
         "timings",
         "error",
     )

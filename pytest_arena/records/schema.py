@@ -377,7 +377,10 @@ class JobRecord:
     record_path: str | None = None
     episodes_path: str | None = None
     notes: list[str] = field(default_factory=list)
+    steps: int = 0
+    """Steps that the environment took, all rows together in each, over all rebuilds."""
     timings: dict[str, float] = field(default_factory=dict)
+    """What was done -> seconds."""
     error: dict[str, str] | None = None
     """``type``, ``message``, ``traceback``."""
     started_at: str | None = None
@@ -406,6 +409,9 @@ class JobRecord:
         require_types(cls, data, {})
         require_version(data)
         fields = known_fields(cls, data)
+        if "steps" in (timings := fields.get("timings", {})):  # of version 0.1, which counted them there
+            fields["timings"] = {name: value for name, value in timings.items() if name != "steps"}
+            fields["steps"] = int(timings["steps"])
         for name, definition in fields.get("definitions", {}).items():
             _require_definition(name, definition)
         fields["status"] = Status(fields.get("status", "running"))

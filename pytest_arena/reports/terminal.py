@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.comparison.describe import describe_comparison
-from pytest_arena.evaluation.judge import choice
+from pytest_arena.evaluation.judge import outcome_of_test
 from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.records.schema import ComparisonVerdict, JobRecord, Status, Verdict
 from pytest_arena.reports.reported_run import ReportedRun
@@ -90,7 +90,7 @@ def _colour(record: JobRecord) -> str:
     if record.status != Status.COMPLETED or record.verdict in (Verdict.FAIL, Verdict.ERROR):
         return "red"
     if record.verdict is Verdict.INCONCLUSIVE:
-        return "red" if choice(record) == "fail" else "yellow"
+        return "red" if outcome_of_test(record) == "fail" else "yellow"
     return "green"
 
 

@@ -50,6 +50,8 @@ class Observers:
     recorders: Sequence[Recorder]
     watch: Watch | None = None
     stop: Stop | None = None
+    save: Callable[[Episode], None] | None = None
+    """Writes the line of an episode that ended: after the recorders, whose files it names."""
 
 
 class Loop:
@@ -258,6 +260,9 @@ class Loop:
         for recorder in self.observers.recorders:
             end_forked_child(self._forks)
             recorder.on_end(row, episode)
+        if self.observers.save is not None:
+            end_forked_child(self._forks)
+            self.observers.save(episode)
         # Only now, after its line is written: an error before this makes it an abandoned episode.
         self.active[row] = False
         self._running -= 1

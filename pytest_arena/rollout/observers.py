@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
 
@@ -119,28 +118,3 @@ def require_recorders(given: Any) -> None:
         if not isinstance(recorder, Recorder):
             got = f"the class {recorder.__name__}" if isinstance(recorder, type) else described(recorder)
             raise EvaluationError(f"recorders: expected objects of a subclass of Recorder, got {got}")
-
-
-class EpisodeWriter(Recorder):
-    """Comes last among the recorders, so that a line names the files of the others."""
-
-    def __init__(self, *, resume: bool = False) -> None:
-        """Write a new file, or go on with one that is there."""
-        self._resume = resume
-        self._writer: JsonLinesWriter | None = None
-
-    def start(self, context: RolloutContext) -> None:
-        """Open the file; a rebuild goes on with the same one."""
-        if self._writer is None:
-            self._writer = JsonLinesWriter(context.directory / "episodes.jsonl", resume=self._resume)
-
-    def on_end(self, row: int, episode: Episode) -> None:
-        """Append the episode's line."""
-        if self._writer is not None:
-            self._writer.append(episode.to_json())
-
-    def close(self) -> Recorded:
-        """Close the file."""
-        if self._writer is not None:
-            self._writer.close()
-        return Recorded()

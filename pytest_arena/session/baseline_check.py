@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.errors import BaselineError, first_few
+from pytest_arena.evaluation.judge import Against
 from pytest_arena.options import asked_by, settings
 from pytest_arena.session.job_items import LABEL, added_metrics, job_of, whole_label
 
 if TYPE_CHECKING:
     from pytest_arena.comparison.baseline import Baseline
+    from pytest_arena.jobs.model import Job
 
 _BASELINE = pytest.StashKey["Baseline"]()
 
@@ -30,6 +32,12 @@ def baseline_of(config: pytest.Config) -> Baseline | None:
         except BaselineError as error:
             raise pytest.UsageError(f"{asked_by(config, 'arena_baseline')} {error}") from None
     return config.stash[_BASELINE]
+
+
+def against(config: pytest.Config, job: Job) -> Against:
+    """Return what *job*, if it has a ``regression``, is compared with."""
+    baseline = baseline_of(config) if job.regression is not None else None
+    return Against(baseline, deferred=settings(config).family_error is not None)
 
 
 def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.evaluation.summarize import metrics_of
+from pytest_arena.evaluation.metrics_json import metrics_of
+from pytest_arena.evaluation.unclosed import close_all_unclosed
 from pytest_arena.options import is_worker
-from pytest_arena.parallel.crashes import UNWRITTEN, end_workers, settle
+from pytest_arena.parallel.crashes import UNWRITTEN, end_workers
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.schema import Status
 from pytest_arena.reports import terminal
@@ -125,7 +126,7 @@ class SessionEnd:
         alone = not self._config.pluginmanager.hasplugin("dsession")
         stopped = alone or self._session.exitstatus == pytest.ExitCode.INTERRUPTED
         status = Status.INTERRUPTED if stopped else Status.CRASHED
-        settle(self._run.directory, status, self._run.writing)
+        close_all_unclosed(self._run.directory, status, self._run.writing)
 
     def _refuse_losses(self) -> None:
         """No false green: a session that lost tests, or failed inside, ends with pytest's status for that."""

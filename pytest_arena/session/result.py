@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_arena.comparison.describe import describe_comparison, failed_comparison
-from pytest_arena.evaluation.judge import choice
+from pytest_arena.evaluation.judge import outcome_of_test
 from pytest_arena.gate.describe import describe_rate_test, describe_threshold
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Verdict
 
@@ -43,7 +43,7 @@ class Result:
         """
         __tracebackhide__ = True
         self.asserted = True
-        found = choice(self.record)
+        found = outcome_of_test(self.record)
         if found == "xfail":
             # Not `pytest.xfail`, which --runxfail makes do nothing: that would be a pass.
             raise pytest.xfail.Exception("\n".join(self._undecided()))

@@ -13,19 +13,18 @@ import pytest
 
 from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError, described
 from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.evaluation.unclosed import close_unclosed
 from pytest_arena.guards import stderr
 from pytest_arena.guards.closing import close_within
 from pytest_arena.options import settings
-from pytest_arena.parallel.crashes import rebuild
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders import standard
-from pytest_arena.records.attempt import fail_record
-from pytest_arena.records.files import utc_now, write_json
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.for_reports import scalars
-from pytest_arena.records.schema import JobRecord, Status
+from pytest_arena.records.schema import Status
 from pytest_arena.rollout.observers import require_recorders
-from pytest_arena.session.attempts import ATTEMPT, Attempt, attempt_of
-from pytest_arena.session.baseline_check import baseline_of
+from pytest_arena.session.attempts import ATTEMPT, RESULTS, attempt_of
+from pytest_arena.session.baseline_check import against
 from pytest_arena.session.current_run import run_of
 from pytest_arena.session.job_items import JOB, LABEL, added_metrics, environment_key, job_of
 from pytest_arena.session.progress import show_preparation, show_rollout
@@ -44,7 +43,7 @@ _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 """How tests and fixtures say that a test is not to run."""
 
 
-class Unbuilt:
+class BuiltWhenUsed:
     """Stands for an environment or policy that will hardly be needed: built at the first use of it."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
@@ -70,9 +69,9 @@ def require_verdict(item: pytest.Function) -> None:
     if attempt is not None and attempt.record.error is not None:
         what = f"{attempt.record.error['type']}: {attempt.record.error['message']}"
         pytest.fail(f"the test passed although its job {label!r} ended as an error: {what}", False)
-    if attempt is None or not attempt.results:
+    if attempt is None or not item.stash.get(RESULTS, []):
         pytest.fail(f"the test passed without running its job {label!r}: call arena_rollout()", False)
-    for result in attempt.results:
+    for result in item.stash[RESULTS]:
         if not result.asserted:
             result.assert_thresholds()
 
@@ -101,9 +100,7 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
                 _forget_skipped(item, begun)
             return
         attempt = attempt_of(item, job)
-        fail_record(attempt.record, raised.value)
-        attempt.record.finished_at = utc_now()
-        write_json(attempt.directory.record, attempt.record.to_json())
+        attempt.fail(raised.value)
     if ATTEMPT in item.stash:
         with run.writing(f"the hook pytest_arena_record of job {item.stash[LABEL]!r}"):
             item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
@@ -112,7 +109,9 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
 def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:
     """Take away what a skipped test had begun; what a resumed run has measured stays, with a word of it."""
     if begun.directory.resumed:
-        rebuild(run_of(item.config).directory, begun.record, Status.INTERRUPTED, "the test was skipped")
+        close_unclosed(
+            run_of(item.config).directory, begun.record, Status.INTERRUPTED, "the test was skipped"
+        )
         return
     begun.directory.record.unlink()
     with contextlib.suppress(OSError):  # a test may have put files of its own there
@@ -149,16 +148,16 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
     """Return the job's environment; one that has nothing to run is not built until it is used."""
     __tracebackhide__ = USERS_MISTAKE
     pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
-    if attempt.complete:
-        note = note_taker(item, attempt.record)
-        return cast("SimEnv", Unbuilt(lambda: pool.get(changed, note=note)))
+    if attempt.nothing_left:
+        note = note_taker(item, attempt)
+        return cast("SimEnv", BuiltWhenUsed(lambda: pool.get(changed, note=note)))
     began = time.monotonic()
     try:
         with show_preparation(item.config, changed, attempt.record.job, builds=not pool.has(changed)):
-            env = pool.get(changed, note=note_taker(item, attempt.record), give_up=attempt.give_up)
+            env = pool.get(changed, note=note_taker(item, attempt), give_up=attempt.fail)
     except ArenaError as error:  # the way through this package says nothing about a user's mistake
         raise error.with_traceback(None)  # noqa: B904  (its cause, if any, stays)
-    attempt.record.timings["build_seconds"] = round(time.monotonic() - began, 6)
+    attempt.spent("build_seconds", began)
     return env
 
 
@@ -166,11 +165,11 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
     """Return the job's policy; one that has nothing to do is not made until it is used."""
     __tracebackhide__ = USERS_MISTAKE
     attempt = attempt_of(item, job)
-    if attempt.complete:
-        return cast("Policy", Unbuilt(lambda: make_policy(job, env)))
+    if attempt.nothing_left:
+        return cast("Policy", BuiltWhenUsed(lambda: make_policy(job, env)))
     try:
         require_env(env)  # it may be one of a user's own fixture
-        return make_policy(job, env, attempt.give_up)
+        return make_policy(job, env, attempt.fail)
     except ArenaError as error:
         raise error.with_traceback(None)  # noqa: B904
 
@@ -179,19 +178,18 @@ def close_policy(item: pytest.Item, job: Job, made: Policy) -> None:
     """Close the job's policy; what it raises is a note."""
     problem = close_within(job.rollout.timeout, "the policy", made.close)
     if problem is not None:
-        note_taker(item, attempt_of(item, job).record)(problem)
+        note_taker(item, attempt_of(item, job))(problem)
 
 
-def note_taker(item: pytest.Item, record: JobRecord) -> Callable[[str], None]:
-    """Return what adds a note to *record*, even to one that is complete, and warns of it."""
+def note_taker(item: pytest.Item, attempt: Attempt) -> Callable[[str], None]:
+    """Return what adds a note to the record of *attempt*, even to one that is closed, and warns of it."""
     config, run = item.config, run_of(item.config)
 
     def note(text: str) -> None:
-        line = f"job {record.job!r}: {text}"
-        if text not in record.notes:
-            record.notes.append(text)
-        with run.writing(str(record.record_path)):
-            write_json(run.directory.path / str(record.record_path), record.to_json())
+        line = f"job {attempt.record.job!r}: {text}"
+        attempt.note(text)
+        with run.writing(str(attempt.record.record_path)):
+            attempt.save()
         if run.reports_written:
             stderr.say(line)
             return
@@ -220,7 +218,7 @@ def roll_out(
     """Evaluate the item's job, once."""
     __tracebackhide__ = USERS_MISTAKE
     run, attempt = run_of(item.config), attempt_of(item, job)
-    if attempt.results:
+    if RESULTS in item.stash:
         raise EvaluationError(f"job {attempt.record.job!r} has been run by this test already")
     require_recorders(recorders)  # they may be those of a user's own fixture
     attempt.record.config_sha256 = job.sha256()
@@ -234,25 +232,19 @@ def roll_out(
             raise EvaluationError(
                 "an environment of an overridden arena_env cannot be rebuilt: set rollout.rebuilds: 1"
             )
-        note = note_taker(item, attempt.record)
-        return run.pool.get(job, rebuild=rebuild, note=note, give_up=attempt.give_up)
+        note = note_taker(item, attempt)
+        return run.pool.get(job, rebuild=rebuild, note=note, give_up=attempt.fail)
 
     with show_rollout(item.config, job, attempt.record, attempt.earlier) as watch:
         evaluation = Evaluation(
             job=job.as_run,
-            record=attempt.record,
-            directory=attempt.directory,
-            run_dir=run.directory.path,
+            attempt=attempt,
             make_env=make_env,
             policy=policy,
             recorders=recorders,
             metrics=added_metrics(item.config, job),
             watch=watch,
-            earlier=attempt.earlier,
-            earlier_notes=attempt.earlier_notes,
-            complete=attempt.complete,
-            baseline=baseline_of(item.config) if job.as_run.regression is not None else None,
-            family=settings(item.config).family_error is not None,
+            against=against(item.config, job.as_run),
         )
         try:
             evaluation.run()
@@ -268,5 +260,5 @@ def roll_out(
         finally:
             item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
     result = Result(attempt.record, evaluation.counted, run.directory.path)
-    attempt.results.append(result)
+    item.stash.setdefault(RESULTS, []).append(result)
     return result

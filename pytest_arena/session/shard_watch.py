@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pytest_arena.options import settings
-from pytest_arena.records.files import write_json
+from pytest_arena.evaluation.join_shards import join_shards
+from pytest_arena.jobs.model import Job
+from pytest_arena.records.for_reports import arena_metadata, scalars
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status
 from pytest_arena.reports.reported_run import VerdictLine
+from pytest_arena.session.baseline_check import against
+from pytest_arena.session.result import Result
 from pytest_arena.session.current_run import run_of
 from pytest_arena.session.synthetic_reports import report_as_test
 
@@ -97,14 +100,6 @@ class ShardWatch:
             self._judge(job, location)
 
     def _judge(self, job: ShardedJob, location: tuple[str, int | None, str]) -> None:
-        from pytest_arena.errors import EvaluationError
-        from pytest_arena.evaluation.join_shards import join_shards
-        from pytest_arena.jobs.model import Job
-        from pytest_arena.records.attempt import fail_record
-        from pytest_arena.records.for_reports import arena_metadata, scalars
-        from pytest_arena.session.baseline_check import baseline_of
-        from pytest_arena.session.result import Result
-
         attempts: dict[str, list[JobRecord]] = {}
         for found in self._directory.records():
             attempts.setdefault(found.job, []).append(found)
@@ -118,12 +113,8 @@ class ShardWatch:
             job.nodeid,
             model,
             parts,
-            baseline_of(self._config) if model.regression is not None else None,
-            family=settings(self._config).family_error is not None,
+            against(self._config, model),
         )
-        if len(parts) < job.count:
-            fail_record(record, EvaluationError(f"{len(parts)} of {job.count} shards ran"))
-            write_json(self._directory.path / str(record.record_path), record.to_json())
         message: str | None = record.error["message"] if record.error else None
         xfailed = False
         if message is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.options import settings
-from pytest_arena.records.files import write_json
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.reports.reported_run import VerdictLine
 from pytest_arena.session.synthetic_reports import report_as_test
@@ -71,14 +71,14 @@ def _judge_family(
     for label, found in family["comparisons"].items():
         record = records[label]
         assert record.comparison is not None
-        record.comparison.family = {**found, "size": len(family["comparisons"])}
-        if record.comparison.verdict == ComparisonVerdict.REGRESSION:
+        comparison = record.comparison
+        comparison.family = {**found, "size": len(family["comparisons"])}
+        if comparison.verdict == ComparisonVerdict.REGRESSION:
             claimed.append(label)
             if found["rejected"]:
                 held.append(label)
-                record.comparison.failed = True
-        record.verdict = verdict_of(record)
-        write_json(directory.path / str(record.record_path), record.to_json())
+                comparison.failed = True
+        Attempt.found(directory, record).compare(comparison, verdict_of(record.thresholds, comparison))
     if not family["comparisons"]:
         return family, ("no comparison with a baseline to judge together", None)
     text = describe_family(family, claimed)

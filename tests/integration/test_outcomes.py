@@ -168,7 +168,7 @@ def test_an_arena_style_policy_gives_its_own_length(suite: Suite) -> None:
     suite.jobs({"job": {"policy": policy, "rollout": {"episodes": None, "steps": "policy"}}})
     suite.test()
     assert suite.run().ret == 0
-    assert suite.arena("job")["timings"]["steps"] == 30
+    assert suite.arena("job")["steps"] == 30
 
 
 def test_rebuilds_split_episodes_and_have_seeds_of_their_own(suite: Suite) -> None:

@@ -50,7 +50,7 @@ def pytest_configure():
 """
 FULL_JOIN = """
 import pytest
-from pytest_arena.evaluation.evaluation import join_shards
+from pytest_arena.evaluation import join_shards
 from pytest_arena.records import attempt
 
 write = attempt.write_json

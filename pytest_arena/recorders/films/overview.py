@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from pytest_arena.recorders.films.mp4 import address, require_frames
 from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.disk_space import require_room, room
 from pytest_arena.records.film_names import OVERVIEW, overview_draft
-from pytest_arena.records.schema import Episode, JobRecord, Outcome
+from pytest_arena.records.schema import Episode, Outcome
 
 if TYPE_CHECKING:
     import av
@@ -49,25 +50,23 @@ ROOM_AT_LIMIT = 16 * 2**10
 Picture = NDArray[np.uint8]
 
 
-def add_overview(record: JobRecord, directory: Path, run_dir: Path, episodes: Sequence[Episode]) -> None:
-    """Make the overview of a job in its *directory* and enter it in *record*; a failure is a note.
+def add_overview(attempt: Attempt, episodes: Sequence[Episode]) -> None:
+    """Make the overview of a job in the folder of its *attempt* and enter it there; a failure is a note.
 
     A job without films has none.
     """
-    began = time.monotonic()
+    began, record, directory = time.monotonic(), attempt.record, attempt.directory.path
     try:
         with _drafts(directory) as drafts, contextlib.ExitStack() as films:
-            shown = _tiles(episodes, run_dir, films)
+            shown = _tiles(episodes, attempt.run.path, films)
             if not shown:
                 return
             _Sheet(record.job, episodes, shown).write(drafts)
-        record.overview = {
-            kind: (directory / name).relative_to(run_dir).as_posix() for kind, name in OVERVIEW.items()
-        }
+        record.overview = {kind: attempt.relative(directory / name) for kind, name in OVERVIEW.items()}
     except Exception as error:  # whatever it is, the evaluation stands
         reason = (str(error).splitlines() or [""])[0]
-        record.notes.append(f"no overview film: {type(error).__name__}: {reason}")
-    record.timings["overview_seconds"] = round(time.monotonic() - began, 6)
+        attempt.note(f"no overview film: {type(error).__name__}: {reason}")
+    attempt.spent("overview_seconds", began)
 
 
 @contextlib.contextmanager

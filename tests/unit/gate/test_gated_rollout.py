@@ -29,7 +29,7 @@ from pytest_arena.evaluation.evaluation import Evaluation
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
 from pytest_arena.guards.deadline import Deadline
-from pytest_arena.records.attempt import begin_record
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
@@ -99,11 +99,10 @@ def run(
 ) -> tuple[JobRecord, list[Episode]]:
     """Evaluate *job* as a test does; returns its record and the episodes on disk."""
     directory = RunDirectory.create(tmp_path)
-    folder = directory.claim(job.name)
-    record = begin_record(job, folder, directory.path, job.name, None)
+    attempt = Attempt.begin(job, directory, job.name, earlier=more.pop("earlier", ()))
     recorders = [recorder] if recorder is not None else []
-    Evaluation(job, record, folder, directory.path, lambda rebuild: env, Still(env), recorders, **more).run()
-    return record, read_episodes(folder.episodes)
+    Evaluation(job, attempt, lambda rebuild: env, Still(env), recorders, **more).run()
+    return attempt.record, read_episodes(attempt.directory.episodes)
 
 
 def comparable(record: JobRecord) -> dict[str, Any]:
@@ -209,9 +208,9 @@ def test_a_decided_job_is_not_built_anew(tmp_path: Path) -> None:
         return LongFailures(4, 1.0)
 
     directory = RunDirectory.create(tmp_path)
-    folder = directory.claim("job")
-    record = begin_record(job, folder, directory.path, "job", None)
-    Evaluation(job, record, folder, directory.path, make, Still(LongFailures(4, 1.0))).run()
+    attempt = Attempt.begin(job, directory, "job")
+    record = attempt.record
+    Evaluation(job, attempt, make, Still(LongFailures(4, 1.0))).run()
     assert builds == [0]
     assert record.verdict is Verdict.PASS
 

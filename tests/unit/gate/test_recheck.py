@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from pytest_arena import Episode, JobRecord, Verdict
-from pytest_arena.evaluation.summarize import summarize
 from pytest_arena.gate.recheck import recheck
 from pytest_arena.records.to_plain import to_plain
-from tests.jobs import make_job
+from tests.jobs import judged, make_job
 from tests.unit.gate.test_job_gate import episode
 
 THRESHOLDS = {"success_rate": ">= 0.8", "success_at_end_rate": "<= 0.99", "return": "< 9"}
@@ -22,7 +21,7 @@ def made(method: str = "spending") -> tuple[JobRecord, list[Episode]]:
     episodes = [episode(i, "failure" if i % 12 == 5 else "success") for i in range(100)]
     record = JobRecord("job", 1, "0", "s", "e", "p", episodes={"requested": 100})
     gate = {"episodes_max": 100, "method": method}
-    summarize(record, make_job(thresholds=THRESHOLDS, gate=gate), episodes)
+    judged(record, make_job(thresholds=THRESHOLDS, gate=gate), episodes)
     return JobRecord.from_json(json.loads(json.dumps(to_plain(record.to_json())))), episodes
 
 

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from pytest_arena import Episode, JobRecord, Verdict
-from pytest_arena.evaluation.summarize import summarize
 from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
 from pytest_arena.gate.repetitions import count_distinct_starts, without_repetitions
-from tests.jobs import make_job
+from tests.jobs import judged, make_job
 from tests.unit.gate.test_job_gate import episode
 
 
@@ -32,8 +31,7 @@ def record_of(episodes: list[Episode], deterministic: bool = True, **job: Any) -
     made = make_job(**{"thresholds": {"success_rate": ">= 0.8"}, **job})
     record = JobRecord("job", 1, "", "gymnasium", "x", "zero", deterministic=deterministic)
     record.episodes = {"requested": len(episodes)}
-    summarize(record, made, episodes)
-    return record
+    return judged(record, made, episodes)
 
 
 def test_repetitions_are_found_whatever_their_order() -> None:
@@ -144,7 +142,7 @@ def test_what_the_guarantee_needs_is_named() -> None:
         gate={"episodes_max": 60},
         environment={"id": "x", "num_envs": 10},
     )
-    summarize(record, job, begun(list(range(60))))
+    judged(record, job, begun(list(range(60))))
     assert any("those of one row (there are 10)" in note for note in record.notes)
 
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from pytest_arena import Job, JobFileError, load_jobs
-from pytest_arena.evaluation.summarize import summarize
+from pytest_arena.evaluation.judge import judge
 from pytest_arena.jobs.overrides import parse_override
 from tests.jobs import make_job
-from tests.unit.evaluation.test_summarize import record
+from tests.unit.evaluation.test_judge import record
 
 
 def load(tmp_path: Path, *overrides: str, defaults: Any = None, **job: Any) -> Job:
@@ -68,8 +68,7 @@ def test_another_limit_on_the_command_line_takes_the_gate_away_and_says_so(
     made = load(tmp_path, text, gate={"episodes_max": 200}, rollout=rollout)
     assert made.gate is None
     assert (made.rollout.episodes, made.rollout.steps) in ((2, None), (None, 50))
-    noted = record()
-    summarize(noted, made, [])
+    noted = judge(made, [], record())
     assert noted.notes[0] == f"not gated: --arena-set {text} takes the place of its budget"
 
 
@@ -78,9 +77,8 @@ def test_other_overrides_leave_the_gate(tmp_path: Path) -> None:
     assert made.gate is not None
     assert (made.gate.episodes_max, made.rollout.episodes) == (50, 50)
     assert load(tmp_path, "gate=null", gate={"episodes_max": 200}).rollout.episodes == 20
-    noted = record()
-    summarize(noted, made, [])
-    assert noted.notes == []
+    noted = judge(made, [], record())
+    assert noted.notes == ()
 
 
 def test_a_shard_is_judged_with_the_whole_job() -> None:

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status, Verdict
-from pytest_arena.parallel.crashes import CrashReports, rebuild, settle
+from pytest_arena.evaluation.unclosed import close_all_unclosed, close_unclosed
+from pytest_arena.parallel.crashes import CrashReports
 from pytest_arena.parallel.plain_reports import PlainReports, sendable
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
-from pytest_arena.records.attempt import begin_record, keep_measured
-from pytest_arena.records.episodes import JsonLinesWriter
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.files import write_json
+from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.run_directory import JobDirectory
 from tests.jobs import make_job
 
@@ -57,8 +59,8 @@ def begun(
     run, made = RunDirectory(path), make_job("reach", **job)
     manifest = {"jobs": {"reach": {"nodeid": NODE, "config": made.config()}}}
     run.publish_manifest(manifest) if not run.manifest_path.exists() else None
-    directory = run.claim("reach")
-    record = begin_record(made, directory, run.path, "reach", NODE)
+    attempt = Attempt.begin(made, run, "reach", NODE)
+    directory, record = attempt.directory, attempt.record
     writer = JsonLinesWriter(directory.episodes)
     for one in episodes:
         writer.append(one.to_json())
@@ -76,7 +78,7 @@ def test_a_rebuilt_record_says_what_the_episodes_say(tmp_path: Path) -> None:
     episodes = [episode(i, metrics={"own": float(i)}) for i in (2, 0, 1)]
     run, directory, record = begun(tmp_path, episodes, thresholds=thresholds)
     record.definitions = {"own": {"reduction": "max", "skips_missing": False}}
-    rebuild(run, record, Status.CRASHED, "it died")
+    close_unclosed(run, record, Status.CRASHED, "it died")
     written = read(directory)
     assert (written["status"], written["verdict"]) == ("crashed", "error")
     assert written["error"]["message"] == "it died, after 3 finished episodes"
@@ -98,8 +100,8 @@ def test_what_is_on_a_full_disk_counts_as_it_is(tmp_path: Path, monkeypatch: pyt
     def full(directory: JobDirectory) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_arena.parallel.crashes.keep_measured", full)
-    rebuild(run, record, Status.CRASHED, "it died")
+    monkeypatch.setattr("pytest_arena.evaluation.unclosed.keep_measured", full)
+    close_unclosed(run, record, Status.CRASHED, "it died")
     assert (record.episodes["measured"], record.notes) == (2, [])
 
 
@@ -111,7 +113,7 @@ def test_only_films_that_play_and_whole_lines_stay(tmp_path: Path) -> None:
     (directory.path / "videos" / ".episode-1.mp4.part").write_bytes(b"half")
     with directory.episodes.open("a") as file:
         file.write('{"job": "rea')
-    rebuild(run, record, Status.CRASHED, "it died")
+    close_unclosed(run, record, Status.CRASHED, "it died")
     assert record.videos == ["reach/videos/episode-0.mp4"]
     assert record.notes == ["1 video lost: still being encoded"]
     assert [p.name for p in (directory.path / "videos").iterdir()] == ["episode-0.mp4"]
@@ -128,7 +130,7 @@ def test_films_that_were_cut_off_are_noted_and_are_no_episodes_films(tmp_path: P
         film = Mp4File(directory.path / "videos" / f"{name}.mp4", FilmFormat(10))
         for _ in range(80):
             film.write(np.zeros((32, 32, 3), np.uint8))
-    rebuild(run, record, Status.CRASHED, "it died")
+    close_unclosed(run, record, Status.CRASHED, "it died")
     on_disk = sorted(path.name for path in (directory.path / "videos").iterdir())
     assert on_disk == [f"{name}.partial.mp4" for name in names]
     note = {
@@ -149,7 +151,7 @@ def test_damaged_files_make_no_exception(tmp_path: Path, damage: str) -> None:
         directory.episodes.write_text("nonsense\n" + directory.episodes.read_text())
     else:
         run.manifest_path.write_text("{")
-    rebuild(run, record, Status.CRASHED, "it died")
+    close_unclosed(run, record, Status.CRASHED, "it died")
     assert read(directory)["status"] == "crashed"
     if damage == "episodes":
         assert "cannot be read" in record.notes[0]
@@ -161,7 +163,7 @@ def test_settling_leaves_no_record_at_running_and_touches_no_other(tmp_path: Pat
     write_json(first.record, done.to_json())
     before = first.record.read_text()
     _, second, _ = begun(tmp_path, [episode(0, attempt=2)])
-    settle(run, Status.INTERRUPTED, nullcontext)
+    close_all_unclosed(run, Status.INTERRUPTED, nullcontext)
     assert first.record.read_text() == before
     assert read(second)["status"] == "interrupted"
     assert read(second)["episodes"]["measured"] == 1

@@ -175,7 +175,7 @@ def test_as_many_steps_as_were_recorded(tmp_path: Path, recording: Any, autorese
     again = job(policy=replay(path), rollout={"steps": "policy"}, environment=environment)
     record, episodes = run(tmp_path, again)
     steps = sum(e.length for e in recorded)
-    assert record.timings["steps"] == steps + (6 if autoreset == "next_step" else 0)
+    assert record.steps == steps + (6 if autoreset == "next_step" else 0)
     if autoreset == "manual":  # else only the first episode has its seed
         assert told(episodes) == told(recorded)
 
@@ -193,7 +193,7 @@ def test_one_episode_for_all(tmp_path: Path, recording: Any) -> None:
     path, recorded = recording
     named = {"policy": replay(path, episode_name="demo_3"), "rollout": {"steps": "policy"}}
     record, _ = run(tmp_path, job(num_envs=3, environment={"seed": 99}, **named), TrajectoryRecorder())
-    assert record.timings["steps"] == recorded[3].length
+    assert record.steps == recorded[3].length
     assert not any("replayed" in note for note in record.notes)
     with h5py.File(path) as first, h5py.File(next(tmp_path.glob("*/job/dataset.hdf5"))) as second:
         actions = first["data/demo_3/actions"][()]

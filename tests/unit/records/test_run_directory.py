@@ -19,9 +19,11 @@ from pytest_arena import (
     Verdict,
     read_episodes,
 )
-from pytest_arena.records.attempt import begin_record, fail_record, keep_measured
-from pytest_arena.records.episodes import JsonLinesWriter, write_episodes
+from pytest_arena.records.attempt import Attempt
+from pytest_arena.records.episodes import write_episodes
 from pytest_arena.records.files import write_json
+from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.json_files import json_lines
 from pytest_arena.records.run_directory import RESULTS, earlier_record
 from tests.jobs import make_job
@@ -87,11 +89,11 @@ def test_a_line_is_on_disk_when_append_returns(tmp_path: Path) -> None:
 
 def test_records_survive_the_round_trip_and_unknown_keys(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    directory = run.claim("job")
-    record = begin_record(make_job(), directory, tmp_path, "job", "a.py::t[job]")
+    attempt = Attempt.begin(make_job(), run, "job", "a.py::t[job]")
+    directory, record = attempt.directory, attempt.record
     record.thresholds = [ThresholdResult("m", ">= 1", 0.5, False)]
     record.verdict = Verdict.FAIL
-    fail_record(record, ValueError("boom"))
+    attempt.fail(ValueError("boom"))
     data = record.to_json()
     data["new_in_a_later_version"] = 1
     data["thresholds"][0]["also_new"] = 2
@@ -116,7 +118,7 @@ def test_what_is_no_object_is_no_record(kind: type[JobRecord | Episode], data: A
 
 def test_a_killed_job_is_left_as_running(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    begin_record(make_job(), run.claim("job"), tmp_path, "job", None)
+    Attempt.begin(make_job(), run, "job")
     assert next(iter(run.records())).status is Status.RUNNING
 
 
@@ -198,8 +200,7 @@ def test_where_links_cannot_be_made_there_is_none(results: Path, monkeypatch: py
 
 def test_the_link_latest_is_no_earlier_run(results: Path) -> None:
     run = RunDirectory.create(results)
-    directory = run.claim("job")
-    write_json(directory.record, begin_record(make_job(), directory, run.path, "job", None).to_json())
+    Attempt.begin(make_job(), run, "job")
     run.publish_manifest({"jobs": {}})
     assert earlier_record(run.path, "job", attempt=1) is None
 

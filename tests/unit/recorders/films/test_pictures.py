@@ -137,7 +137,7 @@ def test_where_films_must_be_no_picture_is_an_error_before_the_first_step(
     record, _ = read(tmp_path)
     assert record.status == Status.ERROR
     assert TOLD[kind] in str(record.error)
-    assert record.timings["steps"] == 0
+    assert record.steps == 0
     assert record.videos == []
 
 
@@ -191,7 +191,7 @@ def test_without_a_camera(tmp_path: Path) -> None:
     ):
         run(tmp_path / "on", "fine", VideoRecorder("on"), cameras=False)
     record, _ = read(tmp_path / "on")
-    assert (record.status, record.timings.get("steps", 0)) == (Status.ERROR, 0)
+    assert (record.status, record.steps) == (Status.ERROR, 0)
     record = run(tmp_path / "asked", "fine", VideoRecorder("retain-on-failure"), cameras=False)
     assert record.notes == ["no videos: the environment has no cameras"]
     record = run(

@@ -513,7 +513,7 @@ def test_a_policy_that_this_arena_lacks(newest: Any, pool: EnvironmentPool) -> N
 def test_a_replay_runs_for_as_long_as_it_is(lab: Any, tmp_path: Path) -> None:
     policy = {"type": "replay_lerobot", "replay_file_path": "demo.hdf5"}
     record = evaluate(arena_job(policy=policy, rollout={"steps": "policy"}), output=tmp_path)
-    assert record.timings["steps"] == 7
+    assert record.steps == 7
     assert "limited by steps" in record.notes[0]
 
 
