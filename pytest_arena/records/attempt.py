@@ -14,9 +14,8 @@ from time import monotonic
 
 from pytest_arena.errors import ArenaError, StrayOutcomeError
 from pytest_arena.jobs.model import Job
-from pytest_arena.records.episodes import write_episodes
+from pytest_arena.records.episodes import JsonLinesWriter, write_episodes
 from pytest_arena.records.files import utc_now, write_json
-from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.judgement import Judgement
 from pytest_arena.records.provenance import host, versions
 from pytest_arena.records.run_directory import JobDirectory, RunDirectory

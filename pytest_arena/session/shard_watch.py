@@ -14,8 +14,8 @@ from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status
 from pytest_arena.reports.reported_run import VerdictLine
 from pytest_arena.session.baseline_check import against
-from pytest_arena.session.result import Result
 from pytest_arena.session.current_run import run_of
+from pytest_arena.session.result import Result
 from pytest_arena.session.synthetic_reports import report_as_test
 
 

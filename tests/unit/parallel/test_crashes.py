@@ -20,9 +20,9 @@ from pytest_arena.parallel.crashes import CrashReports
 from pytest_arena.parallel.plain_reports import PlainReports, sendable
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 from pytest_arena.records.attempt import Attempt
+from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.files import write_json
 from pytest_arena.records.interrupted import keep_measured
-from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.run_directory import JobDirectory
 from tests.jobs import make_job
 
