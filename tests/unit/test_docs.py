@@ -165,3 +165,12 @@ def test_the_readme_has_every_option() -> None:
         *re.findall(r'"(--arena-[\w-]+)"', source)
     }
     assert {*re.findall(r"\| `(arena_\w+)` \|", table)} == {*re.findall(r'addini\(\s*"(arena_\w+)"', source)}
+
+
+def test_names_of_the_architecture_are_in_the_package() -> None:
+    """A name in backticks, such as `Attempt.add`, is one that the code has."""
+    code = "\n".join(path.read_text() for path in (ROOT / "pytest_arena").rglob("*.py"))
+    names = {
+        part for word in re.findall(r"`(\w+(?:\.\w+)?)`", prose(ARCHITECTURE)) for part in word.split(".")
+    }
+    assert not {name for name in names - {"json", "jsonl"} if not re.search(rf"\b{name}\b", code)}
