@@ -14,6 +14,7 @@ import pytest
 
 import pytest_arena
 from pytest_arena.jobs.schema import job_file_schema
+from pytest_arena.records.for_reports import arena_metadata
 from tests.unit.test_architecture import FIRST_WITH_PYTEST, FLOORS
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +157,12 @@ def test_the_page_of_results_has_every_key_of_a_record(title: str, model: Any) -
     text = section("docs/results.md", title).partition("`gate` holds all")[0]
     keys = {field.name.removesuffix("_") for field in dataclasses.fields(model)}
     assert first_column(text) == {"schema_version", *keys}
+
+
+def test_the_page_of_results_has_what_reports_say_of_a_job() -> None:
+    text = section("docs/results.md", "## report.json").partition("They mean")[0]
+    keys = arena_metadata(pytest_arena.JobRecord("job", 1, "", "", "", "", None))
+    assert re.findall(r"`(\w+)`", text.partition("`metadata.arena`")[2]) == list(keys)
 
 
 def test_the_readme_has_every_option() -> None:
