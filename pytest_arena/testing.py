@@ -25,11 +25,6 @@ from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.env_check import check_reset, check_step, require_env
 
 
-def snapshot(value: Any) -> Any:
-    """Return a deep copy that later steps cannot change."""
-    return copy.deepcopy(value)
-
-
 def same(a: Any, b: Any) -> bool:
     """Whether two nested batches are equal."""
     if isinstance(a, dict):
@@ -94,9 +89,9 @@ class SimEnvContract:
         kept: list[tuple[Any, Any]] = []
         for step in self.play(env, self.steps):
             parts = (step.observation, step.reward, step.terminated, step.truncated, step.valid, step.success)
-            kept.append((parts, snapshot(parts)))
+            kept.append((parts, copy.deepcopy(parts)))
             if step.terminal_observation is not None:
-                kept.append(((step.terminal_observation,), snapshot((step.terminal_observation,))))
+                kept.append(((step.terminal_observation,), copy.deepcopy((step.terminal_observation,))))
         for parts, copied in kept:
             assert same(parts, copied)
 

@@ -19,7 +19,7 @@ from pytest_arena.errors import EvaluationError, first_few
 from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.neutral_action import idle_actions
+from pytest_arena.policies.untrained import idle_actions
 from pytest_arena.records.hdf5 import dataset_names, demo_name
 from pytest_arena.records.hdf5_reader import DatasetError, DatasetReader
 from pytest_arena.records.schema import Episode, Outcome

@@ -95,8 +95,9 @@ class TorchModule(Policy):
         self._checkpoint = Path(settings.checkpoint)
         self._device = own_device(settings.device)
         self._keys = settings.observation_keys
-        self._space = env.single_action_space
-        self._clip = settings.clip and isinstance(self._space, gymnasium.spaces.Box)
+        self._space = space = env.single_action_space
+        box = space if settings.clip and isinstance(space, gymnasium.spaces.Box) else None
+        self._limits = None if box is None else (box.low, box.high)
         automatic: BatchMode = "single" if settings.device == "cpu" else "all"
         self._batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
         self._made = settings.module
@@ -136,8 +137,8 @@ class TorchModule(Policy):
         inputs = torch.as_tensor(source).to(device=self._device, dtype=self._dtype)
         with torch.inference_mode():
             actions = self._checked(self._forward(inputs), len(inputs))
-            if self._clip:
-                low, high = (torch.as_tensor(limit).to(actions) for limit in self._limits())
+            if self._limits is not None:
+                low, high = (torch.as_tensor(limit).to(actions) for limit in self._limits)
                 actions = actions.clamp(low, high)
         if isinstance(source, torch.Tensor):
             return actions.to(source.device)
@@ -201,10 +202,6 @@ class TorchModule(Policy):
             raise EvaluationError(f"{self._checkpoint}: the actions of rows {wrong} are not finite")
         return actions
 
-    def _limits(self) -> tuple[Any, Any]:
-        assert isinstance(self._space, gymnasium.spaces.Box)
-        return self._space.low, self._space.high
-
 
 def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
     """Return the module, the dtype that it computes in, and whether it computes from its input alone.
@@ -217,7 +214,11 @@ def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
     members = _members(path)
     try:
         if "constants.pkl" in members and any(name.startswith("code/") for name in members):
-            module = _load_script(torch, checked_script(members), device)
+            script = checked_script(members)
+            with warnings.catch_warnings():
+                # torch 2.13 deprecates TorchScript; files written by others are still worth evaluating.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                module = torch.jit.load(script, map_location=device).eval()
             stateless = script_keeps_nothing(module)
         elif members.get("archive_format") == b"pt2":
             program = torch.export.load(_without_code(members, path))
@@ -249,13 +250,6 @@ def _weighed(
 def _dtype(torch: Any, module: Any) -> Any:
     floating = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
     return next(floating, torch.float32)
-
-
-def _load_script(torch: Any, archive: io.BytesIO, device: str) -> Any:
-    with warnings.catch_warnings():
-        # torch 2.13 deprecates TorchScript; files written by others are still worth evaluating.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.load(archive, map_location=device).eval()
 
 
 def _members(path: Path) -> dict[str, bytes]:

@@ -135,15 +135,18 @@ class GymnasiumEnv(SimEnv):
         """Reset rows; in the automatic modes only all of them at once."""
         if env_ids is None:
             env_ids = np.arange(self.num_envs)
-            given = self._vec.reset(seed=self._full_seeds(seeds))
+            seed: Any = seeds
+            if seeds is not None:  # another package's vector environment may take one seed only, for all rows
+                seed = list(seeds) if self._seedable else seeds[0]
+            given = self._vec.reset(seed=seed)
         else:
             mask = np.zeros(self.num_envs, np.bool_)
             mask[env_ids] = True
             by_row: list[int | None] | None = None
             if seeds is not None and self.capabilities.episode_seeds:
                 by_row = [None] * self.num_envs
-                for row, seed in zip(env_ids, seeds, strict=True):
-                    by_row[int(row)] = seed
+                for row, own in zip(env_ids, seeds, strict=True):
+                    by_row[int(row)] = own
             # The first reset must be of all rows: a batch of observations needs one of each.
             options = {"reset_mask": mask} if self._begun else None
             self._stale &= self._begun
@@ -175,7 +178,10 @@ class GymnasiumEnv(SimEnv):
         self._resetting = done if self._mode == "next_step" else self._resetting
         if np.count_nonzero(done):
             if self._mode == "same_step":
-                terminal = self._final_observation(observation, info, done) if has_final(info, done) else None
+                if has_final(info, done):
+                    rows = np.flatnonzero(done)
+                    finals = [info["final_obs"][row] for row in rows]
+                    terminal = replace_rows(observation, rows, finals, self.single_observation_space)
                 success = np.where(done, self._success.read_final(info), success)
             else:
                 terminal = observation
@@ -209,12 +215,6 @@ class GymnasiumEnv(SimEnv):
         else:
             self._vec.close()
 
-    def _full_seeds(self, seeds: Sequence[int] | None) -> Any:
-        if seeds is None:
-            return None
-        # A vector environment of another package may know one seed only, the first one for all rows.
-        return list(seeds) if self._seedable else seeds[0]
-
     def _own(self, observation: Observation) -> Observation:
         return observation if self._copies else copy_rows(observation, self.single_observation_space)
 
@@ -237,13 +237,6 @@ class GymnasiumEnv(SimEnv):
             flags_by_row(truncated, f"{gave} as truncated", self.num_envs),
             info,
         )
-
-    def _final_observation(
-        self, observation: Observation, info: Mapping[str, Any], done: BoolArray
-    ) -> Observation:
-        rows = np.flatnonzero(done)
-        values = [info["final_obs"][row] for row in rows]
-        return replace_rows(observation, rows, values, self.single_observation_space)
 
     def _ends(self, done: BoolArray, terminated: BoolArray, success: SuccessArray) -> tuple[EpisodeEnd, ...]:
         return tuple(

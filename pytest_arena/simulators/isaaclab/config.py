@@ -65,8 +65,8 @@ def _registered(name: str, others: Sequence[str], presets: Sequence[str]) -> Any
     """Return the configuration of a registered environment; one of the *others* might have been meant."""
     import gymnasium
 
-    if name not in gymnasium.registry:
-        _import_shipped_tasks()
+    if name not in gymnasium.registry and importlib.util.find_spec("isaaclab_tasks") is not None:
+        importlib.import_module("isaaclab_tasks")
     if name not in gymnasium.registry:
         raise EvaluationError(
             f"environment.id: no environment {name!r} is registered"
@@ -91,11 +91,6 @@ def _registered(name: str, others: Sequence[str], presets: Sequence[str]) -> Any
         entry = getattr(import_named(module, "env_cfg_entry_point"), attribute)
     # What is registered is other jobs', too.
     return _resolved(entry() if callable(entry) else copy.deepcopy(entry), presets)
-
-
-def _import_shipped_tasks() -> None:
-    if importlib.util.find_spec("isaaclab_tasks") is not None:
-        importlib.import_module("isaaclab_tasks")
 
 
 def _environment_class(configuration: type, entry_point: str | None) -> Any:

@@ -106,7 +106,13 @@ class MetaworldSimulator(Simulator):
                 )
         if environment.variations:
             raise job.problem(("environment", "variations"), "metaworld has no variations")
-        _validate_success(job)
+        for name in ("term", "callable"):
+            if getattr(job.success, name) is not None:
+                raise job.problem(
+                    ("success", name), "metaworld reads success from info_key: success, nothing else"
+                )
+        if job.success.info_key not in (None, "success"):
+            raise job.problem(("success", "info_key"), f"expected success, got {job.success.info_key!r}")
 
     def environment_key(self, job: Job) -> Hashable:
         """Jobs share an environment only under one seed: it decides the set of goals."""
@@ -136,16 +142,6 @@ class MetaworldSimulator(Simulator):
             new_goals=options.goals == "new",
             terminate_on_success=job.success.when == "once" if terminate is None else terminate,
         )
-
-
-def _validate_success(job: Job) -> None:
-    for key in ("term", "callable"):
-        if getattr(job.success, key) is not None:
-            raise job.problem(
-                ("success", key), "metaworld reads success from info_key: success, nothing else"
-            )
-    if job.success.info_key not in (None, "success"):
-        raise job.problem(("success", "info_key"), f"expected success, got {job.success.info_key!r}")
 
 
 @functools.lru_cache(maxsize=64)  # drawing them costs half a second, and rebuilds ask again
