@@ -59,7 +59,7 @@ def test_a_close_that_hangs_is_ended(kit: Suite, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("KIT_STAND_IN", "hang")
     kit.jobs({"good": JOBS["good"]}, **DEFAULTS)
     (kit.path / "conftest.py").write_text(
-        "from pytest_arena.simulators import isaaclab_app\nisaaclab_app.CLOSE_SECONDS = 0.5\n"
+        "from pytest_arena.simulators.isaaclab import app\napp.CLOSE_SECONDS = 0.5\n"
     )
     result = kit.run("-p", "no:hypothesispytest")
     assert result.ret == 0
