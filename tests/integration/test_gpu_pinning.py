@@ -70,16 +70,19 @@ def test_a_device_that_a_worker_brings_stays(pinned: Suite) -> None:
 def test_a_replacement_has_the_device_of_the_worker_that_died(pinned: Suite) -> None:
     pinned.test(
         """
-        import os, time
+        import os, pathlib, time
         import pytest
 
         @pytest.mark.arena("jobs.yaml")
         def test_it(arena_rollout):
-            time.sleep(0.3)
+            worker = os.environ["PYTEST_XDIST_WORKER"]
             arena_rollout()
-            if os.environ["PYTEST_XDIST_WORKER"] == "gw1":
+            if worker == "gw1":
                 os._exit(1)
-            time.sleep(1.5)
+            pathlib.Path(f"{worker}.ran").touch()
+            end = time.monotonic() + 60  # leave something to the replacement, however long its start takes
+            while not pathlib.Path("gw2.ran").exists() and time.monotonic() < end:
+                time.sleep(0.1)
         """
     )
     pinned.run("-n", "2").assert_outcomes(passed=5, failed=1)
