@@ -25,7 +25,7 @@ from pytest_arena.records.files import write_json
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.run_directory import RunDirectory, read_record
 from pytest_arena.records.schema import JobRecord
-from pytest_arena.records.typed import known_fields
+from pytest_arena.records.typed import from_json
 from pytest_arena.reports.progress_line import PERIOD, ended
 from pytest_arena.reports.reporter import is_live, progress_reporter
 from pytest_arena.rollout.progress import Snapshot, Tally
@@ -84,7 +84,7 @@ def read_progress(directory: RunDirectory) -> dict[str, Snapshot]:
     for path in directory.path.glob(".progress-*.json"):
         with contextlib.suppress(OSError, ValueError, TypeError):
             worker = path.stem.removeprefix(".progress-")
-            found[worker] = Snapshot(**known_fields(Snapshot, read_json(path)))
+            found[worker] = from_json(Snapshot, read_json(path))
     return dict(sorted(found.items(), key=lambda pair: [int(n) for n in re.findall(r"\d+", pair[0])]))
 
 

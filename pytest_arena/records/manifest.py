@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_arena.errors import shown
 from pytest_arena.records.schema import require_version
-from pytest_arena.records.typed import known_fields, require_types
+from pytest_arena.records.typed import from_json
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
@@ -84,17 +84,14 @@ class Manifest:
 
         Raises ValueError, one line that names the key, where one is missing or of another type.
         """
-        require_types(cls, data, {})
+        manifest = from_json(cls, data)
         require_version(data)
-        for label, entry in data["jobs"].items():
+        for label, entry in manifest.jobs.items():
             for key in _SECTIONS:
-                section = entry.get("config", {}).get(key)
+                section = entry.config.get(key)
                 if not (section is None or isinstance(section, dict)):
                     raise ValueError(f"jobs.{label}.config.{key}: expected an object, got {shown(section)}")
-        fields = known_fields(cls, data)
-        fields["jobs"] = {label: _job_entry(entry) for label, entry in data["jobs"].items()}
-        fields["groups"] = [GroupEntry(**known_fields(GroupEntry, group)) for group in data.get("groups", [])]
-        return cls(**fields)
+        return manifest
 
     def configs(self) -> dict[str, dict[str, Any]]:
         """Return label -> resolved configuration of all jobs, the shards and their wholes too."""
@@ -113,10 +110,3 @@ class Manifest:
             for label, entry in self.jobs.items()
             if label in wanted or (entry.shard is not None and entry.shard.label in wanted)
         ]
-
-
-def _job_entry(data: dict[str, Any]) -> JobEntry:
-    fields = known_fields(JobEntry, data)
-    if fields.get("shard") is not None:
-        fields["shard"] = ShardEntry(**known_fields(ShardEntry, fields["shard"]))
-    return JobEntry(**fields)

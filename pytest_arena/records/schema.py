@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from pytest_arena.errors import shown
-from pytest_arena.records.typed import known_fields, require_types
+from pytest_arena.records.typed import from_json
 
 SCHEMA_VERSION = "1.0"
 _READ = re.compile(r"1(\.[0-9]+)*")
@@ -21,8 +21,8 @@ _READ = re.compile(r"1(\.[0-9]+)*")
 Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 """How the values of episodes become that of their job, see `rollout.metrics`."""
-_RENAMED = {"return": "return_"}
-"""Key of an episode's line -> field, where they differ."""
+_RENAMED = {"return_": "return"}
+"""Field -> key of an episode's line, where they differ."""
 
 
 def require_version(data: Mapping[str, Any]) -> None:
@@ -133,11 +133,9 @@ class Episode:
 
         Raises ValueError, one line that names the key, where one is missing or of another type.
         """
-        require_types(cls, data, _RENAMED)
+        episode = from_json(cls, data, _RENAMED)
         require_version(data)
-        fields = known_fields(cls, data, _RENAMED)
-        fields["outcome"] = Outcome(fields["outcome"])
-        return cls(**fields)
+        return episode
 
 
 @dataclass(slots=True)
@@ -212,21 +210,6 @@ class GateRecord:
     def fixed(self) -> bool:
         """Whether no outcome decides how many episodes there are: it neither stops nor may be extended."""
         return not self.stop_early and self.method != "e_process"
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> GateRecord:
-        """Read it; unknown keys are dropped."""
-        fields = known_fields(cls, data)
-        fields["tests"] = [_rate_test(test) for test in fields["tests"]]
-        return cls(**fields)
-
-
-def _rate_test(data: dict[str, Any]) -> RateTest:
-    fields = known_fields(RateTest, data)
-    looks = [known_fields(InterimLook, look) for look in fields.get("path", [])]
-    fields["path"] = [InterimLook(**{**look, "verdict": Verdict(look["verdict"])}) for look in looks]
-    fields["verdict"] = Verdict(fields.get("verdict", "none"))
-    return RateTest(**fields)
 
 
 class ComparisonVerdict(StrEnum):
@@ -313,16 +296,6 @@ class Comparison:
     family: dict[str, Any] | None = None
     """With ``arena_family_error``: what the session's comparisons together say of this one."""
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Comparison:
-        """Read a comparison; unknown keys are dropped. ValueError where *data* is no mapping."""
-        fields = known_fields(cls, data)
-        fields["verdict"] = ComparisonVerdict(fields["verdict"])
-        for name in ("worse", "better", "within_margin"):
-            if fields.get(name) is not None:
-                fields[name] = Evidence(**fields[name])
-        return cls(**fields)
-
 
 @dataclass(slots=True)
 class JobRecord:
@@ -406,22 +379,14 @@ class JobRecord:
 
         Raises ValueError, one line that names the key, where one is missing or of another type.
         """
-        require_types(cls, data, {})
+        record = from_json(cls, data)
         require_version(data)
-        fields = known_fields(cls, data)
-        if "steps" in (timings := fields.get("timings", {})):  # of version 0.1, which counted them there
-            fields["timings"] = {name: value for name, value in timings.items() if name != "steps"}
-            fields["steps"] = int(timings["steps"])
-        for name, definition in fields.get("definitions", {}).items():
+        steps = record.timings.pop("steps", None)  # of version 0.1, which counted them there
+        if steps is not None:
+            record.steps = int(steps)
+        for name, definition in record.definitions.items():
             _require_definition(name, definition)
-        fields["status"] = Status(fields.get("status", "running"))
-        fields["verdict"] = Verdict(fields.get("verdict", "none"))
-        fields["thresholds"] = [_threshold(t) for t in fields.get("thresholds", [])]
-        if fields.get("gate") is not None:
-            fields["gate"] = GateRecord.from_json(fields["gate"])
-        if fields.get("comparison") is not None:
-            fields["comparison"] = Comparison.from_json(fields["comparison"])
-        return cls(**fields)
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,16 +402,11 @@ class _Definition:
 
 def _require_definition(name: str, data: Any) -> None:
     try:
-        require_types(_Definition, data, {})
+        found = from_json(_Definition, data)
     except ValueError as error:
         raise ValueError(f"definitions.{name}.{error}") from None
-    if (reduction := data.get("reduction", "mean")) not in REDUCTIONS:
+    if found.reduction not in REDUCTIONS:
         known = ", ".join(sorted(REDUCTIONS))
-        raise ValueError(f"definitions.{name}.reduction: expected one of {known}, got {shown(reduction)}")
-
-
-def _threshold(data: dict[str, Any]) -> ThresholdResult:
-    fields = known_fields(ThresholdResult, data)
-    if fields.get("verdict") is not None:
-        fields["verdict"] = Verdict(fields["verdict"])
-    return ThresholdResult(**fields)
+        raise ValueError(
+            f"definitions.{name}.reduction: expected one of {known}, got {shown(found.reduction)}"
+        )

@@ -1,4 +1,4 @@
-"""Whether plain JSON has the types that a dataclass declares: records come from anywhere."""
+"""From plain JSON to the dataclass that declares its types: records come from anywhere."""
 
 from __future__ import annotations
 
@@ -7,164 +7,161 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pytest_arena.errors import shown
 
-Check = Callable[[Any], str | None]
-"""Returns what is wrong with a value as ``place: expected …, got …`` (or without a place), or None."""
+T = TypeVar("T")
+Reader = Callable[[Any], Any]
+"""Returns what a JSON value stands for; ValueError, ``place: expected …, got …``, or without a place."""
 
 _WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null"}
 
 
-def require_types(kind: type[Any], data: Any, renamed: Mapping[str, str]) -> None:
-    """Raise ValueError, one line that names the key, where *data* does not fit the dataclass *kind*.
+def from_json(kind: type[T], data: Any, renamed: Mapping[str, str] = MappingProxyType({})) -> T:
+    """Return the dataclass *kind*, and those in it, made of *data*.
 
-    *renamed*: key in JSON -> field, where they differ. Unknown keys may hold anything, a field with a default
-    may be missing.
+    Args:
+        kind: Its fields may be plain, enumerations, dataclasses, and lists and dicts of these.
+        data: Unknown keys may hold anything, and are dropped; a field with a default may be missing.
+        renamed: Field -> key in JSON, where they differ.
+
+    Raises:
+        ValueError: One line that names the key, where one is missing or of another type.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"expected the keys of {kind.__name__}, got {type(data).__name__}")
-    names = {field: key for key, field in renamed.items()}
-    for name, required, check in _fields(kind):
-        key = names.get(name, name)
-        if key not in data:
-            if required:
-                raise ValueError(f"{key}: required, but missing")
-        elif (problem := check(data[key])) is not None:
-            raise ValueError(_below(key, problem))
+    values = {}
+    for name, required, read in _fields(kind):
+        key = renamed.get(name, name)
+        if key in data:
+            try:
+                values[name] = read(data[key])
+            except ValueError as error:
+                raise _below(key, error) from None
+        elif required:
+            raise ValueError(f"{key}: required, but missing")
+    return kind(**values)
 
 
-def known_fields(
-    kind: type[Any], data: Any, renamed: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """Return what the dataclass *kind* has a field for; ValueError where *data* is no object."""
-    if not isinstance(data, Mapping):
-        raise ValueError(f"expected the keys of {kind.__name__}, got {type(data).__name__}")
-    names = {field.name for field in dataclasses.fields(kind)}
-    keys = ((renamed.get(key, key), value) for key, value in data.items())
-    return {key: value for key, value in keys if key in names}
+_FIELDS: dict[type[Any], list[tuple[str, bool, Reader]]] = {}
+"""Dataclass -> its fields: name, whether it is required, reader."""
 
 
-_FIELDS: dict[type[Any], list[tuple[str, bool, Check]]] = {}
-"""Dataclass -> its fields: name, whether it is required, check."""
-
-
-def _fields(kind: type[Any]) -> list[tuple[str, bool, Check]]:
+def _fields(kind: type[Any]) -> list[tuple[str, bool, Reader]]:
     if kind not in _FIELDS:
         hints = get_type_hints(kind)
         _FIELDS[kind] = [
             (
                 field.name,
                 field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
-                _check(hints[field.name]),
+                _reader(hints[field.name]),
             )
             for field in dataclasses.fields(kind)
         ]
     return _FIELDS[kind]
 
 
-def _check(hint: Any) -> Check:
+def _reader(hint: Any) -> Reader:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
-        return lambda value: None
+        return lambda value: value
     if origin in (Union, types.UnionType):
         return _either([*inner])
     if origin is dict:
-        return _mapping(_check(inner[1]))
+        return _mapping(_reader(inner[1]))
     if origin is list:
-        return _sequence(_check(inner[0]))
+        return _sequence(_reader(inner[0]))
     if origin is tuple:
-        return _row([_check(part) for part in inner])
+        return _row([_reader(part) for part in inner])
     if dataclasses.is_dataclass(hint):
-        return _nested(hint)  # type: ignore[arg-type]
+        return lambda value: from_json(hint, value)  # type: ignore[arg-type]
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return _member({str(member.value) for member in hint})
+        return _member(hint)
     return _plain(hint)
 
 
-def _plain(kind: Any) -> Check:
+def _plain(kind: Any) -> Reader:
     if kind not in _WORDS:
-        raise TypeError(f"no check for a field of type {kind}")
+        raise TypeError(f"no reader for a field of type {kind}")
     # A number that is not finite is written as null; metrics of users may be true or false.
     accepted = {int, float, bool, type(None)} if kind is float else {kind}
-    words = _WORDS[kind]
-    return lambda value: None if type(value) in accepted else f"expected {words}, got {shown(value)}"
+
+    def plain(value: Any) -> Any:
+        if type(value) not in accepted:
+            raise ValueError(f"expected {_WORDS[kind]}, got {shown(value)}")
+        return value
+
+    return plain
 
 
-def _member(values: set[str]) -> Check:
-    words = ", ".join(sorted(values))
-    return lambda value: (
-        None
-        if isinstance(value, str) and str(value) in values
-        else f"expected one of {words}, got {shown(value)}"
-    )
+def _member(kind: type[Enum]) -> Reader:
+    members = {str(member.value): member for member in kind}
+
+    def member(value: Any) -> Enum:
+        if not isinstance(value, str) or str(value) not in members:
+            raise ValueError(f"expected one of {', '.join(sorted(members))}, got {shown(value)}")
+        return members[str(value)]
+
+    return member
 
 
-def _either(hints: list[Any]) -> Check:
+def _either(hints: list[Any]) -> Reader:
     nullable = type(None) in hints
-    checks = [_check(hint) for hint in hints if hint is not type(None)]
+    readers = [_reader(hint) for hint in hints if hint is not type(None)]
 
-    def check(value: Any) -> str | None:
+    def either(value: Any) -> Any:
         if value is None and nullable:
             return None
-        problems = [problem for one in checks if (problem := one(value)) is not None]
-        if len(problems) < len(checks):
-            return None
-        return problems[0].replace(", got", " or null, got", 1) if nullable else problems[0]
+        problems = []
+        for read in readers:
+            try:
+                return read(value)
+            except ValueError as error:
+                problems.append(str(error))
+        raise ValueError(problems[0].replace(", got", " or null, got", 1) if nullable else problems[0])
 
-    return check
+    return either
 
 
-def _mapping(check: Check) -> Check:
-    def mapping(value: Any) -> str | None:
+def _mapping(read: Reader) -> Reader:
+    def mapping(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            return f"expected an object, got {shown(value)}"
-        for key, item in value.items():
-            if (problem := check(item)) is not None:
-                return _below(str(key), problem)
-        return None
+            raise ValueError(f"expected an object, got {shown(value)}")
+        return {key: _item(read, str(key), item) for key, item in value.items()}
 
     return mapping
 
 
-def _sequence(check: Check) -> Check:
-    def sequence(value: Any) -> str | None:
+def _sequence(read: Reader) -> Reader:
+    def sequence(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)):
-            return f"expected a list, got {shown(value)}"
-        for index, item in enumerate(value):
-            if (problem := check(item)) is not None:
-                return _below(f"[{index}]", problem)
-        return None
+            raise ValueError(f"expected a list, got {shown(value)}")
+        return [_item(read, f"[{index}]", item) for index, item in enumerate(value)]
 
     return sequence
 
 
-def _row(checks: list[Check]) -> Check:
-    def row(value: Any) -> str | None:
-        if not isinstance(value, (list, tuple)) or len(value) != len(checks):
-            return f"expected a list of {len(checks)}, got {shown(value)}"
-        for index, (check, item) in enumerate(zip(checks, value, strict=True)):
-            if (problem := check(item)) is not None:
-                return _below(f"[{index}]", problem)
-        return None
+def _row(readers: list[Reader]) -> Reader:
+    def row(value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)) or len(value) != len(readers):
+            raise ValueError(f"expected a list of {len(readers)}, got {shown(value)}")
+        pairs = enumerate(zip(readers, value, strict=True))
+        return [_item(read, f"[{index}]", item) for index, (read, item) in pairs]
 
     return row
 
 
-def _nested(kind: type[Any]) -> Check:
-    def nested(value: Any) -> str | None:
-        try:
-            require_types(kind, value, {})
-        except ValueError as error:
-            return str(error)
-        return None
-
-    return nested
+def _item(read: Reader, key: str, value: Any) -> Any:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise _below(key, error) from None
 
 
-def _below(key: str, problem: str) -> str:
-    """Put *key* before the place that *problem* names, or before the problem itself."""
+def _below(key: str, error: ValueError) -> ValueError:
+    """Return *error* with *key* before the place that it names, or before the problem itself."""
+    problem = str(error)
     if problem.startswith("expected "):
-        return f"{key}: {problem}"
-    return f"{key}{problem}" if problem.startswith("[") else f"{key}.{problem}"
+        return ValueError(f"{key}: {problem}")
+    return ValueError(f"{key}{problem}" if problem.startswith("[") else f"{key}.{problem}")

@@ -21,6 +21,7 @@ from pytest_arena.errors import NotComparableError
 from pytest_arena.jobs.sections import Regression
 from pytest_arena.records.schema import Comparison, ComparisonVerdict
 from pytest_arena.records.to_plain import to_plain
+from pytest_arena.records.typed import from_json
 from tests.unit.gate.samples import rates
 
 RATE = Rule("success_rate", True, True, 0.0, 1.0, 0.05, 0.95)
@@ -73,7 +74,7 @@ def test_everything_about_a_regression() -> None:
     assert line.count("\n") == 1
     assert f"worse (McNemar, one-sided p {found.worse.p_value:.2g}, error rate 0.05)" in line
     plain = to_plain(dataclasses.asdict(found))
-    assert to_plain(dataclasses.asdict(Comparison.from_json({**plain, "of a later version": 1}))) == plain
+    assert to_plain(dataclasses.asdict(from_json(Comparison, {**plain, "of a later version": 1}))) == plain
 
 
 def test_a_sequential_regression() -> None:
