@@ -23,7 +23,7 @@ from pytest_arena.jobs.sections import VideoCodec
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.film import Film
 from pytest_arena.recorders.films.mp4 import FilmFormat
-from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT
+from pytest_arena.recorders.films.overview import HEADER_HEIGHT, LABEL_HEIGHT
 from tests.jobs import make_job
 from tests.lacking import lacking
 

@@ -1,7 +1,8 @@
-"""One film of a job's films: a grid of its episodes side by side, failures first, each with its label.
+"""One film of a job's films: a grid of its episodes side by side, failures first, each with a label.
 
-Made after the rollout from the films that were kept. Memory is a picture of the grid and a decoder for each
-tile, whatever the films' length.
+It is made after the rollout from the films that were kept. Memory is a picture of the grid and a decoder for
+each tile, whatever the films' length. Labels are drawn with the font that Pillow carries: no font of the
+system is needed.
 """
 
 from __future__ import annotations
@@ -19,21 +20,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import av
 import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from pytest_arena.recorders.films.mp4 import address, require_frames
-from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, header, label
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.disk_space import require_room, room
 from pytest_arena.records.film_names import OVERVIEW, overview_draft
 from pytest_arena.records.schema import Episode, Outcome
-
-if TYPE_CHECKING:
-    import av
-    from PIL.Image import Image
 
 TILES_MAX = 16
 """More could not be told apart, and each one must be decoded."""
@@ -47,7 +47,27 @@ PREVIEW_WIDTH, PREVIEW_FRAMES, PREVIEW_MILLISECONDS = 400, 20, 150
 ROOM_AT_LIMIT = 16 * 2**10
 """Bytes more than what is left to the results that the film leaves. Less than twice that: it was stopped."""
 
+HEADER_HEIGHT, LABEL_HEIGHT = 28, 40
+"""In pixels; even, as a film's sides must be."""
+
 Picture = NDArray[np.uint8]
+
+_Colour = tuple[int, int, int]
+
+_BACKGROUND, _TEXT, _FAINT, _WHITE = (24, 24, 24), (240, 240, 240), (170, 170, 170), (255, 255, 255)
+_COLOURS = {Outcome.SUCCESS: (0, 158, 115), Outcome.FAILURE: (213, 94, 0)}
+"""Colour-blind people, too, can tell them apart; the marks differ in shape as well."""
+_OTHER = (230, 159, 0)
+_MARKS: dict[Outcome, list[tuple[int, ...]]] = {
+    Outcome.SUCCESS: [(12, 18, 16, 22, 23, 13)],
+    Outcome.FAILURE: [(12, 13, 22, 23), (22, 13, 12, 23)],
+}
+"""Lines, as x and y by turns: a tick and a cross …"""
+_OTHER_MARK: list[tuple[int, ...]] = [(12, 18, 22, 18)]
+"""… and a dash."""
+_EDGE = 2
+"""Pixels at the right that stay free."""
+_SIZES, _SMALL = (13, 12, 11, 10, 9), (11, 10, 9)
 
 
 def add_overview(attempt: Attempt, episodes: Sequence[Episode]) -> None:
@@ -61,7 +81,7 @@ def add_overview(attempt: Attempt, episodes: Sequence[Episode]) -> None:
             shown = _tiles(episodes, attempt.run.path, films)
             if not shown:
                 return
-            _Sheet(record.job, episodes, shown).write(drafts)
+            _Overview(record.job, episodes, shown).write(drafts)
         record.overview = {kind: attempt.relative(directory / name) for kind, name in OVERVIEW.items()}
     except Exception as error:  # whatever it is, the evaluation stands
         reason = (str(error).splitlines() or [""])[0]
@@ -84,20 +104,18 @@ def _drafts(directory: Path) -> Iterator[dict[str, Path]]:
                 path.unlink()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Tile:
     """A film being read: the picture at a time, which may only grow."""
 
     episode: Episode
-    container: av.container.InputContainer
+    container: InputContainer
     size: tuple[int, int]
     """Width and height of the film."""
     fps: Fraction
     frames: int
 
     def __post_init__(self) -> None:
-        from av.video.reformatter import VideoReformatter
-
         self._scaler = VideoReformatter()
         self._decoded = self.container.decode(video=0)
         self._at = self._shown = -1
@@ -129,8 +147,6 @@ def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitSta
 
     *films* closes them. One that cannot be read is left out.
     """
-    import av
-
     order = sorted(episodes, key=lambda e: (e.outcome == Outcome.SUCCESS, e.episode))
     tiles: list[_Tile] = []
     for episode in order:
@@ -149,49 +165,59 @@ def _tiles(episodes: Sequence[Episode], run_dir: Path, films: contextlib.ExitSta
     return tiles
 
 
-class _Sheet:
-    """The grid: made once, then painted into for each frame."""
+class _Timing:
+    """Which frame of the overview shows which time of its films."""
 
-    def __init__(self, job: str, episodes: Sequence[Episode], tiles: Sequence[_Tile]) -> None:
-        self._tiles = tiles
-        longest = max(tile.seconds for tile in tiles)
+    def __init__(self, tiles: Sequence[_Tile]) -> None:
+        self.longest = max(tile.seconds for tile in tiles)
         fastest = float(max(tile.fps for tile in tiles))
-        self._fps = min(FPS_MAX, round(fastest) if fastest > 1 else math.floor(100 * fastest) / 100)
-        self._speed = max(1.0, longest / SECONDS_MAX)
+        self.fps = min(FPS_MAX, round(fastest) if fastest > 1 else math.floor(100 * fastest) / 100)
+        self.speed = max(1.0, self.longest / SECONDS_MAX)
         # It has at most the frames of its films, and their time: it may not cost more than they did.
         seconds = sum(float(tile.frames / tile.fps) for tile in tiles)
-        most = max(1, min(sum(tile.frames for tile in tiles), math.floor(seconds * self._fps + 1e-6)))
-        self._last = min(math.ceil(longest / self._speed * self._fps), most - 1)
-        self._frames = min(self._last + 1 + round(SECONDS_AT_END * self._fps), most)
-        self._longest = longest
+        most = max(1, min(sum(tile.frames for tile in tiles), math.floor(seconds * self.fps + 1e-6)))
+        self.last = min(math.ceil(self.longest / self.speed * self.fps), most - 1)
+        """The first frame in which all films have come to their ends."""
+        self.frames = min(self.last + 1 + round(SECONDS_AT_END * self.fps), most)
+        every = max(1, math.ceil((self.last + 1) / PREVIEW_FRAMES))
+        self.previewed = {*range(0, self.last, every), self.last}
+
+    def seconds(self, frame: int) -> float:
+        """Return the time of the films that *frame* shows."""
+        return frame / self.fps * self.speed if frame < self.last else self.longest
+
+
+class _Overview:
+    """The grid: it is made once, then painted into for each frame."""
+
+    def __init__(self, job: str, episodes: Sequence[Episode], tiles: Sequence[_Tile]) -> None:
+        self._tiles, self._timing = tiles, _Timing(tiles)
         columns = math.ceil(math.sqrt(len(tiles)))
         width = _even(min(max(TILE_WIDTH_MIN, *(t.size[0] for t in tiles)), WIDTH_MAX // columns))
         height = _even(max(width * t.size[1] / t.size[0] for t in tiles))
         lines = math.ceil(len(tiles) / columns)
         shape = (HEADER_HEIGHT + lines * (height + LABEL_HEIGHT), columns * width, 3)
-        self._picture: Picture = np.full(shape, 24, np.uint8)
-        self._picture[:HEADER_HEIGHT] = header(job, episodes, len(tiles), self._speed, shape[1])
-        self._boxes = []
+        self._picture: Picture = np.full(shape, _BACKGROUND, np.uint8)
+        self._picture[:HEADER_HEIGHT] = header(job, episodes, len(tiles), self._timing.speed, shape[1])
+        self._places: list[Picture] = []
+        """Views into the picture, one a tile, in which its film is painted."""
         for i, tile in enumerate(tiles):
             left = i % columns * width
             top = HEADER_HEIGHT + i // columns * (height + LABEL_HEIGHT)
-            self._boxes.append(_fit(tile.size, left, top, width, height))
             below = self._picture[top + height : top + height + LABEL_HEIGHT, left : left + width]
             below[:] = label(tile.episode, width)
-        self._preview: dict[int, Image] = {}
-        every = max(1, math.ceil((self._last + 1) / PREVIEW_FRAMES))
-        self._previewed = {*range(0, self._last, every), self._last}
+            place = self._picture[top : top + height, left : left + width]
+            self._places.append(_middle(place, *tile.size))
+        self._preview: list[Image.Image] = []
 
     def write(self, paths: dict[str, Path]) -> None:
         """Write the film, the poster, which is its last picture, and the preview.
 
         Raises OSError where that would take what is left to the results.
         """
-        from PIL import Image
-
         self._write_film(paths["film"])
         _save(paths["poster"], "JPEG", Image.fromarray(self._picture), quality=85)
-        first, *rest = [self._preview[k] for k in sorted(self._preview)]
+        first, *rest = self._preview
         how = {"save_all": True, "append_images": rest, "duration": PREVIEW_MILLISECONDS, "loop": 0}
         _save(paths["preview"], "WEBP", first, **how, quality=60, method=2)
 
@@ -204,13 +230,13 @@ class _Sheet:
                 _film_writer()(
                     str(path.absolute()),  # with a colon in it, a path that begins with a slash is one
                     (width, height),
-                    self._fps,
+                    self._timing.fps,
                     preset="veryfast",
                     ffmpeg_params=["-movflags", "+faststart"],
                 ) as writer,
                 _limited(writer.proc, path.parent),
             ):
-                for frame in range(self._frames):
+                for frame in range(self._timing.frames):
                     self._paint(frame)
                     check_room()
                     writer.write_frame(self._picture)
@@ -218,17 +244,17 @@ class _Sheet:
             check_room()  # says it better than a pipe that is closed
             raise
         check_room()
-        require_frames(path, self._frames)
+        require_frames(path, self._timing.frames)
 
     def _paint(self, frame: int) -> None:
         """Make the grid that of a frame of the film; frames must come in order."""
-        for tile, (left, top, width, height) in zip(self._tiles, self._boxes, strict=True):
-            seconds = frame / self._fps * self._speed if frame < self._last else self._longest
-            picture = tile.picture(seconds, width, height)
+        for tile, place in zip(self._tiles, self._places, strict=True):
+            height, width, _ = place.shape
+            picture = tile.picture(self._timing.seconds(frame), width, height)
             if picture is not None:
-                self._picture[top : top + height, left : left + width] = picture
-        if frame in self._previewed:
-            self._preview[frame] = _small(self._picture)
+                place[:] = picture
+        if frame in self._timing.previewed:
+            self._preview.append(_small(self._picture))
 
 
 @contextlib.contextmanager
@@ -251,7 +277,7 @@ def _limited(process: subprocess.Popen[bytes], directory: Path) -> Iterator[None
         raise
 
 
-def _save(path: Path, kind: str, image: Image, **how: Any) -> None:
+def _save(path: Path, kind: str, image: Image.Image, **how: Any) -> None:
     """Write an image once it is known that there is room for it."""
     made = io.BytesIO()
     image.save(made, kind, **how)
@@ -269,20 +295,72 @@ def _film_writer() -> Any:
     return FFMPEG_VideoWriter
 
 
-def _fit(size: tuple[int, int], left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return left, top, width, height of a film of *size* in the middle of a tile."""
-    scale = min(width / size[0], height / size[1])
-    w, h = min(width, round(size[0] * scale)), min(height, round(size[1] * scale))
-    return left + (width - w) // 2, top + (height - h) // 2, w, h
+def _middle(place: Picture, width: int, height: int) -> Picture:
+    """Return the part of *place*, in its middle, that a film of *width* x *height* is shown in."""
+    most_height, most_width, _ = place.shape
+    scale = min(most_width / width, most_height / height)
+    w, h = min(most_width, round(width * scale)), min(most_height, round(height * scale))
+    left, top = (most_width - w) // 2, (most_height - h) // 2
+    return place[top : top + h, left : left + w]
 
 
 def _even(number: float) -> int:
     return max(2, round(number / 2) * 2)
 
 
-def _small(picture: Picture) -> Image:
-    from PIL import Image
-
+def _small(picture: Picture) -> Image.Image:
     image = Image.fromarray(picture)
     image.thumbnail((PREVIEW_WIDTH, 4 * PREVIEW_WIDTH))
     return image
+
+
+def header(job: str, episodes: Sequence[Episode], shown: int, speed: float, width: int) -> Picture:
+    """Return (HEADER_HEIGHT, width, 3): the job, how many succeeded, how many are shown, how fast."""
+    judged = [episode.outcome for episode in episodes if episode.outcome in _COLOURS]
+    succeeded = judged.count(Outcome.SUCCESS)
+    words = [f"{job}: {succeeded} of {len(judged)} episodes succeeded" if judged else job]
+    films = sum(bool(episode.videos) for episode in episodes)
+    words.append(f"{shown} of {films} films" if films > shown else f"{shown} film{'s' if shown > 1 else ''}")
+    if speed > 1:
+        words.append(f"{speed:.1f} times as fast")
+    image, draw = _canvas(width, HEADER_HEIGHT)
+    _write(draw, (8, 6), ", ".join(words), _TEXT, _SIZES)
+    return np.asarray(image)
+
+
+def label(episode: Episode, width: int) -> Picture:
+    """Return (LABEL_HEIGHT, width, 3): a mark and two lines about an episode.
+
+    A film that shows something else than what was counted says so (`Episode.videos_note`).
+    """
+    image, draw = _canvas(width, LABEL_HEIGHT)
+    colour = _COLOURS.get(episode.outcome, _OTHER)
+    draw.rectangle((8, 9, 26, 27), colour)
+    for line in _MARKS.get(episode.outcome, _OTHER_MARK):
+        draw.line(line, _WHITE, 2)
+    _write(draw, (34, 3), f"episode {episode.episode}: {episode.outcome}", _TEXT, _SIZES)
+    steps = f"{episode.length} step{'' if episode.length == 1 else 's'}"
+    seed = [] if episode.seed is None else [f"seed {episode.seed}"]
+    words = [*(["not faithful"] if episode.videos_note else []), steps, *seed]
+    if episode.videos_note and seed and not _fits(draw, 34, ", ".join(words), _SMALL[-1]):
+        words.remove(steps)  # the seed is what the episode is found by
+    _write(draw, (34, 20), ", ".join(words), _OTHER if episode.videos_note else _FAINT, _SMALL)
+    return np.asarray(image)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, colour: _Colour, sizes: Sequence[int]
+) -> None:
+    """Write a line in the first of *sizes* in which it fits, else in the last."""
+    size = next((size for size in sizes if _fits(draw, at[0], text, size)), sizes[-1])
+    draw.text(at, text, colour, ImageFont.load_default(size))
+
+
+def _fits(draw: ImageDraw.ImageDraw, left: int, text: str, size: int) -> bool:
+    width: int = draw.im.size[0]
+    return left + draw.textlength(text, ImageFont.load_default(size)) <= width - _EDGE
+
+
+def _canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("RGB", (width, height), _BACKGROUND)
+    return image, ImageDraw.Draw(image)

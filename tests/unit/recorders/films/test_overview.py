@@ -16,10 +16,15 @@ import pytest
 from PIL import Image
 
 from pytest_arena import Episode, JobRecord, Outcome, Status, VideoRecorder, evaluate
-from pytest_arena.recorders.films import overview, overview_labels
+from pytest_arena.recorders.films import overview
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
-from pytest_arena.recorders.films.overview import SECONDS_AT_END, add_overview
-from pytest_arena.recorders.films.overview_labels import HEADER_HEIGHT, LABEL_HEIGHT, label
+from pytest_arena.recorders.films.overview import (
+    HEADER_HEIGHT,
+    LABEL_HEIGHT,
+    SECONDS_AT_END,
+    add_overview,
+    label,
+)
 from pytest_arena.records.disk_space import LEFT_TO_RESULTS
 from pytest_arena.records.film_names import OVERVIEW
 from tests.jobs import make_job
@@ -326,7 +331,7 @@ def test_labels_hold_the_length_wherever_it_fits() -> None:
 
 def test_an_episode_without_a_seed_has_none_on_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(overview_labels, "_write", lambda draw, at, text, *how: written.append(text))
+    monkeypatch.setattr(overview, "_write", lambda draw, at, text, *how: written.append(text))
     label(replace(episode(7, S, 1), seed=None), 160)
     assert written == ["episode 7: success", "1 step"]
 
