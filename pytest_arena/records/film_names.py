@@ -67,14 +67,10 @@ def indexed_file(film: Path) -> Path:
     return film.with_name(f".{film.name}.faststart.part")
 
 
-def film_of_working_file(working: Path) -> Path:
-    """Return the film that a hidden *working* file would have become."""
-    return working.with_name(working.name.removeprefix(".").removesuffix(".part"))
-
-
-def working_files(videos: Path) -> list[Path]:
-    """Return the hidden files of films that were being made in the folder *videos*."""
-    return sorted(videos.glob(".*.mp4.part"))
+def films_with_a_working_file(videos: Path) -> list[Path]:
+    """Return the films of the folder *videos* that were being made, in the order of their names."""
+    working = sorted(videos.glob(".*.mp4.part"))
+    return [path.with_name(path.name.removeprefix(".").removesuffix(".part")) for path in working]
 
 
 def partial_film(film: Path) -> Path:

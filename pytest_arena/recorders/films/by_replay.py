@@ -1,6 +1,6 @@
-"""Films after the event: episodes are played again from their seeds and actions, this time with cameras.
+"""Films by replay: after the rollout, episodes are played again from their seeds and actions, with cameras.
 
-A replay that does not give every reward and the end again, bit for bit, is not what happened, and says so.
+A replay that does not give every reward and the end again, bit for bit, is not what happened; a note says so.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class FilmingByReplay:
     """
 
     def __init__(self, context: RolloutContext, filming: Filming, found: Recorded) -> None:
-        """Prepare for the context's environment; what is to be told of the films goes into *found*."""
+        """Prepare for the context's environment; notes on the films go into *found*."""
         self._env, self._filming, self._found = context.env, filming, found
         self._steps = StepBuffer(context.directory, context.env.num_envs)
         self._starts: dict[int, EpisodeStart] = {}

@@ -1,11 +1,11 @@
 """A few background threads that encode films frame by frame.
 
-Each film has its work done by one of them, in order. Their queues are bounded: who gives frames faster than
-they can be encoded waits, and no frame is dropped.
+Each film is encoded by one of them, in order. Their queues are bounded: a rollout that gives frames faster
+than they can be encoded waits, and no frame is dropped.
 
-Threads slow down a loop that is bound by Python: whenever they want the interpreter's lock, both sides wait.
-So a step's frames are held until the next ones are rendered (`Encoder.release`): then the loop is in a
-renderer, or waits for a device, and the lock is free.
+Threads slow down a loop that is bound by Python, because both need the interpreter's lock. So the frames of a
+step are held until the next ones are rendered (`Encoder.release`): then the loop is in a renderer, or waits
+for a device, and the lock is free.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Callable, Hashable
 from queue import Queue
 
 THREADS = max(2, min(8, len(os.sched_getaffinity(0)) // 4))
-"""Two keep up with most simulators; with more cores, more than a quarter would be missed by the physics."""
+"""Two keep up with most simulators. Of many cores they take a quarter: the physics needs the others."""
 QUEUE_BYTES = 8 * 2**20
-"""Frames that may wait for one thread, and half as many that are held: 42 of 256 x 256, 10 of 512 x 512 …"""
+"""Frames that may wait for one thread: 42 of 256 x 256, 10 of 512 x 512; half as many are held besides."""
 QUEUE_STEPS = 2
-"""… and at least so many of each of its films: encoding overlaps with the next step, whatever their size."""
+"""So many frames of each film may always wait: encoding overlaps with the next step, whatever their size."""
 
 _Work = Callable[[], None]
 
@@ -39,7 +39,7 @@ class Encoder:
         return thread
 
     def release(self) -> None:
-        """Let the threads have what was added since the last call; waits for room.
+        """Give the threads what was added since the last call; waits for room in their queues.
 
         To be called when the loop will be busy outside Python for a while. An interrupt loses nothing.
         """
@@ -79,11 +79,11 @@ class EncodingThread:
 
     def __init__(self, name: str) -> None:
         self.films: set[Hashable] = set()
-        """Those that are open; kept by the side that shoots."""
+        """Films that still take pictures; only the thread of the rollout looks at them."""
         self._queue = _WorkQueue(QUEUE_BYTES)
         self._held: deque[tuple[int, _Work]] = deque()
         self._held_bytes = 0
-        # A daemon, so that a process that is told twice to end can do so.
+        # A daemon, so that a second interrupt ends the process.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -119,4 +119,4 @@ class EncodingThread:
     def _run(self) -> None:
         while (work := self._queue.get()[1]) is not None:
             work()
-            del work  # it holds a frame, and the next one may be long in coming
+            del work  # it holds a frame, and the queue may stay empty for long

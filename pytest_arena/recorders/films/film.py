@@ -26,7 +26,7 @@ _EXPECTED = (
 
 
 class FilmState(StrEnum):
-    """What a film is in at a time; the last three are final."""
+    """The states of a film; the last three are final."""
 
     SHOOTING = "shooting"
     """It takes pictures."""
@@ -35,7 +35,7 @@ class FilmState(StrEnum):
     PUBLISHED = "published"
     """The file is complete and has its name."""
     DISCARDED = "discarded"
-    """Nobody wants it."""
+    """It is not wanted, and has no file."""
     FAILED = "failed"
     """There is no film, for a reason."""
 
@@ -110,7 +110,7 @@ class Film:
     def _become(self, state: FilmState, reason: str | None = None) -> bool:
         """Pass over to *state* where the present one allows it; returns whether it does.
 
-        All transitions are here. They come from the thread that shoots and from the one that encodes.
+        All transitions are here. They come from the rollout's thread and from the encoder's.
         """
         with self._transition:
             if state not in _MAY_BECOME.get(self.state, ()):
@@ -135,8 +135,8 @@ class Film:
             return f"expected {shape} {dtype} as in the frames before, got {picture.shape} {picture.dtype}"
         return None
 
-    # What follows runs on the encoder's thread. Whatever goes wrong ends this film alone. An interrupt of the
-    # thread that shoots may have the same work done twice.
+    # What follows runs on the encoder's thread. An error there ends this film alone. After an interrupt of
+    # the rollout the same work may come twice.
 
     def _encode(self, picture: NDArray[Any], number: int) -> None:
         if self.state in (FilmState.DISCARDED, FilmState.FAILED) or number <= self._mp4.frames:

@@ -1,4 +1,4 @@
-"""Films that a process was making when it died: what is on disk of them becomes files that play."""
+"""Films that a process was making when it died: what is on disk of them is made playable."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_arena.records.disk_space import require_room
 from pytest_arena.records.film_names import (
     PARTIAL_FILM,
     VIDEOS,
-    film_of_working_file,
+    films_with_a_working_file,
     indexed_file,
     partial_film,
-    working_files,
+    working_file,
 )
 from pytest_arena.records.run_directory import JobDirectory
 
@@ -32,27 +32,26 @@ def unfinished_films(directory: JobDirectory) -> list[str]:
 
 
 def playable_films(videos: Path) -> list[Path]:
-    """Give each working film in the folder *videos* that holds pictures the name of a film that breaks off.
+    """Give each working file in the folder *videos* that has pictures the name of a film that breaks off.
 
-    Returns these. Other working files stay, and those of films that were complete. To be called when no
+    Returns these films. Other working files stay, and so do those of complete films. To be called when no
     process writes any more.
     """
-    saved = []
-    for working in working_files(videos):
-        film = film_of_working_file(working)
-        target = partial_film(film)
+    partial = []
+    for film in films_with_a_working_file(videos):
+        working = working_file(film)
         with contextlib.suppress(OSError):
             if not film.exists() and _cut_to_fragments(working) and _plays(working):
-                _publish(working, target)
-                saved.append(target)
-    return saved
+                _publish_part(film)
+                partial.append(partial_film(film))
+    return partial
 
 
-def _publish(working: Path, target: Path) -> None:
-    """Give *target* what is in the *working* file: with its index first, or as it is where that cannot be."""
+def _publish_part(film: Path) -> None:
+    """Publish what there is of *film*: with its index first, or in fragments where that cannot be."""
     import av
 
-    indexed = indexed_file(film_of_working_file(working))
+    working, indexed, target = working_file(film), indexed_file(film), partial_film(film)
     try:
         require_room(working.parent, working.stat().st_size)
         remux(working, indexed)
@@ -65,10 +64,12 @@ def _publish(working: Path, target: Path) -> None:
 
 
 def _cut_to_fragments(working: Path) -> bool:
-    """Cut off what is behind the last whole fragment: players may refuse a film for it. Whether there is one.
+    """Cut off what is behind the last whole fragment, for which players may refuse a film.
 
-    A fragmented film is a row of boxes, each of which begins with its length and its kind; ``mdat`` ends a
-    fragment.
+    Returns whether there is a whole fragment.
+
+    A fragmented film consists of boxes, one after the other. Each begins with its length and its kind, and
+    one of the kind ``mdat`` ends a fragment.
     """
     size, at, end = working.stat().st_size, 0, 0
     with working.open("r+b") as file:
