@@ -25,8 +25,10 @@ from pytest_arena.recorders.films.overview import (
     add_overview,
     label,
 )
+from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.disk_space import LEFT_TO_RESULTS
 from pytest_arena.records.film_names import OVERVIEW
+from pytest_arena.records.run_directory import JobDirectory, RunDirectory
 from tests.jobs import make_job
 
 FILM, POSTER, PREVIEW = OVERVIEW.values()
@@ -61,7 +63,9 @@ def film(run_dir: Path, number: int, outcome: Outcome, length: int = 5, **how: A
 def make(run_dir: Path, episodes: list[Episode]) -> JobRecord:
     (run_dir / "job").mkdir(exist_ok=True)
     record = JobRecord("job", 1, "", "gymnasium", "env", "zero")
-    add_overview(record, run_dir / "job", run_dir, episodes)
+    attempt = Attempt(RunDirectory(run_dir), JobDirectory(run_dir / "job", 1), record)
+    add_overview(attempt, episodes)
+    record.notes = attempt._notes["rollout"]  # as its next save does
     return record
 
 
