@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic  # bound here: an environment may replace the functions of `time`
 from types import FrameType, TracebackType
 
@@ -33,6 +34,15 @@ def require_thread(seconds: float | None) -> None:
             "rollout.timeout can end a rollout in the main thread only: call evaluate there or in a "
             "process of its own, or leave the time limit out"
         )
+
+
+@contextlib.contextmanager
+def interrupt_as_error() -> Iterator[None]:
+    """Turn an interrupt of the body into a `RolloutTimeoutError`, for a caller that goes on without it."""
+    try:
+        yield
+    except TimeIsUp:
+        raise RolloutTimeoutError("the job's time was used up") from None
 
 
 class Deadline:

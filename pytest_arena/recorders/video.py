@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import ClassVar, Literal
 
-from pytest_arena.errors import USERS_MISTAKE, RecordingError, TimeIsUp, not_among
+from pytest_arena.errors import USERS_MISTAKE, RecordingError, not_among
 from pytest_arena.recorders.films.by_replay import FilmingByReplay, can_replay
 from pytest_arena.recorders.films.filming import ROWS_AT_ONCE, Filming, add_note
 from pytest_arena.records.film_names import VIDEOS
@@ -148,7 +148,7 @@ class VideoRecorder(Recorder):
         if self._by_replay is not None and (title := self._by_replay.title):
             try:
                 self._by_replay.film(partial(tick, f"filming {title}"))
-            except (Exception, TimeIsUp):  # costs the films: a note says why
+            except Exception:  # costs the films: a note says why
                 self._found.environment_failed = True
         if self._all_required and (film := self._filming.without_any_picture()) is not None:
             raise RecordingError(

@@ -124,7 +124,7 @@ def test_going_on_until_decided(suite: Suite) -> None:
     before = suite.episodes("cut")
     suite.pytester.makeconftest(
         """
-        from pytest_arena.simulators.gymnasium.simulator import simulator
+        from pytest_arena.simulators.gymnasium import simulator
 
         def make(self, job):
             raise AssertionError("built again")

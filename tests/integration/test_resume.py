@@ -106,7 +106,7 @@ def test_what_is_complete_is_not_run_again(suite: Suite) -> None:
     before = suite.episodes("job")
     suite.pytester.makeconftest(
         """
-        from pytest_arena.simulators.gymnasium.simulator import simulator
+        from pytest_arena.simulators.gymnasium import simulator
 
         def make(self, job):
             raise AssertionError("built again")
@@ -278,7 +278,7 @@ def test_a_resume_that_is_killed_while_it_builds_loses_nothing(suite: Suite) -> 
     suite.pytester.makeconftest(
         """
         import os
-        from pytest_arena.simulators.gymnasium.simulator import simulator
+        from pytest_arena.simulators.gymnasium import simulator
 
         def make(self, job):
             os.kill(os.getpid(), 9)

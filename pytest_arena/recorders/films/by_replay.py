@@ -13,7 +13,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from pytest_arena.errors import RolloutTimeoutError, TimeIsUp, first_few
+from pytest_arena.errors import first_few
+from pytest_arena.guards.deadline import interrupt_as_error
 from pytest_arena.recorders.films.filming import ROWS_AT_ONCE, Filming, add_note
 from pytest_arena.recorders.trajectories.step_buffer import Arrays, StepBuffer
 from pytest_arena.records.schema import Episode, Outcome
@@ -144,11 +145,12 @@ class FilmingByReplay:
         """
         running: dict[int, _Replay] = {}
         try:
-            while self._unfilmed:
-                tick()
-                self._begin_in_free_rows(running)
-                self._play_step(running)
-        except (Exception, TimeIsUp) as error:
+            with interrupt_as_error():
+                while self._unfilmed:
+                    tick()
+                    self._begin_in_free_rows(running)
+                    self._play_step(running)
+        except Exception as error:
             self._lose([replay.episode.episode for replay in self._unfilmed], error)
             self._unfilmed.clear()
             raise
@@ -171,10 +173,9 @@ class FilmingByReplay:
             add_note(self._found, note)
         self._unfilmed, self._lost = [], []
 
-    def _lose(self, episodes: Sequence[int], error: BaseException) -> None:
+    def _lose(self, episodes: Sequence[int], error: Exception) -> None:
         self._lost += episodes
-        late = RolloutTimeoutError("the job's time was used up") if isinstance(error, TimeIsUp) else error
-        self._why_lost = self._why_lost or f"{type(late).__name__}: {late}"
+        self._why_lost = self._why_lost or f"{type(error).__name__}: {error}"
 
     def _begin_in_free_rows(self, running: dict[int, _Replay]) -> None:
         begun: dict[int, _Replay] = {}

@@ -13,7 +13,7 @@ import pytest
 from pytest_arena import RolloutTimeoutError
 from pytest_arena.errors import TimeIsUp
 from pytest_arena.guards import deadline
-from pytest_arena.guards.deadline import Deadline
+from pytest_arena.guards.deadline import Deadline, interrupt_as_error
 
 
 def test_only_the_time_inside_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +91,11 @@ def test_what_the_interrupt_was_made_into_is_still_a_lack_of_time() -> None:
     with pytest.raises(RolloutTimeoutError) as raised, Deadline(0.05):
         disguise()
     assert isinstance(raised.value.__cause__, ValueError)
+
+
+def test_who_goes_on_without_what_was_interrupted_gets_an_error() -> None:
+    with Deadline(0.05), pytest.raises(RolloutTimeoutError, match="time was used up"), interrupt_as_error():
+        signal.pause()
 
 
 def test_an_error_in_time_stays_what_it_is() -> None:
