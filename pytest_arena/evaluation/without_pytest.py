@@ -55,43 +55,47 @@ def evaluate(
     attempt = Attempt.begin(job, run, job.name)
     _publish_manifest(run, job)
 
-    def note(text: str) -> None:
-        attempt.note(text)
-        attempt.save()
-
     pool = EnvironmentPool()
     try:
-        try:
-            env = pool.get(job, note=note, give_up=attempt.fail)
-            policy = make_policy(job, env, attempt.fail)
-        except Exception as error:
-            attempt.fail(error)
-            raise
-        replaced = {type(recorder) for recorder in recorders}
-        standard = [r for r in standard_recorders(job) if type(r) not in replaced]
-
-        def make_env(rebuild: int) -> SimEnv:
-            return pool.get(job, rebuild=rebuild, note=note, give_up=attempt.fail) if rebuild else env
-
-        try:
-            return Evaluation(
-                job,
-                attempt,
-                make_env,
-                policy,
-                [*standard, *recorders],
-                metrics,
-                watch,
-                Against(baseline),
-            ).run()
-        finally:
-            problem = close_within(job.rollout.timeout, "the policy", policy.close)
-            if problem is not None:
-                note(problem)
+        return _evaluate(attempt, job, pool, recorders, metrics, watch, Against(baseline))
     finally:
         pool.clear()
         write_json(run.path / "metrics.json", metrics_of(run))
         run.finish_manifest(finished_at=utc_now())
+
+
+def _evaluate(
+    attempt: Attempt,
+    job: Job,
+    pool: EnvironmentPool,
+    recorders: Sequence[Recorder],
+    metrics: Sequence[Metric],
+    watch: Watch | None,
+    against: Against,
+) -> JobRecord:
+    def note(text: str) -> None:
+        attempt.note(text)
+        attempt.save()
+
+    try:
+        env = pool.get(job, note=note, give_up=attempt.fail)
+        policy = make_policy(job, env, attempt.fail)
+    except Exception as error:
+        attempt.fail(error)
+        raise
+    replaced = {type(recorder) for recorder in recorders}
+    standard = [recorder for recorder in standard_recorders(job) if type(recorder) not in replaced]
+
+    def make_env(rebuild: int) -> SimEnv:
+        return pool.get(job, rebuild=rebuild, note=note, give_up=attempt.fail) if rebuild else env
+
+    try:
+        every = [*standard, *recorders]
+        return Evaluation(job, attempt, make_env, policy, every, metrics, watch, against).run()
+    finally:
+        problem = close_within(job.rollout.timeout, "the policy", policy.close)
+        if problem is not None:
+            note(problem)
 
 
 def _publish_manifest(run: RunDirectory, job: Job) -> None:

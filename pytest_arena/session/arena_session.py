@@ -23,7 +23,7 @@ from pytest_arena.parallel.worker_progress import watch_workers
 from pytest_arena.parallel.workers import hold_in_worker, run_directory, shared_directory
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.reports import json_report, terminal
-from pytest_arena.session import attempts, rollouts
+from pytest_arena.session import attempts, outcomes, rollouts
 from pytest_arena.session.current_run import RUN, Run
 from pytest_arena.session.end import SessionEnd
 from pytest_arena.session.job_items import job_of
@@ -69,7 +69,7 @@ class ArenaSession:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """After a test that passed: its job must have run and its thresholds must hold."""
         outcome = yield
-        rollouts.require_verdict(pyfuncitem)
+        outcomes.require_verdict(pyfuncitem)
         return outcome
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -77,7 +77,7 @@ class ArenaSession:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A job that failed before its rollout gets a record too; scalars go to JUnit."""
-        rollouts.note_outcome(item, call)
+        outcomes.note_outcome(item, call)
         return (yield)
 
     @pytest.hookimpl(optionalhook=True)
