@@ -10,8 +10,10 @@ below frames of a film of the expert from a second run, because the first one ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -51,10 +53,22 @@ def run_pytest(folder: Path, arguments: Sequence[str], expected: int) -> tuple[s
     looks = ("--arena-output", str(folder / "arena-results"), "--color=yes", "--no-header")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, *looks]
     environment = {**os.environ, "COLUMNS": str(COLUMNS)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode != expected:
-        sys.exit(f"expected the exit status {expected}, pytest said {done.returncode}:\n{done.stdout}")
-    return done.stdout, (folder / "arena-results" / "latest").resolve()
+    reader, writer = pty.openpty()  # so that pytest prints what it prints on a terminal
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=writer) as process:
+        os.close(writer)
+        output = read_terminal(reader)
+    if process.returncode != expected:
+        sys.exit(f"expected the exit status {expected}, pytest said {process.returncode}:\n{output}")
+    return output, (folder / "arena-results" / "latest").resolve()
+
+
+def read_terminal(reader: int) -> str:
+    """Return all that is printed until the process has ended."""
+    printed = []
+    with contextlib.suppress(OSError), os.fdopen(reader, "rb", buffering=0) as stream:  # an error is the end
+        while block := stream.read(65536):
+            printed.append(block)
+    return b"".join(printed).decode().replace("\r\n", "\n")
 
 
 def draw_terminal(output: str) -> None:
