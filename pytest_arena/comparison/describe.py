@@ -99,12 +99,12 @@ def decision(comparison: Comparison) -> Iterator[str]:
     margin = f"{comparison.margin * 100:.3g} points" if comparison.rate else f"{comparison.margin:.4g}"
     worse = comparison.worse is not None and comparison.worse.rejects
     if comparison.verdict == ComparisonVerdict.REGRESSION and comparison.worse is not None:
-        yield f"worse ({_told(comparison.worse)}, {rate})"
+        yield f"worse ({_evidence(comparison.worse)}, {rate})"
     elif comparison.verdict == ComparisonVerdict.IMPROVED and comparison.better is not None:
-        yield f"better ({_told(comparison.better)}, {rate})"
+        yield f"better ({_evidence(comparison.better)}, {rate})"
     elif comparison.verdict == ComparisonVerdict.NON_INFERIOR and comparison.within_margin is not None:
         but = "worse, but not" if worse else "not worse"
-        yield f"{but} by {margin} or more ({_told(comparison.within_margin)}, {rate})"
+        yield f"{but} by {margin} or more ({_evidence(comparison.within_margin)}, {rate})"
     else:
         if any(e is not None and e.rejects for e in (comparison.worse, comparison.better)):
             yield f"what the first episodes show, the others contradict ({rate})"
@@ -119,7 +119,7 @@ def decision(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _told(evidence: Evidence) -> str:
+def _evidence(evidence: Evidence) -> str:
     if evidence.reached_after is None:
         return f"{evidence.test}, one-sided p {evidence.p_value:.2g}"
     return f"{evidence.test} after {evidence.reached_after} pairs"

@@ -1,4 +1,4 @@
-"""A run directory that is to be gone on with, checked as a whole before anything in it is touched.
+"""A run directory that is to be resumed, checked as a whole before anything in it is touched.
 
 It may come from anybody: another machine, a CI cache, an editor. What is believed of it is what this package
 would have written: files in their places, episodes of the schedule. Nothing here knows pytest.
@@ -233,9 +233,9 @@ def _check_attempt(run: Path, attempt: _Attempt, own: set[str]) -> None:
     with problems_in(episodes_path):
         lines = list(numbered_episodes(episodes_path))
         measured = require_scheduled(part.job, record, lines, whole=bool(part.shards))
-        told = record.episodes.get("measured", 0) + record.episodes.get("beyond", 0)
-        if record.status == Status.COMPLETED and measured < told:
-            raise ValueError(f"expected {told} measured episodes, as the job's record says, got {measured}")
+        stated = record.episodes.get("measured", 0) + record.episodes.get("beyond", 0)
+        if record.status == Status.COMPLETED and measured < stated:
+            raise ValueError(f"expected {stated} measured episodes, as the job's record says, got {measured}")
         _check_files_of_episodes(run, lines, own)
     with problems_in(record_path):
         for name in record.metrics if record.status == Status.COMPLETED else ():

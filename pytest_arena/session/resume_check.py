@@ -47,49 +47,46 @@ def differences(
     if path is None:
         return []
     asked = f"{asked_by(config, 'arena_resume')} {path}"
-    manifest, hashes = RunDirectory(path).manifest(), dict[Path, str]()
-    begun = manifest.jobs
-    problems = _other_groups(asked, manifest, groups)
+    run, hashes = RunDirectory(path), dict[Path, str]()
+    manifest = run.manifest()
+    problems = list(_other_groups(manifest, groups))
     for item in items:
         job, label = job_of(item), item.stash.get(LABEL, None)
         if job is None or label is None:
             continue
-        if label not in begun:
-            problems.append(f"{asked}: {label!r} is no part of that run, {_parts(begun)}")
+        if (entry := manifest.jobs.get(label)) is None:
+            known = first_few(manifest.jobs) or "no jobs"
+            problems.append(f"{label!r} is no part of that run, which has {known}")
             continue
-        before = begun[label].config
-        keys = [] if _extends(before, job) else list(_differing(before, job.config()))
-        files = _differing(begun[label].policy_files, policy_files(job, hashes), "policy")
+        problems += _other_tests(item, job, label, entry)
+        keys = [] if _extends(entry.config, job) else list(_differing(entry.config, job.config()))
+        files = _differing(entry.policy_files, policy_files(job, hashes), "policy")
         keys += [f"the content of {key}" for key in files]
-        problems += [
-            f"{asked}: run.json: {problem}" for problem in _other_tests(item, job, label, begun[label])
-        ]
-        if not keys and (beyond := _beyond(path, label, job)) is not None:
-            problems.append(f"{asked}: {beyond}")
         if keys:
-            hint = ""
-            if "gate.episodes_max" in keys:
-                hint = (
-                    "; a budget can only grow, with gate.method: e_process, and without rebuilds or shards: "
-                    "begin a new run"
-                )
-            problems.append(
-                f"{asked}: job {label!r} was begun with another configuration, "
-                f"these keys differ: {', '.join(keys)}{hint}"
-            )
-    return problems
+            problems.append(_other_configuration(label, keys))
+        elif (beyond := _beyond(run, label, job)) is not None:
+            problems.append(beyond)
+    return [f"{asked}: {problem}" for problem in problems]
 
 
-def _other_groups(asked: str, manifest: Manifest, groups: Sequence[Mapping[str, Any]]) -> list[str]:
+def _other_configuration(label: str, keys: Sequence[str]) -> str:
+    hint = ""
+    if "gate.episodes_max" in keys:
+        hint = (
+            "; a budget can only grow, with gate.method: e_process, and without rebuilds or shards: "
+            "begin a new run"
+        )
+    return f"job {label!r} was begun with another configuration, these keys differ: {', '.join(keys)}{hint}"
+
+
+def _other_groups(manifest: Manifest, groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     before = {group.nodeid: group for group in manifest.groups}
-    problems = []
     for group in groups:
         begun = before.get(group["nodeid"])
         if begun is None or begun.thresholds != group["thresholds"]:
-            problems.append(f"{asked}: {group['nodeid']} was begun with other thresholds, or without any")
+            yield f"{group['nodeid']} was begun with other thresholds, or without any"
         elif any({*labels} - {*begun.jobs.get(name, ())} for name, labels in group["jobs"].items()):
-            problems.append(f"{asked}: {group['nodeid']} was begun with other jobs")
-    return problems
+            yield f"{group['nodeid']} was begun with other jobs"
 
 
 def _other_tests(item: pytest.Item, job: Job, label: str, entry: JobEntry) -> Iterator[str]:
@@ -99,7 +96,7 @@ def _other_tests(item: pytest.Item, job: Job, label: str, entry: JobEntry) -> It
         ids[f"jobs.{label}.shard.nodeid"] = whole_node_id(item, job), entry.shard.nodeid
     for key, (expected, got) in ids.items():
         if got and not same_test(expected, got):
-            yield f"{key}: expected {expected!r}, got {shown(got)}"
+            yield f"run.json: {key}: expected {expected!r}, got {shown(got)}"
 
 
 def _extends(begun: Mapping[str, Any], job: Job) -> bool:
@@ -115,24 +112,16 @@ def _extends(begun: Mapping[str, Any], job: Job) -> bool:
     return smaller and set(_differing(begun, job.config())) <= allowed
 
 
-def _beyond(path: Path, label: str, job: Job) -> str | None:
+def _beyond(run: RunDirectory, label: str, job: Job) -> str | None:
     """Say which episode of the last attempt the job does not want: its gate may have had a larger budget."""
-    if job.gate is None or job.gate.method != "e_process":
+    if job.gate is None or job.gate.method != "e_process" or not (records := run.records_of(label)):
         return None
-    if (found := RunDirectory(path).reopen(label)) is None:
+    path, wanted = run.directory_of(records[-1]).episodes, len(job.wanted_episodes)
+    last = max((episode.episode for episode in read_episodes(path)), default=0)
+    if last < wanted:
         return None
-    directory, _ = found
-    last = max((episode.episode for episode in read_episodes(directory.episodes)), default=0)
-    if last < len(job.wanted_episodes):
-        return None
-    where = directory.episodes.relative_to(path).as_posix()
-    return (
-        f"{where}: expected episodes 0 to {len(job.wanted_episodes) - 1}, got {last}: its budget was larger"
-    )
-
-
-def _parts(begun: Mapping[str, Any]) -> str:
-    return f"which has {first_few(begun) or 'no jobs'}"
+    where = path.relative_to(run.path).as_posix()
+    return f"{where}: expected episodes 0 to {wanted - 1}, got {last}: its budget was larger"
 
 
 def _differing(before: Any, now: Any, path: str = "") -> Iterator[str]:
