@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import JobRecord
 from pytest_arena.records.to_plain import to_plain
-
-if TYPE_CHECKING:
-    from pytest_arena.records.schema import JobRecord
 
 
 def arena_metadata(record: JobRecord) -> dict[str, Any]:
