@@ -191,7 +191,7 @@ class Run:
         self.add()
         self.scheduling.schedule()
 
-    def play(self) -> float:
+    def run(self) -> float:
         """Return the makespan."""
         end = 0.0
         self.start_workers()
@@ -218,7 +218,7 @@ def simulate(case: Case, durations: str, workers: int, seed: int) -> tuple[float
         when, which = random_.uniform(0, sum(seconds) / workers), random_.randrange(1000)
         run.at(when, lambda which=which: run.kill(which))  # type: ignore[misc]
     run.begin([case.unit * time * random_.lognormvariate(0.0, case.noise) for time in seconds])
-    end = run.play()
+    end = run.run()
     finished = [seconds[i] for i in run.done]
     return end / max(sum(finished) / workers, *finished), run.builds
 

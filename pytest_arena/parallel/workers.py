@@ -23,7 +23,7 @@ _RESERVED = pytest.StashKey[RunDirectory]()
 
 
 def share_with_worker(node: Any) -> None:
-    """Tell a worker that is about to start where the run's directory is, and what the command was."""
+    """Give a worker that is about to start the run's directory and the command that the user typed."""
     config: pytest.Config = node.config
     if _RESERVED not in config.stash:
         config.stash[_RESERVED] = run_directory(config)
@@ -71,7 +71,7 @@ def hold(config: pytest.Config, run: Path) -> None:
 
 
 def hold_in_worker(config: pytest.Config, directory: RunDirectory) -> None:
-    """Tell a session that goes on with this run, should the controller die, that a worker still writes."""
+    """Hold the run's directory: if the controller dies, a session that resumes the run sees this worker."""
     with contextlib.suppress(OSError):
         config.add_cleanup(hold_as_worker(directory.path).release)
 

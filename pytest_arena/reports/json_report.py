@@ -114,7 +114,7 @@ class ReportRepair:
 
 
 def _outcome(test: dict[str, Any]) -> str:
-    """Tell a test's outcome from the stages it has."""
+    """Return a test's outcome, judged by the stages that it has."""
     stages = {name: test[name]["outcome"] for name in ("setup", "call", "teardown") if name in test}
     outcome = str(test["outcome"])
     if stages.get("setup") == "passed" and "call" not in stages and outcome == "passed":

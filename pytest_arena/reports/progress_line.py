@@ -89,6 +89,6 @@ class ProgressLine:
 
 
 def progress_line(config: pytest.Config, tally: Tally) -> ProgressLine | None:
-    """Return what shows *tally*; None where nobody looks."""
+    """Return what shows *tally*; None where nobody wants to see it."""
     reporter = progress_reporter(config)
     return None if reporter is None else ProgressLine(config, reporter, tally)

@@ -1,4 +1,4 @@
-"""Stands between xdist and a launcher, so that a worker that does not start is told, with what was printed.
+"""Stands between xdist and a launcher: reports a worker that does not start, with what was printed.
 
 xdist waits for a new worker without a limit and sees nothing of the launcher's output. It therefore starts
 this script in place of a Python: the relay runs the launcher, waits for the worker's answer until a deadline,

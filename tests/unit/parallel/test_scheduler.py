@@ -1,4 +1,4 @@
-"""The scheduler with workers that are played: what each is given, in which order, and what becomes of the rest."""
+"""The scheduler with simulated workers: what each is given, in which order, and what becomes of the rest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Node:
         self.ran: list[int] = []
 
     def send_runtest_some(self, indices: Sequence[int]) -> None:
-        assert not self.shutting_down, "an item for a worker that was told to end"
+        assert not self.shutting_down, "an item for a worker that shall end"
         self.queue += indices
         assert len(self.queue) <= 2
 
@@ -98,7 +98,7 @@ class Session:
         self.scheduling.mark_test_complete(node, node.ran[-1])
         return True
 
-    def play(self) -> None:
+    def run(self) -> None:
         while self.step():
             pass
         assert self.scheduling.tests_finished
@@ -138,7 +138,7 @@ def test_every_item_runs_once(workers: int, seed: int) -> None:
         for i in range(1 + 13 * seed)
     ]
     session = Session(items, workers, seed)
-    session.play()
+    session.run()
     assert session.ran == dict.fromkeys(range(len(items)), 1)
 
 
@@ -155,20 +155,20 @@ def test_an_environment_is_made_once_while_there_are_free_groups(workers: int) -
             if session.items[i].group == f"env{group}"
         }
         assert len(having) <= 1
-    session.play()
+    session.run()
     assert session.builds() <= 12 + 2 * (workers - 1)  # the last ones are split
 
 
 def test_one_worker_makes_every_environment_once() -> None:
     session = Session(groups_of(3, 5, 2, 4), 1)
-    session.play()
+    session.run()
     assert session.builds() == 4
 
 
 def test_the_longest_group_is_first_and_its_longest_item() -> None:
     items = [Item(0, 1, "a"), Item(1, 1, "a"), Item(2, 1, "b"), Item(3, 4, "b"), Item(4, 3, None)]
     session = Session(items, 1)
-    session.play()
+    session.run()
     assert session.nodes[0].ran == [3, 2, 4, 0, 1]
 
 
@@ -196,7 +196,7 @@ def test_the_group_of_a_worker_that_died_is_free_again() -> None:
 
 def test_a_group_is_split_when_a_worker_would_idle() -> None:
     session = Session(groups_of(12), 3)
-    session.play()
+    session.run()
     assert sorted(len(node.ran) for node in session.nodes)[0] >= 2
 
 
@@ -216,7 +216,7 @@ def test_a_short_item_keeps_a_worker_with_a_long_one_in_the_game() -> None:
 
 def test_fewer_items_than_workers() -> None:
     session = Session(groups_of(1, 1), 4)
-    session.play()
+    session.run()
     assert session.ran == {0: 1, 1: 1}
     assert [len(node.ran) for node in session.nodes] == [1, 1, 0, 0]
 
@@ -231,7 +231,7 @@ def test_a_worker_dies(workers: int, position: str, pending: bool) -> None:
     while not any(node.runs for node in session.nodes):
         assert session.step()
     session.crash(next(node for node in session.nodes if node.runs), pending)
-    session.play()
+    session.run()
     (crashed,) = session.crashed
     expected = dict.fromkeys(range(20), 1)
     if not pending:
@@ -246,7 +246,7 @@ def test_workers_die_again_and_again(workers: int) -> None:
         session.step()
         running = [node for node in session.nodes if node.runs]
         session.crash(session.random.choice(running))
-    session.play()
+    session.run()
     assert session.ran == dict.fromkeys(set(range(27)) - set(session.crashed), 1)
     assert len(set(session.crashed)) == 8
 
@@ -257,7 +257,7 @@ def test_a_worker_that_dies_with_nothing_to_do() -> None:
     assert session.scheduling.remove_node(idle) is None
     with pytest.raises(KeyError):
         session.scheduling.remove_node(idle)
-    session.play()
+    session.run()
 
 
 def test_a_worker_that_joins_late_takes_part() -> None:
@@ -265,7 +265,7 @@ def test_a_worker_that_joins_late_takes_part() -> None:
     session.step()
     late = session.start()
     session.scheduling.schedule()
-    session.play()
+    session.run()
     assert len(late.ran) > 5
     assert session.ran == dict.fromkeys(range(20), 1)
 
@@ -279,7 +279,7 @@ def test_a_late_worker_with_other_tests_is_refused() -> None:
     (problem,) = session.problems
     assert problem.outcome == "failed"
     assert "t.py::other" in str(problem.longrepr)
-    session.play()
+    session.run()
     assert session.ran == dict.fromkeys(range(6), 1)
 
 
@@ -304,21 +304,21 @@ def launches(session: Session) -> list[set[str | None]]:
 def test_a_process_has_one_launch_group(workers: int, seed: int) -> None:
     items = groups_of(6, 3, 8, 5, 1, launch=["A", "B", "A", None, "B"])
     session = Session(items, workers, seed)
-    session.play()
+    session.run()
     assert session.ran == dict.fromkeys(range(23), 1)
     assert all(len(had) <= 1 for had in launches(session))
 
 
 def test_workers_are_shared_out_to_launch_groups_by_cost() -> None:
     session = Session(groups_of(*[2] * 12, launch=["A"] * 7 + ["B"] * 5), 4)
-    session.play()
+    session.run()
     assert sorted(had.pop() for had in launches(session)) == ["A", "A", "B", "B"]
 
 
 def test_every_launch_group_has_a_worker_even_a_small_one() -> None:
     items = [*groups_of(40, 40, launch=["A", "A"]), Item(80, 0.1, "c", "B"), Item(81, 0.1, "d", "C")]
     session = Session(items, 3)
-    session.play()
+    session.run()
     assert session.ran == dict.fromkeys(range(82), 1)
 
 
@@ -329,7 +329,7 @@ def test_the_replacement_serves_the_launch_group_that_lost_its_worker(seed: int)
         session.step()
     for _ in range(2):
         session.crash(next(node for node in session.nodes if node.runs), pending=True)
-    session.play()
+    session.run()
     assert session.ran == dict.fromkeys(range(18), 1)
     assert all(len(had) <= 1 for had in launches(session))
 

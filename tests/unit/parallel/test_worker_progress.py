@@ -137,13 +137,13 @@ class TestFiles:
         clock = [100.0]
         monkeypatch.setattr("time.monotonic", lambda: clock[0])
         with progress_updates(self.config(tmp_path), Tally(make_job(), "job")) as update:
-            told, running = [], loop()
+            seen, running = [], loop()
             for steps, seconds in ((1, 0.1), (2, 0.1), (3, 0.5)):
                 clock[0] += seconds
                 running.vector_steps = steps
                 update(running)
-                told.append(read_progress(RunDirectory(tmp_path))["gw1"].vector_steps)
-            assert told == [1, 1, 3]
+                seen.append(read_progress(RunDirectory(tmp_path))["gw1"].vector_steps)
+            assert seen == [1, 1, 3]
         assert list(tmp_path.iterdir()) == []
 
     def test_a_job_goes_on_where_nothing_can_be_written(self, tmp_path: Path) -> None:
