@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from pytest_arena.jobs.schema import job_file_schema
+from pytest_arena.jobs.schema import schema_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,5 +13,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the JSON Schema of job files."""
-    print(json.dumps(job_file_schema(), indent=2), flush=True)
+    print(schema_text(), end="")
     return 0
