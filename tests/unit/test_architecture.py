@@ -127,6 +127,17 @@ def test_modules_are_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500
 
 
+def test_a_function_fits_a_screen() -> None:
+    long = [
+        f"{path.relative_to(PACKAGE)}: {node.name}, {lines} lines"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
+    ]
+    assert not long
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_names_say_what_things_are(path: Path) -> None:
     for vague in ("helper", "util", "manager", "misc", "common"):
