@@ -141,7 +141,8 @@ class StepBuffer:
         return kept
 
     def close(self) -> None:
-        """Drop all steps but those of episodes that were kept; calling it twice is harmless."""
+        """Drop all steps but those of episodes that were kept, and end all episodes; again is harmless."""
+        self._began[:] = _NO_EPISODE
         self._blocks.clear()
         self._kept, self._kept_bytes = [], 0
 

@@ -114,6 +114,9 @@ def test_closing_leaves_nothing(tmp_path: Path) -> None:
     buffer.close()
     assert files(tmp_path) == 0
     assert list(tmp_path.iterdir()) == []
+    for t in range(5):  # no row is in an episode any more
+        buffer.append(ALL, step(t))
+    assert files(tmp_path) == 0
 
 
 def test_blocks_leave_room_to_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
