@@ -119,7 +119,9 @@ def _either(hints: list[Any]) -> Reader:
                 return read(value)
             except ValueError as error:
                 problems.append(str(error))
-        raise ValueError(problems[0].replace(", got", " or null, got", 1) if nullable else problems[0])
+        if nullable and problems[0].startswith("expected "):  # of the value itself, not of one inside
+            raise ValueError(problems[0].replace(", got", " or null, got", 1))
+        raise ValueError(problems[0])
 
     return either
 
