@@ -1,20 +1,15 @@
 """Policies stored as PyTorch programs, TorchScript or ``torch.export``, or as weights of a module of the job.
 
 No Python code of the file is run. ``torch.jit.load`` builds the program with TorchScript's own interpreter
-and never unpickles Python objects; what the program can do beside computing is looked for first.
-``torch.export.load`` (torch 2.13) does: it unpickles whatever the file says of weights, constants and sample
-inputs, evaluates symbolic sizes (through sympy) and guards as Python, looks up any function below ``torch``
-by name, and loads compiled libraries. So an exported program is copied first, without all that, and every
-word of its description is checked; only the copy is loaded.
+and never unpickles Python objects; what the program can do beside computing is looked for first
+(`script_check`). ``torch.export.load`` does unpickle and evaluate, so only a checked copy is loaded
+(`export_check`).
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import io
-import json
-import re
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -29,9 +24,10 @@ from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.modules import named
 from pytest_arena.jobs.sections import StrictModel
-from pytest_arena.policies.archive import packed, read_members
+from pytest_arena.policies.archive import read_members
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.duck_typed import check_signature
+from pytest_arena.policies.export_check import checked_export
 from pytest_arena.policies.files import sha256_of
 from pytest_arena.policies.program_state import (
     export_keeps_nothing,
@@ -106,7 +102,7 @@ class TorchModule(Policy):
             self._module, self._dtype, stateless = (
                 _load(self._checkpoint, self._device)
                 if settings.module is None
-                else _weighed(settings.module, settings.kwargs, self._checkpoint, self._device)
+                else _with_weights(settings.module, settings.kwargs, self._checkpoint, self._device)
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -221,7 +217,7 @@ def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
                 module = torch.jit.load(script, map_location=device).eval()
             stateless = script_keeps_nothing(module)
         elif members.get("archive_format") == b"pt2":
-            program = torch.export.load(_without_code(members, path))
+            program = torch.export.load(checked_export(members, path))
             if device != "cpu":
                 program = importlib.import_module("torch.export.passes").move_to_device_pass(program, device)
             module = program.module(check_guards=False)
@@ -233,7 +229,7 @@ def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
     return module, _dtype(torch, module), stateless
 
 
-def _weighed(
+def _with_weights(
     path: str, arguments: Mapping[str, Any], checkpoint: Path, device: str
 ) -> tuple[Callable[[Any], Any], Any, bool]:
     """Return the job's own module with the weights of *checkpoint*, and as `_load`; OSError, ValueError."""
@@ -262,83 +258,3 @@ def _members(path: Path) -> dict[str, bytes]:
     if len(members) < len(found):
         raise ValueError("a name is in it twice")
     return members
-
-
-# What is copied of an exported program: its description and plain numbers.
-_KEPT = re.compile(
-    r"models/model\.json|archive_format|archive_version|byteorder|\.data/version"
-    r"|data/weights/(weight_\d+|model_weights_config\.json)"
-    r"|data/constants/(tensor_\d+|model_constants_config\.json)"
-)
-_SAMPLE_INPUTS = "data/sample_inputs/model.pt"
-_ONE_TENSOR: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
-_NESTING = (  # of the inputs (one tensor, no keywords) and of the output
-    [
-        1,
-        {
-            "type": "builtins.tuple",
-            "context": "null",
-            "children_spec": [
-                {"type": "builtins.tuple", "context": "null", "children_spec": [_ONE_TENSOR]},
-                {"type": "builtins.dict", "context": "[]", "children_spec": []},
-            ],
-        },
-    ],
-    [1, _ONE_TENSOR],
-)
-_FUNCTION = re.compile(
-    r"torch\.ops\.aten\.(?!__)\w+\.(?!__)\w+|torch\.sym_\w+|math\.\w+"
-    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_)"
-)
-_SIZE = re.compile(
-    r"(Symbol\('\w+'(, \w+=(True|False))*\)|Integer\(\d+\)|\b[su]\d+\b|\b\d+\b"
-    r"|\b(Add|Mul|Pow|Max|Min|Mod|FloorDiv|PythonMod)\b|evaluate=(True|False)|[-+*/(), <>=])*"
-)
-_WORD = re.compile(r"[\w.,:>+\- ]*")
-"""Any other word: names end up in generated source, so nothing that could be more than a name."""
-
-
-def _without_code(members: Mapping[str, bytes], path: Path) -> io.BytesIO:
-    """Return a copy of an exported program's archive that holds nothing pickled, compiled or evaluated.
-
-    Raises `EvaluationError` where the program cannot do without.
-    """
-    kept = {name: data for name, data in members.items() if _KEPT.fullmatch(name)}
-    for name in [name for name in kept if name.endswith(".json")]:
-        try:
-            kept[name] = json.dumps(_plain(name, json.loads(kept[name]))).encode()
-        except ValueError as error:
-            raise EvaluationError(f"checkpoint {path}: {name}: {error}") from None
-    kept[_SAMPLE_INPUTS] = b""  # pickled and of no use here, but the loader wants the file
-    return packed(kept, "model")
-
-
-def _plain(key: str, value: Any) -> Any:
-    """Return a part of the description without notes and guards; `ValueError` where it could run code."""
-    if key == "metadata":
-        return {}
-    if key == "guards_code":
-        return []
-    if isinstance(value, dict):
-        return {_word("key", name): _plain(name, part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(key, part) for part in value]
-    if key == "use_pickle" and value is not False:
-        raise ValueError("a pickled value is not accepted")
-    return _word(key, value) if isinstance(value, str) else value
-
-
-def _word(key: str, word: str) -> str:
-    if key in ("in_spec", "out_spec"):
-        safe = json.loads(word) in _NESTING
-    elif key in ("target", "as_operator"):
-        safe = _FUNCTION.fullmatch(word) is not None
-    elif key == "expr_str":
-        safe = _SIZE.fullmatch(word) is not None
-    elif key == "path_name":
-        safe = re.fullmatch(r"(weight|tensor)_\d+", word) is not None
-    else:
-        safe = _WORD.fullmatch(word) is not None
-    if not safe:
-        raise ValueError(f"{key} {word!r} is not accepted in a module from one tensor to one tensor")
-    return word
