@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from gymnasium.vector.utils import batch_space
 
-from pytest_arena.recorders.films.colours import kind_of
+from pytest_arena.recorders.films.colours import kind_of_image
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.simulators.arrays import leaves
 from pytest_arena.simulators.base import SimEnv
@@ -169,7 +169,7 @@ class SimEnvContract:
         copied = {camera: image.copy() for camera, image in frames.items()}
         for image in frames.values():
             assert image.shape[0] == 1
-            assert kind_of(image[0]) is not None
+            assert kind_of_image(image[0]) is not None
         env.step(self.actions(env))
         env.cameras.frames(np.arange(env.num_envs))
         assert all(np.array_equal(frames[camera], copied[camera]) for camera in frames)

@@ -49,8 +49,8 @@ class CrashReports:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take over what a worker could not write."""
-        told = getattr(node, "workeroutput", {}).get(UNWRITTEN, [])
-        self._unwritten += [line for line in told if line not in self._unwritten]
+        lines = getattr(node, "workeroutput", {}).get(UNWRITTEN, [])
+        self._unwritten += [line for line in lines if line not in self._unwritten]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:

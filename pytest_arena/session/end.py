@@ -138,7 +138,7 @@ class SessionEnd:
         self._run.suite += self._shards.join_rest()
 
     def _judge_suite(self) -> None:
-        lines, self._verdicts = suite_verdicts.judge(self._config, self._run.directory)
+        lines, self._verdicts = suite_verdicts.judge_suite(self._config, self._run.directory)
         self._run.suite += lines
 
     def _refuse_unmeasured(self) -> None:

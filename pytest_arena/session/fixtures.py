@@ -98,9 +98,9 @@ def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimE
 @pytest.fixture
 def arena_recorders(pytestconfig: pytest.Config, arena_job: Job) -> list[Recorder]:
     """What watches the rollout, to extend: the recorders of films and datasets that the job asks for."""
-    from pytest_arena.session.rollouts import standard_recorders
+    from pytest_arena.session.rollouts import recorders_of
 
-    return standard_recorders(pytestconfig, arena_job)
+    return recorders_of(pytestconfig, arena_job)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def note_taker(item: pytest.Item, attempt: Attempt) -> Callable[[str], None]:
     return note
 
 
-def standard_recorders(config: pytest.Config, job: Job) -> list[Recorder]:
+def recorders_of(config: pytest.Config, job: Job) -> list[Recorder]:
     """Return the recorders of a job: command line over job over ini file over the default."""
     return standard.standard_recorders(job, settings(config).video, settings(config).video_default)
 

@@ -26,7 +26,7 @@ FAMILY = "arena::family"
 """Node id of the verdict over all comparisons."""
 
 
-def judge(config: pytest.Config, directory: RunDirectory) -> tuple[list[VerdictLine], dict[str, Any]]:
+def judge_suite(config: pytest.Config, directory: RunDirectory) -> tuple[list[VerdictLine], dict[str, Any]]:
     """Draw the verdicts and report each that there is; returns them in words, and for ``run.json``."""
     try:
         manifest = directory.manifest()
@@ -106,11 +106,12 @@ def _judge_group(
     verdict = judge_group(group.thresholds, group.jobs, records, directory)
     name = f"group {group.tag}"
     if verdict.missing:
-        return _told(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
+        return _for_reports(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
     what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
     gates = [gate for label in verdict.jobs if (gate := records[label].gate) is not None]
-    told = [describe_threshold(result, fixed=all(gate.fixed for gate in gates)) for result in verdict.results]
-    text = f"{what}: {'; '.join(told)}"
+    fixed = all(gate.fixed for gate in gates)
+    lines = [describe_threshold(result, fixed=fixed) for result in verdict.results]
+    text = f"{what}: {'; '.join(lines)}"
     message = None
     if not verdict.passed:
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
@@ -118,7 +119,7 @@ def _judge_group(
         first = "; ".join(
             describe_threshold_briefly(result) for result in verdict.results if not result.passed
         )
-        message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in told), *jobs])
+        message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in lines), *jobs])
     file, _, item = group.nodeid.partition("::")
     report_as_test(
         config,
@@ -126,14 +127,14 @@ def _judge_group(
         (file, None, item),
         message,
         tests=manifest.tests_of(verdict.jobs),
-        metadata={"arena_group": {"tag": group.tag, **_told(verdict)}},
+        metadata={"arena_group": {"tag": group.tag, **_for_reports(verdict)}},
     )
-    return _told(verdict), (text, verdict.passed)
+    return _for_reports(verdict), (text, verdict.passed)
 
 
-def _told(verdict: GroupVerdict) -> dict[str, Any]:
-    told = {None: "not judged", True: "pass", False: "fail"}[verdict.passed]
-    return {"verdict": told, **asdict(verdict)}
+def _for_reports(verdict: GroupVerdict) -> dict[str, Any]:
+    words = {None: "not judged", True: "pass", False: "fail"}[verdict.passed]
+    return {"verdict": words, **asdict(verdict)}
 
 
 def _values(values: Mapping[str, float | None]) -> str:

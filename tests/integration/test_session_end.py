@@ -15,7 +15,7 @@ from pytest_arena.session import end, suite_verdicts
 def broken(*_, **__):
     raise RuntimeError("out of luck")
 
-end.metrics_of = suite_verdicts.judge = broken
+end.metrics_of = suite_verdicts.judge_suite = broken
 
 def pytest_arena_record(record):
     if record.status == "error":

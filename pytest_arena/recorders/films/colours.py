@@ -18,7 +18,7 @@ _CLASSES = 1021
 _GOLDEN_RATIO = 0.618034
 
 
-def kind_of(image: NDArray[Any]) -> Kind | None:
+def kind_of_image(image: NDArray[Any]) -> Kind | None:
     """Tell what *image* shows: (H, W, 3) uint8, (H, W) or (H, W, 1) floats or wider integers; else None."""
     if image.size == 0:
         return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
-from pytest_arena.recorders.films.colours import as_rgb, kind_of
+from pytest_arena.recorders.films.colours import as_rgb, kind_of_image
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 from pytest_arena.records.schema import Episode
@@ -128,7 +128,7 @@ class Film:
             return f"{_EXPECTED}, got {type(picture).__name__}"
         if picture.ndim > 1 and max(picture.shape[:2]) > SIDE_MAX:
             return f"expected at most {SIDE_MAX} x {SIDE_MAX} pixels, got {picture.shape} {picture.dtype}"
-        if kind_of(picture) is None:
+        if kind_of_image(picture) is None:
             return f"{_EXPECTED}, got {picture.shape} {picture.dtype}"
         if self._first is not None and self._first != (picture.shape, picture.dtype):
             shape, dtype = self._first

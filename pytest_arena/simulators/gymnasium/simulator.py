@@ -38,7 +38,7 @@ from pytest_arena.simulators.base import (
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (
-    Sample,
+    SampleEnvironment,
     batch_of_images,
     check_make_arguments,
     make_vector,
@@ -87,7 +87,7 @@ class GymnasiumEnv(SimEnv):
         vec: VectorEnv[Any, Any, Any],
         success: Success | None = None,
         cameras: Sequence[str] = (),
-        sample: Sample | None = None,
+        sample: SampleEnvironment | None = None,
     ) -> None:
         """Adapt *vec*; *success* tells how success is read, with *cameras* it can be filmed.
 
@@ -390,7 +390,7 @@ class GymnasiumSimulator(Simulator):
         if job.environment.cameras:
             kwargs["render_mode"] = "rgb_array"
         mode = _vectorization(options, job.environment.id)
-        sample = Sample(job.rollout.timeout) if mode == "async" else None
+        sample = SampleEnvironment(job.rollout.timeout) if mode == "async" else None
         children = set(multiprocessing.active_children())
         try:
             vec = make_vector(

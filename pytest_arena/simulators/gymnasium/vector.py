@@ -58,7 +58,7 @@ class Row(AddedWrapper):
         return copy_rows(observation), reward, terminated, truncated, kept
 
 
-class Sample:
+class SampleEnvironment:
     """What the row that gymnasium builds in this process, and closes at once, tells of rows in processes."""
 
     def __init__(self, closing: float | None) -> None:
@@ -73,7 +73,9 @@ class Sample:
 class SampleRow(AddedWrapper):
     """A row that may be the *sample*: what its close raises, or that it hangs, costs no job."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], *, sample: Sample, shared_memory: bool) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], *, sample: SampleEnvironment, shared_memory: bool
+    ) -> None:
         """Wrap *env*; raises `UnsharedError`, before processes start, if it cannot have *shared_memory*."""
         super().__init__(env)
         self._sample = sample if os.getpid() == sample.process else None
@@ -131,7 +133,7 @@ def make_vector(
     autoreset: AutoresetMode,
     arguments: Mapping[str, Any],
     success_keys: Sequence[str] = (),
-    sample: Sample | None = None,
+    sample: SampleEnvironment | None = None,
 ) -> VectorEnv[Any, Any, Any]:
     """Build the vector environment; *arguments* are those of `gymnasium.make_vec`.
 
@@ -156,7 +158,7 @@ def make_vector(
 
     if vectorization == "sync":
         return build([row])
-    sample = sample or Sample(None)
+    sample = sample or SampleEnvironment(None)
 
     def build_processes(shared_memory: bool) -> VectorEnv[Any, Any, Any]:
         checked = partial(check_row, success_keys=success_keys)

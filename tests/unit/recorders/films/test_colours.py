@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import RecordingError
-from pytest_arena.recorders.films.colours import as_rgb, kind_of
+from pytest_arena.recorders.films.colours import as_rgb, kind_of_image
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from pytest_arena.recorders.films.colours import as_rgb, kind_of
     ],
 )
 def test_what_an_image_shows(shape: tuple[int, ...], dtype: Any, kind: str | None) -> None:
-    assert kind_of(np.zeros(shape, dtype)) == kind
+    assert kind_of_image(np.zeros(shape, dtype)) == kind
 
 
 def test_rgb_is_not_copied() -> None:
