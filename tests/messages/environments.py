@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -12,7 +15,9 @@ import numpy as np
 
 from pytest_arena import EpisodeEnd, Reset, SimEnv
 from pytest_arena.policies.registry import as_policy
+from pytest_arena.rollout.action_check import ActionCheck
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step, require_env
+from pytest_arena.simulators.row_values import success_of
 from tests.fakes import LongFailures
 
 
@@ -121,6 +126,82 @@ METRICS: dict[str, Any] = {
     "array": {"speed": np.zeros(2)},
     "huge": {"speed": 10**400},
 }
+
+
+class Fate(enum.Enum):
+    """What might be mistaken for an answer."""
+
+    FAIL = 0
+
+
+class Level(enum.IntEnum):
+    """What is a number, and might still be mistaken for an answer."""
+
+    FAIL = 1
+
+
+SUCCESS: dict[str, Any] = {
+    "text False": "False",
+    "text 0": "0",
+    "text of no letters": "",
+    "text of numpy": np.str_("True"),
+    "bytes": b"0",
+    "list of one": [False],
+    "list of none": [],
+    "tuple": (True,),
+    "set": {True},
+    "dict": {"task": True, "grasp": False},
+    "dict of nothing": {},
+    "object": object(),
+    "function": lambda: False,
+    "enumeration": Fate.FAIL,
+    "enumeration of integers": Level.FAIL,
+    "complex": 0j,
+    "complex of numpy": np.complex128(1),
+    "decimal": Decimal(1),
+    "array of two": np.array([True, False]),
+    "array of none": np.array([]),
+    "array of texts": np.array(["False"]),
+}
+GOOD = np.zeros((3, 2), np.float32)
+ACTIONS: dict[str, Any] = {
+    "None": None,
+    "tuple": (GOOD, None),
+    "list": [[0.0, 0.0]] * 3,
+    "object": object(),
+    "text": "left",
+    "dict": {"a": GOOD},
+    "number": np.float32(0),
+    "vector": np.zeros(3, np.float32),
+    "too few columns": np.zeros((3, 1), np.float32),
+    "too few rows": np.zeros((1, 2), np.float32),
+    "chunks": np.zeros((3, 8, 2), np.float32),
+    "mask": np.ma.array(GOOD, mask=GOOD > 1),
+    "complex": GOOD.astype(complex),
+    "objects": GOOD.astype(object),
+    "booleans": GOOD.astype(bool),
+    "texts": GOOD.astype(str),
+    "not finite": GOOD + np.nan,
+}
+TEAM_ACTIONS: dict[str, Any] = {
+    "array": GOOD,
+    "one is missing": {"arm": GOOD},
+    "misspelled": {"arm": GOOD, "gripp": GOOD},
+    "not finite": {"arm": GOOD * np.nan, "grip": np.zeros(3, int)},
+    "outside": {"arm": GOOD, "grip": np.full(3, 2)},
+}
+
+
+def act(space: gymnasium.Space[Any], actions: Any) -> None:
+    """Check what the policy mine:Policy gives three rows."""
+    env: Any = SimpleNamespace(
+        single_action_space=space, num_envs=3, clips_actions=False, discrete_columns=False
+    )
+    ActionCheck(env, "mine:Policy")(actions, np.ones(3, np.bool_))
+
+
+BOX = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+TEAM = gymnasium.spaces.Dict({"arm": BOX, "grip": gymnasium.spaces.Discrete(2)})
 NO_STEPS: dict[str, Any] = {"None": None, "tuple": (0, 1.0, False, False, {}), "array": np.zeros(3)}
 POLICIES: dict[str, Any] = {
     "None": None,
@@ -147,6 +228,12 @@ MISTAKES: dict[str, Callable[[], object]] = {
         f"metrics: {name}": partial(check_metrics, "Mine.metrics()", given) for name, given in METRICS.items()
     },
     **{f"policy: {name}": partial(policy, given) for name, given in POLICIES.items()},
+    **{
+        f"success: {name}": partial(success_of, value, "info['success'] is", " in row 3")
+        for name, value in SUCCESS.items()
+    },
+    **{f"actions: {name}": partial(act, BOX, actions) for name, actions in ACTIONS.items()},
+    **{f"actions of a dict: {name}": partial(act, TEAM, actions) for name, actions in TEAM_ACTIONS.items()},
     "policy: identity method": lambda: (
         as_policy(a_policy("Named", identity=lambda self: {}), environment()).identity
     ),

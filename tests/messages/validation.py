@@ -106,6 +106,23 @@ METAWORLD: dict[str, dict[str, Any]] = {
     "success-callable": {"success": {"callable": "a:b"}},
     "success-info_key": {"success": {"info_key": "near_object"}},
 }
+GYMNASIUM: dict[str, dict[str, Any]] = {
+    "unknown-context": {"vectorization": "async", "make": {"vector_kwargs": {"context": "thread"}}},
+    "autoreset_mode": {"make": {"vector_kwargs": {"autoreset_mode": "x"}}},
+    "observation_mode": {"make": {"vector_kwargs": {"observation_mode": "different"}}},
+    "list-of-arguments": {"make": {"vector_kwargs": [1]}},
+    "arguments-of-an-entry-point": {"vectorization": "vector_entry_point", "make": {"vector_kwargs": {}}},
+    "num_envs": {"make": {"num_envs": 2}},
+    "vectorization_mode": {"make": {"vectorization_mode": "async"}},
+    "id": {"make": {"id": "CartPole-v1"}},
+    "wrappers": {"make": {"wrappers": []}},
+}
+
+
+def check_gymnasium(options: dict[str, Any]) -> None:
+    validate_simulation(make_job(environment={"id": "CartPole-v1", "options": options}))
+
+
 MISTAKES: dict[str, Callable[[], object]] = {
     **{f"gate-{name}": partial(check, GATED, thresholds=t, gate=g) for name, (t, g) in GATES.items()},
     "gate-on-some-of-the-episodes": partial(
@@ -145,5 +162,6 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "preset-of-another-encoder": partial(
         check, record={"video_codec": {"name": "h264_nvenc", "preset": "slow"}}
     ),
+    **{f"gymnasium-{name}": partial(check_gymnasium, options) for name, options in GYMNASIUM.items()},
     **{f"metaworld-{name}": partial(check_metaworld, **changes) for name, changes in METAWORLD.items()},
 }

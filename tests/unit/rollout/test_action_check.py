@@ -33,33 +33,6 @@ def told(space: Any, actions: Any, active: Any = ALL, **more: Any) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("actions", "words"),
-    [
-        (None, "got None"),
-        ((GOOD, None), "got a tuple of 2"),
-        ([[0.0, 0.0]] * 3, "got a list of 3"),
-        (object(), "got an object"),
-        ("left", "got the text 'left'"),
-        ({"a": GOOD}, "got a dict with the keys a"),
-        (np.float32(0), "got shape ()"),
-        (np.zeros(3, np.float32), "got shape (3,)"),
-        (np.zeros((3, 1), np.float32), "got shape (3, 1)"),
-        (np.zeros((1, 2), np.float32), "got shape (1, 2)"),
-        (np.zeros((3, 8, 2), np.float32), "got shape (3, 8, 2)"),
-        (np.ma.array(GOOD, mask=GOOD > 1), "got an array with a mask"),
-        (GOOD.astype(complex), "got values of type complex128"),
-        (GOOD.astype(object), "got values of type object"),
-        (GOOD.astype(bool), "got values of type bool"),
-        (GOOD.astype(str), "got values of type <U32"),
-    ],
-    ids=lambda value: str(value).partition(" at 0x")[0][:24],
-)
-def test_a_box_needs_numbers_of_its_shape(actions: Any, words: str) -> None:
-    expected = "policy mine:Policy: expected actions as an array or tensor of floats of shape (3, 2), "
-    assert told(BOX, actions) == expected + words
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
     "space", [BOX, spaces.Box(-np.inf, np.inf, (2,), np.float64)], ids=["bounds", "none"]
@@ -169,23 +142,6 @@ def test_a_column_for_a_discrete_space_where_the_environment_has_them() -> None:
     assert check(spaces.Discrete(3), columns=True)(column[:, 0], ALL).shape == (3,)
     assert "are not in" in told(spaces.Discrete(3), column + 3, columns=True)
     assert "got shape (3,)" in told(BOX, GOOD[:, 0], columns=True)
-
-
-@pytest.mark.parametrize(
-    ("actions", "words"),
-    [
-        (GOOD, "expected a dict of actions with the keys arm, grip, got an array of shape (3, 2)"),
-        ({"arm": GOOD}, "expected actions 'grip', got those of arm alone"),
-        ({"arm": GOOD, "gripp": GOOD}, "expected no actions 'gripp' (did you mean 'grip'?)"),
-        (
-            {"arm": GOOD * np.nan, "grip": np.zeros(3, int)},
-            "the actions 'arm' of rows 0, 1, 2 are not finite",
-        ),
-        ({"arm": GOOD, "grip": np.full(3, 2)}, "the actions 'grip' of rows 0, 1, 2 are not in Discrete(2)"),
-    ],
-)
-def test_a_dict_is_checked_entry_by_entry(actions: Any, words: str) -> None:
-    assert words in told(TEAM, actions)
 
 
 def test_entries_that_are_right_are_passed_on() -> None:

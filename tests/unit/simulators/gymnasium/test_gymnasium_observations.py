@@ -237,33 +237,34 @@ def test_arguments_of_the_vector_environment_reach_it(vectorization: str) -> Non
     env.close()
 
 
+VECTOR = r"environment\.options\.make\.vector_kwargs\."
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"make": {"vector_kwargs": {"nonsense": 1}}}, "SyncVectorEnv has no such argument"),
-        ({"make": {"vector_kwargs": {"copi": False}}}, "did you mean 'copy'"),
-        ({"make": {"vector_kwargs": {"context": "spawn"}}}, "SyncVectorEnv has no such argument"),
+        (
+            {"make": {"vector_kwargs": {"nonsense": 1}}},
+            VECTOR + "nonsense: SyncVectorEnv has no such argument",
+        ),
+        ({"make": {"vector_kwargs": {"copi": False}}}, VECTOR + "copi: .*did you mean 'copy'"),
+        (
+            {"make": {"vector_kwargs": {"context": "spawn"}}},
+            VECTOR + "context: SyncVectorEnv has no such arg",
+        ),
+        (
+            {"make": {"vector_kwargs": {"env_fns": []}}},
+            VECTOR + "env_fns: SyncVectorEnv has no such argument",
+        ),
         (
             {"vectorization": "async", "make": {"vector_kwargs": {"contxt": "spawn"}}},
-            r"AsyncVectorEnv has no such argument \(did you mean 'context'\?\)",
+            VECTOR + r"contxt: AsyncVectorEnv has no such argument \(did you mean 'context'\?\)",
         ),
-        (
-            {"vectorization": "async", "make": {"vector_kwargs": {"context": "thread"}}},
-            r"expected one of .*, got .thread.",
-        ),
-        ({"make": {"vector_kwargs": {"autoreset_mode": "x"}}}, "set environment.options.autoreset"),
-        ({"make": {"vector_kwargs": {"env_fns": []}}}, "SyncVectorEnv has no such argument"),
-        ({"make": {"vector_kwargs": {"observation_mode": "different"}}}, "cannot be said in a job file"),
-        ({"make": {"vector_kwargs": [1]}}, "expected a mapping"),
-        ({"vectorization": "vector_entry_point", "make": {"vector_kwargs": {}}}, "sync and async"),
-        ({"make": {"num_envs": 2}}, "set environment.num_envs"),
-        ({"make": {"vectorization_mode": "async"}}, "set environment.options.vectorization"),
-        ({"make": {"id": "CartPole-v1"}}, "set environment.id"),
-        ({"make": {"wrappers": []}}, "an entry point of your own"),
     ],
     ids=str,
 )
-def test_arguments_that_would_be_dropped_are_refused_by_name(options: dict[str, Any], words: str) -> None:
+def test_arguments_that_gymnasium_does_not_have_are_refused(options: dict[str, Any], words: str) -> None:
+    """Which it has depends on its version, so that no message is the same everywhere."""
     with pytest.raises(JobFileError, match=words):
         validate_simulation(make_job(environment={"id": "CartPole-v1", "options": options}))
 
