@@ -21,7 +21,7 @@ Claims = tuple[Evidence, Evidence, Evidence | None]
 MULTIPLES = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)
 """How many times as many episodes an inconclusive comparison is tried with."""
 
-MOST_EPISODES = 100_000
+MOST_PROPOSED_EPISODES = 100_000
 """Numbers beyond this are not tried: they would take seconds, and nobody runs them."""
 
 
@@ -195,7 +195,7 @@ def _first_decided(
 ) -> int | None:
     """Return the first of `MULTIPLES` for which *claims* decide something; None where none is in reach."""
     for times in MULTIPLES:
-        if times * episodes > MOST_EPISODES:
+        if times * episodes > MOST_PROPOSED_EPISODES:
             return None
         if _verdict(comparison, claims(times, True)) != ComparisonVerdict.INCONCLUSIVE:
             return times

@@ -264,7 +264,7 @@ def test_paths_that_cannot_be_written_are_a_note(tmp_path: Path, monkeypatch: py
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_arena.evaluation.evaluation.write_episodes", full)
+    monkeypatch.setattr("pytest_arena.records.attempt.write_episodes", full)
     found = run(tmp_path, job())
     assert (found.record.status, len(found.episodes)) == ("completed", 10)
     (note,) = found.record.notes
