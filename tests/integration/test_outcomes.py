@@ -281,20 +281,16 @@ def test_bad_files_are_one_line_each_and_nothing_is_simulated(suite: Suite) -> N
 @pytest.mark.parametrize(
     ("job", "args", "words"),
     [
-        ({"thresholds": {"sucess_rate": ">= 1"}}, [], "did you mean 'success_rate'"),
-        ({"thresholds": {"success_rate": "high"}}, [], "expected a threshold such as"),
-        ({"simulator": "gymnasum"}, [], "did you mean 'gymnasium'"),
+        ({"thresholds": {"sucess_rate": ">= 1"}}, [], "jobs.job.thresholds.sucess_rate: "),
+        (
+            {"simulator": "gymnasum"},
+            [],
+            "did you mean 'gymnasium'",
+        ),  # which there are depends on other packages
         ({"policy": {"type": "zer0"}}, [], "did you mean 'zero'"),
         ({"policy": {"type": "zero", "gain": 1}}, [], "policy.gain: unknown key"),
-        ({"policy": {"type": "no_such_module:Policy"}}, [], "cannot import 'no_such_module'"),
-        ({"policy": {"type": "tests.registered:Nothing"}}, [], "has no class 'Nothing'"),
-        ({"policy": {"type": "tests.registered:Broken", "att": 1}}, [], "did you mean 'at'"),
-        (
-            {"policy": {"type": "tests.registered:ArenaStyle", "gian": 1}},
-            [],
-            "unexpected keyword argument 'gian'",
-        ),
-        ({"policy": {"type": "collections:OrderedDict"}}, [], "has neither"),
+        ({"policy": {"type": "no_such_module:Policy"}}, [], "jobs.job.policy.type: "),
+        ({"policy": {"type": "tests.registered:Broken", "att": 1}}, [], "jobs.job.policy.att: "),
         ({}, ["--arena-set", "rollout.epsodes=3"], "did you mean 'episodes'"),
         ({}, ["--arena-set", "jbo:rollout.episodes=3"], "did you mean 'job'"),
         ({}, ["--arena-set", "nonsense"], "--arena-set nonsense"),

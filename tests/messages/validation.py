@@ -92,6 +92,15 @@ REGRESSIONS: dict[str, dict[str, Any]] = {
     "bounds-of-a-rate": {"bounds": [0, 1]},
     "margin-beyond-a-rate": {"margin": 1.5},
 }
+NAMES: dict[str, dict[str, Any]] = {
+    "threshold-of-a-misspelled-metric": {"thresholds": {"sucess_rate": ">= 1"}},
+    "threshold-without-a-number": {"thresholds": {"success_rate": "high"}},
+    "policy-of-no-module": {"policy": {"type": "no_such_module:Policy"}},
+    "policy-of-no-class": {"policy": {"type": "tests.registered:Nothing"}},
+    "policy-misspelled-argument": {"policy": {"type": "tests.registered:Broken", "att": 1}},
+    "policy-unknown-argument": {"policy": {"type": "tests.registered:ArenaStyle", "gian": 1}},
+    "policy-that-is-none": {"policy": {"type": "collections:OrderedDict"}},
+}
 METAWORLD: dict[str, dict[str, Any]] = {
     "misspelled-id": {"id": "raech-v3"},
     "old-id": {"id": "reach-v2"},
@@ -124,6 +133,7 @@ def check_gymnasium(options: dict[str, Any]) -> None:
 
 
 MISTAKES: dict[str, Callable[[], object]] = {
+    **{name: partial(check, **changes) for name, changes in NAMES.items()},
     **{f"gate-{name}": partial(check, GATED, thresholds=t, gate=g) for name, (t, g) in GATES.items()},
     "gate-on-some-of-the-episodes": partial(
         check,
