@@ -25,7 +25,7 @@ from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status
 from pytest_arena.__main__ import main as command
 from pytest_arena.comparison.compare import compare
 from pytest_arena.comparison.exact_tests import paired_margin, paired_test, unpaired_margin, unpaired_test
-from pytest_arena.comparison.groups import JobRate, mean_interval
+from pytest_arena.comparison.groups import JobRate, interval_of_mean
 from pytest_arena.comparison.paired_tests import holds_margin, sign_test
 from pytest_arena.comparison.rule import Rule
 from pytest_arena.comparison.samples import Point, Sample
@@ -228,7 +228,7 @@ def coverage(
             points = tuple(Point(index, float(value), index) for index, value in enumerate(column))
             sample = Sample(points, (successes, episodes))
             jobs.append(JobRate(successes / episodes, wilson(successes, episodes), sample, seeded=True))
-        low, high = mean_interval(jobs)
+        low, high = interval_of_mean(jobs)
         covered += bool(low <= np.mean(rates) <= high)
         width += high - low
     return covered / repetitions, width / repetitions
