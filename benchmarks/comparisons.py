@@ -24,10 +24,10 @@ from scipy import stats
 from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status
 from pytest_arena.__main__ import main as command
 from pytest_arena.comparison.compare import compare
+from pytest_arena.comparison.decision_rule import Rule
 from pytest_arena.comparison.exact_tests import paired_margin, paired_test, unpaired_margin, unpaired_test
 from pytest_arena.comparison.groups import JobRate, interval_of_mean
 from pytest_arena.comparison.paired_tests import holds_margin, sign_test
-from pytest_arena.comparison.rule import Rule
 from pytest_arena.comparison.samples import Point, Sample
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.records.episodes import write_episodes

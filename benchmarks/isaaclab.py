@@ -27,7 +27,7 @@ import torch
 
 from evals.cart import Driver
 from pytest_arena import Job, RunDirectory, SimEnv, VideoRecorder
-from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.evaluation.run_job import Evaluation
 from pytest_arena.policies.duck_typed import CustomPolicy
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabSimulator

@@ -26,7 +26,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from synthetic import SyntheticVectorEnv
 
 from pytest_arena import Job, Policy, RunDirectory, SimEnv, episode_seeds, make_policy
-from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.evaluation.run_job import Evaluation
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.rollout.loop import Loop
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pytest_arena.records.run_directory import RunDirectory
     from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, ThresholdResult, Verdict
     from pytest_arena.rollout.metrics import Metric
-    from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext
-    from pytest_arena.rollout.schedule import episode_seeds
+    from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
+    from pytest_arena.rollout.schedule import EpisodeStart, episode_seeds
     from pytest_arena.rollout.transition import Transition
     from pytest_arena.session.result import Result
     from pytest_arena.simulators.base import (
@@ -131,8 +131,8 @@ _MODULES = {
     "records.run_directory": ["RunDirectory"],
     "records.schema": ["Episode", "JobRecord", "Outcome", "Status", "ThresholdResult", "Verdict"],
     "rollout.metrics": ["Metric"],
-    "rollout.observers": ["EpisodeStart", "Recorded", "Recorder", "RolloutContext"],
-    "rollout.schedule": ["episode_seeds"],
+    "rollout.recorder": ["Recorded", "Recorder", "RolloutContext"],
+    "rollout.schedule": ["EpisodeStart", "episode_seeds"],
     "rollout.transition": ["Transition"],
     "session.result": ["Result"],
     "simulators.base": [

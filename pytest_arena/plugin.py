@@ -122,17 +122,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the run's directory is."""
-    from pytest_arena.parallel import workers
+    from pytest_arena.parallel import shared_run_directory
 
-    workers.share_with_worker(node)
+    shared_run_directory.share_with_worker(node)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """A worker has collected: if it found jobs, this run is an arena run in the controller too."""
-    from pytest_arena.parallel import workers
+    from pytest_arena.parallel import shared_run_directory
 
-    directory = workers.directory_with_jobs(node.config)
+    directory = shared_run_directory.directory_with_jobs(node.config)
     if directory is not None:
         from pytest_arena.session import arena_session
 
@@ -154,6 +154,6 @@ def pytest_terminal_summary(
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the run directory of a controller whose workers have found no jobs."""
     if config.pluginmanager.hasplugin("dsession"):
-        from pytest_arena.parallel import workers
+        from pytest_arena.parallel import shared_run_directory
 
-        workers.drop_unused(config)
+        shared_run_directory.drop_unused(config)

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from pytest_arena.comparison.baseline import Baseline, BaselineJob, load_baseline
 from pytest_arena.comparison.compare import compare
+from pytest_arena.comparison.decision_rule import Rule, bounds_of, metric_named, why_not_given
 from pytest_arena.comparison.describe import all_matched, amount, decision, difference, how_paired, in_family
-from pytest_arena.comparison.family import describe_family, judge_comparisons
 from pytest_arena.comparison.family_error import FamilyError
-from pytest_arena.comparison.rule import Rule, bounds_of, metric_named, why_not_given
+from pytest_arena.comparison.multiple_comparisons import describe_family, judge_comparisons
 from pytest_arena.errors import BaselineError, NotComparableError, did_you_mean
 from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.sections import Regression

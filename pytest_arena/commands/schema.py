@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_arena.jobs.schema import schema_text
+from pytest_arena.jobs.editor_schema import schema_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

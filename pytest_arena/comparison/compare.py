@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.comparison import exact_tests, paired_tests
-from pytest_arena.comparison.rule import Rule
+from pytest_arena.comparison.decision_rule import Rule
 from pytest_arena.comparison.samples import Pairs, Sample, Values, pair
 from pytest_arena.errors import NotComparableError
 from pytest_arena.gate.intervals import newcombe, newcombe_paired

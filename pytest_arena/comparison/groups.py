@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
-from pytest_arena.comparison.rule import metric_named
+from pytest_arena.comparison.decision_rule import metric_named
 from pytest_arena.comparison.samples import Sample, sample_of
 from pytest_arena.errors import NotComparableError, first_few
 from pytest_arena.gate.thresholds import judge_thresholds

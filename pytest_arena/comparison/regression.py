@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_arena.comparison.baseline import Baseline, BaselineJob, stops_early
-from pytest_arena.comparison.rule import Rule, metric_named
+from pytest_arena.comparison.decision_rule import Rule, metric_named
 from pytest_arena.comparison.samples import sample_of
 from pytest_arena.errors import NotComparableError
 from pytest_arena.jobs.model import Job

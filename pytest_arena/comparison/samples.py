@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import NotComparableError
-from pytest_arena.gate.repetitions import without_repetitions
+from pytest_arena.gate.repeated_episodes import without_repetitions
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.metrics import Metric
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pytest_arena.comparison.baseline import Baseline
 from pytest_arena.comparison.regression import judge_regression
 from pytest_arena.errors import first_few
+from pytest_arena.evaluation.verdict import verdict_of
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.job_gate import JobGate
-from pytest_arena.gate.repetitions import count_distinct_starts, without_repetitions
-from pytest_arena.gate.thresholds import judge_thresholds, verdict_of
+from pytest_arena.gate.repeated_episodes import count_distinct_starts, without_repetitions
+from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.judgement import Judgement
-from pytest_arena.records.schema import Episode, GateRecord, JobRecord, Outcome, ThresholdResult, Verdict
+from pytest_arena.records.schema import Episode, GateRecord, JobRecord, Outcome, ThresholdResult
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
 
 Reported = Sequence[tuple[int, Mapping[str, float | None]]]
@@ -127,17 +128,6 @@ def process_died(judgement: Judgement) -> Judgement:
         reason = unmeasured.get(threshold.metric, "the evaluation did not complete")
         thresholds.append(dataclasses.replace(threshold, passed=False, reason=reason))
     return dataclasses.replace(judgement, metrics=metrics, unmeasured=unmeasured, thresholds=thresholds)
-
-
-def outcome_of_test(record: JobRecord) -> str:
-    """Return what becomes of the test of a completed job: ``pass``, ``fail`` or ``xfail``."""
-    choices, gate, comparison = {"pass"}, record.gate, record.comparison
-    if not all(threshold.passed for threshold in record.thresholds):
-        undecided = record.verdict is Verdict.INCONCLUSIVE
-        choices.add(gate.inconclusive if undecided and gate is not None else "fail")
-    if comparison is not None and (comparison.failed or comparison.xfailed):
-        choices.add("fail" if comparison.failed else "xfail")
-    return next(found for found in ("fail", "xfail", "pass") if found in choices)
 
 
 def counted(gate: GateRecord | None, episodes: Sequence[Episode]) -> list[Episode]:

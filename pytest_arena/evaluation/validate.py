@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_arena.comparison.rule import bounds_of, metric_named, why_no_rule
+from pytest_arena.comparison.decision_rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.errors import JobFileError, described, did_you_mean
 from pytest_arena.gate.job_gate import rates, sequential_tests
 from pytest_arena.gate.thresholds import Threshold

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from pytest_arena.comparison.baseline import Baseline
 from pytest_arena.errors import EvaluationError, described
-from pytest_arena.evaluation.evaluation import Evaluation
 from pytest_arena.evaluation.judge import Against
 from pytest_arena.evaluation.metrics_json import metrics_of
+from pytest_arena.evaluation.run_job import Evaluation
 from pytest_arena.evaluation.validate import validate
-from pytest_arena.guards.closing import close_within
+from pytest_arena.guards.close_within_limit import close_within
 from pytest_arena.guards.deadline import require_thread
 from pytest_arena.jobs.model import Job
 from pytest_arena.policies.registry import make_policy, policy_files, policy_source
-from pytest_arena.recorders.standard import standard_recorders
+from pytest_arena.recorders.recorders_of_job import standard_recorders
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
@@ -25,7 +25,7 @@ from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import SCHEMA_VERSION, JobRecord
 from pytest_arena.rollout.loop import Watch
 from pytest_arena.rollout.metrics import Metric
-from pytest_arena.rollout.observers import Recorder, require_recorders
+from pytest_arena.rollout.recorder import Recorder, require_recorders
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.pool import EnvironmentPool
 

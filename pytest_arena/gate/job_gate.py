@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pytest_arena.gate.boundaries import looks_of
 from pytest_arena.gate.intervals import anytime_interval, wilson
-from pytest_arena.gate.repetitions import DistinctStarts
+from pytest_arena.gate.repeated_episodes import DistinctStarts
 from pytest_arena.gate.sequential_test import GateMethod, SequentialTest
 from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job

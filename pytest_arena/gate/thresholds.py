@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_arena.records.schema import Comparison, ComparisonVerdict, ThresholdResult, Verdict
+from pytest_arena.records.schema import ThresholdResult, Verdict
 
 _EXPECTED = 'expected a threshold such as ">= 0.9", "< 25", ">= 95%" or "0.2..0.4"'
 
@@ -110,23 +110,3 @@ def judge_thresholds(
             )
         )
     return results
-
-
-def verdict_of(thresholds: Sequence[ThresholdResult], comparison: Comparison | None) -> Verdict:
-    """Return what *thresholds* and *comparison* say of an evaluation that completed."""
-    compared = _verdict_of_comparison(comparison)
-    if not thresholds and compared is Verdict.NONE:
-        return Verdict.NONE
-    missed = [threshold for threshold in thresholds if not threshold.passed]
-    if compared is Verdict.FAIL or any(t.verdict is not Verdict.INCONCLUSIVE for t in missed):
-        return Verdict.FAIL
-    return Verdict.INCONCLUSIVE if missed or compared is Verdict.INCONCLUSIVE else Verdict.PASS
-
-
-def _verdict_of_comparison(compared: Comparison | None) -> Verdict:
-    """Return what a comparison adds: one that decides nothing passes unless the job asks for a decision."""
-    if compared is None or compared.verdict is ComparisonVerdict.NOT_JUDGED:
-        return Verdict.NONE
-    if compared.verdict is ComparisonVerdict.INCONCLUSIVE and (compared.failed or compared.xfailed):
-        return Verdict.INCONCLUSIVE
-    return Verdict.FAIL if compared.failed else Verdict.PASS

@@ -12,7 +12,7 @@ from time import monotonic  # bound here: an environment may replace the functio
 from types import FrameType, TracebackType
 
 from pytest_arena.errors import EvaluationError, RolloutTimeoutError, TimeIsUp
-from pytest_arena.guards import stderr
+from pytest_arena.guards import uncaptured_stderr
 from pytest_arena.guards.foreign_code import forks
 
 CLOSING_SECONDS = 60.0
@@ -100,7 +100,7 @@ class Deadline:
             if self._exit_status is not None:
                 # Python's own threads cannot run while native code keeps the interpreter's lock; this can.
                 faulthandler.dump_traceback_later(
-                    self._left + 2 * GRACE_SECONDS, exit=True, file=stderr.descriptor()
+                    self._left + 2 * GRACE_SECONDS, exit=True, file=uncaptured_stderr.descriptor()
                 )
         threading.Thread(
             target=self._watch, args=(self._over, self._left, thread), name="arena-deadline", daemon=True
@@ -155,8 +155,8 @@ class Deadline:
                 self._last_resort(error)
         finally:
             if not over.is_set():
-                stderr.say(f"{error}, and cannot be interrupted: the process ends")
-                faulthandler.dump_traceback(stderr.descriptor(), all_threads=True)
+                uncaptured_stderr.say(f"{error}, and cannot be interrupted: the process ends")
+                faulthandler.dump_traceback(uncaptured_stderr.descriptor(), all_threads=True)
                 os._exit(exit_status)
 
 

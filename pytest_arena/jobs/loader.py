@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pytest_arena.errors import did_you_mean, shown
-from pytest_arena.jobs.arena_json import read_arena_json
-from pytest_arena.jobs.arena_yaml import read_arena_yaml
 from pytest_arena.jobs.document import read_document
+from pytest_arena.jobs.isaaclab_arena_json import read_arena_json
+from pytest_arena.jobs.isaaclab_arena_yaml import read_arena_yaml
 from pytest_arena.jobs.messages import KeyPath, Problems, plain_errors
 from pytest_arena.jobs.model import Job, Source
 from pytest_arena.jobs.native import Group, read_groups, read_native

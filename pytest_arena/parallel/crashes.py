@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.evaluation.unclosed import close_unclosed, counted_words, job_of_run
+from pytest_arena.evaluation.dead_process import close_unclosed, counted_words, job_of_run
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import JobRecord, Status

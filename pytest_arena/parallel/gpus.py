@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.options import launcher
-from pytest_arena.reports.reporter import write_line
+from pytest_arena.reports.pytest_reporter import write_line
 from pytest_arena.simulators.devices import MASK, POSITION, UNMASKED
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from xdist.scheduler import LoadScheduling, Scheduling
 from xdist.workermanage import WorkerController
 
 from pytest_arena.parallel.assignment import Item, Worker, next_item, work_by_launch
-from pytest_arena.parallel.workers import shared_directory
+from pytest_arena.parallel.shared_run_directory import shared_directory
 from pytest_arena.records.manifest import JobEntry
 from pytest_arena.records.run_directory import RUNS_READ, RunDirectory
 from pytest_arena.records.schema import Status
-from pytest_arena.reports.reporter import write_line
+from pytest_arena.reports.pytest_reporter import write_line
 
 OUTSTANDING = 2
 """Items a worker has at most: the one it runs, and the next, without which it would not start."""

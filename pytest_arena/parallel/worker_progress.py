@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_arena.parallel.workers import shared_directory
+from pytest_arena.parallel.shared_run_directory import shared_directory
 from pytest_arena.records.files import write_json
+from pytest_arena.records.from_json import from_json
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.run_directory import RunDirectory, read_record
 from pytest_arena.records.schema import JobRecord
-from pytest_arena.records.typed import from_json
 from pytest_arena.reports.progress_line import PERIOD, ended
-from pytest_arena.reports.reporter import is_live, progress_reporter
+from pytest_arena.reports.pytest_reporter import is_live, progress_reporter
 from pytest_arena.rollout.progress import Snapshot, Tally
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_arena.errors import EvaluationError, described, did_you_mean
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.files import source_identity
+from pytest_arena.policies.fingerprints import source_identity
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
 
 

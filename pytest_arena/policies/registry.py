@@ -18,10 +18,10 @@ from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import import_for, split_name
+from pytest_arena.jobs.user_modules import import_for, split_name
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.duck_typed import CustomPolicy, check_methods, check_signature
-from pytest_arena.policies.files import sha256_of, source_sha256
+from pytest_arena.policies.fingerprints import sha256_of, source_sha256
 from pytest_arena.policies.isaaclab_arena import ArenaPolicy, check_arena_settings, is_arena_style
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.registry import find_simulator

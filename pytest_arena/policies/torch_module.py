@@ -22,19 +22,19 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import named
 from pytest_arena.jobs.sections import StrictModel
+from pytest_arena.jobs.user_modules import named
 from pytest_arena.policies.archive import read_members
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.duck_typed import check_signature
 from pytest_arena.policies.export_check import checked_export
-from pytest_arena.policies.files import sha256_of
-from pytest_arena.policies.program_state import (
+from pytest_arena.policies.fingerprints import sha256_of
+from pytest_arena.policies.torchscript_check import checked_script
+from pytest_arena.policies.torchscript_state import (
     export_keeps_nothing,
     module_keeps_nothing,
     script_keeps_nothing,
 )
-from pytest_arena.policies.script_check import checked_script
 from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
 from pytest_arena.simulators.base import Action, Observation, SimEnv

@@ -28,7 +28,8 @@ from pytest_arena.records.hdf5 import (
     write_tree,
 )
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
-from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext
+from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
+from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
 from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 

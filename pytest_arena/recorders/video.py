@@ -17,7 +17,8 @@ from pytest_arena.recorders.films.filming import ROWS_AT_ONCE, Filming, add_note
 from pytest_arena.records.film_names import VIDEOS
 from pytest_arena.records.run_directory import earlier_record
 from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext, Tick
+from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext, Tick
+from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
 
 _LOG = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_arena.errors import shown
+from pytest_arena.records.from_json import from_json
 from pytest_arena.records.schema import require_version
-from pytest_arena.records.typed import from_json
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job

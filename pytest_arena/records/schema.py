@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from pytest_arena.errors import shown
-from pytest_arena.records.typed import from_json
+from pytest_arena.records.from_json import from_json
 
 SCHEMA_VERSION = "1.0"
 _READ = re.compile(r"1(\.[0-9]+)*")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.records.schema import JobRecord, Status, Verdict
-from pytest_arena.reports.reporter import is_live, progress_reporter
+from pytest_arena.reports.pytest_reporter import is_live, progress_reporter
 from pytest_arena.rollout.progress import Snapshot, Tally, clock
 
 if TYPE_CHECKING:

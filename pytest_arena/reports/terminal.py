@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.comparison.describe import describe_comparison
-from pytest_arena.evaluation.judge import outcome_of_test
+from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.records.schema import ComparisonVerdict, JobRecord, Status, Verdict
 from pytest_arena.reports.reported_run import ReportedRun

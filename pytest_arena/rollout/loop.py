@@ -22,8 +22,8 @@ from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.action_check import ActionCheck
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, checked_value
-from pytest_arena.rollout.observers import EpisodeStart, Recorder, RolloutContext
-from pytest_arena.rollout.schedule import Schedule
+from pytest_arena.rollout.recorder import Recorder, RolloutContext
+from pytest_arena.rollout.schedule import EpisodeStart, Schedule
 from pytest_arena.rollout.transition import Transition
 from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-
-from pytest_arena.rollout.observers import EpisodeStart
 
 ENVIRONMENT_SEEDS = 2**31
 """How many seeds environments see, from 0: many simulators keep a seed in a C int."""
@@ -79,3 +78,15 @@ def open_schedule(episodes: Iterator[int], *, job_seed: int, rebuild: int) -> Sc
 def _starts(episodes: Iterable[int], job_seed: int, rebuild: int) -> Iterator[EpisodeStart]:
     for episode in episodes:
         yield EpisodeStart(episode, rebuild, *episode_seeds(job_seed, rebuild, episode))
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeStart:
+    """The episode that a row begins."""
+
+    episode: int
+    rebuild: int
+    seed: int
+    """The environment's seed."""
+    policy_seed: int
+    """The policy's seed: one shared with the environment would correlate their noise."""

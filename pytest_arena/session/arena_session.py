@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.errors import RunDirectoryError
-from pytest_arena.guards import stderr
+from pytest_arena.guards import uncaptured_stderr
 from pytest_arena.options import is_worker, settings
 from pytest_arena.parallel.crashes import CrashReports
 from pytest_arena.parallel.plain_reports import PlainReports
+from pytest_arena.parallel.shared_run_directory import hold_in_worker, run_directory, shared_directory
 from pytest_arena.parallel.worker_progress import watch_workers
-from pytest_arena.parallel.workers import hold_in_worker, run_directory, shared_directory
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.reports import json_report, terminal
-from pytest_arena.session import attempts, outcomes, rollouts
+from pytest_arena.session import item_attempt, item_outcome, item_rollout
 from pytest_arena.session.current_run import RUN, Run
 from pytest_arena.session.end import SessionEnd
+from pytest_arena.session.exit_guard import ExitGuard
 from pytest_arena.session.job_items import job_of
-from pytest_arena.session.manifest import note_resume, write_manifest
-from pytest_arena.session.no_false_green import CollectedTests, ExitGuard
+from pytest_arena.session.lost_tests import CollectedTests
 from pytest_arena.session.shard_watch import ShardWatch, sharded_jobs
+from pytest_arena.session.write_manifest import note_resume, write_manifest
 from pytest_arena.simulators.isaaclab.app import APP
 
 if TYPE_CHECKING:
@@ -58,18 +59,18 @@ class ArenaSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """A rerun is a new attempt, with a folder of its own."""
-        attempts.forget_attempt(item)
+        item_attempt.forget_attempt(item)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """Close an environment that the next job cannot use, while the test that used it is to blame."""
-        rollouts.release_environment(item, nextitem)
+        item_rollout.release_environment(item, nextitem)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """After a test that passed: its job must have run and its thresholds must hold."""
         outcome = yield
-        outcomes.require_verdict(pyfuncitem)
+        item_outcome.require_verdict(pyfuncitem)
         return outcome
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -77,13 +78,13 @@ class ArenaSession:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A job that failed before its rollout gets a record too; scalars go to JUnit."""
-        outcomes.note_outcome(item, call)
+        item_outcome.note_outcome(item, call)
         return (yield)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_json_runtest_metadata(self, item: pytest.Item) -> Mapping[str, Any] | None:
         """Put the job's record on the JSON report."""
-        return attempts.metadata(item)
+        return item_attempt.metadata(item)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -161,7 +162,7 @@ def _show_faults(config: pytest.Config) -> None:
     kept = getattr(config.pluginmanager.get_plugin("faulthandler"), "fault_handler_stderr_fd_key", None)
     APP.faults_to = None if kept is None else config.stash.get(kept, None)
     if APP.faults_to is not None:
-        stderr.show_on(APP.faults_to)
+        uncaptured_stderr.show_on(APP.faults_to)
 
 
 def _interrupt_on_sigterm(restore: contextlib.ExitStack) -> None:

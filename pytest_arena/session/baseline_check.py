@@ -70,7 +70,7 @@ def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Return a line for each job among *items*, the selected ones, whose files in the baseline are broken."""
     if settings(config).baseline is None:
         return []
-    from pytest_arena.comparison.rule import metric_named
+    from pytest_arena.comparison.decision_rule import metric_named
 
     jobs = {whole_label(item): job_of(item) for item in items if LABEL in item.stash}
     problems = []

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_arena.evaluation.dead_process import close_all_unclosed
 from pytest_arena.evaluation.metrics_json import metrics_of
-from pytest_arena.evaluation.unclosed import close_all_unclosed
 from pytest_arena.options import is_worker
 from pytest_arena.parallel.crashes import UNWRITTEN, end_workers
 from pytest_arena.records.files import utc_now, write_json
@@ -22,7 +22,7 @@ from pytest_arena.records.schema import Status
 from pytest_arena.reports import terminal
 from pytest_arena.session import suite_verdicts
 from pytest_arena.session.current_run import Run
-from pytest_arena.session.no_false_green import CollectedTests
+from pytest_arena.session.lost_tests import CollectedTests
 from pytest_arena.session.reruns import remember_failures
 from pytest_arena.session.shard_watch import ShardWatch
 

@@ -18,7 +18,7 @@ from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
     from pytest_arena.policies.base import Policy
-    from pytest_arena.rollout.observers import Recorder
+    from pytest_arena.rollout.recorder import Recorder
     from pytest_arena.session.result import Result
     from pytest_arena.simulators.base import SimEnv
 
@@ -65,7 +65,7 @@ def arena_run_dir(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture
 def arena_dir(request: pytest.FixtureRequest, arena_job: Job) -> Path:
     """The folder of this job's artifacts; a rerun has one of its own."""
-    from pytest_arena.session.attempts import attempt_of
+    from pytest_arena.session.item_attempt import attempt_of
 
     _require_job(arena_job)
     return attempt_of(request.node, arena_job).directory.path
@@ -80,7 +80,7 @@ def arena_env(
 ) -> SimEnv:
     """The job's environment, from a pool of one: jobs that can share an environment do."""
     __tracebackhide__ = USERS_MISTAKE
-    from pytest_arena.session.rollouts import environment
+    from pytest_arena.session.item_rollout import environment
 
     return environment(request.node, arena_job, arena_env_options)
 
@@ -88,7 +88,7 @@ def arena_env(
 @pytest.fixture
 def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
     """The job's policy."""
-    from pytest_arena.session.rollouts import close_policy, policy
+    from pytest_arena.session.item_rollout import close_policy, policy
 
     made = policy(request.node, arena_job, arena_env)
     yield made
@@ -98,7 +98,7 @@ def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimE
 @pytest.fixture
 def arena_recorders(pytestconfig: pytest.Config, arena_job: Job) -> list[Recorder]:
     """What watches the rollout, to extend: the recorders of films and datasets that the job asks for."""
-    from pytest_arena.session.rollouts import recorders_of
+    from pytest_arena.session.item_rollout import recorders_of
 
     return recorders_of(pytestconfig, arena_job)
 
@@ -116,7 +116,7 @@ def arena_rollout(
 
     To be called in the test's own thread, which simulators and renderers are bound to.
     """
-    from pytest_arena.session.rollouts import roll_out, with_options
+    from pytest_arena.session.item_rollout import roll_out, with_options
 
     job, thread = with_options(arena_job, arena_env_options), threading.get_ident()
 

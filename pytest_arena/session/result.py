@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_arena.comparison.describe import describe_comparison, failed_comparison
-from pytest_arena.evaluation.judge import outcome_of_test
+from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import describe_rate_test, describe_threshold
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Verdict
 

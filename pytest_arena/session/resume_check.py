@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.errors import RunDirectoryError, first_few, shown
-from pytest_arena.evaluation.run_check import check_run, require_run_directory, same_test
+from pytest_arena.evaluation.stored_run_check import check_run, require_run_directory, same_test
 from pytest_arena.options import asked_by, settings
-from pytest_arena.parallel.workers import hold
+from pytest_arena.parallel.shared_run_directory import hold
 from pytest_arena.policies.registry import policy_files
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.lock import RunInUseError

@@ -16,7 +16,7 @@ from pytest_arena.reports.reported_run import VerdictLine
 from pytest_arena.session.baseline_check import against
 from pytest_arena.session.current_run import run_of
 from pytest_arena.session.result import Result
-from pytest_arena.session.synthetic_reports import report_as_test
+from pytest_arena.session.verdict_reports import report_as_test
 
 
 @dataclass

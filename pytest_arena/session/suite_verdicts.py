@@ -15,7 +15,7 @@ from pytest_arena.options import settings
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.reports.reported_run import VerdictLine
-from pytest_arena.session.synthetic_reports import report_as_test
+from pytest_arena.session.verdict_reports import report_as_test
 
 if TYPE_CHECKING:
     from pytest_arena.comparison.groups import GroupVerdict
@@ -60,8 +60,8 @@ def _judge_family(
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], VerdictLine]:
     """Judge all regressions together; the records of those that hold are written again, as failures."""
-    from pytest_arena.comparison.family import describe_family, judge_family
-    from pytest_arena.gate.thresholds import verdict_of
+    from pytest_arena.comparison.multiple_comparisons import describe_family, judge_family
+    from pytest_arena.evaluation.verdict import verdict_of
     from pytest_arena.records.schema import ComparisonVerdict
 
     asked = settings(config).family_error

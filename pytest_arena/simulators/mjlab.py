@@ -16,8 +16,8 @@ from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import import_named, named
 from pytest_arena.jobs.sections import StrictModel, Success
+from pytest_arena.jobs.user_modules import import_named, named
 from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import (
     Action,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Hashable, Sequence
 
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
-from pytest_arena.guards.closing import close_within
+from pytest_arena.guards.close_within_limit import close_within
 from pytest_arena.guards.deadline import EXIT_STATUS, Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job

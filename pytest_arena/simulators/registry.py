@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pytest_arena.errors import did_you_mean
 from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import make_importable
+from pytest_arena.jobs.user_modules import make_importable
 from pytest_arena.simulators.base import Simulator
 
 ENTRY_POINT_GROUP = "pytest_arena.simulators"

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from pytest_arena.errors import EvaluationError, not_among
-from pytest_arena.jobs.modules import import_function
 from pytest_arena.jobs.sections import Success
+from pytest_arena.jobs.user_modules import import_function
 from pytest_arena.simulators.arrays import copy_rows
 from pytest_arena.simulators.base import (
     UNMEASURED,

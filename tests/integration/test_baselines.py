@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-import pytest_arena.session.rollouts  # noqa: F401
+import pytest_arena.session.item_rollout  # noqa: F401
 import tests.registered  # noqa: F401  (numpy must not be loaded by a run within this process)
 from tests.integration.conftest import Suite, parse
 

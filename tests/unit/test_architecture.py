@@ -161,7 +161,7 @@ def test_the_entry_point_imports_nothing_heavy() -> None:
 
 @pytest.mark.process
 def test_a_job_without_a_gate_does_not_pay_for_scipy() -> None:
-    code = "import sys, pytest_arena.session.rollouts, pytest_arena.reports.terminal; print(*sys.modules)"
+    code = "import sys, pytest_arena.session.item_rollout, pytest_arena.reports.terminal; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "scipy" not in {name.split(".")[0] for name in loaded.stdout.split()}
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pytest_arena
-from pytest_arena.jobs.schema import job_file_schema
+from pytest_arena.jobs.editor_schema import job_file_schema
 from pytest_arena.records.for_reports import arena_metadata
 from tests.unit.test_architecture import FIRST_WITH_PYTEST, FLOORS
 

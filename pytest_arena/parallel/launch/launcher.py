@@ -21,7 +21,7 @@ import pytest
 from pytest_arena.options import is_worker, launcher
 from pytest_arena.parallel.launch import bootstrap, relay
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.records.scratch import remove_scratch, scratch_folder
+from pytest_arena.records.temporary_folders import remove_scratch, scratch_folder
 
 DEADLINE = 120.0
 """Seconds that a worker has to answer."""

@@ -18,7 +18,8 @@ from pytest_arena.guards.deadline import interrupt_as_error
 from pytest_arena.recorders.films.filming import ROWS_AT_ONCE, Filming, add_note
 from pytest_arena.recorders.trajectories.step_buffer import Arrays, StepBuffer
 from pytest_arena.records.schema import Episode, Outcome
-from pytest_arena.rollout.observers import EpisodeStart, Recorded, RolloutContext
+from pytest_arena.rollout.recorder import Recorded, RolloutContext
+from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import Action, FloatArray, IndexArray, SimEnv
 

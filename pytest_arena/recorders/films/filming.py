@@ -22,7 +22,8 @@ from pytest_arena.recorders.films.film import Film, FilmState
 from pytest_arena.recorders.films.mp4 import FilmFormat, choose_codec
 from pytest_arena.records.film_names import VIDEOS, film_name, names_of_cameras
 from pytest_arena.records.schema import Episode
-from pytest_arena.rollout.observers import EpisodeStart, Recorded, RolloutContext
+from pytest_arena.rollout.recorder import Recorded, RolloutContext
+from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.base import Cameras, Frames, IndexArray, Step
 
 ROWS_AT_ONCE = 64

@@ -13,7 +13,8 @@ from pytest_arena.records.episodes import read_episodes, write_episodes
 from pytest_arena.records.files import DATASET
 from pytest_arena.records.run_directory import JobDirectory
 from pytest_arena.records.schema import Episode
-from pytest_arena.rollout.observers import EpisodeStart, Recorded, Recorder, RolloutContext
+from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
+from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.base import DatasetWriter, IndexArray, Observation
 
 _NO_DATASET = "no dataset: the environment has no recorder of its own that records anything"

@@ -22,7 +22,7 @@ from gymnasium.vector import AsyncVectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.guards.closing import TERMINATION_SECONDS, end_processes
+from pytest_arena.guards.close_within_limit import TERMINATION_SECONDS, end_processes
 from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
 

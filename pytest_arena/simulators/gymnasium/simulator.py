@@ -13,10 +13,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
-from pytest_arena.guards.closing import close_while_building, end_processes
+from pytest_arena.guards.close_within_limit import close_while_building, end_processes
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import import_for
 from pytest_arena.jobs.sections import StrictModel, Success
+from pytest_arena.jobs.user_modules import import_for
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import (
     Action,

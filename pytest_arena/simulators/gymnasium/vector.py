@@ -16,7 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError, described, not_among
-from pytest_arena.guards.closing import close_while_building
+from pytest_arena.guards.close_within_limit import close_while_building
 from pytest_arena.jobs.messages import KeyPath
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.arrays import ARRAY_SPACES, copy_rows

@@ -15,8 +15,8 @@ from typing import Any
 
 from pytest_arena.errors import EvaluationError, did_you_mean, not_among
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.modules import import_named, named
-from pytest_arena.records.scratch import PREFIX, remove_scratch, scratch_folder
+from pytest_arena.jobs.user_modules import import_named, named
+from pytest_arena.records.temporary_folders import PREFIX, remove_scratch, scratch_folder
 from pytest_arena.simulators.cfg_overrides import override, set_given
 from pytest_arena.simulators.devices import FIRST, assigned_device, torch_device
 from pytest_arena.simulators.isaaclab.app import kit_possible

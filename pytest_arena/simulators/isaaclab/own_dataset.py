@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pytest_arena.records.scratch import remove_scratch
+from pytest_arena.records.temporary_folders import remove_scratch
 from pytest_arena.simulators.base import DatasetWriter, IndexArray
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError
-from pytest_arena.jobs.arena_jobs import recorded_episodes
+from pytest_arena.jobs.isaaclab_arena_keys import recorded_episodes
 from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.simulators.base import SimEnv, Simulator, reseeded

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_arena.__main__ import COMMANDS, USAGE_ERROR, main
-from pytest_arena.jobs.schema import job_file_schema
+from pytest_arena.jobs.editor_schema import job_file_schema
 
 
 def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:

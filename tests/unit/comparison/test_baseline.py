@@ -12,7 +12,7 @@ import pytest
 
 from pytest_arena import Baseline, BaselineError, JobRecord, Metric, RunDirectory, Status, load_baseline
 from pytest_arena.comparison.baseline import BaselineJob, stops_early
-from pytest_arena.comparison.rule import metric_named
+from pytest_arena.comparison.decision_rule import metric_named
 from pytest_arena.comparison.samples import Sample
 from pytest_arena.errors import NotComparableError
 from pytest_arena.records.episodes import write_episodes

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from pytest_arena import Metric
 from pytest_arena.comparison.compare import compare
+from pytest_arena.comparison.decision_rule import Rule, bounds_of, metric_named, why_no_rule
 from pytest_arena.comparison.describe import describe_comparison, failed_comparison
 from pytest_arena.comparison.regression import fails
-from pytest_arena.comparison.rule import Rule, bounds_of, metric_named, why_no_rule
 from pytest_arena.comparison.samples import Sample
 from pytest_arena.errors import NotComparableError
 from pytest_arena.jobs.sections import Regression
+from pytest_arena.records.from_json import from_json
 from pytest_arena.records.schema import Comparison, ComparisonVerdict
 from pytest_arena.records.to_plain import to_plain
-from pytest_arena.records.typed import from_json
 from tests.unit.gate.samples import rates
 
 RATE = Rule("success_rate", True, True, 0.0, 1.0, 0.05, 0.95)

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pytest_arena import Metric, Outcome
-from pytest_arena.comparison.rule import metric_named
+from pytest_arena.comparison.decision_rule import metric_named
 from pytest_arena.comparison.samples import Sample, pair, sample_of
 from pytest_arena.errors import NotComparableError
 from tests.unit.gate.samples import episode, rates

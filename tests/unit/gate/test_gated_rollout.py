@@ -25,7 +25,7 @@ from pytest_arena import (
     Verdict,
     read_episodes,
 )
-from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.evaluation.run_job import Evaluation
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
 from pytest_arena.guards.deadline import Deadline

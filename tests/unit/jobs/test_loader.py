@@ -101,7 +101,7 @@ def test_the_garbage_collector_is_left_as_it_was(load: Any) -> None:
 @pytest.mark.process
 def test_loading_imports_neither_pytest_nor_the_rest_of_the_package() -> None:
     code = (
-        "import sys, pytest_arena.jobs.loader, pytest_arena.jobs.schema\n"
+        "import sys, pytest_arena.jobs.loader, pytest_arena.jobs.editor_schema\n"
         "own = [m for m in sys.modules if m.startswith('pytest_arena.')]\n"
         "assert all(m.split('.')[1] in ('errors', 'jobs') for m in own), own\n"
         "assert not {'pytest', '_pytest', 'numpy', 'torch'} & set(sys.modules)"

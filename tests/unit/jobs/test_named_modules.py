@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_arena import EvaluationError
-from pytest_arena.jobs.modules import import_function
+from pytest_arena.jobs.user_modules import import_function
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobs_examples import METAWORLD
 
+from pytest_arena.jobs.editor_schema import SCHEMA_FILE, job_file_schema, schema_text
 from pytest_arena.jobs.raw_job import merge
-from pytest_arena.jobs.schema import SCHEMA_FILE, job_file_schema, schema_text
 
 NESTED = st.recursive(
     st.none() | st.integers(0, 3) | st.lists(st.integers(0, 3), max_size=2),

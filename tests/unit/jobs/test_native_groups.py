@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
+from pytest_arena.jobs.editor_schema import job_file_schema
 from pytest_arena.jobs.loader import load_file
-from pytest_arena.jobs.schema import job_file_schema
 
 JOBS = """
 jobs:

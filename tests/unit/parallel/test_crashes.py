@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from pytest_arena import Episode, JobRecord, Outcome, RunDirectory, Status, Verdict
-from pytest_arena.evaluation.unclosed import close_all_unclosed, close_unclosed
+from pytest_arena.evaluation.dead_process import close_all_unclosed, close_unclosed
 from pytest_arena.parallel.crashes import CrashReports
 from pytest_arena.parallel.plain_reports import PlainReports, sendable
 from pytest_arena.recorders.films.mp4 import FilmFormat, Mp4File
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.episodes import JsonLinesWriter
 from pytest_arena.records.files import write_json
-from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.interrupted_attempt import keep_measured
 from pytest_arena.records.run_directory import JobDirectory
 from tests.jobs import make_job
 
@@ -100,7 +100,7 @@ def test_what_is_on_a_full_disk_counts_as_it_is(tmp_path: Path, monkeypatch: pyt
     def full(directory: JobDirectory) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pytest_arena.evaluation.unclosed.keep_measured", full)
+    monkeypatch.setattr("pytest_arena.evaluation.dead_process.keep_measured", full)
     close_unclosed(run, record, Status.CRASHED, "it died")
     assert (record.episodes["measured"], record.notes) == (2, [])
 

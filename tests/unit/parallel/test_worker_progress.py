@@ -23,7 +23,7 @@ from pytest_arena.parallel.worker_progress import (
 from pytest_arena.records.files import write_json
 from pytest_arena.reports.progress_line import ended
 from pytest_arena.rollout.progress import Snapshot, Tally, clock
-from pytest_arena.session.progress import show_preparation, show_rollout
+from pytest_arena.session.show_progress import show_preparation, show_rollout
 from tests.jobs import make_job
 
 
@@ -229,7 +229,7 @@ class TestInThisProcess:
             write_line=written.append,
             flush=lambda: None,
         )
-        monkeypatch.setattr("pytest_arena.reports.reporter.terminal_reporter", lambda config: reporter)
+        monkeypatch.setattr("pytest_arena.reports.pytest_reporter.terminal_reporter", lambda config: reporter)
         return SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda name: None), reporter=reporter)
 
     def roll_out(self, config: Any, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:

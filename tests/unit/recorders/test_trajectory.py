@@ -149,7 +149,7 @@ class Killed(TrajectoryRecorder):
 
 
 def test_a_killed_process_leaves_whole_files_that_the_next_one_collects(tmp_path: Path) -> None:
-    from pytest_arena.records.interrupted import keep_measured
+    from pytest_arena.records.interrupted_attempt import keep_measured
     from pytest_arena.records.run_directory import JobDirectory
 
     recorder = Killed()

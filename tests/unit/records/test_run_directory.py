@@ -22,7 +22,7 @@ from pytest_arena import (
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.episodes import JsonLinesWriter, write_episodes
 from pytest_arena.records.files import write_json
-from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.interrupted_attempt import keep_measured
 from pytest_arena.records.json_files import json_lines
 from pytest_arena.records.run_directory import RESULTS, earlier_record
 from tests.jobs import make_job

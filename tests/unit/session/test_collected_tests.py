@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.session.no_false_green import CollectedTests
+from pytest_arena.session.lost_tests import CollectedTests
 
 NODE = "test_it.py::test_it[reach]"
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.session.current_run import Run
 from pytest_arena.session.end import SessionEnd
-from pytest_arena.session.no_false_green import CollectedTests
+from pytest_arena.session.lost_tests import CollectedTests
 
 
 def test_a_verdict_that_stops_the_session_hides_no_test_that_never_ran(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import Episode, Job, Outcome, RunDirectory, VideoRecorder, evaluate, read_episodes
-from pytest_arena.evaluation.evaluation import Evaluation
+from pytest_arena.evaluation.run_job import Evaluation
 from pytest_arena.policies.untrained import RandomPolicy
 from pytest_arena.recorders.films import by_replay
 from pytest_arena.recorders.films.by_replay import can_replay
@@ -320,7 +320,7 @@ def test_filming_has_the_jobs_time_and_no_more(tmp_path: Path, monkeypatch: pyte
             if Painted.played and max(Painted.played.values()) > 1:
                 raise RolloutTimeoutError("timed out after 5 s (rollout.timeout)")
 
-    monkeypatch.setattr("pytest_arena.evaluation.evaluation.Deadline", Late)
+    monkeypatch.setattr("pytest_arena.evaluation.run_job.Deadline", Late)
     found = run(tmp_path, job(1))
     assert found.record.status == "completed", "what was measured stands"
     (note,) = found.record.notes

@@ -16,7 +16,7 @@ import pytest
 from pytest_arena.recorders.films import unfinished
 from pytest_arena.recorders.films.unfinished import playable_films
 from pytest_arena.records.episodes import write_episodes
-from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.interrupted_attempt import keep_measured
 from pytest_arena.records.run_directory import JobDirectory
 from tests.inner import ROOT
 from tests.unit.gate.samples import episode

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_arena import EvaluationError, MissingDependencyError
-from pytest_arena.records.scratch import remove_scratch
+from pytest_arena.records.temporary_folders import remove_scratch
 from pytest_arena.simulators.cfg_overrides import override
 from pytest_arena.simulators.isaaclab import app, config
 from pytest_arena.simulators.isaaclab.app import App, kit_possible, pinned, undisturbed

@@ -10,8 +10,8 @@ from scipy import stats
 
 from pytest_arena import JobRecord, Status
 from pytest_arena.comparison.exact_tests import paired_test
-from pytest_arena.comparison.family import e_bh, holm, judge_comparisons, judge_family
 from pytest_arena.comparison.family_error import FamilyError, Method
+from pytest_arena.comparison.multiple_comparisons import e_bh, holm, judge_comparisons, judge_family
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, Evidence
 
 P_VALUES = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0, 1), max_size=12)

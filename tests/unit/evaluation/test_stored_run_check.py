@@ -14,7 +14,7 @@ import h5py
 import pytest
 
 from pytest_arena import Job, RunDirectoryError, evaluate
-from pytest_arena.evaluation.run_check import check_run, same_test
+from pytest_arena.evaluation.stored_run_check import check_run, same_test
 from pytest_arena.records.files import write_json
 from tests.jobs import make_job
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.guards import closing
-from pytest_arena.guards.closing import close_within, end_processes
+from pytest_arena.guards import close_within_limit
+from pytest_arena.guards.close_within_limit import close_within, end_processes
 from tests.unit.guards.test_foreign_code import OUTCOMES
 
 
@@ -23,7 +23,7 @@ def hang(ignoring: Any, ready: Any) -> None:
 
 @pytest.mark.process
 def test_one_that_ignores_the_request_is_killed(monkeypatch: Any) -> None:
-    monkeypatch.setattr(closing, "TERMINATION_SECONDS", 0.1)
+    monkeypatch.setattr(close_within_limit, "TERMINATION_SECONDS", 0.1)
     context = multiprocessing.get_context("fork")
     ready = [context.Event() for _ in range(2)]
     started = [context.Process(target=hang, args=(i == 0, ready[i]), daemon=True) for i in range(2)]

@@ -12,12 +12,12 @@ import numpy as np
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
 from pytest_arena.evaluation.judge import Against, compared, counted, judge
 from pytest_arena.gate.job_gate import JobGate
-from pytest_arena.guards import stderr
+from pytest_arena.guards import uncaptured_stderr
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.policies.base import Policy
-from pytest_arena.policies.files import changed_source, source_identity
+from pytest_arena.policies.fingerprints import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, policy_files
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.judgement import Judgement
@@ -26,7 +26,7 @@ from pytest_arena.records.to_plain import to_plain
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
-from pytest_arena.rollout.observers import Recorded, Recorder, RolloutContext, closed
+from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext, closed
 from pytest_arena.rollout.schedule import fixed_schedule, open_schedule
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.env_check import check_metrics, require_env
@@ -220,7 +220,7 @@ class Evaluation:
         )
         if not self._actions:  # of the first rebuild
             self.attempt.note(note)
-            stderr.say(f"job {self.record.job!r}: {note}")
+            uncaptured_stderr.say(f"job {self.record.job!r}: {note}")
 
     def _after_rollout(self, loop: Loop, deadline: Deadline) -> None:
         """Let recorders use the environment, within the job's time; films cost a rebuild none of its own."""

@@ -12,7 +12,7 @@ from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.recheck import recheck
-from pytest_arena.gate.repetitions import count_distinct_starts, without_repetitions
+from pytest_arena.gate.repeated_episodes import count_distinct_starts, without_repetitions
 from tests.jobs import judged, make_job
 from tests.unit.gate.test_job_gate import episode
 

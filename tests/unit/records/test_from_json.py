@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_arena.records.typed import from_json
+from pytest_arena.records.from_json import from_json
 
 
 class Colour(StrEnum):

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode
+from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
 
 Tick = Callable[[str], None]
@@ -39,18 +40,6 @@ class RolloutContext:
     def relative(self, path: Path) -> str:
         """Return *path* as records hold it: relative to the run directory, with forward slashes."""
         return path.relative_to(self.run_dir).as_posix()
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeStart:
-    """The episode that a row begins."""
-
-    episode: int
-    rebuild: int
-    seed: int
-    """The environment's seed."""
-    policy_seed: int
-    """The policy's seed: one shared with the environment would correlate their noise."""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.options import settings
-from pytest_arena.parallel.workers import command
+from pytest_arena.parallel.shared_run_directory import command
 from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.files import utc_now
 from pytest_arena.records.provenance import machine, source_revision, versions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_arena.errors import did_you_mean, shown
-from pytest_arena.jobs.arena_jobs import check_limit, check_mappings, check_unique, native_keys
+from pytest_arena.jobs.isaaclab_arena_keys import check_limit, check_mappings, check_unique, native_keys
 from pytest_arena.jobs.messages import KeyPath, unknown_key
 from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 

@@ -12,9 +12,9 @@ import yaml
 
 from pytest_arena import Job, JobFileError, load_jobs
 from pytest_arena.evaluation.validate import validate
-from pytest_arena.jobs import modules
+from pytest_arena.jobs import user_modules
 from pytest_arena.jobs.messages import place
-from pytest_arena.jobs.modules import make_importable
+from pytest_arena.jobs.user_modules import make_importable
 
 POLICY = "class Mine:\n    def act(self, observation): ...\n"
 OWN = ("beside_policy", "beside_envs", "beside_package", "beside_plain")
@@ -23,7 +23,7 @@ OWN = ("beside_policy", "beside_envs", "beside_package", "beside_plain")
 @pytest.fixture(autouse=True)
 def own_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(modules, "_found", {})
+    monkeypatch.setattr(user_modules, "_found", {})
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
         del sys.modules[name]

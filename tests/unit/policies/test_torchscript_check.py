@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from pytest_arena.policies.script_check import checked_script
+from pytest_arena.policies.torchscript_check import checked_script
 
 CLASS = """class M(Module):
   __parameters__ = ["weight", ]

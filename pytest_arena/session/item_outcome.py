@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_arena.evaluation.unclosed import close_unclosed
+from pytest_arena.evaluation.dead_process import close_unclosed
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.for_reports import scalars
 from pytest_arena.records.schema import Status
-from pytest_arena.session.attempts import ATTEMPT, RESULTS, attempt_of
 from pytest_arena.session.current_run import run_of
+from pytest_arena.session.item_attempt import ATTEMPT, RESULTS, attempt_of
 from pytest_arena.session.job_items import JOB, LABEL, job_of
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_arena.records.scratch import remove_scratch, scratch_folder
+from pytest_arena.records.temporary_folders import remove_scratch, scratch_folder
 
 pytestmark = pytest.mark.process
 
 HOLDS = """
-from pytest_arena.records.scratch import scratch_folder
+from pytest_arena.records.temporary_folders import scratch_folder
 print(scratch_folder(), flush=True)
 input()
 """

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_arena.errors import USERS_MISTAKE, ArenaError, EvaluationError, RolloutTimeoutError, described
-from pytest_arena.evaluation.evaluation import Evaluation
-from pytest_arena.guards import stderr
-from pytest_arena.guards.closing import close_within
+from pytest_arena.evaluation.run_job import Evaluation
+from pytest_arena.guards import uncaptured_stderr
+from pytest_arena.guards.close_within_limit import close_within
 from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
-from pytest_arena.recorders import standard
+from pytest_arena.recorders import recorders_of_job
 from pytest_arena.records.attempt import Attempt
-from pytest_arena.rollout.observers import require_recorders
-from pytest_arena.session.attempts import RESULTS, attempt_of
+from pytest_arena.rollout.recorder import require_recorders
 from pytest_arena.session.baseline_check import against
 from pytest_arena.session.current_run import run_of
+from pytest_arena.session.item_attempt import RESULTS, attempt_of
 from pytest_arena.session.job_items import added_metrics, environment_key, job_of
-from pytest_arena.session.progress import show_preparation, show_rollout
 from pytest_arena.session.result import Result
+from pytest_arena.session.show_progress import show_preparation, show_rollout
 from pytest_arena.simulators.env_check import require_env
 from pytest_arena.simulators.registry import validate_simulation
 
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
     from pytest_arena.policies.base import Policy
-    from pytest_arena.rollout.observers import Recorder
+    from pytest_arena.rollout.recorder import Recorder
     from pytest_arena.simulators.base import SimEnv
 
 
@@ -124,7 +124,7 @@ def note_taker(item: pytest.Item, attempt: Attempt) -> Callable[[str], None]:
         with run.writing(str(attempt.record.record_path)):
             attempt.save()
         if run.reports_written:
-            stderr.say(line)
+            uncaptured_stderr.say(line)
             return
         # Not by `warnings.warn`, which an environment, or -W error, may have turned into an exception.
         warning = warnings.WarningMessage(pytest.PytestWarning(line), pytest.PytestWarning, str(item.path), 0)
@@ -142,7 +142,7 @@ def note_taker(item: pytest.Item, attempt: Attempt) -> Callable[[str], None]:
 
 def recorders_of(config: pytest.Config, job: Job) -> list[Recorder]:
     """Return the recorders of a job: command line over job over ini file over the default."""
-    return standard.standard_recorders(job, settings(config).video, settings(config).video_default)
+    return recorders_of_job.standard_recorders(job, settings(config).video, settings(config).video_default)
 
 
 def roll_out(

@@ -16,7 +16,7 @@ from pytest_arena.recorders.films.unfinished import unfinished_films
 from pytest_arena.recorders.trajectories.simulators_own import unfinished_datasets
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.episodes import read_episodes
-from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.interrupted_attempt import keep_measured
 from pytest_arena.records.run_directory import JobDirectory, RunDirectory
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.rollout.metrics import RecordedMetric

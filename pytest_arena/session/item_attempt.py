@@ -9,12 +9,12 @@ import pytest
 
 from pytest_arena.evaluation.judge import judge
 from pytest_arena.options import settings
-from pytest_arena.recorders import standard
+from pytest_arena.recorders import recorders_of_job
 from pytest_arena.recorders.films.unfinished import unfinished_films
 from pytest_arena.recorders.trajectories.simulators_own import unfinished_datasets
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.for_reports import arena_metadata
-from pytest_arena.records.interrupted import keep_measured
+from pytest_arena.records.interrupted_attempt import keep_measured
 from pytest_arena.records.schema import Episode, Outcome, Status
 from pytest_arena.session.current_run import run_of
 from pytest_arena.session.job_items import LABEL, added_metrics
@@ -94,7 +94,7 @@ def _without_films(config: pytest.Config, job: Job, earlier: Sequence[Episode]) 
     """Say how many films of failures the interruption cost."""
     bare = [e for e in earlier if e.outcome == Outcome.FAILURE and not e.videos]
     chosen = settings(config)
-    kept = standard.film_choice(job, chosen.video, chosen.video_default)[0] != "off"
+    kept = recorders_of_job.film_choice(job, chosen.video, chosen.video_default)[0] != "off"
     if not (bare and job.environment.cameras and kept):
         return []
     episodes = "1 failed episode" if len(bare) == 1 else f"{len(bare)} failed episodes"

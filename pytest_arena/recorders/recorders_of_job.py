@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import VideoChoice
-from pytest_arena.rollout.observers import Recorder
+from pytest_arena.rollout.recorder import Recorder
 from pytest_arena.simulators.registry import find_simulator
 
 

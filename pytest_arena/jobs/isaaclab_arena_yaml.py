@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_arena.errors import shown
-from pytest_arena.jobs.arena_jobs import (
+from pytest_arena.jobs.isaaclab_arena_keys import (
     check_limit,
     check_mappings,
     check_unique,
