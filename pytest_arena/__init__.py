@@ -40,20 +40,19 @@ if TYPE_CHECKING:
     from pytest_arena.rollout.schedule import EpisodeStart, episode_seeds
     from pytest_arena.rollout.transition import Transition
     from pytest_arena.session.result import Result
+    from pytest_arena.simulators.array_types import Action, Observation
     from pytest_arena.simulators.base import (
         UNMEASURED,
-        Action,
-        Cameras,
         Capabilities,
         DatasetWriter,
         EpisodeEnd,
-        Observation,
         Parking,
         Reset,
         SimEnv,
         Simulator,
         Step,
     )
+    from pytest_arena.simulators.cameras import Cameras
 
 __all__ = [
     "UNMEASURED",
@@ -135,13 +134,12 @@ _MODULES = {
     "rollout.schedule": ["EpisodeStart", "episode_seeds"],
     "rollout.transition": ["Transition"],
     "session.result": ["Result"],
+    "simulators.array_types": ["Action", "Observation"],
+    "simulators.cameras": ["Cameras"],
     "simulators.base": [
-        "Action",
-        "Cameras",
         "Capabilities",
         "DatasetWriter",
         "EpisodeEnd",
-        "Observation",
         "Parking",
         "Reset",
         "SimEnv",

@@ -29,7 +29,8 @@ from pytest_arena import (
 )
 from pytest_arena.jobs.sections import Environment, PolicyConfig, Rollout
 from pytest_arena.recorders.films.film import Film
-from pytest_arena.simulators.base import Cameras, Frames, IndexArray
+from pytest_arena.simulators.array_types import IndexArray
+from pytest_arena.simulators.cameras import Cameras, Frames
 
 Autoreset = Literal["manual", "next_step", "same_step"]
 JOB = Job(

@@ -74,7 +74,7 @@ def _link_datasets(attempt: Attempt, parts: Sequence[JobRecord]) -> None:
     sources = [attempt.run.path / part.hdf5_path for part in parts if part.hdf5_path is not None]
     if not sources:
         return
-    from pytest_arena.records.hdf5 import link, plain_reason
+    from pytest_arena.records.hdf5_writer import link, plain_reason
 
     try:
         link(attempt.directory.dataset, sources)

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.records.schema import Episode
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import SimEnv
 
 
 class NoSettings(StrictModel):

@@ -10,7 +10,8 @@ from typing import Any
 from pytest_arena.errors import EvaluationError, described, did_you_mean
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.fingerprints import source_identity
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import SimEnv
 
 
 def check_signature(cls: type[Any], settings: Mapping[str, Any]) -> tuple[str | None, str] | None:

@@ -11,7 +11,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pytest_arena.policies.base import Policy
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.devices import own_device
 from pytest_arena.simulators.isaaclab_arena.arguments import parser_errors, tokens, typed
 from pytest_arena.simulators.isaaclab_arena.registry import policy_configuration

@@ -14,7 +14,8 @@ from pydantic import Field
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.mujoco.metaworld import MetaworldEnv
 
 

@@ -20,11 +20,12 @@ from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.untrained import idle_actions
-from pytest_arena.records.hdf5 import dataset_names, demo_name
 from pytest_arena.records.hdf5_reader import DatasetError, DatasetReader
+from pytest_arena.records.hdf5_writer import dataset_names, demo_name
 from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import by_part, leaves
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.base import SimEnv
 
 _NOTHING = -1
 """In place of an episode: the dataset has none for this row."""

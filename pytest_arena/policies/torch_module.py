@@ -37,7 +37,8 @@ from pytest_arena.policies.torchscript_state import (
 )
 from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
-from pytest_arena.simulators.base import Action, Observation, SimEnv
+from pytest_arena.simulators.array_types import Action, Observation
+from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.devices import own_device
 
 BatchMode: TypeAlias = Literal["all", "single"]

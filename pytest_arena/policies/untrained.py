@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.policies.base import Policy
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import ARRAY_SPACES, EntryPath, by_part
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv
+from pytest_arena.simulators.base import SimEnv
 
 
 def idle_actions(space: gymnasium.Space[Any], n: int, policy: str) -> Action:

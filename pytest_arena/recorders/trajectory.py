@@ -1,7 +1,7 @@
 """Trajectories of a rollout: what the policy saw and did, step by step, in ``dataset.hdf5``.
 
 Row t of an episode's datasets belongs to its step t: ``obs`` is what the policy saw before it, ``actions``
-what it did, ``rewards`` what it got. `pytest_arena.records.hdf5` has the layout.
+what it did, ``rewards`` what it got. `pytest_arena.records.hdf5_writer` has the layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pytest_arena.errors import first_few
 from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.records.files import DATASET, TRAJECTORIES
-from pytest_arena.records.hdf5 import (
+from pytest_arena.records.hdf5_writer import (
     GYM_TYPE,
     collect,
     dataset_names,
@@ -30,8 +30,9 @@ from pytest_arena.records.hdf5 import (
 from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
 from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
-from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
+from pytest_arena.simulators.base import Step
 
 OBSERVATION = "policy"
 """Key of an observation that is one array, as in Isaac Lab; robomimic expects keys."""

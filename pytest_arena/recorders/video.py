@@ -19,7 +19,8 @@ from pytest_arena.records.run_directory import earlier_record
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext, Tick
 from pytest_arena.rollout.schedule import EpisodeStart
-from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import Step
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.records.hdf5 import demo_name, open_hdf5, plain_reason
+from pytest_arena.records.hdf5_writer import demo_name, open_hdf5, plain_reason
 from pytest_arena.records.json_files import open_regular, parse_json
 
 DEEPEST = 32

@@ -40,7 +40,7 @@ def keep_measured(directory: JobDirectory) -> list[Episode]:
             if unfinished.is_symlink() or unfinished.is_file():
                 unfinished.unlink()
     if (directory.path / TRAJECTORIES).exists():
-        from pytest_arena.records.hdf5 import collect
+        from pytest_arena.records.hdf5_writer import collect
 
         with contextlib.suppress(OSError, RuntimeError):  # a full disk: they stay where they are
             collect(directory.path)

@@ -14,7 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 from pytest_arena.errors import EvaluationError, described, did_you_mean, first_few
-from pytest_arena.simulators.base import Action, BoolArray, SimEnv
+from pytest_arena.simulators.array_types import Action, BoolArray
+from pytest_arena.simulators.base import SimEnv
 
 
 class ActionCheck:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_arena.simulators.array_types import IndexArray, Observation
 from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
-from pytest_arena.simulators.base import IndexArray, Observation
 
 _BYTES = 8
 

@@ -25,7 +25,8 @@ from pytest_arena.rollout.metrics import Metric, checked_value
 from pytest_arena.rollout.recorder import Recorder, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart, Schedule
 from pytest_arena.rollout.transition import Transition
-from pytest_arena.simulators.base import UNMEASURED, Action, EpisodeEnd, IndexArray, Observation, Reset, Step
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import UNMEASURED, EpisodeEnd, Reset, Step
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step
 
 Watch = Callable[["Loop"], None]

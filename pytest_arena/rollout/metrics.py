@@ -13,8 +13,9 @@ from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Reduction
 from pytest_arena.rollout.transition import Transition
+from pytest_arena.simulators.array_types import IndexArray, Observation
 from pytest_arena.simulators.arrays import only_element
-from pytest_arena.simulators.base import IndexArray, Observation, SimEnv
+from pytest_arena.simulators.base import SimEnv
 
 _REDUCE: Mapping[Reduction, Callable[[Sequence[float]], float]] = {
     "rate": lambda values: float(np.mean(values)),

@@ -17,7 +17,8 @@ from pytest_arena.errors import USERS_MISTAKE, EvaluationError, described
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.schema import Episode
 from pytest_arena.rollout.schedule import EpisodeStart
-from pytest_arena.simulators.base import Action, IndexArray, Observation, SimEnv, Step
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import SimEnv, Step
 
 Tick = Callable[[str], None]
 """Called with what is being done, e.g. ``filming 3 failures``: shows it, and raises when the time is up."""

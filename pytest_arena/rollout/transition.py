@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_arena.simulators.base import Action, IndexArray, Observation, Step
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import Step
 
 
 @dataclass(frozen=True, slots=True)

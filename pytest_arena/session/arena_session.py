@@ -29,7 +29,7 @@ from pytest_arena.session.end import SessionEnd
 from pytest_arena.session.exit_guard import ExitGuard
 from pytest_arena.session.job_items import job_of
 from pytest_arena.session.lost_tests import CollectedTests
-from pytest_arena.session.shard_watch import ShardWatch, sharded_jobs
+from pytest_arena.session.sharded_verdict import ShardWatch, sharded_jobs
 from pytest_arena.session.write_manifest import note_resume, write_manifest
 from pytest_arena.simulators.isaaclab.app import APP
 

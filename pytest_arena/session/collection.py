@@ -24,7 +24,7 @@ from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.overrides import Override, parse_override
 from pytest_arena.options import is_worker, settings
-from pytest_arena.session import arena_session, baseline_check, resume_check
+from pytest_arena.session import arena_session, baseline_check, resumed_jobs
 from pytest_arena.session.job_items import (
     JOB,
     LABEL,
@@ -97,7 +97,7 @@ class JobCollection:
         order_by_environment(items)  # here too: --stepwise skips what comes before a failure
         yield
         # Of what is selected, all must be a part of the run that is resumed, and the baseline must be whole.
-        problems = resume_check.differences(self._config, items, self._groups(items))
+        problems = resumed_jobs.differences(self._config, items, self._groups(items))
         refuse(self._config, items, [*problems, *baseline_check.broken(self._config, items)])
         order_by_environment(items)
 

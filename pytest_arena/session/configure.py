@@ -56,7 +56,7 @@ def _run_directory(config: pytest.Config) -> Path | None:
     given = config.getoption("arena_resume") or config.getini("arena_resume")
     if not given:
         return None
-    from pytest_arena.session.resume_check import require_sound
+    from pytest_arena.session.resumed_jobs import require_sound
 
     path = Path(config.invocation_params.dir, given).resolve()
     require_sound(config, path, f"{asked_by(config, 'arena_resume')} {given}")

@@ -24,7 +24,7 @@ from pytest_arena.session import suite_verdicts
 from pytest_arena.session.current_run import Run
 from pytest_arena.session.lost_tests import CollectedTests
 from pytest_arena.session.reruns import remember_failures
-from pytest_arena.session.shard_watch import ShardWatch
+from pytest_arena.session.sharded_verdict import ShardWatch
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from pytest_arena.simulators.base import IndexArray, Observation
+from pytest_arena.simulators.array_types import IndexArray, Observation
 
 Space = gymnasium.Space[Any]
 

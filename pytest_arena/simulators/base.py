@@ -12,29 +12,22 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from pytest_arena.jobs.model import Job
-
-Observation: TypeAlias = Any
-"""What N rows see: an (N, …) array, or a dict (or tuple) of such, as the environment's space of one row says;
-numpy or torch, on the simulator's device, in the simulator's own units."""
-Action: TypeAlias = Any
-"""What N rows do: (N, A) floats for a `Box`, (N,) integers for a `Discrete`, a dict or tuple of these where
-the space of one row is one; numpy or torch."""
-
-BoolArray: TypeAlias = NDArray[np.bool_]
-FloatArray: TypeAlias = NDArray[np.float64]
-IndexArray: TypeAlias = NDArray[np.int64]
-SuccessArray: TypeAlias = NDArray[np.int8]
-Frames: TypeAlias = Mapping[str, NDArray[Any]]
-"""camera -> (K, H, W, 3) uint8 RGB. A depth camera gives (K, H, W) or (K, H, W, 1) floats, in metres; a
-segmentation camera integers of at least 16 bits, a number a class, of the same shape."""
+from pytest_arena.simulators.array_types import (
+    Action,
+    BoolArray,
+    FloatArray,
+    IndexArray,
+    Observation,
+    SuccessArray,
+)
+from pytest_arena.simulators.cameras import Cameras
 
 UNMEASURED = -1
 """In a `SuccessArray`: the environment does not say. 0 is False, 1 is True."""
@@ -104,32 +97,6 @@ class Step:
     """One for each valid row that terminated or was truncated."""
     terminal_observation: Observation | None = None
     """(N, …): what this step reached, before any reset; None unless a row ended and this is known."""
-
-
-class Cameras(ABC):
-    """The cameras of an environment: what films are made of."""
-
-    names: tuple[str, ...]
-    """All cameras that there are."""
-    notice: str | None = None
-    """What a viewer of the images should know, once there are some; a note of every job with films."""
-
-    @abstractmethod
-    def frames(self, env_ids: IndexArray) -> Frames:
-        """Return the current image of every camera for K rows, owned: see `Frames` for shapes and types."""
-
-    def last_frames(self, env_ids: IndexArray) -> Frames | None:
-        """Return the last images of K rows that the latest step ended and has reset within itself.
-
-        Asked under same-step autoreset, of rows whose images `frames` has given before. None: they are gone.
-        """
-        return None
-
-    def choose(self, names: Sequence[str]) -> None:
-        """Take note that `frames` will be asked for these cameras alone; others need not be rendered."""
-
-    def check(self) -> None:
-        """Raise `RecordingError` where `frames` could not give images."""
 
 
 class DatasetWriter(ABC):

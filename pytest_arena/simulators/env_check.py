@@ -17,7 +17,6 @@ from pytest_arena.errors import EvaluationError, described, first_few
 from pytest_arena.simulators.arrays import only_element
 from pytest_arena.simulators.base import (
     UNMEASURED,
-    Cameras,
     Capabilities,
     DatasetWriter,
     EpisodeEnd,
@@ -25,6 +24,7 @@ from pytest_arena.simulators.base import (
     SimEnv,
     Step,
 )
+from pytest_arena.simulators.cameras import Cameras
 
 _NEEDED = ("num_envs", "capabilities", "single_action_space", "single_observation_space")
 """What a `SimEnv` has no default for."""

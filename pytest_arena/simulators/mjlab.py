@@ -18,19 +18,9 @@ from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel, Success
 from pytest_arena.jobs.user_modules import import_named, named
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import merge_rows
-from pytest_arena.simulators.base import (
-    Action,
-    Capabilities,
-    IndexArray,
-    Observation,
-    Parking,
-    Reset,
-    SimEnv,
-    Simulator,
-    Step,
-    reseeded,
-)
+from pytest_arena.simulators.base import Capabilities, Parking, Reset, SimEnv, Simulator, Step, reseeded
 from pytest_arena.simulators.cfg_overrides import override, set_given
 from pytest_arena.simulators.devices import torch_device
 from pytest_arena.simulators.mujoco.rendering import choose_platform

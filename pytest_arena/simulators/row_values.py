@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from pytest_arena.errors import EvaluationError, described, did_you_mean, first_few
+from pytest_arena.simulators.array_types import BoolArray, FloatArray, SuccessArray
 from pytest_arena.simulators.arrays import only_element, to_numpy
-from pytest_arena.simulators.base import UNMEASURED, BoolArray, FloatArray, SuccessArray
+from pytest_arena.simulators.base import UNMEASURED
 
 _OF_GYMNASIUM = ("final_info", "final_obs")
 """What a vector environment adds to the infos of its rows."""

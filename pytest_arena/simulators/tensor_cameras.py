@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pytest_arena.errors import RecordingError, not_among
-from pytest_arena.simulators.base import BoolArray, Cameras, Frames, IndexArray
+from pytest_arena.simulators.array_types import BoolArray, IndexArray
+from pytest_arena.simulators.cameras import Cameras, Frames
 
 COLOURS = ("rgb", "rgba")
 DATA_TYPES = (

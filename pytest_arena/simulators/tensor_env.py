@@ -18,21 +18,9 @@ import numpy as np
 from pytest_arena.errors import EvaluationError, not_among
 from pytest_arena.jobs.sections import Success
 from pytest_arena.jobs.user_modules import import_function
+from pytest_arena.simulators.array_types import Action, BoolArray, IndexArray, Observation, SuccessArray
 from pytest_arena.simulators.arrays import copy_rows
-from pytest_arena.simulators.base import (
-    UNMEASURED,
-    Action,
-    BoolArray,
-    Capabilities,
-    EpisodeEnd,
-    IndexArray,
-    Observation,
-    Parking,
-    Reset,
-    SimEnv,
-    Step,
-    SuccessArray,
-)
+from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Parking, Reset, SimEnv, Step
 from pytest_arena.simulators.row_values import InfoKey, numbers_by_row, success_by_row
 from pytest_arena.simulators.tensor_cameras import TensorCameras, cameras_of_job, find_cameras
 

@@ -14,7 +14,7 @@ import pytest
 # Compiled modules can be loaded only once a process: before the runs, which forget what they have imported.
 import tests.registered  # noqa: F401
 from pytest_arena.recorders import video  # noqa: F401
-from pytest_arena.session import fixtures, item_rollout, resume_check  # noqa: F401
+from pytest_arena.session import fixtures, item_rollout, resumed_jobs  # noqa: F401
 from tests.integration.conftest import Suite
 
 MUTATIONS = 40

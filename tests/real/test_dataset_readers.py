@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import TrajectoryRecorder, evaluate
-from pytest_arena.records.hdf5 import link
+from pytest_arena.records.hdf5_writer import link
 from tests.jobs import make_job
 
 

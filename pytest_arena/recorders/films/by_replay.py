@@ -20,8 +20,9 @@ from pytest_arena.recorders.trajectories.step_buffer import Arrays, StepBuffer
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.recorder import Recorded, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart
+from pytest_arena.simulators.array_types import Action, FloatArray, IndexArray
 from pytest_arena.simulators.arrays import to_numpy
-from pytest_arena.simulators.base import Action, FloatArray, IndexArray, SimEnv
+from pytest_arena.simulators.base import SimEnv
 
 
 @dataclass(slots=True, eq=False)

@@ -24,7 +24,9 @@ from pytest_arena.records.film_names import VIDEOS, film_name, names_of_cameras
 from pytest_arena.records.schema import Episode
 from pytest_arena.rollout.recorder import Recorded, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart
-from pytest_arena.simulators.base import Cameras, Frames, IndexArray, Step
+from pytest_arena.simulators.array_types import IndexArray
+from pytest_arena.simulators.base import Step
+from pytest_arena.simulators.cameras import Cameras, Frames
 
 ROWS_AT_ONCE = 64
 """Rows that are filmed at the same time unless the job names others: each has an encoder a camera open, which

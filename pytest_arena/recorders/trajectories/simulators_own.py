@@ -15,7 +15,8 @@ from pytest_arena.records.run_directory import JobDirectory
 from pytest_arena.records.schema import Episode
 from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart
-from pytest_arena.simulators.base import DatasetWriter, IndexArray, Observation
+from pytest_arena.simulators.array_types import IndexArray, Observation
+from pytest_arena.simulators.base import DatasetWriter
 
 _NO_DATASET = "no dataset: the environment has no recorder of its own that records anything"
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pytest_arena.errors import RecordingError
 from pytest_arena.records.disk_space import require_room
-from pytest_arena.simulators.base import IndexArray
+from pytest_arena.simulators.array_types import IndexArray
 
 BLOCK_BYTES = 8 << 20
 """Size of a block of steps, at least one step whatever its size; and of the ended episodes in memory."""

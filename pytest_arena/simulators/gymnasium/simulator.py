@@ -17,24 +17,17 @@ from pytest_arena.guards.close_within_limit import close_while_building, end_pro
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel, Success
 from pytest_arena.jobs.user_modules import import_for
-from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
-from pytest_arena.simulators.base import (
+from pytest_arena.simulators.array_types import (
     Action,
     BoolArray,
-    Cameras,
-    Capabilities,
-    EpisodeEnd,
     FloatArray,
-    Frames,
     IndexArray,
     Observation,
-    Parking,
-    Reset,
-    SimEnv,
-    Simulator,
-    Step,
     SuccessArray,
 )
+from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
+from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Parking, Reset, SimEnv, Simulator, Step
+from pytest_arena.simulators.cameras import Cameras, Frames
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (

@@ -12,7 +12,8 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.sections import Success
 from pytest_arena.jobs.user_modules import import_function
-from pytest_arena.simulators.base import UNMEASURED, BoolArray, SuccessArray
+from pytest_arena.simulators.array_types import BoolArray, SuccessArray
+from pytest_arena.simulators.base import UNMEASURED
 from pytest_arena.simulators.gymnasium.row import CheckedInfos, check_row, checked_row
 from pytest_arena.simulators.row_values import InfoKey, success_by_row, success_of
 

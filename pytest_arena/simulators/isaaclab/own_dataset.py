@@ -13,7 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 from pytest_arena.records.temporary_folders import remove_scratch
-from pytest_arena.simulators.base import DatasetWriter, IndexArray
+from pytest_arena.simulators.array_types import IndexArray
+from pytest_arena.simulators.base import DatasetWriter
 
 
 class IsaacLabDataset(DatasetWriter):

@@ -13,18 +13,9 @@ from pydantic import Field
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel, Success
+from pytest_arena.simulators.array_types import Action, BoolArray, IndexArray, Observation
 from pytest_arena.simulators.arrays import merge_rows
-from pytest_arena.simulators.base import (
-    Action,
-    BoolArray,
-    IndexArray,
-    Observation,
-    Reset,
-    SimEnv,
-    Simulator,
-    Step,
-    reseeded,
-)
+from pytest_arena.simulators.base import Reset, SimEnv, Simulator, Step, reseeded
 from pytest_arena.simulators.isaaclab.app import APP, installed, kit_possible
 from pytest_arena.simulators.isaaclab.own_dataset import IsaacLabDataset
 from pytest_arena.simulators.tensor_env import SUCCESS_TERM, RawStep, TensorEnv

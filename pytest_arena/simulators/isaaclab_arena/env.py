@@ -18,16 +18,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from pytest_arena.jobs.sections import Success
-from pytest_arena.simulators.base import (
-    BoolArray,
-    Capabilities,
-    EpisodeEnd,
-    Frames,
-    IndexArray,
-    Observation,
-    Reset,
-    SuccessArray,
-)
+from pytest_arena.simulators.array_types import BoolArray, IndexArray, Observation, SuccessArray
+from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Reset
+from pytest_arena.simulators.cameras import Frames
 from pytest_arena.simulators.isaaclab.own_dataset import IsaacLabDataset
 from pytest_arena.simulators.isaaclab.simulator import IsaacLabEnv
 from pytest_arena.simulators.isaaclab_arena.episodes import EpisodeRecords, scores

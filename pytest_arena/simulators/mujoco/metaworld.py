@@ -20,21 +20,19 @@ from pydantic import Field
 from pytest_arena.errors import MissingDependencyError, did_you_mean
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import Camera, StrictModel
+from pytest_arena.simulators.array_types import Action, IndexArray
 from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import (
     UNMEASURED,
-    Action,
-    Cameras,
     Capabilities,
     EpisodeEnd,
-    Frames,
-    IndexArray,
     Parking,
     Reset,
     SimEnv,
     Simulator,
     Step,
 )
+from pytest_arena.simulators.cameras import Cameras, Frames
 from pytest_arena.simulators.mujoco.rendering import QualityChoice, Renderer, import_mujoco
 from pytest_arena.simulators.row_values import success_of
 

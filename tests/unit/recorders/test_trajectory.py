@@ -18,7 +18,7 @@ from pytest_arena.errors import TimeIsUp
 from pytest_arena.guards.deadline import Deadline
 from pytest_arena.recorders import trajectory
 from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
-from pytest_arena.records import hdf5
+from pytest_arena.records import hdf5_writer
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
@@ -89,7 +89,7 @@ def test_each_number_is_where_it_belongs(
     tmp_path: Path, mode: AutoresetMode, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trajectory, "StepBuffer", lambda directory, n: StepBuffer(directory, n, block_bytes))
-    monkeypatch.setattr(hdf5, "WRITE_BYTES", block_bytes)
+    monkeypatch.setattr(hdf5_writer, "WRITE_BYTES", block_bytes)
     episodes, recorded = record(fake(mode), tmp_path)
     assert recorded == Recorded(hdf5_path="job/dataset.hdf5")
     assert [e.trajectory for e in episodes] == [f"job/dataset.hdf5#data/demo_{i}" for i in range(6)]
@@ -266,14 +266,14 @@ def test_the_jobs_time_limit_is_no_note(tmp_path: Path, monkeypatch: pytest.Monk
     ids=str,
 )
 def test_every_key_gets_a_name_of_its_own(tmp_path: Path, keys: list[Any], names: list[str]) -> None:
-    found = hdf5.safe_names(keys)
+    found = hdf5_writer.safe_names(keys)
     assert sorted(map(str, found)) == sorted(map(str, keys))
     assert len(set(found.values())) == len(keys)
     assert sorted(found.values()) == sorted(names)
     assert {key: name for key, name in found.items() if key == name}.keys() == set(keys) & set(names)
     tree = {key: {"inner": np.full(1, i)} for i, key in enumerate(keys)}
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
-        hdf5.write_tree(file, "state", tree)
+        hdf5_writer.write_tree(file, "state", tree)
         for i, key in enumerate(keys):
             assert file[f"state/{found[key]}/inner"][()] == [i]
 

@@ -14,8 +14,8 @@ import pytest
 
 from pytest_arena import EvaluationError, JobFileError
 from pytest_arena.evaluation.validate import validate
-from pytest_arena.records.hdf5 import link
 from pytest_arena.records.hdf5_reader import DatasetReader, require_own_data
+from pytest_arena.records.hdf5_writer import link
 from tests.jobs import make_job
 
 ACTIONS = np.linspace(0, 1, 20, dtype=np.float32).reshape(10, 2)

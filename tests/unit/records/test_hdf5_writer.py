@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pytest_arena.records.hdf5 import collect, episode_file, link, write_rows
 from pytest_arena.records.hdf5_reader import DatasetReader
+from pytest_arena.records.hdf5_writer import collect, episode_file, link, write_rows
 
 
 def write(folder: Path, episode: int, length: int, value: float = 0.0) -> None:
@@ -120,8 +120,8 @@ FULL_DISK = """
 import sys
 from pathlib import Path
 import numpy as np
-from pytest_arena.records import hdf5
-hdf5.require_room = lambda *args: None  # others fill the disk between the question and the writing
+from pytest_arena.records import hdf5_writer
+hdf5_writer.require_room = lambda *args: None  # others fill the disk between the question and the writing
 disk = Path(sys.argv[1])
 for spare, size in ((0, 10), (100_000, 10), (300_000, 10_000)):
     with (disk / "others").open("wb", 0) as others:
@@ -131,12 +131,12 @@ for spare, size in ((0, 10), (100_000, 10), (300_000, 10_000)):
         except OSError:
             others.truncate(others.tell() - spare)
     try:
-        with hdf5.episode_file(disk, 0, {}) as group:
+        with hdf5_writer.episode_file(disk, 0, {}) as group:
             for i in range(400):
-                hdf5.write_rows(group, f"obs/x{i}", size, [np.ones((size, 2))])
+                hdf5_writer.write_rows(group, f"obs/x{i}", size, [np.ones((size, 2))])
             group.attrs["num_samples"] = size
     except (OSError, RuntimeError) as error:
-        print("refused:", hdf5.plain_reason(error))
+        print("refused:", hdf5_writer.plain_reason(error))
 """
 
 

@@ -1,4 +1,4 @@
-"""Going on with an interrupted run: only what it lacks is run."""
+"""Whether the jobs that are asked for are those of the run that is resumed."""
 
 from __future__ import annotations
 
