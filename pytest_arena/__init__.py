@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         Step,
     )
     from pytest_arena.simulators.cameras import Cameras
+    from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 
 __all__ = [
     "UNMEASURED",
@@ -68,6 +69,7 @@ __all__ = [
     "EpisodeEnd",
     "EpisodeStart",
     "EvaluationError",
+    "GymnasiumEnv",
     "Job",
     "JobFileError",
     "JobRecord",
@@ -136,6 +138,7 @@ _MODULES = {
     "session.result": ["Result"],
     "simulators.array_types": ["Action", "Observation"],
     "simulators.cameras": ["Cameras"],
+    "simulators.gymnasium.simulator": ["GymnasiumEnv"],
     "simulators.base": [
         "Capabilities",
         "DatasetWriter",

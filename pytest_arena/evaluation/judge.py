@@ -20,7 +20,7 @@ from pytest_arena.gate.repeated_episodes import count_distinct_starts, without_r
 from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.jobs.model import Job
 from pytest_arena.records.judgement import Judgement
-from pytest_arena.records.schema import Episode, GateRecord, JobRecord, Outcome, ThresholdResult
+from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, counted
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
 
 Reported = Sequence[tuple[int, Mapping[str, float | None]]]
@@ -128,12 +128,6 @@ def process_died(judgement: Judgement) -> Judgement:
         reason = unmeasured.get(threshold.metric, "the evaluation did not complete")
         thresholds.append(dataclasses.replace(threshold, passed=False, reason=reason))
     return dataclasses.replace(judgement, metrics=metrics, unmeasured=unmeasured, thresholds=thresholds)
-
-
-def counted(gate: GateRecord | None, episodes: Sequence[Episode]) -> list[Episode]:
-    """Return those of *episodes* that the job's numbers are made of: all, or those that its *gate* read."""
-    limit = gate.counted if gate is not None else None
-    return [episode for episode in episodes if limit is None or episode.episode < limit]
 
 
 def notes_of(job: Job, episodes: Sequence[Episode]) -> list[str]:

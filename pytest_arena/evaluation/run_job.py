@@ -10,7 +10,7 @@ from time import monotonic
 import numpy as np
 
 from pytest_arena.errors import USERS_MISTAKE, EvaluationError, RolloutTimeoutError
-from pytest_arena.evaluation.judge import Against, compared, counted, judge
+from pytest_arena.evaluation.judge import Against, compared, judge
 from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.guards import uncaptured_stderr
 from pytest_arena.guards.deadline import Deadline
@@ -79,7 +79,7 @@ class Evaluation:
     @property
     def counted(self) -> list[Episode]:
         """The episodes that the record's numbers are made of."""
-        return counted(self.record.gate, sorted(self.attempt.episodes, key=lambda e: e.episode))
+        return self.record.counted(sorted(self.attempt.episodes, key=lambda e: e.episode))
 
     def run(self) -> JobRecord:
         """Run the rollout; returns the record, which is closed and on disk.
@@ -95,15 +95,18 @@ class Evaluation:
             judgement = self._measure()
         except Exception as error:
             failure = error
-            self._review_after_failure()
-            self._close(started, lambda: attempt.fail(failure, self._judge()))
+            try:
+                self._review_after_failure()
+            finally:
+                self._close(started, lambda: attempt.fail(failure, self._judge_what_there_is()))
             error.add_note(
                 f"arena: job {self.record.job!r} ended after {self.record.episodes['measured']} finished "
                 f"episodes; they are kept in {attempt.directory.episodes}"
             )
             raise
         except BaseException:
-            self._close(started, lambda: attempt.interrupt(self._judge()), wait_for_overview=False)
+            close = lambda: attempt.interrupt(self._judge_what_there_is())  # noqa: E731
+            self._close(started, close, wait_for_overview=False)
             raise
         self._close(started, lambda: attempt.complete(judgement))
         return self.record
@@ -127,6 +130,14 @@ class Evaluation:
         episodes, reported = self.attempt.episodes, self.record.reported
         return judge(self.job, episodes, self.record, self.metrics, reported)
 
+    def _judge_what_there_is(self) -> Judgement | None:
+        """Judge after a failure: a metric that raises must not keep the record from being closed."""
+        try:
+            return self._judge()
+        except Exception as error:
+            self.attempt.note(f"the episodes could not be judged: {type(error).__name__}: {error}")
+            return None
+
     def _review(self) -> None:
         """Ask the policy, once, what it has to say of its episodes."""
         if self._reviewed or len(self.attempt.episodes) == len(self._earlier):
@@ -145,7 +156,7 @@ class Evaluation:
 
     def _give_up(self, error: RolloutTimeoutError) -> None:
         """Close the record: the rollout hangs, in another thread, and the process is about to end."""
-        self.attempt.fail(error, self._judge())
+        self.attempt.fail(error, self._judge_what_there_is())
 
     def _close(self, started: float, close: Callable[[], None], *, wait_for_overview: bool = True) -> None:
         """Close the record: after a failure as after a success. Nobody who stops a job waits for a film."""
@@ -153,7 +164,8 @@ class Evaluation:
             if wait_for_overview:
                 self._add_overview()
         finally:
-            self.attempt.note(*outside_notes(self._actions))
+            since = "after the run was resumed: " if self._earlier else ""
+            self.attempt.note(*(f"{since}{note}" for note in outside_notes(self._actions)))
             self.record.timings["total_seconds"] = round(monotonic() - started, 6)
             close()
 

@@ -55,7 +55,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class _StoredAttempt:
     """A folder that an attempt at a job, from 1, has."""
 
     folder: Path
@@ -186,7 +186,7 @@ def same_test(one: str, other: str) -> bool:
 # ------------------------------------------------------------------------------- folders of attempts
 
 
-def _attempts(run: Path, parts: Mapping[str, _Part]) -> list[_Attempt]:
+def _attempts(run: Path, parts: Mapping[str, _Part]) -> list[_StoredAttempt]:
     """Return what each folder of the run is."""
     found = []
     for path in sorted(run.iterdir()):
@@ -194,16 +194,16 @@ def _attempts(run: Path, parts: Mapping[str, _Part]) -> list[_Attempt]:
             continue
         label, _, number = path.name.rpartition(".")
         if path.name in parts:
-            found.append(_Attempt(path, parts[path.name], 1))
+            found.append(_StoredAttempt(path, parts[path.name], 1))
         elif label in parts and re.fullmatch(r"[1-9][0-9]{0,8}", number) and int(number) > 1:
-            found.append(_Attempt(path, parts[label], int(number)))
+            found.append(_StoredAttempt(path, parts[label], int(number)))
         elif (path / "record.json").exists():
             problem = f"expected records of the jobs in run.json only, which are {first_few(parts)}"
             raise StoredFileError(path / "record.json", problem)
     return found
 
 
-def _check_attempt(run: Path, attempt: _Attempt, own: set[str]) -> None:
+def _check_attempt(run: Path, attempt: _StoredAttempt, own: set[str]) -> None:
     """Check the folder of one attempt: its files, its record, its episodes; *own*: where these may be."""
     folder, part = attempt.folder, attempt.part
     _require_inside(run, folder, folder=True)
@@ -242,7 +242,7 @@ def _check_attempt(run: Path, attempt: _Attempt, own: set[str]) -> None:
             require_own_value(record, name, [episode for _, episode in lines])
 
 
-def _require_own(record: JobRecord, attempt: _Attempt) -> None:
+def _require_own(record: JobRecord, attempt: _StoredAttempt) -> None:
     """Raise ValueError unless the *record* is that of this job and attempt, in this folder."""
     part, folder = attempt.part, attempt.folder.name
     expected: list[tuple[str, Any, Any]] = [

@@ -42,9 +42,23 @@ def evaluate(
     """Evaluate *job* in a run directory of its own under *output*, as pytest would.
 
     The run directory gets ``run.json``, ``metrics.json`` and the job's folder with record, episodes, films
-    and trajectories as the job asks for. *recorders* come beside those, and one of the same class in place.
-    *baseline* is what a job with ``regression`` is compared with. Raises what the environment or the policy
-    raises, after all this has been written; see `Evaluation.run`. A threshold that is missed raises nothing.
+    and trajectories as the job asks for.
+
+    Args:
+        job: As `load_jobs` gives it.
+        output: The folder of run directories.
+        recorders: They come beside those that the job asks for; one of the same class in its place.
+        metrics: Metrics beside the standard ones.
+        watch: Called after every step of all rows: progress. It must return at once.
+        baseline: What a job with ``regression`` is compared with.
+
+    Returns:
+        The record, as it is on disk. A threshold that is missed raises nothing.
+
+    Raises:
+        JobFileError: The job is not valid.
+        EvaluationError: The rollout ran, and is no measurement of the job.
+        Exception: What the environment, the policy or a recorder raises, after the record has been written.
     """
     if not isinstance(job, Job):
         raise EvaluationError(f"expected a Job, got {described(job)}: load_jobs(path) gives a list of them")
@@ -73,12 +87,8 @@ def _evaluate(
     watch: Watch | None,
     against: Against,
 ) -> JobRecord:
-    def note(text: str) -> None:
-        attempt.note(text)
-        attempt.save()
-
     try:
-        env = pool.get(job, note=note, give_up=attempt.fail)
+        env = pool.get(job, note=attempt.note_at_once, give_up=attempt.fail)
         policy = make_policy(job, env, attempt.fail)
     except Exception as error:
         attempt.fail(error)
@@ -87,7 +97,11 @@ def _evaluate(
     standard = [recorder for recorder in standard_recorders(job) if type(recorder) not in replaced]
 
     def make_env(rebuild: int) -> SimEnv:
-        return pool.get(job, rebuild=rebuild, note=note, give_up=attempt.fail) if rebuild else env
+        return (
+            pool.get(job, rebuild=rebuild, note=attempt.note_at_once, give_up=attempt.fail)
+            if rebuild
+            else env
+        )
 
     try:
         every = [*standard, *recorders]
@@ -95,7 +109,7 @@ def _evaluate(
     finally:
         problem = close_within(job.rollout.timeout, "the policy", policy.close)
         if problem is not None:
-            note(problem)
+            attempt.note_at_once(problem)
 
 
 def _publish_manifest(run: RunDirectory, job: Job) -> None:

@@ -62,12 +62,12 @@ class CrashReports:
         file, _, name = crashitem.partition("::")
         report.location = (file, None, name)  # what pytest puts above the failure
         try:
-            self._tell(crashitem, report, status, reason)
+            self._add_record(crashitem, report, status, reason)
         except OSError as error:
             line = f"the record of {crashitem} could not be written: {error.strerror or error}"
             self._unwritten.append(line)
 
-    def _tell(self, crashitem: str, report: pytest.TestReport, status: Status, reason: str) -> None:
+    def _add_record(self, crashitem: str, report: pytest.TestReport, status: Status, reason: str) -> None:
         record = self._record(crashitem)
         if record is None:
             return

@@ -74,10 +74,20 @@ def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str
 def make_policy(
     job: Job, env: SimEnv, give_up: Callable[[RolloutTimeoutError], None] | None = None
 ) -> Policy:
-    """Make the job's policy for *env*; call after `validate_policy`.
+    """Make the job's policy; call after `validate_policy`.
 
-    Making it has the job's ``rollout.timeout`` for itself: `RolloutTimeoutError`. Where nothing can interrupt
-    it, *give_up* saves what is known, and the process ends.
+    Args:
+        job: Its ``policy`` section is made.
+        env: The environment that the policy acts in.
+        give_up: Saves what is known where nothing can interrupt the making; then the process ends.
+
+    Returns:
+        The policy.
+
+    Raises:
+        JobFileError: Its settings are not valid, or its class cannot be imported.
+        RolloutTimeoutError: Making it took longer than the job's ``rollout.timeout``.
+        Exception: What its class raises.
     """
     with foreign_code("the policy"), Deadline(job.rollout.timeout, "while the policy was made", give_up):
         return _make_policy(job, env)

@@ -113,7 +113,7 @@ class VideoRecorder(Recorder):
         if self._by_replay is not None:
             self._by_replay.begin(later)
         self._filming.begin(live)
-        if self._all_required and (film := self._filming.without_first_picture()) is not None:
+        if self._all_required and (film := self._filming.without_first_picture(live)) is not None:
             # Later the rollout would have been for nothing.
             raise RecordingError(
                 f"expected films, since video is on, and camera {film.camera!r} gives no pictures: "

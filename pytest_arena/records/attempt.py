@@ -1,4 +1,4 @@
-"""An attempt at a job, from its folder to its closed record. Nothing else writes records or episodes' lines.
+"""An attempt at a job, from its folder to its closed record. Nothing else writes records.
 
 The record is written when the attempt begins, with the status ``running``; again when it is known what is
 evaluated; and when it is closed: completed, failed, interrupted or crashed. Each finished episode is a line
@@ -7,6 +7,7 @@ on disk before the next step is taken. So whatever ends the process, what had be
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pytest_arena.records.episodes import JsonLinesWriter, write_episodes
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.judgement import Judgement
 from pytest_arena.records.provenance import host, versions
-from pytest_arena.records.run_directory import JobDirectory, RunDirectory
+from pytest_arena.records.run_directory import JobDirectory, RunDirectory, read_record
 from pytest_arena.records.schema import Comparison, Episode, JobRecord, Status, Verdict
 
 _OF_THE_ROLLOUT = (
@@ -64,6 +65,7 @@ class Attempt:
         directory: JobDirectory | None = None,
         like: JobRecord | None = None,
         earlier: Iterable[Episode] = (),
+        notes: Iterable[str] = (),
     ) -> Attempt:
         """Begin an attempt at *job* under *label*, and write its record, with the status ``running``.
 
@@ -76,6 +78,7 @@ class Attempt:
             like: The record of the interrupted attempt, or of one whose measurement stands: what it says of
                 the rollout is kept, for the process may be killed before the environment is known again.
             earlier: Episodes that need not be run again; they have lines in *directory* already.
+            notes: What is known of the episodes before this session.
 
         Raises:
             OSError: The folder or the record cannot be written.
@@ -100,6 +103,7 @@ class Attempt:
             for name in _OF_THE_ROLLOUT:
                 setattr(record, name, getattr(like, name))
         attempt = cls(run, directory, record, earlier)
+        attempt.note(*notes, of="earlier")
         attempt.save()
         return attempt
 
@@ -121,6 +125,18 @@ class Attempt:
         """Write the record as it stands; OSError where it cannot be written."""
         self.record.notes = list(dict.fromkeys(text for texts in self._notes.values() for text in texts))
         write_json(self.directory.record, self.record.to_json())
+
+    def note_at_once(self, text: str) -> None:
+        """Add a note and write it, also to a record that is closed; OSError where it cannot be written.
+
+        Verdicts over several jobs may have been written into a closed record since: they stay.
+        """
+        self.note(text)
+        if self.record.finished_at is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stored = read_record(self.directory.record)
+                self.record.comparison, self.record.verdict = stored.comparison, stored.verdict
+        self.save()
 
     def open_lines(self) -> JsonLinesWriter:
         """Make ``episodes.jsonl``, or go on with that of the interrupted session; once an attempt."""
@@ -167,8 +183,8 @@ class Attempt:
         }
         self._close(Status.ERROR, judgement)
 
-    def interrupt(self, judgement: Judgement) -> None:
-        """Close the record of a job that somebody has stopped."""
+    def interrupt(self, judgement: Judgement | None) -> None:
+        """Close the record of a job that somebody has stopped; *judgement* as for `fail`."""
         self._close(Status.INTERRUPTED, judgement)
 
     def crash(self, status: Status, reason: str, judgement: Judgement | None) -> None:

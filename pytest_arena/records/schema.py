@@ -235,7 +235,7 @@ class Evidence:
     p_value: float
     """One-sided. Of a sequential test: 1 over the largest e-value on the way, at most 1."""
     e_value: float
-    """After the last pair; of tests without pairs, and of score tests, 1/(2√p): see `gate.exact`."""
+    """After the last pair; of tests without pairs, and of score tests, 1/(2√p): see `exact_tests`."""
     reached_after: int | None
     """Pairs after which a sequential test first rejected; None where it did not, and for other tests."""
     rejects: bool
@@ -295,6 +295,12 @@ class Comparison:
     """It decides nothing, and the job expects no more of it."""
     family: dict[str, Any] | None = None
     """With ``arena_family_error``: what the session's comparisons together say of this one."""
+
+
+def counted(gate: GateRecord | None, episodes: Iterable[Episode]) -> list[Episode]:
+    """Return those of *episodes* that a job's numbers are made of: all, or those that its *gate* read."""
+    limit = gate.counted if gate is not None else None
+    return [episode for episode in episodes if limit is None or episode.episode < limit]
 
 
 @dataclass(slots=True)
@@ -362,8 +368,7 @@ class JobRecord:
 
     def counted(self, episodes: Iterable[Episode]) -> list[Episode]:
         """Return those of *episodes* that the numbers are made of: all, or those that the gate read."""
-        limit = self.gate.counted if self.gate is not None else None
-        return [episode for episode in episodes if limit is None or episode.episode < limit]
+        return counted(self.gate, episodes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain dicts and lists, which are the record's own where it has such."""

@@ -16,8 +16,16 @@ ENVIRONMENT_SEEDS = 2**31
 def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
     """Return the seeds of one episode: the environment's, of 31 bits, and the policy's, of 32 bits.
 
-    They depend on the job's seed, the rebuild and the episode's index only: spawned from
-    `numpy.random.SeedSequence`, whose children are independent of each other and stable over versions.
+    They are spawned from `numpy.random.SeedSequence`, whose children are independent of each other and stable
+    over versions.
+
+    Args:
+        job_seed: ``environment.seed`` of the job.
+        rebuild: Number of the rebuild that the episode is a part of, from 0.
+        episode: Index of the episode, from 0.
+
+    Returns:
+        The environment's seed and the policy's.
     """
     sequence = np.random.SeedSequence(job_seed, spawn_key=(rebuild, episode))
     environment, policy = sequence.generate_state(2, np.uint32)

@@ -13,6 +13,7 @@ from pytest_arena.recorders import recorders_of_job
 from pytest_arena.recorders.films.unfinished import unfinished_films
 from pytest_arena.recorders.trajectories.simulators_own import unfinished_datasets
 from pytest_arena.records.attempt import Attempt
+from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.for_reports import arena_metadata
 from pytest_arena.records.interrupted_attempt import keep_measured
 from pytest_arena.records.schema import Episode, Outcome, Status
@@ -43,21 +44,23 @@ def attempt_of(item: pytest.Item, job: Job) -> Attempt:
     return item.stash[ATTEMPT]
 
 
-def _new_attempt(item: pytest.Item, job: Job) -> Attempt:
-    """Begin an attempt; it has nothing to run where an earlier one's measurement stands."""
+def _new_attempt(item: pytest.Item, job: Job, notes: Sequence[str] = ()) -> Attempt:
+    """Begin an attempt; it has nothing to run where an earlier one's measurement stands.
+
+    *notes* are for its record.
+    """
     run, label = run_of(item.config).directory, item.stash[LABEL]
     asked = item.config, item.nodeid, job, run, label
     standing = standing_measurement(*asked)
     if standing is None:
-        notes = notes_on_new_episodes(*asked)
-        attempt = Attempt.begin(job, run, label, item.nodeid)
-        attempt.note(*notes, of="earlier")
-        return attempt
-    attempt = Attempt.begin(job, run, label, item.nodeid, like=standing.record)
+        notes = [*notes, *notes_on_new_episodes(*asked)]
+        return Attempt.begin(job, run, label, item.nodeid, notes=notes)
+    notes = [*standing.record.notes, standing.note, *notes]
+    attempt = Attempt.begin(job, run, label, item.nodeid, like=standing.record, notes=notes)
     attempt.take_over(standing.episodes)
-    attempt.note(*standing.record.notes, standing.note, of="earlier")
     attempt.record.hdf5_path = standing.record.hdf5_path
     attempt.nothing_left = True
+    attempt.save()
     return attempt
 
 
@@ -72,21 +75,29 @@ def _resumed_attempt(item: pytest.Item, job: Job) -> Attempt | None:
         return None
     directory, before = found
     cost = unfinished_films(directory) + unfinished_datasets(directory)
+    metrics = added_metrics(item.config, job)
+    # Those are made anew, from the episodes that stay and those to come.
+    judged = judge(job.as_run, read_episodes(directory.episodes), before, metrics, before.reported).notes
     earlier = keep_measured(directory)
     before.reproducible &= not any(episode.videos_note for episode in earlier)
-    known = judge(job.as_run, earlier, before, added_metrics(item.config, job), before.reported)
+    known = judge(job.as_run, earlier, before, metrics, before.reported)
     decided = known.gate is not None and known.gate.counted is not None
     nothing_left = bool(earlier) and (decided or len(earlier) == len(job.wanted_episodes))
     if earlier and not nothing_left and not before.reproducible and before.status != Status.COMPLETED:
         # Drawn anew, the episodes that were cut off would be others, and long ones are cut off more often.
-        attempt = _new_attempt(item, job)
-        attempt.note(_BEGUN_ANEW.format(before.attempt), *cost, of="earlier")
-        return attempt
-    attempt = Attempt.begin(job, run, label, item.nodeid, directory=directory, like=before, earlier=earlier)
+        return _new_attempt(item, job, [_BEGUN_ANEW.format(before.attempt), *cost])
+    kept = [note for note in before.notes if note not in judged]
+    attempt = Attempt.begin(
+        job,
+        run,
+        label,
+        item.nodeid,
+        directory=directory,
+        like=before,
+        earlier=earlier,
+        notes=[*cost, *kept, *_without_films(item.config, job, earlier)],
+    )
     attempt.nothing_left = nothing_left
-    kept = [note for note in before.notes if note not in known.notes]  # those are made anew
-    attempt.note(*cost, *kept, *_without_films(item.config, job, earlier), of="earlier")
-    attempt.save()  # the process may be killed before the rollout begins
     return attempt
 
 

@@ -71,9 +71,8 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
 def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:
     """Take away what a skipped test had begun; what a resumed run has measured stays, with a word of it."""
     if begun.directory.resumed:
-        close_unclosed(
-            run_of(item.config).directory, begun.record, Status.INTERRUPTED, "the test was skipped"
-        )
+        run = run_of(item.config).directory
+        item.stash[ATTEMPT] = close_unclosed(run, begun.record, Status.INTERRUPTED, "the test was skipped")
         return
     begun.directory.record.unlink()
     with contextlib.suppress(OSError):  # a test may have put files of its own there

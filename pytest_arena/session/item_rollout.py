@@ -120,9 +120,8 @@ def note_taker(item: pytest.Item, attempt: Attempt) -> Callable[[str], None]:
 
     def note(text: str) -> None:
         line = f"job {attempt.record.job!r}: {text}"
-        attempt.note(text)
         with run.writing(str(attempt.record.record_path)):
-            attempt.save()
+            attempt.note_at_once(text)
         if run.reports_written:
             uncaptured_stderr.say(line)
             return

@@ -1,4 +1,4 @@
-"""No false green: what a session notices of tests that never ended, and of a process that ends too early."""
+"""No false green: what a session notices of tests that never ended."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def require_env(env: Any) -> None:
             "set them in its constructor"
             if isinstance(env, SimEnv)
             else "subclass pytest_arena.SimEnv, or wrap a vector environment of gymnasium in "
-            "pytest_arena.simulators.gymnasium.simulator.GymnasiumEnv"
+            "pytest_arena.GymnasiumEnv"
         )
         raise EvaluationError(f"{name} lacks {', '.join(missing)}: {hint}")
     for attribute, (types, expected) in _TYPES.items():

@@ -50,7 +50,7 @@ def test_as_if_it_had_never_stopped(suite: Suite, kind: str, episode: int, at: i
     assert [e["episode"] for e in suite.episodes("cut")] == list(range(7))
     assert comparable(suite, "cut") == comparable(suite, "whole")
     cut, whole = suite.record("cut"), suite.record("whole")
-    for key in ("metrics", "boundaries", "episodes", "status", "reproducible"):
+    for key in ("metrics", "boundaries", "episodes", "status", "reproducible", "notes"):
         assert cut[key] == whole[key], key
     assert suite.outcomes() == {"whole": "passed", "cut": "passed", "after": "passed"}
     assert sorted(p.name for p in first.iterdir() if p.is_dir()) == ["after", "cut", "whole"]

@@ -141,9 +141,10 @@ class Filming:
         if self._encoder is not None:
             self._encoder.release()
 
-    def without_first_picture(self) -> Film | None:
-        """Return a running film that has no pictures, unless the films of an episode have ended already."""
-        films = () if self._ended else itertools.chain(*self._running.values())
+    def without_first_picture(self, rows: Iterable[int]) -> Film | None:
+        """Return a film of *rows* that has no pictures, unless the films of an episode have ended already."""
+        begun = (self._running.get(row, ()) for row in rows)
+        films = () if self._ended else itertools.chain.from_iterable(begun)
         return next((film for film in films if film.pictures_refused), None)
 
     def without_any_picture(self) -> Film | None:

@@ -40,6 +40,17 @@ def test_where_a_row_is_reset_by_its_last_step_the_film_ends_one_step_before(tmp
         assert shown(film) == [(made.env_idx, step) for step in range(made.length)]
 
 
+def test_a_film_that_has_failed_is_no_fault_of_a_row_that_begins_later(tmp_path: Path) -> None:
+    """Row 1, which alone is filmed, loses its camera; that row 0 begins its next episode changes nothing."""
+    env = FakeEnv([[2, 9], [20, 3]])
+    env.spoil = lambda frames, rows: {"front": None} if len(env.asked) == 2 else frames
+    job = JOB.model_copy(update={"record": Record(video_environments=[1])})
+    recorded = Loop(VideoRecorder("on"), env, tmp_path, job=job).run()
+    assert recorded.videos == ["reach/videos/episode-0003-env1-front.mp4"]
+    (note,) = recorded.notes
+    assert note.startswith("no video of episode 1, environment 1, camera 'front': frame 1: ")
+
+
 AFTER_THREE = ("queued", "ended", "queued")
 """Row 0's last image, its end, and row 1's image: on two threads."""
 
