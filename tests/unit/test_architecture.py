@@ -182,3 +182,30 @@ def test_a_session_without_jobs_imports_nothing_heavy(pytester: pytest.Pytester)
     result.assert_outcomes(passed=1)
     result = pytester.runpytest_subprocess(*alone, "-n", "1")
     result.assert_outcomes(passed=1)
+
+
+OVERRIDING = ("on_reset", "on_step", "mark_test_complete", "row")
+"""Methods that are explained where they are first declared, or that pytest calls as tests."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_more_than_two_parameters_are_explained_one_by_one(path: Path) -> None:
+    classes = [
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.Module, ast.ClassDef))
+    ]
+    for holder in classes:
+        if isinstance(holder, ast.ClassDef) and holder.name.startswith("_"):
+            continue
+        for node in holder.body:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith(
+                ("_", "pytest_", "arena_", "test_")
+            ):
+                continue
+            given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            names = [argument.arg for argument in given if argument.arg not in ("self", "cls")]
+            declared_here = node.name not in OVERRIDING or path.name == "recorder.py"
+            if len(names) > 2 and declared_here:
+                text = ast.get_docstring(node) or ""
+                assert "Args:" in text, f"{path.name}:{node.lineno} {node.name}"
+                missing = [name for name in names if f"{name}:" not in text.partition("Args:")[2]]
+                assert not missing, f"{path.name}:{node.lineno} {node.name} lacks {missing}"
