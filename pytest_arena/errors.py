@@ -104,7 +104,16 @@ def _without_vowels(short: str, whole: str) -> bool:
 
 
 def not_among(word: str, known: Iterable[str], nothing: str = "it has none") -> str:
-    """Return what follows "there is no *word*": a near miss, and all that are *known*, or *nothing*."""
+    """Return what follows "there is no *word*": a near miss, and all that are *known*, or *nothing*.
+
+    Args:
+        word: What the user wrote.
+        known: All names that there are.
+        nothing: What is said in their place where there are none.
+
+    Returns:
+        The end of a sentence, e.g. `` (did you mean 'x'?); it has x, y``.
+    """
     known = list(known)
     return f"{did_you_mean(word, known)}; " + (f"it has {', '.join(known)}" if known else nothing)
 

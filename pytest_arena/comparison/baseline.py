@@ -56,7 +56,16 @@ class StoredEpisodes:
 
     @classmethod
     def of(cls, path: Path, record: JobRecord, config: Mapping[str, Any]) -> StoredEpisodes:
-        """Return those at *path*; *config*: the job's, as the run has it."""
+        """Return those at *path*.
+
+        Args:
+            path: The file ``episodes.jsonl``. It is not read yet.
+            record: The record of the job whose episodes these are.
+            config: The job's resolved configuration, as the run has it.
+
+        Returns:
+            The episodes, to be read later. Their ``job`` is None where *config* is no job of this version.
+        """
         try:
             return cls(path, record, Job.model_validate({**config}))
         except ValidationError:  # of an earlier version, or all that a record alone has

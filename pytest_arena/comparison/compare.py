@@ -28,7 +28,17 @@ MOST_PROPOSED_EPISODES = 100_000
 def compare(before: Sample, after: Sample, rule: Rule) -> Comparison:
     """Compare the candidate *after* with the baseline *before*.
 
-    Raises `NotComparableError` where the samples do not allow it.
+    Args:
+        before: The metric's values in the baseline.
+        after: The metric's values in this run.
+        rule: How the metric is compared, and with what margin and confidence.
+
+    Returns:
+        The numbers, the three claims and the verdict. It names no baseline file, and fails no test yet.
+
+    Raises:
+        NotComparableError: A value lies outside of the rule's bounds, or a sample has only counts where the
+            comparison needs each episode: for a mean, and where a gate may have stopped the job.
     """
     comparison = Comparison(
         metric=rule.metric,

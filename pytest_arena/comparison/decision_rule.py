@@ -27,9 +27,19 @@ class Rule:
 
     @classmethod
     def of(cls, regression: Regression, metric: Metric, horizon: int | None = None) -> Rule:
-        """Return the rule of a job for *metric*; *horizon* bounds the length of an episode.
+        """Return the rule of a job for *metric*.
 
-        Raises `NotComparableError` where there is no such rule; see `why_no_rule`.
+        Args:
+            regression: What the job says of the comparison: margin, bounds and confidence.
+            metric: The metric that is compared.
+            horizon: The most steps that an episode can have: the upper bound of a metric in steps. None:
+                unknown.
+
+        Returns:
+            The rule.
+
+        Raises:
+            NotComparableError: There is no such rule; see `why_no_rule`.
         """
         bounds = bounds_of(regression, metric, horizon)
         problem = why_no_rule(regression, metric, bounds)
@@ -57,7 +67,16 @@ class Rule:
 
 
 def why_no_rule(regression: Regression, metric: Metric, bounds: tuple[float, float] | None) -> str | None:
-    """Return why *metric* cannot be compared, whatever the episodes say; None where it can."""
+    """Return why *metric* cannot be compared, whatever the episodes say; None where it can.
+
+    Args:
+        regression: What the job says of the comparison.
+        metric: The metric that it names.
+        bounds: Lowest and highest value that an episode can have; None where they are unknown.
+
+    Returns:
+        The reason, for a message to the user; None where the metric can be compared.
+    """
     if metric.reduction not in ("rate", "mean"):
         return f"{metric.name} is a {metric.reduction} over the episodes: only rates and means are compared"
     if metric.skips_missing:
@@ -73,7 +92,16 @@ def why_no_rule(regression: Regression, metric: Metric, bounds: tuple[float, flo
 
 
 def why_not_given(regression: Regression, metric: Metric, bounds: tuple[float, float]) -> str | None:
-    """Return what of the numbers that were given does not suit *metric*, whose *bounds* are these."""
+    """Return what of the numbers that were given does not suit *metric*, whose *bounds* are these.
+
+    Args:
+        regression: The numbers: margin and bounds, as far as the job gives them.
+        metric: The metric that is compared.
+        bounds: Lowest and highest value that an episode can have.
+
+    Returns:
+        What was expected instead, for a message to the user; None where everything suits.
+    """
     if regression.bounds is not None and metric.reduction == "rate":
         return f"expected no bounds: {metric.name} is a rate, which lies between 0 and 1"
     if margin_of(regression, metric) >= bounds[1] - bounds[0]:
@@ -89,7 +117,16 @@ def margin_of(regression: Regression, metric: Metric) -> float:
 
 
 def bounds_of(regression: Regression, metric: Metric, horizon: int | None) -> tuple[float, float] | None:
-    """Return the lowest and highest value of an episode; *horizon*: the most steps it can have, if known."""
+    """Return the lowest and highest value of an episode.
+
+    Args:
+        regression: What the job says of the comparison; its bounds replace those of a metric that is no rate.
+        metric: The metric that is compared.
+        horizon: The most steps that an episode can have; None: unknown.
+
+    Returns:
+        (lowest, highest); None where nothing tells them.
+    """
     if metric.reduction == "rate":
         return metric.bounds or (0.0, 1.0)
     declared = regression.bounds or metric.bounds

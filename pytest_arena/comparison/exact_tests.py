@@ -52,7 +52,18 @@ def paired_test(falls: int, rises: int, pairs: int, alpha: float, *, quick: bool
     """Test "a pair is as likely to rise as to fall", at least, against "more likely to fall".
 
     McNemar's statistic (l - w)/√(l + w) of l falls and w rises among *pairs*, exact and unconditional (Suissa
-    and Shuster, 1991). A rate that has not fallen gets 1. The e-value is that of the sign test.
+    and Shuster, 1991).
+
+    Args:
+        falls: How many pairs got worse.
+        rises: How many pairs got better.
+        pairs: How many pairs there are, with those that did not change.
+        alpha: The test rejects where the p-value is at most this; between 0 and 1.
+        quick: Take the statistic to be normal beyond `ENUMERATED` pairs: an approximation, for proposals
+            only.
+
+    Returns:
+        The one-sided p-value, which is 1 where the rate has not fallen, and the e-value of the sign test.
     """
     p_value = _paired_p_value(rises, falls, pairs, 0.0, quick and pairs > ENUMERATED)
     e_value = math.exp(min(log_e_value(falls, rises, 0.5), 700.0))
@@ -62,10 +73,22 @@ def paired_test(falls: int, rises: int, pairs: int, alpha: float, *, quick: bool
 def paired_margin(
     falls: int, rises: int, pairs: int, margin: float, alpha: float, *, quick: bool = False
 ) -> Evidence:
-    """Test "the rate has fallen by *margin* or more" over *pairs*; 0 < margin < 1.
+    """Test "the rate has fallen by *margin* or more" over *pairs*.
 
     The score statistic for paired rates (J. Nam, Biometrics 53, 1997; T. Tango, Statistics in Medicine 17,
     1998), its size enumerated (K. Sidik, Statistics in Medicine 22, 2003).
+
+    Args:
+        falls: How many pairs got worse.
+        rises: How many pairs got better.
+        pairs: How many pairs there are, with those that did not change.
+        margin: A difference of two rates; 0 < margin < 1.
+        alpha: The test rejects where the p-value is at most this; between 0 and 1.
+        quick: Take the statistic to be normal beyond `ENUMERATED` pairs: an approximation, for proposals
+            only.
+
+    Returns:
+        The one-sided p-value, and an e-value computed from it.
     """
     p_value = _paired_p_value(falls, rises, pairs, margin, quick and pairs > ENUMERATED)
     return over_counts("score test", p_value, alpha)
@@ -77,8 +100,16 @@ def unpaired_test(
     """Test "the rate has not fallen" of independent (successes, episodes).
 
     Boschloo's exact test (R. D. Boschloo, Statistica Neerlandica 24, 1970); Fisher's, which is exact too but
-    less powerful, where Boschloo's would take minutes, or where it shall be *quick*. A rate that has risen
-    gets 1.
+    less powerful, where Boschloo's would take minutes.
+
+    Args:
+        before: (successes, episodes) of the baseline.
+        after: (successes, episodes) of the run that is compared with it.
+        alpha: The test rejects where the p-value is at most this; between 0 and 1.
+        quick: Use Fisher's test for any numbers.
+
+    Returns:
+        The one-sided p-value, which is 1 where the rate has not fallen, and an e-value computed from it.
     """
     (_, n), (_, m) = before, after
     small = n * m <= LARGEST_TABLE and n * m * max(n, m) <= LARGEST_SEARCH
@@ -100,10 +131,21 @@ def _fall(before: tuple[int, int], after: tuple[int, int], test: str) -> float:
 def unpaired_margin(
     before: tuple[int, int], after: tuple[int, int], margin: float, alpha: float, *, quick: bool = False
 ) -> Evidence:
-    """Test "the rate has fallen by *margin* or more" of independent (successes, episodes); 0 < margin < 1.
+    """Test "the rate has fallen by *margin* or more" of independent (successes, episodes).
 
     The score statistic of C. P. Farrington and G. Manning (Statistics in Medicine 9, 1990), its size
     enumerated. Where that would take long: the binomial tests of both rates, combined.
+
+    Args:
+        before: (successes, episodes) of the baseline.
+        after: (successes, episodes) of the run that is compared with it.
+        margin: A difference of two rates; 0 < margin < 1.
+        alpha: The test rejects where the p-value is at most this; between 0 and 1.
+        quick: Take the statistic to be normal beyond `ENUMERATED` episodes: an approximation, for proposals
+            only.
+
+    Returns:
+        The one-sided p-value, and an e-value computed from it.
     """
     larger = max(before[1], after[1])
     if larger > LARGEST_RUN and not quick:
@@ -113,7 +155,18 @@ def unpaired_margin(
 
 
 def over_counts(test: str, p_value: float, alpha: float) -> Evidence:
-    """Return what a p-value says; 1/(2√p) is an e-value (V. Vovk, R. Wang, Annals of Statistics 49, 2021)."""
+    """Return what a p-value says.
+
+    1/(2√p) is an e-value (V. Vovk, R. Wang, Annals of Statistics 49, 2021).
+
+    Args:
+        test: The name of the test, as reports show it.
+        p_value: One-sided; from 0 to 1.
+        alpha: The test rejects where the p-value is at most this; between 0 and 1.
+
+    Returns:
+        The evidence against the null hypothesis.
+    """
     return Evidence(test, p_value, 0.5 / max(p_value, 1e-300) ** 0.5, None, p_value <= alpha)
 
 
@@ -121,11 +174,20 @@ def over_counts(test: str, p_value: float, alpha: float) -> Evidence:
 
 
 def paired_score(falls: Counts, rises: Counts, pairs: int, margin: float) -> Values:
-    """Return (…) Nam's and Tango's statistic, large where the rate has fallen by less than *margin* δ.
+    """Return Nam's and Tango's statistic, large where the rate has fallen by less than *margin* δ.
 
     (w - l + nδ) / √(n(2q + δ - δ²)) of l *falls* and w *rises* among n *pairs*, where q is the most likely
     probability of a rise if that of a fall is q + δ: the positive root of
     2n·q² - [(l + w)(1 - δ) - 2δ(n - l)]·q - wδ(1 - δ) = 0. With δ = 0 it is McNemar's (w - l)/√(l + w).
+
+    Args:
+        falls: (…) int64: how many pairs got worse, for each possible outcome.
+        rises: (…) int64: how many pairs got better; its shape broadcasts with that of *falls*.
+        pairs: How many pairs there are, with those that did not change.
+        margin: A difference of two rates; 0 <= margin < 1.
+
+    Returns:
+        (…) float64: the statistic of each outcome.
     """
     linear = (falls + rises) * (1 - margin) - 2 * margin * (pairs - falls)
     constant = rises * margin * (1 - margin)
@@ -160,11 +222,22 @@ def _paired_p_value(falls: int, rises: int, pairs: int, margin: float, approxima
 def unpaired_score(
     successes_before: Counts, before: int, successes_after: Counts, after: int, margin: float
 ) -> Values:
-    """Return (…) Farrington's and Manning's statistic, large where the rate fell by less than *margin* δ.
+    """Return Farrington's and Manning's statistic, large where the rate fell by less than *margin* δ.
 
     (q - p + δ) / √(p₀(1 - p₀)/n + q₀(1 - q₀)/m) of the rates p of n *before* and q of m *after*, where p₀ and
     q₀ = p₀ - δ are the most likely rates that differ by δ: the root of their cubic equation that lies between
     δ and 1.
+
+    Args:
+        successes_before: (…) int64: successes in the baseline, for each possible outcome.
+        before: How many episodes the baseline has.
+        successes_after: (…) int64: successes in the other run; its shape broadcasts with that of
+            *successes_before*.
+        after: How many episodes the other run has.
+        margin: A difference of two rates; 0 < margin < 1.
+
+    Returns:
+        (…) float64: the statistic of each outcome.
     """
     p, q = successes_before / before, successes_after / after
     share = after / before

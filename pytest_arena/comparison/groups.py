@@ -105,7 +105,18 @@ def _student(freedom: int) -> float:
 
 
 def rates_of(metric: str, records: Mapping[str, JobRecord], run: RunDirectory | None) -> list[JobRate] | None:
-    """Return the rate *metric* of each record, with its episodes in *run*; None where one has no interval."""
+    """Return the rate *metric* of each record, with its episodes in *run*.
+
+    Args:
+        metric: The name of the rate.
+        records: Label -> record of a job that completed.
+        run: The run directory that has the episodes. None: nothing is known of how the jobs depend on each
+            other.
+
+    Returns:
+        One rate a record, in their order; None where a record has no interval of the metric, as of one that
+        is no rate.
+    """
     if any(metric not in record.intervals for record in records.values()):
         return None
     return [
@@ -157,10 +168,18 @@ def judge_group(
 ) -> GroupVerdict:
     """Compare the mean over a group's jobs, each with the same weight, with *thresholds*.
 
-    *jobs* maps the name of every job of the group to its labels in this session: none for a job that was
-    deselected. A group that is not whole is not judged: the mean over a part of it is another number. *run*
-    has the episodes, which tell how the jobs depend on each other; without it their intervals assume the
-    worst.
+    A group that is not whole is not judged: the mean over a part of it is another number.
+
+    Args:
+        thresholds: Metric -> the text of its threshold, which has been validated.
+        jobs: Name of every job of the group -> its labels in this session: none for a job that was
+            deselected.
+        records: Label -> record. A job without one counts as not completed.
+        run: The run directory, whose episodes tell how the jobs depend on each other; without it their
+            intervals assume the worst.
+
+    Returns:
+        The values of the jobs that completed, and either the results of the thresholds or what is missing.
     """
     deselected = [name for name, labels in jobs.items() if not labels]
     labels = [label for found in jobs.values() for label in found]

@@ -39,23 +39,49 @@ def sign_test(differences: Values, alpha: float) -> Evidence:
 
 
 def betting_test(values: Values, mean: float, alpha: float) -> Evidence:
-    """Test "the mean is at most *mean*" of *values* (n,) in [0, 1], in episode order; 0 < mean < 1.
+    """Test "the mean is at most *mean*" by betting.
 
     The wealth of a bet λ is ∏ (1 + λ (y - m)/m) (I. Waudby-Smith, A. Ramdas, JRSS B 86, 2024).
+
+    Args:
+        values: (n,) float64 in episode order; each lies in [0, 1].
+        mean: The largest mean of the null hypothesis; 0 < mean < 1.
+        alpha: The test rejects once the e-value has reached 1/alpha; between 0 and 1.
+
+    Returns:
+        The evidence that the mean is larger.
     """
     logs = np.cumsum(np.log1p(BETS * ((values[:, None] - mean) / mean)), axis=0)
     return _sequential("betting", np.logaddexp.reduce(logs, axis=1) - math.log(len(BETS)), alpha)
 
 
 def falls(differences: Values, span: float, alpha: float) -> Evidence:
-    """Test "the mean difference is at least 0" by betting; *differences* (n,) lie in [-span, span]."""
+    """Test "the mean difference is at least 0" by betting.
+
+    Args:
+        differences: (n,) float64 in episode order, after - before; each lies in [-span, span].
+        span: The largest difference that there can be, in the metric's unit.
+        alpha: The test rejects once the e-value has reached 1/alpha; between 0 and 1.
+
+    Returns:
+        The evidence that the mean has fallen.
+    """
     return betting_test((span - differences) / (2 * span), 0.5, alpha)
 
 
 def holds_margin(differences: Values, margin: float, span: float, alpha: float) -> Evidence:
-    """Test "the mean difference is at most -*margin*" by betting; 0 < margin < span.
+    """Test "the mean difference is at most -*margin*" by betting.
 
     With span 1 this is y = (1 + d)/2 against (1 - δ)/2.
+
+    Args:
+        differences: (n,) float64 in episode order, after - before; each lies in [-span, span].
+        margin: In the metric's unit; 0 < margin < span.
+        span: The largest difference that there can be, in the metric's unit.
+        alpha: The test rejects once the e-value has reached 1/alpha; between 0 and 1.
+
+    Returns:
+        The evidence that the mean has fallen by less than the margin, or not at all.
     """
     return betting_test((span + differences) / (2 * span), (span - margin) / (2 * span), alpha)
 
@@ -78,7 +104,17 @@ def mean_interval(differences: Values, confidence: float) -> tuple[float, float]
 
 
 def welch_interval(before: Values, after: Values, confidence: float) -> tuple[float, float] | None:
-    """Return Welch's interval of the difference of two means, for display; None where nothing varies."""
+    """Return Welch's interval of the difference of two means, for display.
+
+    Args:
+        before: (n,) float64: the values of the baseline's episodes.
+        after: (m,) float64: the values of the other run's episodes.
+        confidence: Two-sided; between 0 and 1.
+
+    Returns:
+        The limits of the mean after - the mean before; None where nothing varies, or a side has fewer than
+        two values.
+    """
     if min(len(before), len(after)) < 2 or before.std() + after.std() == 0:
         return None
     from scipy import stats

@@ -27,8 +27,17 @@ def judge_regression(
 ) -> Comparison | None:
     """Return the comparison that the job's ``regression`` asks for; None where it has none.
 
-    *record* says what is known of the rollout; *metrics* are those beside the standard ones. *deferred*: a
-    regression does not fail the test yet, for all jobs of the session are to be judged together.
+    Args:
+        record: What is known of the rollout; its label is looked up in the baseline.
+        job: The job that ran.
+        episodes: Those that count, errors too.
+        metrics: Metrics beside the standard ones.
+        baseline: What the job is compared with. None: the comparison is not judged.
+        deferred: A regression does not fail the test yet, for all jobs of the session are to be judged
+            together.
+
+    Returns:
+        The comparison, with the reason where there are no numbers; None for a job without ``regression``.
     """
     regression = job.regression
     if regression is None:
@@ -57,6 +66,15 @@ def fails(verdict: ComparisonVerdict, regression: Regression, *, deferred: bool 
 
     A regression does, and so does a comparison that the numbers do not allow; one that decides nothing does
     where the job says so. What there is no baseline for does not: it is not judged, and the summary says so.
+
+    Args:
+        verdict: What the comparison has decided.
+        regression: What the job says of the comparison: ``inconclusive`` is read.
+        deferred: All comparisons of the session are judged together later: a regression does not fail the
+            test yet.
+
+    Returns:
+        True where the test fails.
     """
     if verdict == ComparisonVerdict.REGRESSION:
         return not deferred

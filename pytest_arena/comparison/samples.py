@@ -80,10 +80,22 @@ class Pairs:
 def sample_of(
     episodes: Sequence[Episode], metric: Metric, *, fixed: bool, whose: str, deterministic: bool = False
 ) -> Sample:
-    """Return the values of *metric* over *episodes*; *deterministic*: of a job that leaves nothing to chance.
+    """Return the values of *metric* over *episodes*.
 
-    Raises `NotComparableError` where an episode lacks a value, or is an error: a mean over what happened to
-    be measurable is not the mean over the episodes. *whose* names the run in that error.
+    A mean over what happened to be measurable is not the mean over the episodes: so each must have a value.
+
+    Args:
+        episodes: Those that count, in any order.
+        metric: The metric whose value each episode has.
+        fixed: The number of episodes was decided before the first one: no gate could stop the job.
+        whose: The run, in words, for the error.
+        deterministic: The job leaves nothing to chance: episodes that begin alike are one.
+
+    Returns:
+        The values in the order of the episodes' indices, and of a rate the counts.
+
+    Raises:
+        NotComparableError: An episode lacks a finite value or is an error, or there are no episodes.
     """
     ordered = sorted(episodes, key=lambda episode: episode.episode)
     errors = sum(e.outcome == Outcome.ERROR for e in ordered)

@@ -58,7 +58,14 @@ def close_all_unclosed(
 ) -> None:
     """Give *status* to every record that still says ``running``; call it when no process writes any more.
 
-    Each is written in a context of *writing*, which gets the record's path.
+    Args:
+        run: The run whose records are closed.
+        status: CRASHED, or INTERRUPTED where somebody stopped the session.
+        writing: Gets the path of a record, relative to the run; the record is written in the context that it
+            gives.
+
+    Raises:
+        OSError: A record cannot be written, and its context does not suppress that.
     """
     for record in run.records():
         if record.status == Status.RUNNING:

@@ -99,7 +99,15 @@ def compared(
 ) -> Judgement:
     """Return *judgement* with the comparison that the job's ``regression`` asks for; as it is without one.
 
-    *about* is the job's record, *metrics* are those beside the standard ones.
+    Args:
+        judgement: As `judge` gives it.
+        job: The job, as in `judge`.
+        about: The job's record. It is not changed.
+        metrics: Metrics beside the standard ones.
+        against: The baseline; None: there is none, and the comparison is not judged.
+
+    Returns:
+        The judgement with the comparison, and with the verdict over thresholds and comparison.
     """
     against = against or Against()
     comparison = judge_regression(

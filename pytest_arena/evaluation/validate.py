@@ -84,7 +84,16 @@ def _validate_record(job: Job, simulator: Simulator) -> None:
 
 
 def validate_group(group: Group, jobs: Sequence[Job], metrics: Mapping[str, Sequence[Metric]]) -> None:
-    """Check the thresholds of a *group* of *jobs*; *metrics* are those beside the standard ones, by job."""
+    """Check the thresholds of a *group* of *jobs*.
+
+    Args:
+        group: The group, with the texts of its thresholds.
+        jobs: The jobs that have its tag.
+        metrics: Name of each of *jobs* -> the metrics beside the standard ones.
+
+    Raises:
+        JobFileError: A job does not compute a metric that has a threshold, or a text is no threshold on it.
+    """
     known_of = {job.name: known_metrics(job, metrics[job.name]) for job in jobs}
     for name, text in group.thresholds.items():
         for job in jobs:

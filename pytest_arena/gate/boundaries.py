@@ -109,8 +109,17 @@ class _Walk:
 def spending_boundary(p0: float, alpha: float, beta: float, looks: Looks) -> Boundary:
     """Return the boundary that spends *alpha* and *beta* in proportion to the episodes.
 
-    P(PASS) <= alpha at every rate up to p0, and P(FAIL) <= beta at every rate from p0 on. Each side ignores
-    the other one's stops, which can only lower the errors. What a look does not spend carries over.
+    Each side ignores the other one's stops, which can only lower the errors. What a look does not spend
+    carries over.
+
+    Args:
+        p0: The rate that is needed; 0 < p0 < 1.
+        alpha: P(PASS) is at most this at every rate up to p0.
+        beta: P(FAIL) is at most this at every rate from p0 on.
+        looks: Numbers of episodes at which the test is looked at, rising.
+
+    Returns:
+        For each look, from how many successes it passes and up to how many it fails.
     """
     upper, lower = _Walk(p0), _Walk(p0)
     passing = failing = 0.0
@@ -127,7 +136,17 @@ def spending_boundary(p0: float, alpha: float, beta: float, looks: Looks) -> Bou
 
 @lru_cache(maxsize=256)
 def e_process_boundary(p0: float, alpha: float, beta: float, looks: Looks) -> Boundary:
-    """Return where the e-values reach 1/alpha and 1/beta at each look; more looks may follow at any time."""
+    """Return where the e-values reach 1/alpha and 1/beta at each look; more looks may follow at any time.
+
+    Args:
+        p0: The rate that is needed; 0 < p0 < 1.
+        alpha: The probability that any look passes is at most this at every rate up to p0.
+        beta: The probability that any look fails is at most this at every rate from p0 on.
+        looks: Numbers of episodes at which the test is looked at, rising.
+
+    Returns:
+        For each look, from how many successes it passes and up to how many it fails.
+    """
     pass_at, fail_at = [], []
     successes = failures = 0
     for n in looks:
@@ -156,9 +175,17 @@ def characteristics(boundary: Boundary, rate: float) -> Characteristics:
 def lower_limit(boundary: Boundary, look: int, successes: int, alpha: float) -> float:
     """Return the rate at which an end at least so high has the probability *alpha*.
 
-    The run stopped at look number *look* with so many *successes*. Ends are ordered by stage: an earlier PASS
-    speaks for a higher rate than a later one, and at one look more successes do (A. A. Tsiatis, G. L. Rosner
-    and C. R. Mehta, Biometrics 40, 1984). After a PASS the limit exceeds p0.
+    Ends are ordered by stage: an earlier PASS speaks for a higher rate than a later one, and at one look more
+    successes do (A. A. Tsiatis, G. L. Rosner and C. R. Mehta, Biometrics 40, 1984).
+
+    Args:
+        boundary: The boundary of the test that was run.
+        look: The index in ``boundary.looks`` of the look at which the run stopped.
+        successes: How many successes there were until then.
+        alpha: The probability that the limit is above the true rate is at most this.
+
+    Returns:
+        A rate from 0 to 1. After a PASS it exceeds p0.
     """
     if successes == 0:
         return 0.0
@@ -166,7 +193,17 @@ def lower_limit(boundary: Boundary, look: int, successes: int, alpha: float) -> 
 
 
 def upper_limit(boundary: Boundary, look: int, successes: int, beta: float) -> float:
-    """Return the rate at which an end at most so high has the probability *beta*: below p0 after a FAIL."""
+    """Return the rate at which an end at most so high has the probability *beta*.
+
+    Args:
+        boundary: The boundary of the test that was run.
+        look: The index in ``boundary.looks`` of the look at which the run stopped.
+        successes: How many successes there were until then.
+        beta: The probability that the limit is below the true rate is at most this.
+
+    Returns:
+        A rate from 0 to 1. After a FAIL it is below p0.
+    """
     if successes == boundary.looks[look]:
         return 1.0
     return _root(lambda rate: _end(boundary, look, successes, rate, at_least=False) - beta)

@@ -90,7 +90,14 @@ def _what_decides(gate: GateRecord, test: RateTest) -> str:
 def larger_budget(test: SequentialTest, look_every: int, rate: float) -> tuple[int, float] | None:
     """Return a budget that decides with a high probability at the true *rate*, and that probability.
 
-    None where even a budget of `LARGEST_BUDGET` does not.
+    Args:
+        test: The test that was undecided; its last look is the budget that was too small.
+        look_every: Episodes between two looks.
+        rate: The rate of successes that is assumed to be true; from 0 to 1.
+
+    Returns:
+        (episodes, probability), which is at least `PROBABLE`; None where even `LARGEST_BUDGET` does not
+        decide.
     """
     budget = test.looks[-1]
     while budget < LARGEST_BUDGET:

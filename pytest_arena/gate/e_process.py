@@ -20,8 +20,20 @@ def log_e_value(successes: int, failures: int, p0: float, a: float = 1.0, b: flo
 
     E(s, f; p0) = ∫_{p0}^1 p^s (1-p)^f Beta(p; a, b) dp / ∫_{p0}^1 Beta(p; a, b) dp / (p0^s (1-p0)^f).
 
-    The logarithm is finite for any counts. The mirror image, ``log_e_value(failures, successes, 1 - p0)``,
-    speaks against "the rate is at least p0". Raises ValueError for negative counts or a *p0* outside (0, 1).
+    The mirror image, ``log_e_value(failures, successes, 1 - p0)``, speaks against "the rate is at least p0".
+
+    Args:
+        successes: How many episodes succeeded; at least 0.
+        failures: How many episodes did not succeed; at least 0.
+        p0: The largest rate of the null hypothesis; 0 < p0 < 1.
+        a: The first parameter of the beta distribution over the rates; more than 0.
+        b: The second one; more than 0. With a = b = 1 all rates weigh the same.
+
+    Returns:
+        The natural logarithm of E. It is finite for any counts.
+
+    Raises:
+        ValueError: A count is negative, or *p0* is outside (0, 1).
     """
     if successes < 0 or failures < 0 or not 0.0 < p0 < 1.0:
         raise ValueError(

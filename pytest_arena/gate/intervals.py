@@ -11,8 +11,19 @@ from pytest_arena.gate.e_process import log_e_value
 def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the Wilson score interval of a proportion.
 
-    (p + z²/2n ± z·√(p(1-p)/n + z²/4n²)) / (1 + z²/n) with z the normal quantile of the two-sided
-    *confidence* (E. B. Wilson, JASA 22, 1927). Raises ValueError for no episodes.
+    (p + z²/2n ± z·√(p(1-p)/n + z²/4n²)) / (1 + z²/n) with z the normal quantile of the two-sided *confidence*
+    (E. B. Wilson, JASA 22, 1927).
+
+    Args:
+        successes: How many episodes succeeded; from 0 to *episodes*.
+        episodes: How many episodes there are; at least 1.
+        confidence: Two-sided; between 0 and 1.
+
+    Returns:
+        (low, high), from 0 to 1.
+
+    Raises:
+        ValueError: There are no episodes, or *successes* is not from 0 to *episodes*.
     """
     if not 0 <= successes <= episodes or episodes < 1:
         raise ValueError(f"expected 0 <= successes <= episodes, got {successes} of {episodes}")
@@ -29,8 +40,16 @@ def newcombe(
 ) -> tuple[float, float]:
     """Return the interval of the difference *after* - *before* of two independent rates.
 
-    Each is (successes, episodes). The square-and-add of both Wilson intervals (R. G. Newcombe, Statistics in
-    Medicine 17:873, 1998, method 10).
+    The square-and-add of both Wilson intervals (R. G. Newcombe, Statistics in Medicine 17:873, 1998, method
+    10).
+
+    Args:
+        before: (successes, episodes) of the baseline, with at least one episode.
+        after: (successes, episodes) of the other run, with at least one episode.
+        confidence: Two-sided; between 0 and 1.
+
+    Returns:
+        (low, high), from -1 to 1.
     """
     return _square_and_add(before, after, confidence, correlation=0.0)
 
@@ -41,7 +60,17 @@ def newcombe_paired(
     """Return the interval of the difference after - before of two rates over the same episodes.
 
     As `newcombe`, with the correlation of the pairs, corrected towards zero (R. G. Newcombe, Statistics in
-    Medicine 17:2635, 1998, method 10). The counts are of pairs.
+    Medicine 17:2635, 1998, method 10). There must be at least one pair.
+
+    Args:
+        both: Pairs that succeeded in both runs.
+        only_before: Pairs that succeeded in the baseline only.
+        only_after: Pairs that succeeded in the other run only.
+        neither: Pairs that succeeded in neither run.
+        confidence: Two-sided; between 0 and 1.
+
+    Returns:
+        (low, high), from -1 to 1.
     """
     pairs = both + only_before + only_after + neither
     before, after = both + only_before, both + only_after
@@ -70,8 +99,19 @@ def _joined(first: float, second: float, correlation: float) -> float:
 def anytime_interval(successes: int, episodes: int, alpha: float, beta: float) -> tuple[float, float]:
     """Return limits of a rate that hold at any end of a run, whatever its reason.
 
-    The lower one is the rate against which the e-value is 1/alpha, the upper one mirrors it with *beta*: the
-    probability that it is ever wrong is at most alpha, or beta. Raises ValueError for no episodes.
+    The lower one is the rate against which the e-value is 1/alpha, the upper one mirrors it with *beta*.
+
+    Args:
+        successes: How many episodes succeeded; from 0 to *episodes*.
+        episodes: How many episodes there are so far; at least 1.
+        alpha: The probability that the lower limit is ever above the true rate is at most this.
+        beta: The probability that the upper limit is ever below the true rate is at most this.
+
+    Returns:
+        (low, high), from 0 to 1.
+
+    Raises:
+        ValueError: There are no episodes, or *successes* is not from 0 to *episodes*.
     """
     if not 0 <= successes <= episodes or episodes < 1:
         raise ValueError(f"expected 0 <= successes <= episodes, got {successes} of {episodes}")

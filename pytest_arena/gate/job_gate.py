@@ -72,7 +72,17 @@ class JobGate:
         episodes: Iterable[Episode] = (),
         deterministic: bool = False,
     ) -> JobGate | None:
-        """Return the gate of *job* as far as *episodes* decide it; None for a job without."""
+        """Return the gate of *job* as far as *episodes* decide it; None for a job without.
+
+        Args:
+            job: The job, whose thresholds on rates become tests.
+            metrics: Metrics beside the standard ones.
+            episodes: Those that have ended, in any order, errors too.
+            deterministic: Nothing is left to chance: a verdict must hold over different starts, too.
+
+        Returns:
+            The gate, to which more episodes may be added; None for a job without one.
+        """
         if job.gate is None:
             return None
         tests = [
@@ -194,7 +204,19 @@ class _Counts:
 
 
 def verdict_at(test: RateTest, look: int, successes: int, errors: int) -> Verdict:
-    """Return PASS, FAIL, or NONE for "go on". Errors count against PASS and against FAIL."""
+    """Return PASS, FAIL, or NONE for "go on".
+
+    Errors count against PASS and against FAIL.
+
+    Args:
+        test: The test, with the numbers of successes that decide at each look.
+        look: The index of the look in ``test.looks``.
+        successes: How many of the episodes up to this look succeeded.
+        errors: How many of them ended with an error: it is unknown whether they succeed.
+
+    Returns:
+        The verdict of this look alone.
+    """
     passes, fails = test.pass_at[look], test.fail_at[look]
     at_most = successes + errors
     if test.at_least:

@@ -45,7 +45,18 @@ class SequentialTest:
     def of(
         cls, threshold: Threshold, alpha: float, beta: float | None, looks: Looks, method: GateMethod
     ) -> SequentialTest:
-        """Return the test of a *threshold* with a single bound; *beta* is *alpha* where it is not given."""
+        """Return the test of a *threshold* with a single bound.
+
+        Args:
+            threshold: On a rate, with a lower or an upper bound, not both.
+            alpha: P(PASS) where the true rate does not meet the bound is at most this.
+            beta: P(FAIL) where it does is at most this; None: as *alpha*.
+            looks: Numbers of episodes at which the test is looked at, rising.
+            method: ``spending`` for a budget that is fixed, ``e_process`` for runs that may be extended.
+
+        Returns:
+            The test.
+        """
         at_least = threshold.high == math.inf
         bound = threshold.low if at_least else threshold.high
         return cls(bound, at_least, alpha, alpha if beta is None else beta, looks, method)
@@ -84,6 +95,14 @@ class SequentialTest:
 
         The lower one of "at least", the upper one of "at most", holds with probability 1 - alpha, the other
         one with 1 - beta. Errors move either one outwards.
+
+        Args:
+            look: The index in ``looks``, from 0.
+            successes: How many of the episodes up to this look succeeded.
+            errors: How many of them ended with an error.
+
+        Returns:
+            (low, high), from 0 to 1.
         """
         n = self.looks[look]
         good = successes if self.at_least else n - successes - errors

@@ -91,6 +91,19 @@ def judge_thresholds(
     """Judge every threshold: by the verdict of its test where it is *tested*, else by its measured value.
 
     A value that is missing never passes.
+
+    Args:
+        thresholds: Metric -> the text of its threshold.
+        metrics: Metric -> its value; None where it could not be measured.
+        intervals: Metric -> (low, high); only of rates.
+        unmeasured: Metric -> why it has no value.
+        tested: Metric -> the verdict of the gate's test on it.
+
+    Returns:
+        One result a threshold, in their order.
+
+    Raises:
+        ValueError: A text is no threshold.
     """
     results = []
     for name, text in thresholds.items():

@@ -17,8 +17,17 @@ def close_within(
 ) -> str | None:
     """Call *close*; returns the reason why *what* could not be closed, None where it was.
 
-    It has *seconds* (None: `CLOSING_SECONDS`). Where it hangs and cannot be interrupted, the process ends
-    with *exit_status*.
+    Args:
+        seconds: How long it may take; None: `CLOSING_SECONDS`.
+        what: What is closed, in words for the message: ``the policy``.
+        close: Closes it. An `Exception` that it raises is returned as the reason.
+        exit_status: The process ends with this status where *close* hangs and cannot be interrupted.
+
+    Returns:
+        The reason, for a note in the record; None where it was closed.
+
+    Raises:
+        KeyboardInterrupt: The user interrupted it.
     """
     named = _name_of(seconds, "rollout.timeout")
     limit = Deadline(

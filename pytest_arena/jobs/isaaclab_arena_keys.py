@@ -24,8 +24,16 @@ def native_keys(
 ) -> dict[str, Any]:
     """Return a job in native keys.
 
-    *environment* is Arena's environment, its name under ``id``; *builder* the fields of Arena's environment
-    builder; *limit* may hold ``num_steps`` and ``num_episodes``; *run* the keys that both formats share.
+    Args:
+        environment: Arena's environment and its arguments; its name stands under ``id``.
+        builder: The fields of Arena's environment builder.
+        policy: The policy's settings; its type stands under ``type``.
+        limit: ``num_steps`` or ``num_episodes``; empty: as many steps as the policy has recorded.
+        run: The run as written, of which the keys are read that both formats share: variations, rebuilds,
+            instruction.
+
+    Returns:
+        The native keys that have a value, as plain data that is not yet validated.
     """
     builder = dict(builder)
     options: dict[str, Any] = {"args": {key: value for key, value in environment.items() if key != "id"}}
@@ -91,7 +99,13 @@ def check_limit(section: Section, limit: Mapping[str, Any]) -> None:
 
 
 def check_mappings(section: Section, data: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    """Note a problem for each of *keys* that is there and is not a mapping."""
+    """Note a problem for each of *keys* that is there and is not a mapping.
+
+    Args:
+        section: The place of *data* in the file.
+        data: What is written there.
+        keys: Keys of *data* whose values must be mappings; they may be missing.
+    """
     for key in keys:
         if key in data and not isinstance(data[key], dict):
             section.below(key).wrong(f"expected a mapping, got {shown(data[key])}")

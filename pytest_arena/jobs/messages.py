@@ -204,7 +204,13 @@ class Problems:
         return len(self._found)
 
     def add(self, line: int | None, key: KeyPath, expectation: str) -> None:
-        """Add what is wrong under *key*, as the user wrote it."""
+        """Add what is wrong under *key*, as the user wrote it.
+
+        Args:
+            line: Where the key stands in the file, from 1; None: unknown.
+            key: The path of the key in the file; empty for the file as a whole.
+            expectation: What was expected and what was found, on one line.
+        """
         name = f"{dotted(key)}: " if key else ""
         self.add_error(
             line, JobFileError(f"{self._file}{'' if line is None else f':{line}'}: {name}{expectation}")

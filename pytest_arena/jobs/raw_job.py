@@ -72,7 +72,14 @@ def locator(
 ) -> Callable[[KeyPath], tuple[int | None, str]]:
     """Return the function from a key of the model to its line and its name in the file.
 
-    *bases* are where the job's keys may have been written, strongest first: the job, then its defaults.
+    Args:
+        document: The file that the job is written in.
+        bases: Where the job's keys may have been written, strongest first: the job, then its defaults.
+        places: Keys that the file has in another place than the model.
+
+    Returns:
+        A function that takes a key path of the model and gives (line, dotted name); the line is None where it
+        is unknown.
     """
     return partial(_locate, document, bases, places)
 

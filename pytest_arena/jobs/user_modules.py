@@ -50,8 +50,18 @@ def make_importable(job: Job) -> None:
 def import_for(job: Job, key: KeyPath, module: str) -> ModuleType:
     """Import *module*, which *job* names under *key*.
 
-    `JobFileError` where there is none, and where it skips or exits instead of being imported: a test runner
-    would take that for its own. What else fails inside a module deserves its traceback.
+    Args:
+        job: The job, for the place in its file that an error names.
+        key: The key of the job that names the module.
+        module: The module's dotted name.
+
+    Returns:
+        The module.
+
+    Raises:
+        JobFileError: There is none, or it skips or exits instead of being imported: a test runner would take
+            that for its own.
+        Exception: What else fails inside the module, with its traceback.
     """
     try:
         with foreign_code(f"the module {module!r}"):
