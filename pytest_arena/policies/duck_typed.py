@@ -48,7 +48,20 @@ class CustomPolicy(Policy):
 
     @classmethod
     def make(cls, kind: type[Any], settings: Mapping[str, Any], env: SimEnv) -> CustomPolicy:
-        """Wrap a *kind* made of its *settings*, and of *env* where it has an argument of this name."""
+        """Wrap a *kind* made of its *settings*, and of *env* where it has an argument of this name.
+
+        Args:
+            kind: The user's class.
+            settings: Its arguments by name: the job's ``policy.settings``.
+            env: The environment that the policy acts in.
+
+        Returns:
+            The policy.
+
+        Raises:
+            EvaluationError: Its methods could not be called.
+            Exception: What the class raises.
+        """
         wants_env = "env" in inspect.signature(kind).parameters
         return cls(kind(**settings, **({"env": env} if wants_env else {})))
 

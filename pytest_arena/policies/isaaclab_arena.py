@@ -85,7 +85,21 @@ class ArenaPolicy(Policy):
 
     @classmethod
     def make(cls, kind: type[Any], settings: Mapping[str, Any], env: SimEnv) -> ArenaPolicy:
-        """Adapt a policy of this *kind*, made of its *settings*."""
+        """Adapt a policy of this *kind*, made of its *settings*.
+
+        Args:
+            kind: A policy class of Arena, as any of its releases has them.
+            settings: What it is configured with: the job's ``policy.settings``.
+            env: The environment that the policy acts in.
+
+        Returns:
+            The policy.
+
+        Raises:
+            TypeError: *kind* has no setting of such a name, or lacks one that it needs.
+            ValueError: A setting has a wrong value, or the parser of *kind* does not take it.
+            Exception: What the class raises.
+        """
         return cls(_build(kind, settings, env), env)
 
     def act(self, observation: Observation) -> Action:

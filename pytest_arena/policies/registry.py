@@ -54,8 +54,15 @@ def policy_names() -> list[str]:
 def validate_policy(job: Job, *, may_import: bool, simulators_own: frozenset[str] = frozenset()) -> None:
     """Check the job's policy and its settings.
 
-    A class outside the registry is imported only where *may_import*: some simulators must start before the
-    modules that their policies live in can be imported. *simulators_own* are left to the simulator.
+    Args:
+        job: The job; of it the ``policy`` section is checked.
+        may_import: Whether a class outside the registry is imported and checked: some simulators must start
+            before the modules that their policies live in can be imported.
+        simulators_own: Names of policies that are left to the simulator.
+
+    Raises:
+        JobFileError: There is no such policy, its class cannot be imported or has no way to act, or a
+            setting is wrong.
     """
     kind = job.policy.type
     if kind in simulators_own:

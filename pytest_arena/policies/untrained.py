@@ -19,13 +19,21 @@ from pytest_arena.simulators.base import SimEnv
 
 
 def idle_actions(space: gymnasium.Space[Any], n: int, policy: str) -> Action:
-    """Return N actions of *space*, batched as a vector environment takes them: owned (n, …) arrays.
+    """Return N actions of *space*, batched as a vector environment takes them.
 
     Zero clipped to the bounds of a Box, the value nearest to 0 of a Discrete or MultiDiscrete, all off in a
-    MultiBinary; a dict or tuple of these for a Dict or Tuple, N texts for a Text. *policy* is who asks.
+    MultiBinary; a dict or tuple of these for a Dict or Tuple, the shortest texts for a Text.
+
+    Args:
+        space: The space of one row's action.
+        n: N, the number of rows.
+        policy: The name of the policy that asks, for messages.
+
+    Returns:
+        Owned (N, …) arrays of the space's type, or a tuple of N texts; nested as *space* is.
 
     Raises:
-        EvaluationError: *space* is of another kind, or has no value that is a number.
+        EvaluationError: *space*, or a part of it, is of another kind.
     """
     return by_part(space, lambda part, _: _idle(part, n, policy))
 

@@ -47,7 +47,13 @@ def leaves(
 ) -> Iterator[tuple[EntryPath, Any]]:
     """Yield each batch of a nested observation with its path, in an order that does not depend on a dict's.
 
-    A batch is an array or tensor (N, …), or a sequence of N values of any kind.
+    Args:
+        observation: A batch of N rows, or a dict or tuple of batches, nested or not. None holds no batch.
+        space: The space of one row; None: not known, and a tuple is taken for a batch of each of its parts.
+        path: What each path begins with: where *observation* stands in a larger one.
+
+    Yields:
+        The path, and the batch there: an array or tensor (N, …), or a sequence of N values of any kind.
     """
     if isinstance(observation, Mapping):
         for key in sorted(observation, key=lambda key: (str(key), type(key).__name__)):
@@ -60,7 +66,16 @@ def leaves(
 
 
 def by_part(space: Space, make: Callable[[Space, EntryPath], Any], path: EntryPath = ()) -> Any:
-    """Return what *make* gives for *space* and its path: a dict or tuple of it for a `Dict` or `Tuple`."""
+    """Return what *make* gives for *space* and its path: a dict or tuple of it for a `Dict` or `Tuple`.
+
+    Args:
+        space: Any space; a `Dict` or `Tuple` is entered, and its parts are, too.
+        make: Called with each space that is neither, and with the path to it.
+        path: What each path begins with.
+
+    Returns:
+        Values of *make*, nested as *space* is.
+    """
     if isinstance(space, gymnasium.spaces.Dict):
         return {key: by_part(part, make, (*path, key)) for key, part in space.spaces.items()}
     if isinstance(space, gymnasium.spaces.Tuple):
@@ -92,7 +107,17 @@ def copy_rows(observation: Observation, space: Space | None = None) -> Observati
 def replace_rows(
     observation: Observation, rows: IndexArray, values: Sequence[Any], space: Space | None = None
 ) -> Observation:
-    """Return a copy of *observation* whose row ``rows[i]`` is ``values[i]`` (a single observation)."""
+    """Return a copy of *observation* whose row ``rows[i]`` is ``values[i]`` (a single observation).
+
+    Args:
+        observation: A batch of N rows, or a dict or tuple of batches. It is not changed.
+        rows: (K,) indices of rows, from 0.
+        values: K observations of one row each, nested as *observation* is.
+        space: The space of one row; None: not known, and a tuple is taken for a batch of each of its parts.
+
+    Returns:
+        The copy. It shares memory with neither *observation* nor *values*.
+    """
     if isinstance(observation, Mapping):
         return {
             key: replace_rows(batch, rows, [value[key] for value in values], _part(space, key))
@@ -113,7 +138,17 @@ def replace_rows(
 def merge_rows(
     observation: Observation, other: Observation, rows: Any, space: Space | None = None
 ) -> Observation:
-    """Return a copy of *observation* with the *rows* (a mask or indices) of *other*, a batch like it."""
+    """Return a copy of *observation* with the *rows* of *other*, a batch like it.
+
+    Args:
+        observation: A batch of N rows, or a dict or tuple of batches. It is not changed.
+        other: A batch of N rows, nested as *observation* is.
+        rows: (N,) mask or (K,) indices, as an array or tensor that indexes both batches.
+        space: The space of one row; None: not known, and a tuple is taken for a batch of each of its parts.
+
+    Returns:
+        The copy. It shares memory with neither batch.
+    """
     if isinstance(observation, Mapping):
         return {
             key: merge_rows(values, other[key], rows, _part(space, key))

@@ -23,6 +23,14 @@ def override(target: Any, values: Mapping[str, Any], where: str) -> None:
     A dict of configurations, such as one of terms, is entered like a configuration; a dict of plain values is
     replaced, and an empty mapping empties either. The text ``null`` stands for None: in a job file a bare
     null takes a key away.
+
+    Args:
+        target: The configuration, an object or a dict. It is changed in place.
+        values: Key to value, as the job file has them.
+        where: The job's key that *values* stand under, for messages.
+
+    Raises:
+        EvaluationError: *target* has no such key, or a text is given for a number or a boolean.
     """
     for dotted, value in values.items():
         value = None if value == "null" else value

@@ -41,14 +41,23 @@ class EnvironmentPool:
     ) -> SimEnv:
         """Return the environment of *job*; that of a *rebuild* above 0 is built anew in any case.
 
-        Building has the job's ``rollout.timeout`` for itself; where nothing can interrupt it, *give_up* saves
-        what is known, and the process ends. *note* gets what went wrong when the environment was closed,
-        which may be long after the job.
+        Building has the job's ``rollout.timeout`` for itself.
+
+        Args:
+            job: The job that uses the environment next.
+            rebuild: Which of the job's environments is meant, from 0.
+            note: Gets what went wrong when the environment was closed, which may be long after the job.
+            give_up: Saves what is known where nothing can interrupt the building; then the process ends.
+
+        Returns:
+            The environment. The pool keeps it, and closes it.
 
         Raises:
-            EvaluationError: the job needs an app that differs from the one this process has started.
-            MissingDependencyError: the simulator is not installed.
-            RolloutTimeoutError: the environment was not built in time.
+            EvaluationError: The job needs an app that differs from the one this process has started, or what
+                was built is no environment.
+            MissingDependencyError: The simulator is not installed.
+            RolloutTimeoutError: The environment was not built in time.
+            Exception: What the simulator raises while it starts or builds.
         """
         __tracebackhide__ = USERS_MISTAKE
         simulator = find_simulator(job)

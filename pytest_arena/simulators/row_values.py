@@ -25,8 +25,16 @@ _PLAIN = (bool, float, np.float64, int)
 def number_of(value: Any, what: str, place: str = "") -> float:
     """Return a row's *value* as a float; NaN and infinity stay what they are.
 
-    An array of one element is read as that element. *what* begins the message of the `EvaluationError` that
-    anything but a number is, *place* names the row.
+    Args:
+        value: A number or boolean, or an array or tensor that has one as its only element.
+        what: The beginning of an error's message: where the value comes from.
+        place: Names the row in the message, as in " in row 3"; empty: it names none.
+
+    Returns:
+        The number, in the unit of *value*.
+
+    Raises:
+        EvaluationError: *value* is anything else, or an integer too large for a float.
     """
     element = value if type(value) is np.float64 else only_element(value)
     if isinstance(element, (bool, int, float)):
@@ -38,7 +46,19 @@ def number_of(value: Any, what: str, place: str = "") -> float:
 
 
 def flag_of(value: Any, what: str, place: str = "") -> bool:
-    """Return whether a row's *value* holds: a boolean, or 0 or 1; an array of one element as that element."""
+    """Return whether a row's *value* holds.
+
+    Args:
+        value: A boolean, 0 or 1, or an array or tensor that has one of these as its only element.
+        what: The beginning of an error's message: where the value comes from.
+        place: Names the row in the message, as in " in row 3"; empty: it names none.
+
+    Returns:
+        Whether it holds.
+
+    Raises:
+        EvaluationError: *value* is anything else.
+    """
     if type(value) is np.bool_:
         return bool(value)
     element = only_element(value)
@@ -49,12 +69,37 @@ def flag_of(value: Any, what: str, place: str = "") -> bool:
 
 
 def numbers_by_row(given: Any, what: str, num_envs: int) -> FloatArray:
-    """Return a copy of *given*, numbers of shape (N,) or (N, 1), as (N,); else `EvaluationError`."""
+    """Return a copy of *given*, the numbers of all rows, as (N,).
+
+    Args:
+        given: Numbers or booleans of shape (N,) or (N, 1): an array, a tensor on any device, or a list.
+        what: The beginning of an error's message: where the numbers come from.
+        num_envs: N, the number of rows.
+
+    Returns:
+        (N,) float64, in the unit of *given*.
+
+    Raises:
+        EvaluationError: *given* has another shape, or values of another type.
+    """
     return np.array(_column(given, "biuf", what, num_envs, "numbers"), np.float64)
 
 
 def flags_by_row(given: Any, what: str, num_envs: int) -> BoolArray:
-    """Return a copy of *given*, booleans or 0 and 1, (N,) or (N, 1), as (N,); else `EvaluationError`."""
+    """Return a copy of *given*, the flags of all rows, as (N,).
+
+    Args:
+        given: Booleans, or integers 0 and 1, of shape (N,) or (N, 1): an array, a tensor on any device, or a
+            list.
+        what: The beginning of an error's message: where the flags come from.
+        num_envs: N, the number of rows.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        EvaluationError: *given* has another shape, values of another type, or other integers.
+    """
     values = _column(given, "biu", what, num_envs, "booleans")
     if values.dtype.kind != "b" and not np.isin(values, (0, 1)).all():
         raise EvaluationError(f"{what} integers other than 0 and 1, expected {num_envs} booleans")
@@ -75,10 +120,19 @@ def _column(given: Any, kinds: str, what: str, num_envs: int, expected: str) -> 
 
 
 def success_of(value: Any, what: str, place: str = "") -> int:
-    """Return what one row's *value* says: 1, 0 or `UNMEASURED`.
+    """Return what one row's *value* says of success.
 
-    An array or tensor of one element is read as that element. *what* begins the message of the
-    `EvaluationError` that anything but a boolean or a number is, *place* names the row.
+    Args:
+        value: A boolean or a number, or an array or tensor that has one as its only element; more than 0.5
+            is a success. None and NaN: unmeasured.
+        what: The beginning of an error's message: where the value comes from.
+        place: Names the row in the message, as in " in row 3"; empty: it names none.
+
+    Returns:
+        1, 0 or `UNMEASURED`.
+
+    Raises:
+        EvaluationError: *value* is anything else, a member of an enumeration too.
     """
     if value is None:
         return UNMEASURED
@@ -93,10 +147,19 @@ def success_of(value: Any, what: str, place: str = "") -> int:
 
 
 def success_by_row(given: Any, what: str, num_envs: int, rows: BoolArray | None = None) -> SuccessArray:
-    """Return what *given*, one value a row, says of *rows* (N,), by default of all; `UNMEASURED` elsewhere.
+    """Return what *given*, one value a row, says of *rows*, by default of all.
 
-    Booleans or numbers of shape (N,) or (N, 1), or N values of any kind that `success_of` reads. Raises
-    `EvaluationError`, whose message *what* begins, where that does not say it of each row.
+    Args:
+        given: Booleans or numbers of shape (N,) or (N, 1), or N values of any kind that `success_of` reads.
+        what: The beginning of an error's message: where the values come from.
+        num_envs: N, the number of rows.
+        rows: (N,) bool: the rows that *given* is about; None: all.
+
+    Returns:
+        (N,) int8: 1, 0 or `UNMEASURED`; `UNMEASURED` outside of *rows*.
+
+    Raises:
+        EvaluationError: *given* has another shape, or has what is no success for one of *rows*.
     """
     values = to_numpy(given)
     if not isinstance(values, np.ndarray) and not (

@@ -167,7 +167,17 @@ class ProcessRow(AddedWrapper):
 def serve_row(
     index: int, env_fn: Callable[[], Any], pipe: Any, parent_pipe: Any, memory: Any, queue: Any, *more: Any
 ) -> None:
-    """Be the process of row *index*: gymnasium's own worker, but every failure is sent to the caller."""
+    """Be the process of row *index*: gymnasium's own worker, but every failure is sent to the caller.
+
+    Args:
+        index: The row, from 0.
+        env_fn: Makes the row's environment.
+        pipe: This process's end of the pipe: commands come and answers go through it.
+        parent_pipe: The other end, which this process closes.
+        memory: What the rows write observations to; None where they send them through *pipe*.
+        queue: Gymnasium's queue of errors.
+        *more: What the worker of the installed gymnasium takes beside these; passed on as it is.
+    """
     before, errors = forks(), _Errors(queue)
     worker: Any = _async_worker  # it wants a queue, and only puts into it
     try:
@@ -184,10 +194,16 @@ def serve_row(
 
 
 def close_rows(vec: Any, *, answer: bool, known: Raised | None = None) -> None:
-    """Close *vec*, an `AsyncVectorEnv` or what wraps one; raises what the close of a row raised.
+    """Close *vec*; raises what the close of a row raised. Processes that do not answer are ended.
 
-    *answer*: its rows are served by `serve_row`, and can say so. *known* is raised where they say nothing.
-    Processes that do not answer are ended.
+    Args:
+        vec: An `AsyncVectorEnv` or what wraps one.
+        answer: Its rows are served by `serve_row`, and can say what their close raised.
+        known: What is raised where the rows say nothing; None: nothing is.
+
+    Raises:
+        EvaluationError: A process ended with an exit code other than 0, and no row says why.
+        BaseException: What the close of a row raised, an exit too.
     """
     rows: AsyncVectorEnv = vec.unwrapped
     raised: tuple[Raised | None, ...] = ()

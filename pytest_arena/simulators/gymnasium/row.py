@@ -96,7 +96,19 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def with_numbers(info: Mapping[str, Any], success_keys: Sequence[str], place: str) -> Mapping[str, Any]:
-    """Return *info*, of the row at *place*, with 1.0, 0.0 or NaN (unmeasured) as its success."""
+    """Return *info* with 1.0, 0.0 or NaN (unmeasured) as its success.
+
+    Args:
+        info: The info of one row. It is not changed.
+        success_keys: The keys under which success may stand.
+        place: Names the row in an error's message, as in " in row 3"; empty: it names none.
+
+    Returns:
+        A copy with these numbers; *info* itself where it has none of the keys.
+
+    Raises:
+        EvaluationError: A success is neither a boolean nor a number nor None.
+    """
     found = {key: info[key] for key in success_keys if key in info}
     for key, value in found.items():
         success = success_of(value, f"info[{key!r}] is", place)
@@ -140,7 +152,17 @@ class CheckedInfos:
 def check_row(
     env: gymnasium.Env[Any, Any], success_keys: Sequence[str] = (), row: int | None = None
 ) -> gymnasium.Env[Any, Any]:
-    """Return *env* with a `CheckedRow` below the wrappers that are added when it is made: they unpack."""
+    """Return *env* with a `CheckedRow` below the wrappers that are added when it is made: they unpack.
+
+    Args:
+        env: The environment of one row. Its innermost added wrapper is changed in place.
+        success_keys: The keys of an info under which success may stand; empty: no success is looked for.
+        row: Its number in the vector environment, for messages; None: not known.
+
+    Returns:
+        *env*, or the `CheckedRow` where no wrapper was added. What is checked already, and what is no
+        `gymnasium.Env`, comes back as it is.
+    """
     above, layer = _below_the_added(env)
     if isinstance(layer, CheckedRow) or not isinstance(layer, gymnasium.Env):
         return env

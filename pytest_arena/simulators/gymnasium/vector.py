@@ -99,7 +99,16 @@ class UnsharedError(Exception):
 
 
 def check_make_arguments(job: Job, arguments: Mapping[str, Any], vectorization: str) -> None:
-    """Raise `JobFileError` for arguments of ``make`` that would be dropped or are decided elsewhere."""
+    """Raise `JobFileError` for arguments of ``make`` that would be dropped or are decided elsewhere.
+
+    Args:
+        job: The job that has them; errors name its file.
+        arguments: Its ``environment.options.make``.
+        vectorization: How its rows are run: ``sync``, ``async`` or ``vector_entry_point``.
+
+    Raises:
+        JobFileError: One of *arguments*, or of the ``vector_kwargs`` among them, cannot be given there.
+    """
     for name, key in _DECIDED_ELSEWHERE.items():
         if name in arguments:
             raise job.problem((*MAKE, name), f"is no argument here: set {key}")
@@ -135,10 +144,25 @@ def make_vector(
     success_keys: Sequence[str] = (),
     sample: SampleEnvironment | None = None,
 ) -> VectorEnv[Any, Any, Any]:
-    """Build the vector environment; *arguments* are those of `gymnasium.make_vec`.
+    """Build the vector environment.
 
-    Rows of processes are checked from now on, with *success_keys*; those of this process by who adapts them.
-    What rows of processes have in common is written to *sample*.
+    Args:
+        env_id: Gymnasium's id, with or without the module that registers it.
+        num_envs: The number of rows.
+        vectorization: ``sync``, ``async``, or ``vector_entry_point`` for the package's own class.
+        autoreset: Who resets a row that ended; the package's own class decides that itself.
+        arguments: Those of `gymnasium.make_vec`, with ``vector_kwargs`` among them. They are not changed.
+        success_keys: The keys of an info under which success may stand. Rows of processes are checked with
+            them from now on; who adapts rows of this process checks those.
+        sample: What rows of processes have in common is written to it; None: nobody reads that.
+
+    Returns:
+        The vector environment, not reset yet.
+
+    Raises:
+        EvaluationError: The package's own class is no vector environment, ``shared_memory`` cannot hold the
+            observations, or the process of a row ended.
+        Exception: What gymnasium or the environment raises.
     """
     arguments = dict(arguments)
     if vectorization not in _VECTOR_CLASSES:

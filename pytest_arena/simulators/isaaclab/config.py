@@ -26,11 +26,23 @@ from pytest_arena.simulators.tensor_env import SEEDS
 def load_configuration(
     job: Job, packages: Iterable[str], entry_point: str | None, presets: Sequence[str] = ()
 ) -> tuple[Any, str | None, Any]:
-    """Return (configuration, gymnasium id, environment class): one of the last two is None.
+    """Return the configuration that the job names, and the gymnasium id or the class of its environment.
 
-    ``environment.id`` is a gymnasium id, with or without the module that registers it, or ``module:Class`` of
-    a configuration. Where the configuration has *presets* to choose from, as those of Isaac Lab 3 have, each
-    place takes the one of these names that it knows, or else its default.
+    Args:
+        job: Its ``environment.id`` is a gymnasium id, with or without the module that registers it, or
+            ``module:Class`` of a configuration.
+        packages: Modules that are imported first, to register environments.
+        entry_point: ``module:Class`` of the environment, for a configuration that is named by its class;
+            None: a manager-based one.
+        presets: Where the configuration has presets to choose from, as those of Isaac Lab 3 have, each place
+            takes the one of these names that it knows, or else its default.
+
+    Returns:
+        (configuration, gymnasium id, environment class): one of the last two is None.
+
+    Raises:
+        EvaluationError: A module, an environment, a class or a preset of such a name is not there, or is
+            not of the kind that is needed.
     """
     for package in packages:
         import_named(package, "environment.options.task_package")
@@ -115,7 +127,15 @@ def configure(
 ) -> None:
     """Set in *configuration* what the job says: first values, then what the job has keys of its own for.
 
-    *cameras*: whether any are on.
+    Args:
+        configuration: Isaac Lab's configuration of the environment. It is changed in place.
+        job: What is evaluated; its ``environment`` section is set.
+        overrides: Values by nested or dotted keys: ``environment.options.overrides``.
+        final_observation: Whether terminal observations are computed, where the version can do that.
+        cameras: Whether any are on.
+
+    Raises:
+        EvaluationError: The configuration has no such key, or a value is a text in place of a number.
     """
     environment = job.environment
     override(configuration, environment.variations, "environment.variations")

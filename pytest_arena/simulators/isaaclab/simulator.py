@@ -218,7 +218,20 @@ class IsaacLabSimulator(Simulator):
             return self.adapt(env, job, scratch)
 
     def adapt(self, env: Any, job: Job, scratch: Path | None) -> SimEnv:
-        """Return the adapter of *env*, ready for its first job; one that cannot be adapted is closed."""
+        """Return the adapter of *env*, ready for its first job; one that cannot be adapted is closed.
+
+        Args:
+            env: Isaac Lab's environment, in wrappers of gymnasium or without.
+            job: The job that it was built for: its success and its cameras.
+            scratch: The folder of Isaac Lab's recorder that `redirect_dataset` made; None: there is none.
+
+        Returns:
+            The adapter, of several agents where *env* has ``possible_agents``.
+
+        Raises:
+            EvaluationError: *env* has no such success or camera as the job names.
+            Exception: What *env* raises when it is reset.
+        """
         kind = MultiAgentEnv if hasattr(env.unwrapped, "possible_agents") else IsaacLabEnv
         try:
             adapted = kind(env, job.success, tuple(job.environment.cameras) or None, scratch)

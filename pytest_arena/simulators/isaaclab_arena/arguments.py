@@ -45,8 +45,17 @@ def argument_list(
 ) -> list[str]:
     """Return the arguments that select *environment* and give it *values*.
 
-    The environment's name is a subcommand of Arena's parser: what stands behind it must be its own. So
-    arguments that the parser knows by itself, *general*, go before it.
+    The environment's name is a subcommand of Arena's parser: what stands behind it must be its own.
+
+    Args:
+        environment: The words that select it: an option with a graph's file, or the environment's name, which
+            an option with its class may precede.
+        values: The value of each argument, by name; `tokens` writes them.
+        general: Names of arguments that the parser knows by itself: they go before *environment*, as do
+            those of `LEADING`.
+
+    Returns:
+        The words of the command line, without the program's name.
     """
     order = {key: LEADING.index(key) if key in LEADING else len(LEADING) for key in values}
     before = sorted((key for key in values if key in (*LEADING, *general)), key=order.__getitem__)

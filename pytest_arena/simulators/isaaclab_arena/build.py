@@ -49,7 +49,24 @@ _IMPORTED: set[str] = set()
 
 
 def build(job: Job, arguments: Mapping[str, Any], builder: Mapping[str, Any], *, cameras: bool) -> SimEnv:
-    """Build the job's environment; what is left of one that cannot be built is torn down."""
+    """Build the job's environment; what is left of one that cannot be built is torn down.
+
+    Args:
+        job: The job that it is built for.
+        arguments: The environment's own arguments by name: ``environment.options.args``. Those of the
+            app are left out.
+        builder: Values for Arena's builder: ``environment.options.builder``. They replace what the job says
+            elsewhere.
+        cameras: Whether any are on.
+
+    Returns:
+        The adapter of the environment.
+
+    Raises:
+        EvaluationError: The installed IsaacLab-Arena lacks what the job asks for, or refuses one of its
+            values.
+        Exception: What Arena raises while it builds.
+    """
     arguments = {key: value for key, value in arguments.items() if key not in APP_ARGUMENTS}
     builder = {
         "num_envs": job.environment.num_envs,

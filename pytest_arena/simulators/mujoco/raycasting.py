@@ -41,7 +41,18 @@ class RayCaster:
         self._more = {"normal": None} if takes_normals else {}
 
     def render(self, model: Any, data: Any, view: Any, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the image (height, width, 3) of *view*, a `mujoco.MjvCamera`; the first line is on top."""
+        """Return the image of one state as *view* sees it.
+
+        Args:
+            model: The row's `mujoco.MjModel`, of the structure that the caster was prepared for.
+            data: The row's `mujoco.MjData`, with the state; neither is changed.
+            view: A `mujoco.MjvCamera`.
+            width: Of the image, in pixels.
+            height: Of the image, in pixels.
+
+        Returns:
+            (height, width, 3) uint8 RGB; the first line is on top.
+        """
         columns, lines = -(-width // self._step), -(-height // self._step)
         self._mujoco.mjv_updateCamera(model, data, view, self._scene)
         origin, rays = _rays(self._scene, columns, lines)

@@ -134,7 +134,21 @@ class Renderer:
             self._open()
 
     def render(self, model: Any, data: Any, camera: str, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the image (height, width, 3) of one row's state, owned by the caller."""
+        """Return the image of one row's state, owned by the caller.
+
+        Args:
+            model: The row's `mujoco.MjModel`, of the structure that the renderer was prepared for.
+            data: The row's `mujoco.MjData`, with the state; neither is changed.
+            camera: The name of a camera of *model*.
+            width: Of the image, in pixels.
+            height: Of the image, in pixels.
+
+        Returns:
+            (height, width, 3) uint8 RGB; the first line is on top.
+
+        Raises:
+            KeyError: *model* has no such camera.
+        """
         if self._context is None and self._rays is None:
             self._open()
         if self._rays is not None:
