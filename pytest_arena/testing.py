@@ -140,7 +140,16 @@ class SimEnvContract:
         assert same(first, again)
 
     def row(self, env: SimEnv, moment: Any, row: int) -> Any:
-        """Return one row's observation."""
+        """Return one row's observation.
+
+        Args:
+            env: The environment that gave *moment*.
+            moment: A reset or a step: what has an ``observation`` of all rows.
+            row: Index of the row, from 0.
+
+        Returns:
+            Path in the nested observation → a copy of the row's value there.
+        """
         return {
             path: copy.deepcopy(batch[row])
             for path, batch in leaves(moment.observation, env.single_observation_space)

@@ -13,7 +13,13 @@ def film_choice(
 ) -> tuple[VideoChoice, VideoChoice | None]:
     """Return which films are kept, and what was asked for, if anything was.
 
-    What the job says comes after *stronger*, a command line's, and before *weaker*, an ini file's.
+    Args:
+        job: Its ``record.video`` comes after *stronger* and before *weaker*.
+        stronger: What the command line asks for; None if nothing.
+        weaker: What the ini file asks for; None if nothing.
+
+    Returns:
+        The choice that holds, by default ``retain-on-failure``; and the one that was asked for, or None.
     """
     asked = stronger or job.record.video or weaker
     return asked or "retain-on-failure", asked
@@ -22,7 +28,16 @@ def film_choice(
 def standard_recorders(
     job: Job, stronger: VideoChoice | None = None, weaker: VideoChoice | None = None
 ) -> list[Recorder]:
-    """Return the recorders of *job*: of films, as `film_choice` has it, and of trajectories."""
+    """Return the recorders of *job*: of films, as `film_choice` has it, and of trajectories.
+
+    Args:
+        job: Its ``record`` section says what is recorded.
+        stronger: Which films the command line asks for; None if it does not say.
+        weaker: Which films the ini file asks for; None if it does not say.
+
+    Returns:
+        New recorders; none of films where they are off. Films that were asked for are required.
+    """
     from pytest_arena.recorders.trajectories.simulators_own import OwnDataset
     from pytest_arena.recorders.video import VideoRecorder
 

@@ -188,9 +188,16 @@ class Attempt:
         self._close(Status.INTERRUPTED, judgement)
 
     def crash(self, status: Status, reason: str, judgement: Judgement | None) -> None:
-        """Close the record of a job whose process ended, for *reason*, while it ran.
+        """Close the record of a job whose process ended while it ran; the verdict is ``error``.
 
-        *status* is CRASHED, or INTERRUPTED where somebody stopped it. No threshold is held.
+        Args:
+            status: CRASHED, or INTERRUPTED where somebody stopped the process.
+            reason: Why the process ended, for the record's error.
+            judgement: What the episodes that there are tell; None where there are none. As
+                `process_died` returns it: no threshold is held.
+
+        Raises:
+            OSError: The record cannot be written.
         """
         self.record.error = {"type": str(status).capitalize(), "message": reason, "traceback": ""}
         self._close(status, judgement)

@@ -38,7 +38,16 @@ def prefix_in(name: str) -> str | None:
 
 
 def film_name(episode: int, row: int, camera: str) -> str:
-    """Return the name of a film; *camera* is one of the values of `names_of_cameras`."""
+    """Return the name of a film, e.g. ``episode-0003-env1-front.mp4``.
+
+    Args:
+        episode: Index of the episode, from 0.
+        row: The environment's row that ran it, from 0.
+        camera: One of the values of `names_of_cameras`.
+
+    Returns:
+        The file's name, without a folder.
+    """
     return f"{film_prefix(episode, row)}{camera}.mp4"
 
 

@@ -80,10 +80,21 @@ def require_own_storage(dataset: Any) -> None:
 
 
 def linked_file(file: Path, group: Any, name: str) -> Path | None:
-    """Return the file that has the episode *name* in place of *file*, whose group ``data`` is *group*.
+    """Return the file that has an episode in place of *file*.
 
-    None where the episode is in *file* itself. Raises `DatasetError` for a link that this package does not
-    make: to the same episode in the dataset of a folder beside that of *file*.
+    The only link that this package makes leads to the same episode in the dataset of a folder beside that of
+    *file*.
+
+    Args:
+        file: Path of the dataset.
+        group: Its HDF5 group ``data``.
+        name: Name of the episode's group, as `demo_name` gives it.
+
+    Returns:
+        The real path of the other file; None where the episode is in *file* itself, or there is none.
+
+    Raises:
+        DatasetError: The link to another file is none that this package makes, or that file is missing.
     """
     link = _link(group, name)
     if not isinstance(link, h5py.ExternalLink):
@@ -191,7 +202,20 @@ class DatasetReader:
         return {part: tuple(self._actions(episode, part).shape[1:]) for part in self._parts(episode)}
 
     def actions(self, episode: int, first: int, last: int, part: str = "") -> NDArray[Any]:
-        """Return actions *first* to *last*, excluded, as (k, *action shape); or the *part* with this name."""
+        """Return consecutive actions of an episode.
+
+        Args:
+            episode: The number in the name of its group.
+            first: Index of the first action, from 0.
+            last: Index after the last action. Actions beyond the end are left out.
+            part: Name of a part of the actions, as `shapes` gives it; empty where they have no parts.
+
+        Returns:
+            (k, *action shape), in the file's dtype.
+
+        Raises:
+            DatasetError: There are no such actions, they are no numbers, or they cannot be read.
+        """
         try:
             found: NDArray[Any] = self._actions(episode, part)[first:last]
         except (OSError, RuntimeError) as error:

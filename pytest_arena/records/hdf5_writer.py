@@ -49,7 +49,16 @@ def location(dataset: str, episode: int) -> str:
 def episode_file(directory: Path, episode: int, header: Mapping[str, Any]) -> Iterator[Any]:
     """Give the HDF5 group of one episode to fill; the file gets its name when it is whole.
 
-    *directory* is the job's folder, *header* the attributes of ``data``. Whatever is raised leaves no file.
+    Args:
+        directory: The job's folder; the file comes into its folder of trajectories.
+        episode: Index of the episode, from 0.
+        header: Attributes of the group ``data``; ``total`` is added to them.
+
+    Yields:
+        The group of the episode. It must get the attribute ``num_samples``, the number of steps.
+
+    Raises:
+        OSError: The file cannot be written. Whatever is raised, in the block too, leaves no file.
     """
     path = directory / TRAJECTORIES / f"episode-{episode:04d}.hdf5"
     path.parent.mkdir(exist_ok=True)
@@ -98,9 +107,17 @@ def _abandon(file: Any, descriptor: int) -> None:
 
 
 def write_rows(group: Any, name: str, length: int, pieces: Iterable[NDArray[Any]]) -> None:
-    """Write the dataset *name* of *length* rows as its *pieces* (k, …) come.
+    """Write a dataset piece by piece, as the pieces come.
 
-    Raises OSError where that would leave too little room to the results.
+    Args:
+        group: The HDF5 group of the episode.
+        name: Path of the dataset in *group*.
+        length: Rows of the dataset: the episode's steps.
+        pieces: (k, …) each, with any k; the first one gives the rows' shape and dtype.
+
+    Raises:
+        OSError: Too little room would be left to the results, or the dataset cannot be written.
+        ValueError: The pieces have fewer than *length* rows together.
     """
     dataset, at = None, 0
     for rows in _larger(pieces):
@@ -135,7 +152,13 @@ def _create(group: Any, name: str, length: int, rows: NDArray[Any]) -> Any:
 
 
 def write_tree(group: Any, name: str, tree: Mapping[Any, Any]) -> None:
-    """Write nested mappings of arrays as groups of datasets below *name*."""
+    """Write nested mappings of arrays as groups of datasets.
+
+    Args:
+        group: The HDF5 group of the episode.
+        name: Path in *group* that all datasets are below.
+        tree: Key → array, or a mapping like this one. `safe_names` turns keys into names.
+    """
     names = safe_names(tree)
     for key, value in tree.items():
         if isinstance(value, Mapping):

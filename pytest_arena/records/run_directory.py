@@ -286,7 +286,17 @@ def _why_no_record(path: Path) -> str:
 
 
 def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
-    """Return the record that was made of *label* last before this *attempt*: of this run or one beside it."""
+    """Return the record that was made of a job last before this attempt.
+
+    Args:
+        run_dir: Directory of this run. Up to `RUNS_READ` earlier runs beside it are looked at as well.
+        label: The job's label, in this run and in the others.
+        attempt: Number of this attempt, from 1: only lower ones of this run count.
+
+    Returns:
+        The first that can be read: of this run's attempts from the last to the first, then of those of each
+        earlier run, the newest run first. None where there is none.
+    """
     run = RunDirectory(run_dir)
     directories = [directory for directory in run.attempts(label) if directory.attempt < attempt][::-1]
     for earlier in islice(run.earlier(), RUNS_READ):
@@ -298,5 +308,14 @@ def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
 
 
 def attempt_folder(run: Path, label: str, attempt: int) -> Path:
-    """Return the folder of an attempt at *label*, from 1, in the directory *run*."""
+    """Return the folder of an attempt, which need not exist.
+
+    Args:
+        run: Path of the run directory.
+        label: The job's label.
+        attempt: Number of the attempt, from 1.
+
+    Returns:
+        ``reach`` in *run* for the first attempt at ``reach``, then ``reach.2``, ``reach.3`` …
+    """
     return run / (label if attempt == 1 else f"{label}.{attempt}")

@@ -23,12 +23,30 @@ HEADINGS = ("job", "episodes", "success [interval]", "verdict", "time", "folder"
 
 
 def announcement(config: pytest.Config, run: ReportedRun, jobs: int) -> str:
-    """Return the line after collection that says where results go."""
+    """Return the line after collection that says where results go.
+
+    Args:
+        config: Its directories decide how the path is written.
+        run: The session's run.
+        jobs: How many of the collected tests evaluate a job.
+
+    Returns:
+        The line, without a line break.
+    """
     return f"arena: {jobs} job{'' if jobs == 1 else 's'}, results in {_shown(config, run)}"
 
 
 def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRun, exit_status: int) -> None:
-    """Print the table of jobs, their notes, where the results are, and how an interrupted run goes on."""
+    """Print the table of jobs, their notes, where the results are, and how an interrupted run goes on.
+
+    Nothing is printed where there are no records, no troubles and no verdicts over several jobs.
+
+    Args:
+        reporter: pytest's terminal reporter.
+        config: Its directories decide how the path of the results is written.
+        run: The session's run, whose records are read from disk.
+        exit_status: The session's, as pytest gives it: INTERRUPTED adds the line on how to go on.
+    """
     directory, troubles = run.directory, run.troubles()
     records = list(directory.records())
     if not records and not troubles and not run.suite:

@@ -22,12 +22,20 @@ class _UnknownValueError(Exception):
 def initial_states(
     observation: Observation, rows: IndexArray, space: Space | None = None
 ) -> list[str | None]:
-    """Return a hash of each of *rows* of a reset *observation*: 16 hexadecimal digits.
+    """Return a hash of what each row begins with; equal hashes mean equal content.
 
-    Equal hashes mean equal content: bits, types and names of all entries, be they numbers, texts, sequences
-    or graphs. Images, (N, height, width, channels) uint8, are left out where there are other numbers: they
-    depend on the renderer. None where there is nothing to hash, or something of the row cannot be hashed.
-    Only *rows* are gathered and leave their device. *space* is that of a single observation.
+    Content is the bits, types and names of all entries, be they numbers, texts, sequences or graphs.
+    Images, (N, height, width, channels) uint8, are left out where there are other numbers: they depend on
+    the renderer. Only *rows* are gathered and leave their device.
+
+    Args:
+        observation: The observation after a reset, nested, of all N rows.
+        rows: (K,) int64, the rows to be hashed.
+        space: That of a single row's observation; None where it is not known.
+
+    Returns:
+        K entries: 16 hexadecimal digits, or None where there is nothing to hash, or something of the row
+        cannot be hashed.
     """
     entries = [(_name(path), batch) for path, batch in leaves(observation, space)]
     if any(_is_numeric(batch) and not _is_image(batch) for _, batch in entries):

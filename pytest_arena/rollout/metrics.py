@@ -172,10 +172,18 @@ def reduce_metrics(metrics: Sequence[Metric], episodes: Sequence[Episode]) -> Re
 
 
 def require_own_value(record: JobRecord, name: str, episodes: Sequence[Episode]) -> None:
-    """Raise ValueError where *record* and its *episodes* have different values of the metric *name*.
+    """Raise ValueError where a record and its episodes have different values of a metric.
 
     The episodes are reduced as the record defines the metric, whose class may have changed since. A metric
     that the record does not define, or that either of the two lacks, is not compared.
+
+    Args:
+        record: The job's record, as it was read.
+        name: The metric's name, a key of ``metrics`` in the record.
+        episodes: All lines of the attempt; those that the record does not count are left out.
+
+    Raises:
+        ValueError: The values differ by more than rounding.
     """
     known = {metric.name: metric for metric in standard_metrics()}
     if name in record.definitions:

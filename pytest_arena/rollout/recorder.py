@@ -68,10 +68,22 @@ class Recorder:
         """Begin; called once an environment (again after a rebuild)."""
 
     def on_reset(self, rows: IndexArray, starts: Sequence[EpisodeStart], observation: Observation) -> None:
-        """Row ``rows[i]`` of *rows* (K,) int64 begins episode ``starts[i]``; *observation* has all N rows."""
+        """Episodes begin in some rows.
+
+        Args:
+            rows: (K,) int64, the rows that were reset.
+            starts: K episodes: row ``rows[i]`` begins ``starts[i]``.
+            observation: (N, …) after the reset, nested as the environment gives it, of all N rows.
+        """
 
     def on_step(self, rows: IndexArray, actions: Action, step: Step) -> None:
-        """The *rows* (K,) int64 took a counted step; *actions* and *step* have all N rows."""
+        """Some rows took a counted step; called only where `watches_steps`.
+
+        Args:
+            rows: (K,) int64, the rows whose step counts.
+            actions: (N, …) what the environment was given, of all N rows.
+            step: What the environment returned, of all N rows.
+        """
 
     def on_end(self, row: int, episode: Episode) -> None:
         """The episode of *row* ended; a recorder may add its files and metrics to *episode*."""

@@ -73,13 +73,33 @@ class QuotaSchedule:
 def fixed_schedule(
     episodes: Iterable[int], *, job_seed: int, rebuild: int, num_envs: int, seeded: bool
 ) -> Schedule:
-    """Return the schedule that runs exactly *episodes*; *seeded*: a seed alone decides an episode."""
+    """Return the schedule that runs exactly *episodes*.
+
+    Args:
+        episodes: Indices of the episodes, from 0, in the order of their start.
+        job_seed: ``environment.seed`` of the job.
+        rebuild: Number of the rebuild that they are a part of, from 0.
+        num_envs: Rows of the environment.
+        seeded: Whether a seed alone decides an episode, so that any row may run it.
+
+    Returns:
+        A queue of all rows where *seeded*; otherwise a quota for each row.
+    """
     starts = _starts(episodes, job_seed, rebuild)
     return QueueSchedule(starts) if seeded else QuotaSchedule(starts, num_envs)
 
 
 def open_schedule(episodes: Iterator[int], *, job_seed: int, rebuild: int) -> Schedule:
-    """Return the schedule of ``steps`` mode: rows begin *episodes* until the steps are used up."""
+    """Return the schedule of ``steps`` mode: rows begin *episodes* until the steps are used up.
+
+    Args:
+        episodes: Indices of the episodes, from 0, without an end; each is taken when a row begins it.
+        job_seed: ``environment.seed`` of the job.
+        rebuild: Number of the rebuild that they are a part of, from 0.
+
+    Returns:
+        A queue of all rows.
+    """
     return QueueSchedule(_starts(episodes, job_seed, rebuild))
 
 

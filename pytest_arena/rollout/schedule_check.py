@@ -24,13 +24,21 @@ def require_scheduled(
     whole: bool = False,
     older: bool = False,
 ) -> int:
-    """Return how many of the episodes *lines* were measured, given as (line number, episode).
+    """Return how many of the episodes of an attempt were measured, if the job's schedule runs them so.
 
-    *record*: that of their attempt. *job*: what it ran; None where nobody knows, then there is no schedule.
-    *whole*: they were put together from shards, whose rows count their steps each for itself. *older*: what
-    earlier versions wrote is right too, seeds of 32 bits, no time to success, and times by a
-    clock that an environment had replaced.
-    Raises ValueError, ``line N: key: expected …, got …``, for the first that the schedule does not run so.
+    Args:
+        job: What the attempt ran; None where nobody knows: then nothing is compared with a schedule.
+        record: That of the attempt.
+        lines: (line number, episode) of each line of its ``episodes.jsonl``.
+        whole: The episodes were put together from shards, whose rows count their steps each for itself.
+        older: What earlier versions wrote is right too: seeds of 32 bits, no time to success, and times by a
+            clock that an environment had replaced.
+
+    Returns:
+        The number of episodes that did not end as an error.
+
+    Raises:
+        ValueError: ``line N: key: expected …, got …``, for the first that the schedule does not run so.
     """
     planned = None if job is None else _Planned.of(job, record)
     rows: dict[int, list[tuple[int, Episode]]] = {}

@@ -28,7 +28,18 @@ class Transition:
 
     @classmethod
     def of(cls, rows: IndexArray, observation: Observation, action: Action, step: Step) -> Transition:
-        """Make the transition of *step*; *rows* took it."""
+        """Make the transition of *step*.
+
+        Args:
+            rows: (K,) int64, rising: the rows that took a counted step.
+            observation: (N, …) what the policy saw before the step.
+            action: (N, …) what the environment was given.
+            step: What the environment returned.
+
+        Returns:
+            The transition. It reached the terminal observation where *step* has one, else the observation of
+            *step*; rows that ended without a terminal observation are no part of ``reached_rows``.
+        """
         if not step.ends:
             return cls(rows, observation, action, step, step.observation, rows)
         if step.terminal_observation is not None:

@@ -143,7 +143,15 @@ def begin_run(session: pytest.Session, groups: list[dict[str, Any]]) -> None:
 
 
 def join_as_controller(config: pytest.Config, directory: RunDirectory, tests: Sequence[str]) -> None:
-    """Report on the *tests* of workers once the first of them has found jobs, and end in order."""
+    """Report on the tests of workers once the first of them has found jobs, and end in order.
+
+    Only the first call of a session does something.
+
+    Args:
+        config: The controller's.
+        directory: The run directory that the workers share.
+        tests: Node ids of all tests that the worker has collected.
+    """
     if config.pluginmanager.hasplugin(_PLUGIN):
         return
     session = config.pluginmanager.get_plugin("session")

@@ -253,7 +253,18 @@ def _why_without_job(item: pytest.Item) -> str:
 
 
 def refuse(config: pytest.Config, items: list[pytest.Item], problems: Sequence[str]) -> None:
-    """Raise, or in a worker, which cannot, report a failed collection: that ends the controller's session."""
+    """End the session before any test where there are *problems*.
+
+    A worker cannot raise: it reports a failed collection, which ends the controller's session.
+
+    Args:
+        config: That of this process, which tells whether it is a worker.
+        items: The session's items; the list is emptied where there are problems.
+        problems: One line each; the same line is shown once.
+
+    Raises:
+        UsageError: There are problems, and this process is no worker.
+    """
     if problems:
         items.clear()  # pytest finishes its collection in any case: let it find nothing
     if problems and not is_worker(config):

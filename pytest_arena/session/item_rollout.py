@@ -78,7 +78,22 @@ def with_options(job: Job, options: Mapping[str, Any]) -> Job:
 
 
 def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimEnv:
-    """Return the job's environment; one that has nothing to run is not built until it is used."""
+    """Return the job's environment; one that has nothing to run is not built until it is used.
+
+    Args:
+        item: The test, whose attempt begins here if it has not.
+        job: What the test evaluates.
+        options: What ``arena_env_options`` gave, in place of the job's ``environment.options``.
+
+    Returns:
+        The environment of the session's pool, which closes it. It may be one that a job before has used.
+
+    Raises:
+        EvaluationError: *options* is no mapping.
+        JobFileError: The simulator does not take *options*.
+        ArenaError: The environment could not be built; the error has no traceback of this package.
+        Exception: What the simulator raises.
+    """
     __tracebackhide__ = USERS_MISTAKE
     pool, changed, attempt = run_of(item.config).pool, with_options(job, options), attempt_of(item, job)
     if attempt.nothing_left:
@@ -95,7 +110,21 @@ def environment(item: pytest.Item, job: Job, options: Mapping[str, Any]) -> SimE
 
 
 def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
-    """Return the job's policy; one that has nothing to do is not made until it is used."""
+    """Return the job's policy; one that has nothing to do is not made until it is used.
+
+    Args:
+        item: The test, whose attempt begins here if it has not.
+        job: Its ``policy`` section is made.
+        env: The environment that the policy acts in; it may be one of a user's own fixture.
+
+    Returns:
+        The policy; `close_policy` closes it.
+
+    Raises:
+        ArenaError: *env* is no environment, or the policy could not be made; the error has no traceback of
+            this package.
+        Exception: What the policy raises.
+    """
     __tracebackhide__ = USERS_MISTAKE
     attempt = attempt_of(item, job)
     if attempt.nothing_left:
@@ -108,7 +137,13 @@ def policy(item: pytest.Item, job: Job, env: SimEnv) -> Policy:
 
 
 def close_policy(item: pytest.Item, job: Job, made: Policy) -> None:
-    """Close the job's policy; what it raises is a note."""
+    """Close the job's policy; what it raises is a note in the job's record.
+
+    Args:
+        item: The test.
+        job: Its ``rollout.timeout`` is the time that closing may take.
+        made: What `policy` returned.
+    """
     problem = close_within(job.rollout.timeout, "the policy", made.close)
     if problem is not None:
         note_taker(item, attempt_of(item, job))(problem)
@@ -147,7 +182,23 @@ def recorders_of(config: pytest.Config, job: Job) -> list[Recorder]:
 def roll_out(
     item: pytest.Item, job: Job, env: SimEnv, policy: Policy, recorders: Sequence[Recorder]
 ) -> Result:
-    """Evaluate the item's job, once."""
+    """Evaluate the item's job, once an attempt; plugins get its record, also where the rollout raises.
+
+    Args:
+        item: The test.
+        job: What it evaluates, with the options of the fixture.
+        env: The environment of rebuild 0. The session's pool builds those of other rebuilds.
+        policy: The policy to be evaluated; it is not closed.
+        recorders: All that watch the rollout; no others are added.
+
+    Returns:
+        The result, which the item keeps too.
+
+    Raises:
+        EvaluationError: The test has run its job already, *recorders* is no list of recorders, an environment
+            that is not the pool's was to be rebuilt, or the rollout is no measurement of the job.
+        Exception: What the environment, the policy or a recorder raises.
+    """
     __tracebackhide__ = USERS_MISTAKE
     run, attempt = run_of(item.config), attempt_of(item, job)
     if RESULTS in item.stash:

@@ -45,7 +45,23 @@ class Standing:
 def standing_measurement(
     config: pytest.Config, nodeid: str, job: Job, run: RunDirectory, label: str
 ) -> Standing | None:
-    """Return what was measured of *job* and must not be drawn anew; None where a new attempt is fair."""
+    """Return what was measured of *job* and must not be drawn anew.
+
+    Args:
+        config: It tells whether ``--lf``, ``--ff`` or ``--sw`` was given, and has the cache of failed tests.
+        nodeid: Of the test that evaluates the job.
+        job: The job. An earlier run counts only if the job, its policy and the code are the same.
+        run: The run of this session, whose completed attempts are looked at first.
+        label: The job's label in this run.
+
+    Returns:
+        The measurement, without films and trajectories if it is an earlier run's; None where a new attempt is
+        fair.
+
+    Raises:
+        OSError: The episodes cannot be read.
+        StoredFileError: A line of them is no episode's.
+    """
     judged = next((record for record in run.records_of(label) if _stands(record)), None)
     if judged is not None:
         return _standing(run, judged, f"attempt {judged.attempt}", "a rerun")
@@ -66,7 +82,18 @@ def standing_measurement(
 def notes_on_new_episodes(
     config: pytest.Config, nodeid: str, job: Job, run: RunDirectory, label: str
 ) -> list[str]:
-    """Return what makes an attempt that draws its episodes less than a first one; call before it begins."""
+    """Return what makes an attempt that draws its episodes less than a first one; call before it begins.
+
+    Args:
+        config: It tells whether ``--lf``, ``--ff`` or ``--sw`` was given, and has the cache of failed tests.
+        nodeid: Of the test that evaluates the job.
+        job: The job.
+        run: The run of this session, whose attempts at *label* are looked at.
+        label: The job's label in this run.
+
+    Returns:
+        Notes for the record; none where the attempt is as good as a first one.
+    """
     notes = _errors_before(run, label)
     option = _option(config)
     if option is None or any(run.attempts(label)):

@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 
 
 def require_sound(config: pytest.Config, path: Path, asked: str) -> None:
-    """Take the run at *path*, which the user named by *asked*, and check all of it, before workers start.
+    """Take the run that is to be resumed, and check all of it, before workers start.
 
-    Raises `UsageError`, one line, where another session works in it, or where it is not what was written.
+    Args:
+        config: Holds the run until its cleanup; a session that only collects does not take it.
+        path: The run directory.
+        asked: The option or setting by which the user named it; messages begin with it.
+
+    Raises:
+        UsageError: One line: another session works in it, or it is not what was written.
     """
     try:
         require_run_directory(path)
@@ -42,7 +48,17 @@ def require_sound(config: pytest.Config, path: Path, asked: str) -> None:
 def differences(
     config: pytest.Config, items: Sequence[pytest.Item], groups: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Return a line for each job, of *items*, or group that is not the one that the run was begun with."""
+    """Return what of the session is not as in the run that is resumed.
+
+    Args:
+        config: It names the run that is resumed, if any.
+        items: The selected items; those without a job are left out.
+        groups: Those of the job files, as the manifest has them.
+
+    Returns:
+        A line for each job or group that is not the one that the run was begun with; none where no run is
+        resumed.
+    """
     path = settings(config).resume
     if path is None:
         return []

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def show_preparation(config: pytest.Config, job: Job, label: str, *, builds: bool) -> Iterator[None]:
-    """Show that *job* begins, and whether it *builds* its environment or takes the one that is there."""
+    """Show that *job* begins, until the block ends.
+
+    Args:
+        config: It tells whether this process is a worker, and has the terminal.
+        job: The job that begins.
+        label: The job's label in this run.
+        builds: Whether its environment is built now; otherwise it takes the one that is there.
+    """
     tally = Tally(job, label)
     snapshot = tally.idle("building environment" if builds else "begins")
     if is_worker(config):
@@ -43,9 +50,16 @@ def show_preparation(config: pytest.Config, job: Job, label: str, *, builds: boo
 def show_rollout(
     config: pytest.Config, job: Job, record: JobRecord, earlier: Sequence[Episode] = ()
 ) -> Iterator[Watch | None]:
-    """Yield what the loop calls after each step; None where nobody looks.
+    """Show how far the rollout is.
 
-    *record* tells at the end what became of the job; *earlier* are episodes that a resumed run had measured.
+    Args:
+        config: It tells whether this process is a worker, and has the terminal.
+        job: The job that runs.
+        record: That of the attempt. It gives the label, and tells at the end what became of the job.
+        earlier: Episodes that a resumed run had measured: they count as done.
+
+    Yields:
+        What the loop calls after each step; None where nobody looks.
     """
     tally = Tally(job, record.job, earlier)
     if is_worker(config):

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 
 def write_manifest(session: pytest.Session, directory: RunDirectory, groups: list[dict[str, Any]]) -> None:
-    """Write ``run.json`` in the first process that gets here; the others find it. Raises OSError."""
+    """Write ``run.json`` in the first process that gets here; the others find it.
+
+    Args:
+        session: Its items are the jobs of the run.
+        directory: The run directory.
+        groups: Those of the job files, as the manifest has them.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     if directory.manifest_path.exists():
         return  # another worker, or the run that is resumed, was first
     config, hashes = session.config, dict[Path, str]()

@@ -115,7 +115,15 @@ class FilmingByReplay:
             self._steps.begin(np.array(list(starts), np.int64))
 
     def after_step(self, rows: IndexArray, actions: Action, rewards: FloatArray) -> None:
-        """Remember one step of *rows*; *actions* (N, …) and *rewards* (N,) have all N."""
+        """Remember one step.
+
+        Where it cannot be kept, the films of all running episodes are lost, and nothing is raised.
+
+        Args:
+            rows: (K,) int64, the rows that took a counted step.
+            actions: (N, …) what the environment was given, of all N rows.
+            rewards: (N,) float64, of all N rows.
+        """
         if not self._starts:
             return
         self._device = actions.device if hasattr(actions, "detach") else None
@@ -128,7 +136,13 @@ class FilmingByReplay:
             self._steps.close()
 
     def end(self, row: int, episode: Episode, *, keep: bool) -> None:
-        """The episode of *row* ended; it will be filmed if it is worth to *keep*."""
+        """The episode of *row* ended; it will be filmed if it is worth to *keep*.
+
+        Args:
+            row: The episode's row. One whose episode was not begun here, or was lost, is left alone.
+            episode: The episode, with its end.
+            keep: Whether `film` plays it again; otherwise its steps are dropped.
+        """
         start = self._starts.pop(row, None)
         if start is None:
             return

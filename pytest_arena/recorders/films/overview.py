@@ -315,7 +315,18 @@ def _small(picture: Picture) -> Image.Image:
 
 
 def header(job: str, episodes: Sequence[Episode], shown: int, speed: float, width: int) -> Picture:
-    """Return (HEADER_HEIGHT, width, 3): the job, how many succeeded, how many are shown, how fast."""
+    """Return the line above the grid: the job, how many succeeded, how many are shown, how fast.
+
+    Args:
+        job: The job's label.
+        episodes: All of the job, also those without films. Only successes and failures count in the rate.
+        shown: How many films the grid shows.
+        speed: How many times faster than they were recorded the films are shown; 1 is not mentioned.
+        width: In pixels, the grid's.
+
+    Returns:
+        (HEADER_HEIGHT, width, 3) uint8.
+    """
     judged = [episode.outcome for episode in episodes if episode.outcome in _COLOURS]
     succeeded = judged.count(Outcome.SUCCESS)
     words = [f"{job}: {succeeded} of {len(judged)} episodes succeeded" if judged else job]

@@ -86,10 +86,16 @@ class StepBuffer:
         self._began[rows] = self._step
 
     def append(self, rows: IndexArray, arrays: Mapping[str, NDArray[Any]], *, same: bool = True) -> None:
-        """Copy one step, of which *rows* are counted, and *arrays* hold (N, …) each.
+        """Copy one step.
 
-        Raises `RecordingError` where shapes or types are not those of the steps before, unless they need not
-        be the *same*. Raises OSError where the disk is full, but for what is left to the results.
+        Args:
+            rows: (K,) int64, the rows that took the step in an episode: it counts for these alone.
+            arrays: Name → (N, …), with a row for each of the N environments.
+            same: Whether names, shapes and types must be those of the steps before.
+
+        Raises:
+            RecordingError: They are others, and must be the *same*.
+            OSError: The disk is full, but for what is left to the results.
         """
         layout = {name: (array.shape, array.dtype) for name, array in arrays.items()}
         before = self._blocks[-1].layout if self._blocks else layout
