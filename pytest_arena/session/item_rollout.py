@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_arena.policies.base import Policy
     from pytest_arena.rollout.recorder import Recorder
     from pytest_arena.simulators.base import SimEnv
+    from pytest_arena.simulators.pool import EnvironmentPool
 
 
 class BuiltWhenUsed:
@@ -230,18 +231,23 @@ def roll_out(
             against=against(item.config, job.as_run),
         )
         try:
-            evaluation.run()
-        except BaseException as error:
-            # A simulator that failed may be left in any state: the next job gets a new environment.
-            run.pool.clear()
-            if isinstance(error, ArenaError) and not isinstance(error, RolloutTimeoutError):
-                raise error.with_traceback(None)  # noqa: B904  (where it was found says nothing to a user)
-            raise
-        else:
-            if evaluation.environment_failed:
-                run.pool.clear()
+            _run(evaluation, run.pool)
         finally:
             item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
     result = Result(attempt.record, evaluation.counted, run.directory.path)
     item.stash.setdefault(RESULTS, []).append(result)
     return result
+
+
+def _run(evaluation: Evaluation, pool: EnvironmentPool) -> None:
+    """Run it; a simulator that failed may be left in any state, so the next job gets a new environment."""
+    __tracebackhide__ = USERS_MISTAKE
+    try:
+        evaluation.run()
+    except BaseException as error:
+        pool.clear()
+        if isinstance(error, ArenaError) and not isinstance(error, RolloutTimeoutError):
+            raise error.with_traceback(None)  # noqa: B904  (where it was found says nothing to a user)
+        raise
+    if evaluation.environment_failed:
+        pool.clear()

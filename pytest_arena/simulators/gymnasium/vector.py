@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -193,11 +193,18 @@ def make_vector(
             raise_as_of_built_rows(error)
             raise
 
+    return _shared_if_possible(build_processes, env_id, given.get("shared_memory"))
+
+
+def _shared_if_possible(
+    build: Callable[[bool], VectorEnv[Any, Any, Any]], env_id: str, wanted: bool | None
+) -> VectorEnv[Any, Any, Any]:
+    """Build with shared memory, unless it is not *wanted*; where None was said, without if it cannot be."""
     try:
-        return build_processes(given.get("shared_memory", True))
+        return build(True if wanted is None else wanted)
     except UnsharedError as error:
-        if "shared_memory" not in given:
-            return build_processes(False)
+        if wanted is None:
+            return build(False)
         raise EvaluationError(
             f"environment {env_id}: shared_memory cannot hold observations of {error}: leave it out of "
             "vector_kwargs"
