@@ -263,3 +263,10 @@ def shoot(film: Film, frames: int) -> None:
     for step in range(frames):
         film.add(grey(level_of(step)))
     film.finish()
+
+
+def require_each_step(loop: Loop, *, terminal_image: bool = True) -> None:
+    """Each film of *loop* shows its row, step by step, from the reset to the last image that there is."""
+    for made in loop.episodes:
+        film = loop.run_dir / made.videos["front"]
+        assert shown(film) == [(made.env_idx, step) for step in range(made.length + terminal_image)]

@@ -105,8 +105,9 @@ class Evaluation:
             )
             raise
         except BaseException:
-            close = lambda: attempt.interrupt(self._judge_what_there_is())  # noqa: E731
-            self._close(started, close, wait_for_overview=False)
+            self._close(
+                started, lambda: attempt.interrupt(self._judge_what_there_is()), wait_for_overview=False
+            )
             raise
         self._close(started, lambda: attempt.complete(judgement))
         return self.record
@@ -354,7 +355,8 @@ class Evaluation:
         # A film that its replay did not give again tells that no episode of the job can be relied on so.
         self.record.reproducible &= not any(episode.videos_note for episode in self.attempt.episodes)
         if self.record.videos:
-            self.attempt.note(*([] if self._frames_notice is None else [self._frames_notice]))
+            if self._frames_notice is not None:
+                self.attempt.note(self._frames_notice)
             self.record.terminal_frame = self.record.identity["capabilities"]["terminal_frame"]
         self.attempt.spent("recording_seconds", closing)
         if first is not None:

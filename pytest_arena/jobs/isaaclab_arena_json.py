@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_arena.errors import did_you_mean, shown
 from pytest_arena.jobs.isaaclab_arena_keys import check_limit, check_mappings, check_unique, native_keys
-from pytest_arena.jobs.messages import KeyPath, unknown_key
+from pytest_arena.jobs.messages import KeyPath
 from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 
 _STATUSES = ("pending", "running", "completed", "failed")
@@ -83,9 +83,7 @@ def _is_pending(section: Section, job: dict[str, Any]) -> bool:
 def _is_sound(section: Section, written: dict[str, Any], job: dict[str, Any]) -> bool:
     """Whether *job* has the shape that translating needs; the values are the model's to judge."""
     before = len(section.problems)
-    for key in written:
-        if key not in _KEYS:
-            section.below(key).wrong(unknown_key(key, _KEYS))
+    section.refuse_unknown(written, _KEYS)
     for key in _REQUIRED:
         if key not in job:
             section.below(key).wrong("required, but missing")

@@ -14,7 +14,7 @@ from pytest_arena.jobs.isaaclab_arena_keys import (
     native_keys,
     recorded_episodes,
 )
-from pytest_arena.jobs.messages import KeyPath, unknown_key
+from pytest_arena.jobs.messages import KeyPath
 from pytest_arena.jobs.raw_job import RawJob, Section, locator, merge
 
 _TOP = ("shared", "runs")
@@ -50,9 +50,7 @@ _LIST_PLACES: dict[KeyPath, KeyPath] = {**_PLACES, ("name",): ("name",)}
 def read_arena_yaml(top: Section) -> list[RawJob]:
     """Return the jobs of a typed file; what is wrong with its shape is noted at *top*."""
     data = top.document.data
-    for key in data:
-        if key not in _TOP:
-            top.below(key).wrong(unknown_key(key, _TOP))
+    top.refuse_unknown(data, _TOP)
     shared = _run(top.below("shared"), data.get("shared"))
     if shared is None:
         return []
@@ -108,14 +106,10 @@ def _run(section: Section, written: Any) -> dict[str, Any] | None:
         section.wrong(f"expected a mapping, got {shown(written)}")
         return None
     before = len(section.problems)
-    for key in written:
-        if key not in _KEYS:
-            section.below(key).wrong(unknown_key(key, _KEYS))
+    section.refuse_unknown(written, _KEYS)
     check_mappings(section, {key: value for key, value in written.items() if value is not None}, _MAPPINGS)
     limit = written.get("rollout_limit")
-    for key in limit if isinstance(limit, dict) else ():
-        if key not in _LIMITS:
-            section.below("rollout_limit", key).wrong(unknown_key(key, _LIMITS))
+    section.below("rollout_limit").refuse_unknown(limit if isinstance(limit, dict) else (), _LIMITS)
     return written if len(section.problems) == before else None
 
 

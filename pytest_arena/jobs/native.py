@@ -21,9 +21,7 @@ _PLACES: dict[KeyPath, KeyPath] = {("name",): ()}
 def read_native(top: Section) -> list[RawJob]:
     """Return the jobs of a native file; what is wrong around them is noted at *top*."""
     data = top.document.data
-    for key in data:
-        if key not in _KEYS:
-            top.below(key).wrong(unknown_key(key, _KEYS))
+    top.refuse_unknown(data, _KEYS)
     defaults = _settings(top.below("defaults"), data.get("defaults"))
     if defaults is None:
         return []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pytest_arena.jobs.document import Document
-from pytest_arena.jobs.messages import KeyPath, Problems, dotted
+from pytest_arena.jobs.messages import KeyPath, Problems, dotted, unknown_key
 
 Places = Mapping[KeyPath, KeyPath]
 """Key of the model -> key in the file, relative to the job; what is below a key moves with it."""
@@ -29,6 +29,12 @@ class Section:
     def wrong(self, text: str) -> None:
         """Add a problem at this place."""
         self.problems.add(self.document.line(self.key), self.key, text)
+
+    def refuse_unknown(self, keys: Iterable[str | int], known: Collection[str]) -> None:
+        """Add a problem for each of the *keys* written here that is not *known*."""
+        for key in keys:
+            if key not in known:
+                self.below(key).wrong(unknown_key(key, known))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pytest_arena.errors import TimeIsUp
 from pytest_arena.jobs.sections import Record
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films.mp4 import Mp4File
-from tests.film_fakes import JOB, FakeEnv, Loop, names_in, shown
+from tests.film_fakes import JOB, FakeEnv, Loop, names_in, require_each_step, shown
 
 
 def test_frame_k_is_the_image_after_k_steps_where_a_row_is_reset_by_its_next_step(tmp_path: Path) -> None:
@@ -25,9 +25,7 @@ def test_frame_k_is_the_image_after_k_steps_where_a_row_is_reset_by_its_next_ste
         "reach/videos/episode-0001-env1-front.mp4",
         "reach/videos/episode-0002-env0-front.mp4",
     ]
-    for made in loop.episodes:
-        film = tmp_path / made.videos["front"]
-        assert shown(film) == [(made.env_idx, step) for step in range(made.length + 1)]
+    require_each_step(loop)
 
 
 def test_where_a_row_is_reset_by_its_last_step_the_film_ends_one_step_before(tmp_path: Path) -> None:
@@ -35,9 +33,7 @@ def test_where_a_row_is_reset_by_its_last_step_the_film_ends_one_step_before(tmp
     recorded = loop.run()
     assert recorded.notes == []
     assert len(recorded.videos) == 4
-    for made in loop.episodes:
-        film = tmp_path / made.videos["front"]
-        assert shown(film) == [(made.env_idx, step) for step in range(made.length)]
+    require_each_step(loop, terminal_image=False)
 
 
 def test_a_film_that_has_failed_is_no_fault_of_a_row_that_begins_later(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pytest_arena.recorders.films import by_replay
 from pytest_arena.recorders.films import encoder as encoder_module
 from pytest_arena.recorders.films.encoder import QUEUE_BYTES, THREADS
 from pytest_arena.recorders.films.mp4 import Mp4File
-from tests.film_fakes import JOB, FakeEnv, Loop, names_in, rate, shown
+from tests.film_fakes import JOB, FakeEnv, Loop, names_in, rate, require_each_step, shown
 
 Way = Literal["live", "replay"]
 
@@ -46,9 +46,7 @@ def test_frame_k_is_the_image_after_k_steps_up_to_the_terminal_one(tmp_path: Pat
         "reach/videos/episode-0001-env1-front.mp4",
         "reach/videos/episode-0002-env0-front.mp4",
     ]
-    for made in loop.episodes:
-        film = tmp_path / made.videos["front"]
-        assert shown(film) == [(made.env_idx, step) for step in range(made.length + 1)]
+    require_each_step(loop)
     assert recorded.revised == (way == "replay"), "lines that were written before the films are written anew"
 
 
@@ -57,9 +55,7 @@ def test_without_a_terminal_image_the_film_ends_one_step_before(tmp_path: Path, 
     recorded = loop.run()
     assert recorded.notes == []
     assert len(recorded.videos) == 4
-    for made in loop.episodes:
-        film = tmp_path / made.videos["front"]
-        assert shown(film) == [(made.env_idx, step) for step in range(made.length)]
+    require_each_step(loop, terminal_image=False)
 
 
 def test_the_environment_is_asked_once_a_step_with_all_rows(tmp_path: Path, way: Way) -> None:

@@ -29,18 +29,6 @@ JOBS = Path(__file__).parents[4] / "evals" / "jobs" / "arena"
 MAPLE = {"id": "pick_and_place_maple_table", "num_envs": 2, "device": "cpu"}
 
 
-@pytest.fixture(params=GENERATIONS)
-def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with stand_in(request.param, monkeypatch) as lab:
-        yield lab
-
-
-@pytest.fixture
-def newest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with stand_in(GENERATIONS[-1], monkeypatch) as lab:
-        yield lab
-
-
 @pytest.fixture
 def oldest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with stand_in(GENERATIONS[0], monkeypatch) as lab:

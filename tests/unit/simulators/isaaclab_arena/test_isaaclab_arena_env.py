@@ -15,7 +15,7 @@ from pytest_arena import EvaluationError, JobRecord, RecordingError, SimEnv, eva
 from pytest_arena.simulators.pool import EnvironmentPool
 from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.testing import SimEnvContract
-from tests.arena_stand_in import GENERATIONS, arena_job, stand_in
+from tests.arena_stand_in import arena_job
 
 pytestmark = pytest.mark.stand_in
 
@@ -23,18 +23,6 @@ LENGTHS = (3, 5, 4, 2)
 ENDS = ("success", "object_dropped", "time_out", "success")
 ENDS_OF_ROWS = dict(enumerate(zip(LENGTHS, ENDS, strict=True)))
 CAMERAS = {"cameras": {"head_camera_rgb": {}, "wrist_camera_rgb": {}}}
-
-
-@pytest.fixture(params=GENERATIONS)
-def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with stand_in(request.param, monkeypatch) as lab:
-        yield lab
-
-
-@pytest.fixture
-def newest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    with stand_in(GENERATIONS[-1], monkeypatch) as lab:
-        yield lab
 
 
 def make(lab: Any, **changes: Any) -> SimEnv:
