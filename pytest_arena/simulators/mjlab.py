@@ -23,7 +23,6 @@ from pytest_arena.simulators.arrays import merge_rows
 from pytest_arena.simulators.base import Capabilities, Parking, Reset, SimEnv, Simulator, Step, reseeded
 from pytest_arena.simulators.cfg_overrides import override, set_given
 from pytest_arena.simulators.devices import torch_device
-from pytest_arena.simulators.mujoco.rendering import choose_platform
 from pytest_arena.simulators.tensor_env import SEEDS, RawStep, TensorEnv
 
 PACKAGES = ("mjlab", "mujoco-warp", "warp-lang")
@@ -158,7 +157,6 @@ class MjlabSimulator(Simulator):
 
     def make(self, job: Job) -> SimEnv:
         """Build the environment."""
-        choose_platform()  # else mjlab chooses EGL, and cannot be imported where there is none
         from mjlab.envs import ManagerBasedRlEnv
 
         configuration = load_configuration(job)

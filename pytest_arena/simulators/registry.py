@@ -13,6 +13,7 @@ from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.user_modules import make_importable
 from pytest_arena.simulators.base import Simulator
+from pytest_arena.simulators.mujoco.rendering import choose_platform
 
 ENTRY_POINT_GROUP = "pytest_arena.simulators"
 
@@ -33,6 +34,8 @@ def _targets() -> dict[str, str]:
 
 @cache
 def _load(target: str) -> Simulator:
+    # MuJoCo and what is built on it read the choice once, when they are imported: before any module of a job.
+    choose_platform()
     module, _, name = target.partition(":")
     simulator: Simulator = getattr(importlib.import_module(module), name)()
     return simulator

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from pydantic import Field
 
-from pytest_arena.errors import EvaluationError, MissingDependencyError, RecordingError, described
+from pytest_arena.errors import MissingDependencyError
 from pytest_arena.guards.close_within_limit import close_while_building, end_processes
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel, Success
@@ -27,31 +26,24 @@ from pytest_arena.simulators.array_types import (
 )
 from pytest_arena.simulators.arrays import copy_rows, replace_rows, to_numpy
 from pytest_arena.simulators.base import Capabilities, EpisodeEnd, Parking, Reset, SimEnv, Simulator, Step
-from pytest_arena.simulators.cameras import Cameras, Frames
+from pytest_arena.simulators.gymnasium.answers import (
+    MODES,
+    Autoreset,
+    answer_of,
+    declared_mode,
+    require_vector,
+)
+from pytest_arena.simulators.gymnasium.cameras import RENDER_CAMERA, RenderCamera
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (
     SampleEnvironment,
-    batch_of_images,
     check_make_arguments,
     make_vector,
     step_length,
     step_limit,
 )
-from pytest_arena.simulators.mujoco.raycasting import RAY_CASTING, GymnasiumRays, is_mujoco_row
-from pytest_arena.simulators.mujoco.rendering import choose_platform, without_opengl
 from pytest_arena.simulators.row_values import flags_by_row, numbers_by_row
-
-RENDER_CAMERA = "render"
-"""The only camera of a gymnasium environment: its own `render`."""
-
-Autoreset = Literal["manual", "next_step", "same_step"]
-_MODES: dict[Autoreset, AutoresetMode] = {
-    "manual": AutoresetMode.DISABLED,
-    "next_step": AutoresetMode.NEXT_STEP,
-    "same_step": AutoresetMode.SAME_STEP,
-}
-_NAMES = {mode: name for name, mode in _MODES.items()}
 
 
 class GymnasiumOptions(StrictModel):
@@ -90,7 +82,7 @@ class GymnasiumEnv(SimEnv):
             EvaluationError: *vec* lacks what every vector environment has, does not declare its autoreset
                 mode, or ``success.callable`` could only be asked about the next episode.
         """
-        _require_vector(vec)
+        require_vector(vec)
         self._vec, self._base = vec, vec.unwrapped
         self._sample = sample
         self.num_envs, self.device = vec.num_envs, "cpu"
@@ -99,7 +91,7 @@ class GymnasiumEnv(SimEnv):
         self.step_dt = step_length(self._base) if sample is None else sample.step_dt
         self.max_episode_steps = _horizon(self._base) if sample is None else sample.max_episode_steps
         self.identity = {"spec": str(getattr(vec.spec, "id", type(self._base).__name__))}
-        self._mode = _declared_mode(vec)
+        self._mode = declared_mode(vec)
         seedable = isinstance(self._base, (SyncVectorEnv, AsyncVectorEnv))
         self.capabilities = Capabilities(
             autoreset=self._mode,
@@ -144,7 +136,7 @@ class GymnasiumEnv(SimEnv):
             options = {"reset_mask": mask} if self._begun else None
             self._stale &= self._begun
             given = self._vec.reset(seed=by_row, options=options)  # type: ignore[arg-type]
-        observation, info = _answer(given, "reset", ("observation", "info"))
+        observation, info = answer_of(given, "reset", ("observation", "info"))
         self._begun = True
         # Without shared memory, a process would repeat its automatic reset after one that was asked for.
         self.spent = self._mode == "next_step" and not getattr(self._base, "shared_memory", True)
@@ -221,7 +213,7 @@ class GymnasiumEnv(SimEnv):
         finally:
             self._success.end_step()
         names = ("observation", "reward", "terminated", "truncated", "info")
-        observation, reward, terminated, truncated, info = _answer(result, "step", names)
+        observation, reward, terminated, truncated, info = answer_of(result, "step", names)
         gave = "the vector environment's step() gave"
         return (
             observation,
@@ -236,100 +228,6 @@ class GymnasiumEnv(SimEnv):
             EpisodeEnd(int(row), _reason(bool(terminated[row]), success[row] == 1))
             for row in np.flatnonzero(done)
         )
-
-
-class RenderCamera(Cameras):
-    """What `render` of the rows of *env* shows."""
-
-    names = (RENDER_CAMERA,)
-
-    def __init__(self, env: GymnasiumEnv) -> None:
-        self._env, self._rows = env, env.unwrapped.unwrapped
-        self._in_process = isinstance(self._rows, SyncVectorEnv)
-        self._mujoco = self._in_process and is_mujoco_row(self._rows.envs[0])
-        self._rays: GymnasiumRays | None = None
-        if self._mujoco:
-            choose_platform()
-
-    @property
-    def unwrapped(self) -> Any:
-        """The vector environment."""
-        return self._env.unwrapped
-
-    @names_rows
-    def frames(self, env_ids: IndexArray) -> Frames:
-        """Return what `render` shows for the rows; only their images are made in a sync environment."""
-        if self._in_process:
-            images = self._draw([self._rows.envs[row] for row in env_ids])
-        else:
-            rendered = self._env.unwrapped.render()
-            images = [None if rendered is None else rendered[row] for row in env_ids]
-        return {RENDER_CAMERA: batch_of_images(images)}
-
-    def _draw(self, rows: Sequence[Any]) -> list[Any]:
-        """Return the rows' images; without OpenGL, those of MuJoCo are drawn by ray casting."""
-        if self._rays is None:
-            try:
-                if rows and self._mujoco and os.environ.get("MUJOCO_GL") == "disabled":
-                    raise RecordingError("MUJOCO_GL is disabled")
-                return [row.render() for row in rows]
-            except Exception as error:
-                if not self._mujoco:
-                    raise
-                self._rays, self.notice = GymnasiumRays(rows[0]), without_opengl(error)
-                self._env.identity = {**self._env.identity, "renderer": RAY_CASTING}
-        return [self._rays.render(row) for row in rows]
-
-
-_OF_A_VECTOR = {
-    "num_envs": ((int, np.integer), "a number of rows"),
-    "single_action_space": ((gymnasium.Space,), "a space"),
-    "single_observation_space": ((gymnasium.Space,), "a space"),
-}
-
-
-def _require_vector(vec: Any) -> None:
-    """Raise `EvaluationError`, which names what is wrong, where *vec* is no whole vector environment."""
-    needed = ("unwrapped", "metadata", *_OF_A_VECTOR, "reset", "step", "close")
-    name = f"the vector environment {type(getattr(vec, 'unwrapped', vec)).__name__}"
-    if missing := [attribute for attribute in needed if not hasattr(vec, attribute)]:
-        raise EvaluationError(
-            f"{name} lacks {', '.join(missing)}: derive it from gymnasium.vector.VectorEnv, and set "
-            f"{', '.join(_OF_A_VECTOR)} in its constructor"
-        )
-    for attribute, (types, expected) in _OF_A_VECTOR.items():
-        if not isinstance(value := getattr(vec, attribute), types):
-            raise EvaluationError(f"{name} has {described(value)} as its {attribute}, expected {expected}")
-
-
-def _declared_mode(vec: VectorEnv[Any, Any, Any]) -> Autoreset:
-    """Return how *vec* says that it resets rows that ended; `EvaluationError` where it does not say."""
-    metadata = vec.metadata if isinstance(vec.metadata, Mapping) else {}
-    kind = type(vec.unwrapped).__name__
-    modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
-    if "autoreset_mode" not in metadata:
-        raise EvaluationError(
-            f"the vector environment {kind} does not declare its autoreset mode, and a wrong guess would "
-            f"measure other episodes: set metadata['autoreset_mode'] to one of {modes}"
-        )
-    try:
-        return _NAMES[AutoresetMode(metadata["autoreset_mode"])]
-    except ValueError:
-        raise EvaluationError(
-            f"the vector environment {kind} declares the autoreset mode {metadata['autoreset_mode']!r}: "
-            f"set metadata['autoreset_mode'] to one of {modes}"
-        ) from None
-
-
-def _answer(result: Any, method: str, names: Sequence[str]) -> tuple[Any, ...]:
-    """Return what a vector environment's *method* gave, a tuple of *names*; else `EvaluationError`."""
-    call = f"the vector environment's {method}()"
-    if not (isinstance(result, tuple) and len(result) == len(names)):
-        expected = f"expected a tuple of {len(names)}: {', '.join(names)}"
-        raise EvaluationError(f"{call} returned {described(result)}, {expected}")
-    if not isinstance(result[-1], Mapping):
-        raise EvaluationError(f"{call} gave {described(result[-1])} as its info, expected a dict")
-    return result
 
 
 def _reason(terminated: bool, success: bool) -> str:
@@ -390,7 +288,7 @@ class GymnasiumSimulator(Simulator):
                 job.environment.id,
                 job.environment.num_envs,
                 mode,
-                _MODES[options.autoreset],
+                MODES[options.autoreset],
                 kwargs,
                 success_keys(job.success),
                 sample,

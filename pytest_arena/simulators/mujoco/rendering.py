@@ -36,7 +36,7 @@ _MAX_GEOMS = 10_000
 
 
 def choose_platform() -> None:
-    """Choose OpenGL for MuJoCo, best before it is imported, unless ``MUJOCO_GL`` is set.
+    """Choose OpenGL for MuJoCo, before it and what is built on it are imported, unless ``MUJOCO_GL`` is set.
 
     EGL where it can be loaded, else OSMesa, else none: MuJoCo then still imports and simulates.
     """

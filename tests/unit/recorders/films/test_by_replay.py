@@ -19,7 +19,8 @@ from pytest_arena.recorders.films.by_replay import can_replay
 from pytest_arena.recorders.films.mp4 import Mp4File
 from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.rollout.loop import Loop
-from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv, RenderCamera
+from pytest_arena.simulators.gymnasium.cameras import RenderCamera
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
 

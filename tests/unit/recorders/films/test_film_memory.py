@@ -11,7 +11,7 @@ import pytest
 from pytest_arena import VideoRecorder, evaluate
 from pytest_arena.recorders.films import encoder
 from pytest_arena.recorders.films.mp4 import Mp4File
-from pytest_arena.simulators.gymnasium.simulator import RenderCamera
+from pytest_arena.simulators.gymnasium.cameras import RenderCamera
 from tests.jobs import make_job
 
 FRAME_BYTES = 17 * 15 * 3
