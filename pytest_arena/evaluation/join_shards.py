@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_arena.errors import EvaluationError
 from pytest_arena.evaluation.judge import Against, compared, judge
 from pytest_arena.jobs.model import Job
+from pytest_arena.policies.times import merged_inference
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.run_directory import RunDirectory
@@ -99,6 +100,7 @@ def _take_over_facts(record: JobRecord, parts: Sequence[JobRecord]) -> None:
     record.reported = [entry for part in parts for entry in part.reported]
     record.started_at = min(part.started_at or "" for part in parts)
     record.steps = sum(part.steps for part in parts)
+    record.inference = merged_inference(part.inference for part in parts)
     for name in sorted({name for part in parts for name in part.timings}):
         record.timings[name] = round(sum(part.timings.get(name, 0.0) for part in parts), 6)
 

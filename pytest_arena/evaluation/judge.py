@@ -19,6 +19,7 @@ from pytest_arena.gate.job_gate import JobGate
 from pytest_arena.gate.repeated_episodes import count_distinct_starts, without_repetitions
 from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.jobs.model import Job
+from pytest_arena.policies.times import P95_METRIC
 from pytest_arena.records.judgement import Judgement
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, ThresholdResult, counted
 from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metrics
@@ -57,10 +58,10 @@ def judge(
     # What comes from the fixed episodes stands, also where a simulator has a metric of the same name.
     values = {**simulators, **reduced.values}
     unmeasured = {name: reason for name, value in values.items() if value is None} | reduced.unmeasured
+    if P95_METRIC in job.thresholds:
+        values[P95_METRIC] = about.inference.get("act", {}).get("p95_ms")
     intervals = _intervals(gate, reduced.counts)
-    different = without_repetitions(measured) if about.deterministic else None
-    if different is not None and len(different) == len(measured):
-        different = None
+    different = _without_repetitions(measured, about)
     if different is not None:
         fewer = _intervals(gate, reduce_metrics([*standard_metrics(), *metrics], different).counts)
         intervals = {name: _hull(limits, fewer[name]) for name, limits in intervals.items()}
@@ -87,7 +88,7 @@ def judge(
         notes=tuple(notes),
         verdict=verdict_of(thresholds, None),
     )
-    return dataclasses.replace(found, problem=_problem(job, found, about, metrics))
+    return dataclasses.replace(found, problem=_problem(job, found, about, metrics, finished))
 
 
 def compared(
@@ -181,6 +182,12 @@ def _notes_on_chance(
     return notes
 
 
+def _without_repetitions(measured: Sequence[Episode], about: JobRecord) -> Sequence[Episode] | None:
+    """Return the episodes that repeat no other one; None where none of *measured* does."""
+    different = without_repetitions(measured) if about.deterministic else None
+    return None if different is None or len(different) == len(measured) else different
+
+
 def _reported(reported: Reported, measured: int) -> tuple[dict[str, float | None], str]:
     """Return what the simulator reported over all rebuilds, and why a value of it is missing.
 
@@ -208,21 +215,30 @@ def _hull(first: tuple[float, float], second: tuple[float, float]) -> tuple[floa
     return min(first[0], second[0]), max(first[1], second[1])
 
 
-def _problem(job: Job, found: Judgement, about: JobRecord, metrics: Sequence[Metric]) -> str | None:
+def _problem(
+    job: Job, found: Judgement, about: JobRecord, metrics: Sequence[Metric], episodes: Sequence[Episode]
+) -> str | None:
     """Say why *found* is no measurement of what *job* asks for: that is an error with a name, never 0 %."""
     measured, requested = found.counts["measured"], len(job.wanted_episodes)
     if not measured:
-        return _nothing_finished(about)
+        error = _first_error(episodes)
+        return f"no episode was measured{error}" if error else _nothing_finished(about)
     complete = measured == requested
     if found.gate is not None and found.gate.counted is not None:  # errors count against either verdict
         complete = measured + found.counts["errors"] == found.gate.counted
     if requested and not complete:
-        return f"{measured} of {requested} requested episodes were measured"
+        return f"{measured} of {requested} requested episodes were measured{_first_error(episodes)}"
     if (blank := _without_value(found.thresholds, metrics)) is None:
         return None
     success = blank.metric in SUCCESS_METRICS
     hint = "; tell how success is read with the job's success key" if success else ""
     return f"threshold {blank.metric} {blank.expression} cannot be judged: {blank.reason}{hint}"
+
+
+def _first_error(episodes: Sequence[Episode]) -> str:
+    """Say what cut off the first of *episodes*, which are in order, that ended as an error."""
+    cut_off = next((episode for episode in episodes if episode.outcome == Outcome.ERROR), None)
+    return "" if cut_off is None else f"; episode {cut_off.episode} ended as an error: {cut_off.error}"
 
 
 def _without_value(

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.fingerprints import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, policy_files
+from pytest_arena.policies.times import inference_record, merged_inference
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.judgement import Judgement
 from pytest_arena.records.schema import Episode, JobRecord
@@ -71,6 +73,7 @@ class Evaluation:
         self._frames_notice: str | None = None
         self._reviewed = False
         self._actions: list[ActionCheck] = []  # one a rebuild
+        self._inference: list[dict[str, Any]] = [self.record.inference]  # of what ran before, and a rebuild
         self._gate = JobGate.of(self.job, self.metrics, self._earlier, self.record.deterministic)
         # So the rule is on disk before the first episode.
         self.record.gate = self._gate.record if self._gate is not None else None
@@ -219,8 +222,18 @@ class Evaluation:
         finally:
             self.attempt.spent("rollout_seconds", began)
             self.record.steps += loop.vector_steps
+            self._add_inference(loop)
             self._actions.append(loop.actions)
             self._identify(loop.env)
+
+    def _add_inference(self, loop: Loop) -> None:
+        """Note how long the policy took in the rollout that has just ended."""
+        policy, env = loop.policy, loop.env
+        if (requests := policy.request_times) is not None:
+            policy.request_times = None
+        took = inference_record(loop.act_times, requests, batch=env.num_envs, step_dt=env.step_dt)
+        self._inference.append(took)
+        self.record.inference = merged_inference(self._inference)
 
     def _warn_of_no_end(self, env: SimEnv) -> None:
         """Say at once that an episode may last for ever: nobody reads the record of a job that never ends."""

@@ -13,6 +13,7 @@ from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.native import Group
 from pytest_arena.policies.registry import validate_policy
+from pytest_arena.policies.times import P95_METRIC
 from pytest_arena.records.schema import REDUCTIONS
 from pytest_arena.rollout.metrics import Metric, standard_metrics
 from pytest_arena.simulators.base import Simulator
@@ -27,7 +28,7 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     _validate_record(job, simulator)
     known, complete = known_metrics(job, extra_metrics)
     for name, text in job.thresholds.items():
-        if name not in known and complete:
+        if name not in known | {P95_METRIC} and complete:
             raise job.problem(("thresholds", name), _unknown_metric(name, known))
         if (wrong := _wrong_threshold(name, text, extra_metrics)) is not None:
             raise job.problem(("thresholds", name), wrong)
@@ -155,7 +156,7 @@ def _validate_gate(job: Job, metrics: Sequence[Metric]) -> None:
         names = ", ".join(sorted(rates(metrics)))
         raise job.problem(("gate",), f'expected a threshold such as ">= 0.9" on one of the rates {names}')
     for name in job.thresholds if gate.stop_early else ():
-        if metric_named(name, metrics) is None:
+        if metric_named(name, metrics) is None and name != P95_METRIC:
             raise job.problem(
                 ("thresholds", name),
                 "the simulator computes it over all episodes that finished, which beside a gate that stops "

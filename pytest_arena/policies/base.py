@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel
+from pytest_arena.policies.times import Times
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.base import SimEnv
@@ -40,6 +42,16 @@ class Policy(ABC):
     """
     deterministic: bool = False
     """They do not depend on the seed either: an episode that begins like another one repeats it."""
+    row_errors: Mapping[int, str] = MappingProxyType({})
+    """Rows that have no action in what the latest `act` returned -> why, e.g. what a server said.
+
+    Their episodes end with the outcome ``error``; all others go on.
+    """
+    request_times: Times | None = None
+    """How long a model or a server took for each answer, where `act` does not ask for one at every step.
+
+    Whoever reads them takes them away.
+    """
 
     @classmethod
     def check(cls, settings: Any, job: Job) -> None:
@@ -57,6 +69,9 @@ class Policy(ABC):
 
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
         """Take note of which episodes of the job rows *env_ids* begin, before each `reset`: for a replay."""
+
+    def end_episodes(self, env_ids: IndexArray, episodes: Sequence[Episode]) -> None:
+        """Take note that *episodes* of rows *env_ids* have ended; a row may have no next one."""
 
     def begin(self, env: SimEnv) -> None:
         """Act in *env* from now on: a rollout begins, the first one or one after a rebuild."""

@@ -108,6 +108,9 @@ class TrajectoryRecorder(Recorder):
         running, steps, context = self._running.pop(row, None), self._steps, self._context
         if running is None or steps is None or context is None or self._problem is not None:
             return
+        if episode.outcome == Outcome.ERROR:  # it is run again when the run is resumed
+            steps.end(row)
+            return
         try:
             with episode_file(context.directory, episode.episode, self._header) as group:
                 group.attrs.update(_attributes(running.start, episode))

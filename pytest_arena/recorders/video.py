@@ -137,7 +137,8 @@ class VideoRecorder(Recorder):
             else:
                 self._filming.discard(row)
         elif self._by_replay is not None:
-            self._by_replay.end(row, episode, keep=keep)
+            # Where the policy failed there is no end that a replay could be compared with.
+            self._by_replay.end(row, episode, keep=keep and episode.outcome != Outcome.ERROR)
 
     def after_rollout(self, tick: Tick) -> None:
         """Film by replay what is to be kept of this environment.
@@ -196,7 +197,7 @@ class VideoRecorder(Recorder):
                 raise
             add_note(self._found, f"no videos: {error}")
             return ()
-        cameras.choose(wanted)
+        cameras.choose(list(dict.fromkeys([*wanted, *cameras.observed])))
         return wanted
 
     def _wants(self, row: int, episode: int) -> bool:

@@ -29,6 +29,7 @@ _OF_THE_ROLLOUT = (
     "reported",
     "live_films",
     "definitions",
+    "inference",
 )
 """Fields of a record that only the rollout could tell."""
 

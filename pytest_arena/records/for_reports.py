@@ -36,6 +36,7 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "reproducible",
         "notes",
         "steps",
+        "inference",
         "timings",
         "error",
     )

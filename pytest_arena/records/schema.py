@@ -360,6 +360,8 @@ class JobRecord:
     """Steps that the environment took, all rows together in each, over all rebuilds."""
     timings: dict[str, float] = field(default_factory=dict)
     """What was done -> seconds."""
+    inference: dict[str, Any] = field(default_factory=dict)
+    """Time that the policy took, see `policies.times`."""
     error: dict[str, str] | None = None
     """``type``, ``message``, ``traceback``."""
     started_at: str | None = None

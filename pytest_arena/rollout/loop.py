@@ -6,9 +6,9 @@ an episode are visited one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import end_forked_child, forks
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.duck_typed import policy_name
+from pytest_arena.policies.times import Times
 from pytest_arena.records.files import utc_now
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.action_check import ActionCheck
@@ -90,6 +91,8 @@ class Loop:
         """Whether the policy was asked for actions and has not returned: an error is then its own."""
         self.activity: str | None = None
         """What is done after the last step, e.g. ``filming 3 failures``, to be shown as progress."""
+        self.act_times = Times()
+        """How long the policy took for each step of all rows."""
         n = self.env.num_envs
         self.actions = ActionCheck(self.env, policy_name(policy))
         # Steps of each row (N,) int64, without those of `_steps_of_all`: adding to one number costs less.
@@ -101,6 +104,8 @@ class Loop:
         # Under next-step autoreset the next step resets these rows (N,), which then begin these episodes.
         self._waiting = np.zeros(n, np.bool_)
         self._following: dict[int, EpisodeStart] = {}
+        # Rows whose episode the policy could not go on with begin these once the simulator has reset them.
+        self._after_error: dict[int, EpisodeStart] = {}
         # What the row's latest episode began with.
         self._starts: list[EpisodeStart | None] = [None] * n
         self._initial_states: list[str | None] = [None] * n
@@ -138,9 +143,7 @@ class Loop:
         self._reset_all()
         while self._unfinished() and (max_steps is None or self.vector_steps < max_steps):
             deadline.check()
-            self.acting = True
-            action = self.actions(self.policy.act(self._observation), self.active)
-            self.acting = False
+            action = self._act()
             end_forked_child(self._forks)
             given = self.env.step(action)
             end_forked_child(self._forks)
@@ -148,29 +151,56 @@ class Loop:
             self.vector_steps += 1
             self._count(action, step)
             self._observation = step.observation
-            if step.ends or self._following:
+            if step.ends or self._following or self._after_error:
                 self._next_episodes(step)
             if self.observers.watch is not None:
                 self.observers.watch(self)
 
     def abandon(self, error: BaseException) -> list[Episode]:
         """Return the running episodes, each with the outcome error and *error* as its reason."""
-        step = EpisodeEnd(0, "exception")
         reason = f"{type(error).__name__}: {error}"
-        abandoned = []
-        for row in np.flatnonzero(self.active):
-            episode = self._episode(int(row), step, success_at_end=None)
-            episode.outcome, episode.error = Outcome.ERROR, reason
-            abandoned.append(episode)
-            self.active[row] = False
+        abandoned = [self._without_end(int(row), "exception", reason) for row in np.flatnonzero(self.active)]
+        self.active[:] = False
         self._running = 0
         return abandoned
+
+    def _act(self) -> Action:
+        """Return the policy's actions; episodes that it cannot go on with end here, as errors."""
+        self.acting = True
+        began = perf_counter()
+        given = self.policy.act(self._observation)
+        self.act_times.add(perf_counter() - began)
+        if self.policy.row_errors:
+            self._cut_off(self.policy.row_errors)
+        action = self.actions(given, self.active)
+        self.acting = False
+        return action
+
+    def _cut_off(self, errors: Mapping[int, str]) -> None:
+        """End the episodes of rows that have no action; their next ones begin after this step."""
+        for row, reason in errors.items():
+            if not self.active[row]:
+                continue
+            episode = self._without_end(row, "policy", reason)
+            for recorder in self.observers.recorders:
+                end_forked_child(self._forks)
+                recorder.on_end(row, episode)
+            self._record(row, episode)
+            self.policy.end_episodes(np.array([row], np.int64), [episode])
+            if (start := self.schedule.next_for(row)) is not None:
+                self._after_error[row] = start
+
+    def _without_end(self, row: int, end_reason: str, error: str) -> Episode:
+        """Return the episode of *row* as it is now, with the outcome error."""
+        episode = self._episode(row, EpisodeEnd(row, end_reason), success_at_end=None)
+        episode.outcome, episode.error = Outcome.ERROR, error
+        return episode
 
     def _unfinished(self) -> bool:
         stop = self.observers.stop
         if stop is not None and stop.done:
             return False
-        return bool(self._following or self._running)
+        return bool(self._following or self._running or self._after_error)
 
     def _reset_all(self) -> None:
         """Give every row its first episode, and reset."""
@@ -191,8 +221,12 @@ class Loop:
         return check_reset(self.env, given)
 
     def _draw(self, rows: Sequence[int] | range) -> tuple[list[int], list[EpisodeStart]]:
-        """Return the rows that have a next episode in the schedule, and these episodes."""
-        drawn = [(row, start) for row in rows if (start := self.schedule.next_for(row)) is not None]
+        """Return the rows that have a next episode, and these episodes."""
+        drawn = [
+            (row, start)
+            for row in rows
+            if (start := self._after_error.pop(row, None) or self.schedule.next_for(row)) is not None
+        ]
         return [row for row, _ in drawn], [start for _, start in drawn]
 
     def _begin(self, rows: list[int], starts: list[EpisodeStart], success: np.ndarray) -> None:
@@ -239,9 +273,11 @@ class Loop:
             self._without_success[newly] = False
         if self._step_metrics or self._step_recorders:
             self._notify_of_step(np.flatnonzero(counted), action, step)
-        for end in step.ends:
-            if counted[end.env_idx]:
-                self._finish(end, step)
+        if step.ends:
+            rows = [end.env_idx for end in step.ends if counted[end.env_idx]]
+            finished = [self._finish(end, step) for end in step.ends if counted[end.env_idx]]
+            if finished:
+                self.policy.end_episodes(np.array(rows, np.int64), finished)
 
     def _notify_of_step(self, rows: np.ndarray, action: Action, step: Step) -> None:
         if self._step_metrics:
@@ -252,7 +288,7 @@ class Loop:
             end_forked_child(self._forks)
             recorder.on_step(rows, action, step)
 
-    def _finish(self, end: EpisodeEnd, step: Step) -> None:
+    def _finish(self, end: EpisodeEnd, step: Step) -> Episode:
         row = end.env_idx
         at_end = int(step.success[row])
         episode = self._episode(row, end, None if at_end == UNMEASURED else bool(at_end))
@@ -261,6 +297,11 @@ class Loop:
         for recorder in self.observers.recorders:
             end_forked_child(self._forks)
             recorder.on_end(row, episode)
+        self._record(row, episode)
+        return episode
+
+    def _record(self, row: int, episode: Episode) -> None:
+        """Write the line of an episode that ended in *row*."""
         if self.observers.save is not None:
             end_forked_child(self._forks)
             self.observers.save(episode)
@@ -309,10 +350,13 @@ class Loop:
         if self._following:  # next-step autoreset: these rows were reset in this step
             fresh = [int(row) for row in np.flatnonzero(self._waiting & ~step.valid)]
             self._begin(fresh, [self._following.pop(row) for row in fresh], step.success)
-        if not step.ends:
-            return
-        rows, starts = self._draw([end.env_idx for end in step.ends])
         autoreset = self.env.capabilities.autoreset
+        ended = {end.env_idx for end in step.ends}
+        if autoreset == "manual":  # any row can be reset; else the simulator does so at the row's own end
+            ended.update(self._after_error)
+        if not ended:
+            return
+        rows, starts = self._draw(sorted(ended))
         if autoreset == "next_step":
             self._waiting[rows] = True
             self._following.update(zip(rows, starts, strict=True))

@@ -86,7 +86,10 @@ class Recorder:
         """
 
     def on_end(self, row: int, episode: Episode) -> None:
-        """The episode of *row* ended; a recorder may add its files and metrics to *episode*."""
+        """The episode of *row* ended; a recorder may add its files and metrics to *episode*.
+
+        Its outcome may be ``error``: the policy could not go on with it, and it has no end of its own.
+        """
 
     def after_rollout(self, tick: Tick) -> None:
         """The rollout in this environment is over, which is left to the recorder until this returns.

@@ -22,6 +22,8 @@ class Cameras(ABC):
 
     names: tuple[str, ...]
     """All cameras that there are."""
+    observed: tuple[str, ...] = ()
+    """Those whose images the policy is shown: whoever chooses cameras keeps them."""
     notice: str | None = None
     """What a viewer of the images should know, once there are some; a note of every job with films."""
 

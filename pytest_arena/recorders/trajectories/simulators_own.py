@@ -12,7 +12,7 @@ import numpy as np
 from pytest_arena.records.episodes import read_episodes, write_episodes
 from pytest_arena.records.files import DATASET
 from pytest_arena.records.run_directory import JobDirectory
-from pytest_arena.records.schema import Episode
+from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.array_types import IndexArray, Observation
@@ -56,6 +56,8 @@ class OwnDataset(Recorder):
         if self._writer is None or self._context is None:
             return
         self._writer.keep(np.array([row], np.int64), False)
+        if episode.outcome == Outcome.ERROR:
+            return
         if _draft(self._path).exists():  # a recorder without a term that records makes none
             episode.trajectory = f"{self._context.relative(self._path)}#data/demo_{self._episodes}"
             self._episodes += 1

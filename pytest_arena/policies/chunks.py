@@ -1,0 +1,238 @@
+"""Policies whose model answers with a chunk of actions: one plan a row, whatever the other rows do.
+
+A queue of actions for the whole batch is the usual fault of adapters: a row's reset then throws away, or
+keeps, the plan of another row. Here each row has a plan and a place in it of its own.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from pytest_arena.errors import ArenaError, EvaluationError
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import StrictModel
+from pytest_arena.policies.action import ActionEntry, ActionMap
+from pytest_arena.policies.base import Policy
+from pytest_arena.policies.observation import ObservationEntry, ObservationMap, describe_inputs, whole
+from pytest_arena.policies.times import Times
+from pytest_arena.policies.untrained import idle_actions
+from pytest_arena.records.schema import Episode
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.registry import find_simulator
+
+
+class ModelSettings(StrictModel):
+    """Settings of every policy with a model: what it sees, and what its answer means."""
+
+    observation: dict[str, ObservationEntry] | None = Field(
+        default=None,
+        description="input of the model -> where it comes from; default: the whole observation",
+    )
+    action: ActionEntry | None = Field(default=None, description="how the answer becomes an action")
+
+
+class ChunkSettings(ModelSettings):
+    """Settings of every policy whose model answers with a chunk of actions."""
+
+    execute: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps of a chunk before the next; default: the model's own, else all",
+    )
+    ensemble: float | None = Field(
+        default=None,
+        ge=-10,
+        le=10,
+        description="ask at every step, and average all answers for it with the weights exp(-ensemble * age "
+        "rank), the oldest first (temporal ensembling)",
+    )
+
+    @model_validator(mode="after")
+    def _one_pace(self) -> ChunkSettings:
+        if self.ensemble is not None and self.execute not in (None, 1):
+            raise ValueError(
+                f"expected no execute beside ensemble: it asks at every step, got {self.execute}"
+            )
+        return self
+
+
+class PlanError(EvaluationError):
+    """A row has no plan: its episode cannot go on. Its text is what the model, or its server, said."""
+
+
+class ChunkedPolicy(Policy):
+    """Acts by plans of H actions, of which the first few are executed before the next plan is asked for.
+
+    A subclass answers for rows that need a plan. A row needs one at the begin of its episode and whenever it
+    has executed its share of the last one. Rows without an episode are never asked for.
+    """
+
+    def __init__(self, settings: ChunkSettings, env: SimEnv) -> None:
+        """Prepare the plans of the rows of *env*; `EvaluationError` where the maps do not fit it."""
+        self._settings = settings
+        self.request_times = None
+        self.execute = settings.execute
+        """Steps of a plan that are executed; None: all."""
+        self._answered = False
+        self._task_description: str | None = None
+        self._prepare(env)
+
+    def _prepare(self, env: SimEnv) -> None:
+        n = env.num_envs
+        entries = self._settings.observation
+        self._observed = ObservationMap(whole(env) if entries is None else entries, env)
+        self._observed.task_description = self._task_description
+        self._actions = ActionMap(self._settings.action, env)
+        self._idle = idle_actions(env.single_action_space, n, type(self).__name__)
+        self._acting = np.zeros(n, np.bool_)
+        self._place = np.zeros(n, np.int64)  # of the next action in the row's plan
+        self._length = np.zeros(n, np.int64)  # of the row's plan, as far as it is executed
+        self._plans = self._idle[:, None]  # (N, H, A)
+        self._ensembles: dict[int, _Ensemble] = {}
+
+    @classmethod
+    def check(cls, settings: Any, job: Job) -> None:
+        """Check the cameras that the observation map asks for."""
+        ObservationMap.check(settings.observation, job, find_simulator(job).named_cameras_only)
+
+    @abstractmethod
+    def plan(self, rows: IndexArray, inputs: Mapping[str, Any]) -> Sequence[Any]:
+        """Return an answer for each of K rows.
+
+        Args:
+            rows: (K,) int64, the rows that need a plan, rising.
+            inputs: What the observation map makes of the observation of these rows: (K, …) arrays, K texts.
+                Without a map: the parts of the observation under their paths, ``.`` where it is one array.
+
+        Returns:
+            K answers: an array (H, A) of the next H actions, (A,) for a single one, or a mapping that has
+            such; a `PlanError` for a row whose episode cannot go on.
+
+        Raises:
+            Exception: Nothing can be measured any more: the job ends as an error.
+        """
+
+    def forget(self, rows: IndexArray, seeds: Sequence[int]) -> None:
+        """Forget what was remembered of *rows* (K,), which begin new episodes with these policy seeds."""
+
+    @final
+    def act(self, observation: Observation) -> Action:
+        """Return (N, A) actions: the next of each row's plan; rows without an episode get an idle one."""
+        self.row_errors = {}
+        needing = self._acting & (self._place >= self._length)
+        if needing.any():
+            self._renew(np.flatnonzero(needing), observation)
+        actions = self._idle.copy()
+        rows = np.flatnonzero(self._acting)
+        actions[rows] = self._plans[rows, self._place[rows]]
+        self._place[rows] += 1
+        return actions
+
+    @final
+    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
+        """Forget the plans of these rows alone."""
+        rows = np.arange(len(self._acting)) if env_ids is None else np.asarray(env_ids, np.int64)
+        self._drop(rows)
+        self._acting[rows] = True
+        self.forget(rows, list(seeds) if seeds is not None else [0] * len(rows))
+
+    def end_episodes(self, env_ids: IndexArray, episodes: Sequence[Episode]) -> None:
+        """Ask for no plans of these rows until they begin new episodes."""
+        self._drop(np.asarray(env_ids, np.int64))
+        self._acting[env_ids] = False
+
+    def set_task_description(self, text: str | None) -> None:
+        """Take the instruction, for the inputs that are one."""
+        self._task_description = self._observed.task_description = text
+
+    def begin(self, env: SimEnv) -> None:
+        """Act in *env* from now on."""
+        self._prepare(env)
+
+    def _drop(self, rows: IndexArray) -> None:
+        self._place[rows] = self._length[rows] = 0
+        for row in rows.tolist():
+            self._ensembles.pop(row, None)
+
+    def _renew(self, rows: IndexArray, observation: Observation) -> None:
+        """Ask for plans of *rows*; a row that gets none is in `row_errors`."""
+        inputs = self._observed(observation, rows)
+        began = perf_counter()
+        try:
+            answers = self.plan(rows, inputs)
+        except ArenaError as error:
+            if self._answered:
+                raise
+            raise type(error)(f"{error} (the model was given {describe_inputs(inputs)})") from error
+        self.request_times = self.request_times or Times()
+        self.request_times.add(perf_counter() - began)
+        if len(answers) != len(rows):
+            raise EvaluationError(f"{type(self).__name__}: expected {len(rows)} answers, got {len(answers)}")
+        errors: dict[int, str] = {}
+        first = not self._answered
+        for index, (row, answer) in enumerate(zip(rows.tolist(), answers, strict=True)):
+            try:
+                if isinstance(answer, PlanError):
+                    raise answer
+                self._follow(row, self._actions(answer))
+                self._answered = True
+            except EvaluationError as error:
+                errors[row] = str(error)
+                if first:
+                    errors[row] += f" (the model was given {describe_inputs(_row(inputs, index))})"
+                self._acting[row] = False
+        self.row_errors = errors
+
+    def _follow(self, row: int, plan: NDArray[Any]) -> None:
+        """Make *plan* (H, A) the row's next actions."""
+        if self._settings.ensemble is not None:
+            known = self._ensembles.setdefault(row, _Ensemble(self._settings.ensemble))
+            plan = known.add(plan)[None]
+        horizon = len(plan)
+        if horizon > self._plans.shape[1]:
+            longer = np.repeat(self._idle[:, None], horizon, axis=1)
+            longer[:, : self._plans.shape[1]] = self._plans
+            self._plans = longer
+        self._plans[row, :horizon] = plan
+        self._length[row] = min(horizon, self.execute or horizon)
+        self._place[row] = 0
+
+
+class _Ensemble:
+    """Averages all plans of one row that speak of the same step (Zhao et al. 2023, section IV.B).
+
+    Of the plans that speak of a step, the i-th oldest has the weight ``exp(-coefficient * i)``.
+    """
+
+    def __init__(self, coefficient: float) -> None:
+        self._coefficient = coefficient
+        self._sums: NDArray[Any] = np.zeros((0, 0))
+        self._weights: NDArray[Any] = np.zeros(0)
+        self._plans: NDArray[Any] = np.zeros(0)  # how many speak of each coming step
+
+    def add(self, plan: NDArray[Any]) -> NDArray[Any]:
+        """Take in *plan* (H, A), which begins now; returns the action (A,) of now, and goes one step on."""
+        horizon, length = len(plan), max(len(plan), len(self._sums))
+        sums = np.zeros((length, *plan.shape[1:]), np.float64)
+        weights, plans = np.zeros(length), np.zeros(length)
+        known = len(self._sums)
+        if known:
+            sums[:known], weights[:known], plans[:known] = self._sums, self._weights, self._plans
+        own = np.exp(-self._coefficient * plans[:horizon])
+        sums[:horizon] += own.reshape(-1, *[1] * (plan.ndim - 1)) * plan
+        weights[:horizon] += own
+        plans[:horizon] += 1
+        self._sums, self._weights, self._plans = sums[1:], weights[1:], plans[1:]
+        return np.asarray(sums[0] / weights[0], plan.dtype)
+
+
+def _row(inputs: Mapping[str, Any], index: int) -> dict[str, Any]:
+    return {name: value[index : index + 1] for name, value in inputs.items()}
