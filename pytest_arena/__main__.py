@@ -15,6 +15,7 @@ from pytest_arena.errors import ArenaError
 
 COMMANDS = {
     "compare": "compare the jobs of two runs, and tell by the exit status whether one is worse",
+    "export": "write the results of a run as files of LeRobot, vla-eval or IsaacLab-Arena, or as tables",
     "plan": "print boundary, power and mean episodes of a gate",
     "schema": "print the JSON Schema of job files, for editors and checks",
 }

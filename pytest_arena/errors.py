@@ -34,7 +34,7 @@ class BaselineError(ArenaError):
 
 
 class RunDirectoryError(ArenaError):
-    """A run directory that is to be resumed is not what this package wrote; one line with the file."""
+    """A run directory that is to be resumed, or exported, is not what it must be; one line with the file."""
 
 
 class NotComparableError(ArenaError):

@@ -72,6 +72,8 @@ def _counted(totals: Mapping[str, Any]) -> dict[str, Sample]:
     if episodes > MOST_EPISODES:
         raise ValueError(f"expected n_episodes of at most {MOST_EPISODES:,}, got {episodes}")
     successes = totals.get("n_success")
+    if successes is None and totals.get("pc_success", 0.0) is None:
+        return {}  # not measured
     if successes is None:
         successes = round(float(totals["pc_success"]) / 100 * episodes)
     if not 0 <= int(successes) <= episodes or not episodes:

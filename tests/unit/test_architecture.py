@@ -26,6 +26,7 @@ FLOORS = (
     "gate",
     "comparison",
     "evaluation",
+    "export",
     "commands",
     "__main__",
     # What is above knows pytest.
