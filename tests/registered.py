@@ -118,6 +118,17 @@ class Moved(Skilled):
         return super().step(action * 0 if self.elsewhere else action)
 
 
+class Numbered(ScriptedEnv):
+    """Has numbered initial states: state k lasts k % 4 + 2 steps, and succeeds where k is even."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        number = (options or {}).get("state", -1)
+        self.script = {seed: (number % 4 + 2, number % 2 == 0)}
+        observation, info = super().reset(seed=seed, options=options)
+        return observation + np.array([0.0, 10.0 * number, 0.0]), info
+
+
+gymnasium.register("arena/Numbered-v0", Numbered, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Moved-v0", Moved, max_episode_steps=50, disable_env_checker=True)
 
 

@@ -275,13 +275,16 @@ class Evaluation:
         __tracebackhide__ = USERS_MISTAKE
         require_env(env)
         self.policy = as_policy(self.policy, env)
-        caps, seed = env.capabilities, self.job.environment.seed
-        schedule = (
-            fixed_schedule(
-                share, job_seed=seed, rebuild=rebuild, num_envs=env.num_envs, seeded=caps.episode_seeds
+        caps, seeds = env.capabilities, self.job.environment
+        if seeds.seeds is not None and not caps.episode_seeds:
+            raise EvaluationError(
+                "environment.seeds: the environment's rows cannot be seeded one by one, so that no episode "
+                "would have its own seed: leave it out, and set environment.seed"
             )
+        schedule = (
+            fixed_schedule(share, seeds, rebuild=rebuild, num_envs=env.num_envs, seeded=caps.episode_seeds)
             if self.job.rollout.episodes is not None
-            else open_schedule(counter, job_seed=seed, rebuild=rebuild)
+            else open_schedule(counter, seeds, rebuild=rebuild)
         )
         folder, run = self.attempt.directory.path, self.attempt.run.path
         context = RolloutContext(self.job, self.record.job, self.record.attempt, folder, run, env)

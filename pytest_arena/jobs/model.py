@@ -20,12 +20,14 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pytest_arena.errors import JobFileError, shown
 from pytest_arena.jobs.messages import KeyPath, dotted, one_line, place
 from pytest_arena.jobs.sections import (
+    ENVIRONMENT_SEEDS,
     Environment,
     Gate,
     PolicyConfig,
     Record,
     Regression,
     Rollout,
+    SeedsFrom,
     StrictModel,
     Success,
     ThresholdText,
@@ -169,6 +171,24 @@ class Job(StrictModel):
     def _gate_counts_episodes(self) -> Job:
         if self.gate is not None and self.rollout.steps is not None:
             raise ValueError("gate: expected rollout.episodes beside it, got rollout.steps")
+        return self
+
+    @model_validator(mode="after")
+    def _a_seed_for_each_episode(self) -> Job:
+        seeds, episodes = self.environment.seeds, self.rollout.episodes
+        if isinstance(seeds, SeedsFrom):
+            last = seeds.start + (episodes or 1) - 1
+            if last >= ENVIRONMENT_SEEDS:
+                raise ValueError(
+                    f"environment.seeds.start: expected seeds up to {ENVIRONMENT_SEEDS - 1}, got {last} for "
+                    "the last episode"
+                )
+        elif seeds is not None and episodes is None:
+            raise ValueError("environment.seeds: expected rollout.episodes beside a list, got rollout.steps")
+        elif seeds is not None and len(seeds) != episodes:
+            raise ValueError(
+                f"environment.seeds: expected {episodes}, one for each of rollout.episodes, got {len(seeds)}"
+            )
         return self
 
     @property

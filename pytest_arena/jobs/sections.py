@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pytest_arena.errors import shown
+from pytest_arena.errors import did_you_mean, shown
 
 MOST_EPISODES = 10_000_000
 """More episodes than that no job can have."""
+ENVIRONMENT_SEEDS = 2**31
+"""How many seeds environments see, from 0: many simulators keep a seed in a C int."""
 
 VideoChoice = Literal["off", "on", "retain-on-failure"]
 
@@ -41,17 +43,57 @@ class Camera(StrictModel):
     height: int = Field(default=256, ge=16, le=8192)
 
 
+class SeedsFrom(StrictModel):
+    """Consecutive seeds: that of episode k is ``start`` + k."""
+
+    start: int = Field(ge=0, lt=ENVIRONMENT_SEEDS, description="the seed of episode 0")
+
+
+def _seeds(value: Any) -> Any:
+    """Check what is typed as seeds; a union of types would report each of its members."""
+    expected = "expected a list of seeds, one an episode, or {start: SEED}"
+    if isinstance(value, SeedsFrom) or value is None:
+        return value
+    if isinstance(value, dict):
+        wrong = [key for key in value if key != "start"]
+        if wrong or "start" not in value:
+            hint = did_you_mean(str(wrong[0]), ["start"]) if wrong else ""
+            raise ValueError(f"{expected}, got {shown(value)}{hint}")
+        given = [value["start"]]
+    elif isinstance(value, (list, tuple)):
+        given = [*value]
+    else:
+        raise ValueError(f"{expected}, got {shown(value)}")
+    for seed in given:
+        if type(seed) is not int or not 0 <= seed < ENVIRONMENT_SEEDS:
+            raise ValueError(f"expected seeds from 0 to {ENVIRONMENT_SEEDS - 1}, got {shown(seed)}")
+    return value
+
+
 class Environment(StrictModel):
     """What is simulated."""
 
     id: str = Field(min_length=1, description="environment id, as the simulator knows it")
     num_envs: int = Field(default=1, ge=1, le=1_000_000, description="parallel environments")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="seed of the whole job")
+    seeds: Annotated[
+        SeedsFrom | Annotated[tuple[int, ...], Field(strict=False)] | None, BeforeValidator(_seeds)
+    ] = Field(
+        default=None,
+        description="the seeds of the episodes: a list, or {start: S} for S + the episode's index; "
+        "default: computed from seed",
+    )
     device: str | None = Field(default=None, description="e.g. cpu, cuda:0; the simulator's default")
     max_episode_steps: int | None = Field(default=None, ge=1, description="the horizon, in steps")
     cameras: dict[str, Camera] = Field(default_factory=dict, description="camera name -> image size")
     variations: dict[str, Any] = Field(default_factory=dict, description="simulator's variations")
     options: dict[str, Any] = Field(default_factory=dict, description="the simulator's own options")
+
+    def given_seed(self, episode: int) -> int | None:
+        """Return the seed that ``seeds`` gives an episode, by its index from 0; None: ``seed`` decides."""
+        if isinstance(self.seeds, SeedsFrom):
+            return self.seeds.start + episode
+        return None if self.seeds is None else self.seeds[episode]
 
 
 class PolicyConfig(BaseModel):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pytest_arena.errors import EvaluationError, first_few
+from pytest_arena.errors import EvaluationError, first_few, shown
 from pytest_arena.jobs.model import Job, Shard
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.base import Policy
@@ -140,6 +140,7 @@ class ReplayPolicy(Policy):
                 f"expected {seed}, with which {settings.file} was recorded, got {job.environment.seed}: "
                 "other seeds are other episodes",
             )
+        cls._check_seeds(settings, dataset, job)
         cls._check_rebuilds(settings, dataset, job)
         if job.rollout.steps == "policy" and job.environment.num_envs > 1:
             raise job.problem(
@@ -147,6 +148,25 @@ class ReplayPolicy(Policy):
                 "how long a replay takes is known for a single row only: set rollout.episodes, or "
                 "environment.num_envs: 1, or policy.episode_name",
             )
+
+    @classmethod
+    def _check_seeds(cls, settings: ReplaySettings, dataset: DatasetReader, job: Job) -> None:
+        """Seeds that a job gives are those of the recording."""
+        key = ("environment", "seeds")
+        recorded = dataset.about.get("seeds")
+        if job.environment.seeds is None:
+            if recorded is not None:
+                text = f"expected {shown(recorded)}, with which {settings.file} was recorded, got none"
+                raise job.problem(key, text)
+            return
+        for episode in job.wanted_episodes:
+            seed, given = dataset.attribute(episode, "seed"), job.environment.given_seed(episode)
+            if seed not in (None, given):
+                raise job.problem(
+                    key,
+                    f"expected {seed} for episode {episode}, with which {settings.file} was recorded, got "
+                    f"{given}",
+                )
 
     @classmethod
     def _check_rebuilds(cls, settings: ReplaySettings, dataset: DatasetReader, job: Job) -> None:

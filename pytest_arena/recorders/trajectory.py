@@ -234,6 +234,7 @@ def _header(context: RolloutContext) -> dict[str, Any]:
         "simulator": job.simulator,
         "environment": job.environment.id,
         "seed": job.environment.seed,
+        "seeds": job.config()["environment"]["seeds"],
     }
     return {"env_args": json.dumps(env_args), "arena": json.dumps(about)}
 

@@ -207,6 +207,7 @@ class Loop:
         rows, starts = self._draw(range(self.env.num_envs))
         seeds = [start.seed for start in starts]
         caps = self.env.capabilities
+        self._announce(rows, starts)
         if caps.partial_reset and len(rows) < self.env.num_envs:
             reset = self._reset(np.array(rows, np.int64), seeds)
         else:
@@ -214,6 +215,10 @@ class Loop:
             reset = self._reset(None, seeds + [0] * (self.env.num_envs - len(rows)))
         self._observation = reset.observation
         self._begin(rows, starts, reset.success)
+
+    def _announce(self, rows: Sequence[int], starts: Sequence[EpisodeStart]) -> None:
+        """Tell the environment which episodes its *rows* begin in the reset that comes."""
+        self.env.set_episodes(np.array(rows, np.int64), [start.episode for start in starts])
 
     def _reset(self, env_ids: IndexArray | None, seeds: Sequence[int]) -> Reset:
         given = self.env.reset(env_ids, seeds)
@@ -357,6 +362,8 @@ class Loop:
         if not ended:
             return
         rows, starts = self._draw(sorted(ended))
+        if autoreset != "same_step" and rows:
+            self._announce(rows, starts)
         if autoreset == "next_step":
             self._waiting[rows] = True
             self._following.update(zip(rows, starts, strict=True))

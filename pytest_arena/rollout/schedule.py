@@ -9,8 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-ENVIRONMENT_SEEDS = 2**31
-"""How many seeds environments see, from 0: many simulators keep a seed in a C int."""
+from pytest_arena.jobs.sections import ENVIRONMENT_SEEDS, Environment
 
 
 def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
@@ -30,6 +29,22 @@ def episode_seeds(job_seed: int, rebuild: int, episode: int) -> tuple[int, int]:
     sequence = np.random.SeedSequence(job_seed, spawn_key=(rebuild, episode))
     environment, policy = sequence.generate_state(2, np.uint32)
     return int(environment) % ENVIRONMENT_SEEDS, int(policy)
+
+
+def seeds_of(environment: Environment, rebuild: int, episode: int) -> tuple[int, int]:
+    """Return the seeds of one episode of a job, as its *environment* gives them.
+
+    Args:
+        environment: The job's: ``seeds`` gives the environment's seed, without them ``seed`` does.
+        rebuild: Number of the rebuild that the episode is a part of, from 0.
+        episode: Index of the episode in the job, from 0.
+
+    Returns:
+        The environment's seed, and the policy's, which ``seed`` gives in any case: see `episode_seeds`.
+    """
+    computed, policy = episode_seeds(environment.seed, rebuild, episode)
+    given = environment.given_seed(episode)
+    return computed if given is None else given, policy
 
 
 class Schedule(Protocol):
@@ -71,13 +86,13 @@ class QuotaSchedule:
 
 
 def fixed_schedule(
-    episodes: Iterable[int], *, job_seed: int, rebuild: int, num_envs: int, seeded: bool
+    episodes: Iterable[int], environment: Environment, *, rebuild: int, num_envs: int, seeded: bool
 ) -> Schedule:
     """Return the schedule that runs exactly *episodes*.
 
     Args:
         episodes: Indices of the episodes, from 0, in the order of their start.
-        job_seed: ``environment.seed`` of the job.
+        environment: The job's, which gives their seeds.
         rebuild: Number of the rebuild that they are a part of, from 0.
         num_envs: Rows of the environment.
         seeded: Whether a seed alone decides an episode, so that any row may run it.
@@ -85,27 +100,27 @@ def fixed_schedule(
     Returns:
         A queue of all rows where *seeded*; otherwise a quota for each row.
     """
-    starts = _starts(episodes, job_seed, rebuild)
+    starts = _starts(episodes, environment, rebuild)
     return QueueSchedule(starts) if seeded else QuotaSchedule(starts, num_envs)
 
 
-def open_schedule(episodes: Iterator[int], *, job_seed: int, rebuild: int) -> Schedule:
+def open_schedule(episodes: Iterator[int], environment: Environment, *, rebuild: int) -> Schedule:
     """Return the schedule of ``steps`` mode: rows begin *episodes* until the steps are used up.
 
     Args:
         episodes: Indices of the episodes, from 0, without an end; each is taken when a row begins it.
-        job_seed: ``environment.seed`` of the job.
+        environment: The job's, which gives their seeds.
         rebuild: Number of the rebuild that they are a part of, from 0.
 
     Returns:
         A queue of all rows.
     """
-    return QueueSchedule(_starts(episodes, job_seed, rebuild))
+    return QueueSchedule(_starts(episodes, environment, rebuild))
 
 
-def _starts(episodes: Iterable[int], job_seed: int, rebuild: int) -> Iterator[EpisodeStart]:
+def _starts(episodes: Iterable[int], environment: Environment, rebuild: int) -> Iterator[EpisodeStart]:
     for episode in episodes:
-        yield EpisodeStart(episode, rebuild, *episode_seeds(job_seed, rebuild, episode))
+        yield EpisodeStart(episode, rebuild, *seeds_of(environment, rebuild, episode))
 
 
 @dataclass(frozen=True, slots=True)

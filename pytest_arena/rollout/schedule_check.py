@@ -9,8 +9,9 @@ from datetime import datetime
 
 from pytest_arena.errors import shown
 from pytest_arena.jobs.model import Job, split_episodes
+from pytest_arena.jobs.sections import ENVIRONMENT_SEEDS
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
-from pytest_arena.rollout.schedule import ENVIRONMENT_SEEDS, episode_seeds
+from pytest_arena.rollout.schedule import seeds_of
 
 Problem = tuple[str, str, str]
 """Key, what is expected, what is there."""
@@ -106,7 +107,7 @@ class _Planned:
         if episode.rebuild != rebuild or not 0 <= rebuild < rebuilds:
             yield "rebuild", expected, shown(episode.rebuild)
             return
-        seed = episode_seeds(environment.seed, rebuild, episode.episode)[0]
+        seed = seeds_of(environment, rebuild, episode.episode)[0]
         shortened = episode.seed % ENVIRONMENT_SEEDS if older and episode.seed is not None else episode.seed
         if shortened != seed:
             yield "seed", str(seed), shown(episode.seed)

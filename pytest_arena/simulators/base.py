@@ -47,7 +47,7 @@ class Capabilities:
     partial_reset: bool = False
     """`reset(env_ids=…)` may name some rows only."""
     episode_seeds: bool = False
-    """A row's seed alone decides its next episode."""
+    """A row's seed, and the index that `SimEnv.set_episodes` names, alone decide its next episode."""
     deterministic: bool = False
     """The same seed and actions give the same episode again, bit for bit."""
 
@@ -158,6 +158,13 @@ class SimEnv(ABC):
     def begin(self, episodes: int | None) -> None:
         """A rollout of *episodes* episodes (None: as many as its steps allow) begins: its reset follows."""
 
+    def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
+        """Take note of which episodes of the job (their indices, from 0) rows *env_ids* begin.
+
+        Called before each `reset` in which they begin, and under next-step autoreset before the step that
+        resets them. For an environment whose initial states are numbered.
+        """
+
     @abstractmethod
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Begin new episodes in *env_ids* (None: all rows); *seeds* has one seed a named row."""
@@ -208,6 +215,8 @@ class Simulator(ABC):
     before `launch`."""
     policy_names: ClassVar[frozenset[str]] = frozenset()
     """Policies that the simulator's own registry has."""
+    seeds_rows: ClassVar[bool] = True
+    """Whether rows can be seeded one by one; else ``environment.seeds`` is refused."""
     named_cameras_only: ClassVar[bool] = False
     """Whether an environment has the cameras of ``environment.cameras``, and never others."""
 
@@ -220,7 +229,7 @@ class Simulator(ABC):
 
     def environment_key(self, job: Job) -> Hashable:
         """Jobs with equal keys can use one environment, one after the other."""
-        environment = job.environment.model_dump(mode="json", exclude={"seed"})
+        environment = job.environment.model_dump(mode="json", exclude={"seed", "seeds"})
         parts = {"environment": environment, "success": job.success.model_dump(mode="json")}
         return (self.name, json.dumps(parts, sort_keys=True))
 

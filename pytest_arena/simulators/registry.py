@@ -65,5 +65,11 @@ def validate_simulation(job: Job) -> Simulator:
     except ValidationError as error:
         key, expectation = plain_error(error, simulator.Options)
         raise job.problem(("environment", "options", *key), expectation) from None
+    if job.environment.seeds is not None and not simulator.seeds_rows:
+        raise job.problem(
+            ("environment", "seeds"),
+            f"the rows of {job.simulator} share one stream of random numbers, so that no episode has a seed "
+            "of its own: set environment.seed",
+        )
     simulator.validate(job)
     return simulator

@@ -96,6 +96,21 @@ VALUES = {
     "empty-id": native().replace("id: e", "id: ''"),
     "camera-too-small": native().replace("id: e", "id: e, cameras: {c: {width: 1}}"),
     "huge-seed": native().replace("id: e", f"id: e, seed: {10**30}"),
+    **{
+        f"seeds-{name}": native().replace("id: e", f"id: e, seeds: {seeds}")
+        for name, seeds in {
+            "too-few": "[1]",
+            "scalar": "3",
+            "text": "[1, two]",
+            "negative": "[1, -2]",
+            "true": "[1, true]",
+            "misspelled": "{strat: 3}",
+            "empty": "{}",
+            "beyond-the-last": f"{{start: {2**31 - 1}}}",
+            "far-beyond": f"{{start: {2**31}}}",
+        }.items()
+    },
+    "seeds-beside-steps": native().replace("id: e", "id: e, seeds: [1, 2]").replace("episodes", "steps"),
     "thousands-of-digits": native().replace("id: e", "id: e, seed: " + "9" * 5000),
     "nan": native().replace("type: p", "type: p, x: .nan"),
     "infinity": native().replace("type: p", "type: p, x: [-.inf]"),

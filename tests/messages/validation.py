@@ -125,6 +125,9 @@ GYMNASIUM: dict[str, dict[str, Any]] = {
     "vectorization_mode": {"make": {"vectorization_mode": "async"}},
     "id": {"make": {"id": "CartPole-v1"}},
     "wrappers": {"make": {"wrappers": []}},
+    "misspelled-option": {"episode_options": "state"},
+    "episode_option-of-a-vector": {"vectorization": "vector_entry_point", "episode_option": "state"},
+    "episode_option-of-rows-that-reset-themselves": {"autoreset": "next_step", "episode_option": "state"},
 }
 
 
@@ -132,9 +135,16 @@ def check_gymnasium(options: dict[str, Any]) -> None:
     validate_simulation(make_job(environment={"id": "CartPole-v1", "options": options}))
 
 
+def check_seeds(simulator: str, **options: Any) -> None:
+    environment = {"id": "CartPole-v1", "seeds": {"start": 1000}, "options": options}
+    validate_simulation(make_job(simulator=simulator, environment=environment))
+
+
 MISTAKES: dict[str, Callable[[], object]] = {
     **{name: partial(check, **changes) for name, changes in NAMES.items()},
     **{f"gate-{name}": partial(check, GATED, thresholds=t, gate=g) for name, (t, g) in GATES.items()},
+    **{f"seeds-in-{name}": partial(check_seeds, name) for name in ("isaaclab", "isaaclab_arena", "mjlab")},
+    "seeds-of-rows-that-reset-themselves": partial(check_seeds, "gymnasium", autoreset="same_step"),
     "gate-on-some-of-the-episodes": partial(
         check,
         [RecordedMetric("grasped", {"reduction": "rate", "skips_missing": True})],

@@ -201,6 +201,7 @@ class FilmingByReplay:
                 begun[row] = replay
         if begun:
             rows = np.array(list(begun), np.int64)
+            self._env.set_episodes(rows, [replay.start.episode for replay in begun.values()])
             self._env.reset(rows, [replay.start.seed for replay in begun.values()])
             running.update(begun)
             self._filming.begin({row: replay.start for row, replay in begun.items()})

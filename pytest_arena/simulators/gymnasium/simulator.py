@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pytest_arena.errors import MissingDependencyError
 from pytest_arena.guards.close_within_limit import close_while_building, end_processes
+from pytest_arena.jobs.messages import KeyPath
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel, Success
 from pytest_arena.jobs.user_modules import import_for
@@ -57,6 +58,11 @@ class GymnasiumOptions(StrictModel):
     modules: tuple[str, ...] = Field(
         default=(), strict=False, description="imported first, to register environments"
     )
+    episode_option: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of the reset's option that is given the index of the episode, from 0",
+    )
 
 
 class GymnasiumEnv(SimEnv):
@@ -73,10 +79,12 @@ class GymnasiumEnv(SimEnv):
         success: Success | None = None,
         cameras: Sequence[str] = (),
         sample: SampleEnvironment | None = None,
+        episode_option: str | None = None,
     ) -> None:
         """Adapt *vec*; *success* tells how success is read, with *cameras* it can be filmed.
 
-        *sample* is that of rows in processes which `make_vector` has built.
+        *sample* is that of rows in processes which `make_vector` has built. The resets of rows that it has
+        built get the option *episode_option*, the index of the episode that begins.
 
         Raises:
             EvaluationError: *vec* lacks what every vector environment has, does not declare its autoreset
@@ -109,11 +117,23 @@ class GymnasiumEnv(SimEnv):
         self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
         self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
         self._begun = self._closed = False
+        self._episode_option = episode_option
+        self._episode_options: list[dict[str, int]] = [{}] * self.num_envs
 
     @property
     def unwrapped(self) -> Any:
         """The vector environment."""
         return self._vec
+
+    @names_rows
+    def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
+        """Give the rows' resets the index of their episode, where the job asks for it."""
+        if self._episode_option is None:
+            return
+        for row, episode in zip(env_ids, episodes, strict=True):
+            self._episode_options[row] = {self._episode_option: int(episode)}
+        rows: Any = self._vec
+        rows.set_attr("episode_options", self._episode_options)
 
     @names_rows
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
@@ -270,7 +290,9 @@ class GymnasiumSimulator(Simulator):
             gymnasium.spec(name)
         except gymnasium.error.Error as error:
             raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
-        check_make_arguments(job, options.make, _vectorization(options, job.environment.id))
+        vectorization = _vectorization(options, job.environment.id)
+        check_make_arguments(job, options.make, vectorization)
+        _check_episodes(job, options, vectorization)
 
     def make(self, job: Job) -> SimEnv:
         """Build the vector environment."""
@@ -299,7 +321,8 @@ class GymnasiumSimulator(Simulator):
             end_processes([*set(multiprocessing.active_children()) - children])
             raise
         try:
-            env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras), sample)
+            cameras = tuple(job.environment.cameras)
+            env = GymnasiumEnv(vec, job.success, cameras, sample, options.episode_option)
         except BaseException:
             if isinstance(vec, AsyncVectorEnv):
                 end_processes(vec.processes)
@@ -309,6 +332,24 @@ class GymnasiumSimulator(Simulator):
         if mode == "vector_entry_point" and isinstance(steps := kwargs.get("max_episode_steps"), int):
             env.max_episode_steps = steps if steps > 0 else None  # its own account is the registration's
         return env
+
+
+def _check_episodes(job: Job, options: GymnasiumOptions, vectorization: str) -> None:
+    """Raise `JobFileError` where the job says what each episode begins with, and rows reset themselves."""
+    asked: list[KeyPath] = []
+    if job.environment.seeds is not None:
+        asked.append(("environment", "seeds"))
+    if options.episode_option is not None:
+        asked.append(("environment", "options", "episode_option"))
+    for key in asked:
+        if vectorization == "vector_entry_point":
+            raise job.problem(
+                key, "a vector environment of a package's own cannot be told what each of its rows begins"
+            )
+        if options.autoreset != "manual":
+            raise job.problem(
+                key, f"expected environment.options.autoreset: manual beside it, got {options.autoreset}"
+            )
 
 
 def _vectorization(options: GymnasiumOptions, env_id: str) -> str:

@@ -34,7 +34,7 @@ _VECTOR_CLASSES: dict[str, type[VectorEnv[Any, Any, Any]]] = {"sync": SyncVector
 
 
 class Row(AddedWrapper):
-    """One row of a vector environment.
+    """One row of a vector environment, whose resets are given `episode_options`.
 
     A partial reset gives rows ``options={}``, where the first one gives None: an environment that asks for
     None would begin its later episodes in another way than its first.
@@ -44,10 +44,12 @@ class Row(AddedWrapper):
         """Wrap *env*; where it *resets_itself* within a step, what it gave last must outlive the reset."""
         super().__init__(env)
         self._resets_itself = resets_itself
+        self.episode_options: dict[str, int] = {}
+        """Of the episode that begins: a vector environment gives the same options to all its rows."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset; no options are None, always."""
-        return self.env.reset(seed=seed, options=options or None)
+        return self.env.reset(seed=seed, options={**(options or {}), **self.episode_options} or None)
 
     def step(self, action: Any) -> Any:
         """Step."""

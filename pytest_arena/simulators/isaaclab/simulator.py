@@ -161,6 +161,7 @@ class IsaacLabSimulator(Simulator):
     Options = IsaacLabOptions
     device_mask: ClassVar[bool] = not kit_possible()
     app_first: ClassVar[bool] = True
+    seeds_rows: ClassVar[bool] = False
 
     def environment_key(self, job: Job) -> Hashable:
         """The seed counts: what is drawn when an environment is made depends on it."""

@@ -53,6 +53,7 @@ class IsaacLabArenaSimulator(Simulator):
     name = "isaaclab_arena"
     Options = IsaacLabArenaOptions
     app_first: ClassVar[bool] = True
+    seeds_rows: ClassVar[bool] = False
     device_mask: ClassVar[bool] = False
     policy_names = frozenset(
         {

@@ -62,7 +62,7 @@ def played(job: Job, env: SimEnv) -> tuple[JobGate, list[Episode]]:
     gate = JobGate.of(job)
     assert gate is not None
     schedule = fixed_schedule(
-        job.wanted_episodes, job_seed=job.environment.seed, rebuild=0, num_envs=env.num_envs, seeded=True
+        job.wanted_episodes, job.environment, rebuild=0, num_envs=env.num_envs, seeded=True
     )
     context = RolloutContext(job, "job", 1, Path("."), Path("."), env)
     loop = Loop(context, Still(env), schedule, Observers([], [], stop=gate))

@@ -290,3 +290,14 @@ def test_after_a_recordings_end_there_is_still_a_valid_action(
     record, episodes = run(tmp_path, job("again", 2, policy=replay(path), **settings))
     assert [e.length for e in episodes] == [50] * 3, "the horizon ends them"
     assert record.notes[0].startswith("3 of 3 replayed episodes did not end as they were recorded")
+
+
+def test_seeds_that_a_job_gives_are_those_of_the_recording(tmp_path: Path) -> None:
+    seeds = {"environment": {"seeds": {"start": 1000}}}
+    _, recorded = run(tmp_path, job("recorded", 2, policy={"type": "random"}, **seeds), TrajectoryRecorder())
+    policy = replay(next(tmp_path.glob("*/recorded/dataset.hdf5")).resolve())
+    _, again = run(tmp_path, job("again", 3, policy=policy, **seeds))
+    assert told(again) == told(recorded)
+    for wrong in ({}, {"seeds": {"start": 1001}}):
+        with pytest.raises(JobFileError, match=r"environment\.seeds"):
+            validate(job(policy=policy, environment=wrong))

@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode
 from pytest_arena import Episode, Policy, Recorded, RolloutContext, SimEnv, TrajectoryRecorder, episode_seeds
 from pytest_arena.errors import TimeIsUp
 from pytest_arena.guards.deadline import Deadline
+from pytest_arena.jobs.sections import Environment
 from pytest_arena.recorders import trajectory
 from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.records import hdf5_writer
@@ -72,7 +73,9 @@ def record(
     recorder = recorder or TrajectoryRecorder()
     (run_dir / "job").mkdir(exist_ok=True)
     context = RolloutContext(job, "job", 1, run_dir / "job", run_dir, env)
-    schedule = fixed_schedule(episodes, job_seed=3, rebuild=0, num_envs=env.num_envs, seeded=False)
+    schedule = fixed_schedule(
+        episodes, Environment(id="any", seed=3), rebuild=0, num_envs=env.num_envs, seeded=False
+    )
     recorder.start(context)
     loop = Loop(context, policy or Telling(env), schedule, Observers((), [recorder]))
     loop.run(Deadline(None))

@@ -28,6 +28,7 @@ from pytest_arena import (
     episode_seeds,
 )
 from pytest_arena.guards.deadline import Deadline
+from pytest_arena.jobs.sections import Environment
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
@@ -76,7 +77,11 @@ def run(
     job = make_job(rollout={"episodes": episodes}, success={"when": when})
     context = RolloutContext(job, "job", 1, Path("."), Path("."), env)
     schedule = fixed_schedule(
-        range(episodes), job_seed=0, rebuild=0, num_envs=env.num_envs, seeded=env.capabilities.episode_seeds
+        range(episodes),
+        job.environment,
+        rebuild=0,
+        num_envs=env.num_envs,
+        seeded=env.capabilities.episode_seeds,
     )
     policy = Still(env)
     recorders = [recorder] if recorder else []
@@ -265,7 +270,7 @@ def test_an_exception_leaves_finished_episodes_and_names_the_running_ones() -> N
     )
     env = GymnasiumEnv(vec)
     job = make_job()
-    schedule = fixed_schedule(range(4), job_seed=0, rebuild=0, num_envs=2, seeded=True)
+    schedule = fixed_schedule(range(4), make_job().environment, rebuild=0, num_envs=2, seeded=True)
     context = RolloutContext(job, "job", 1, Path("."), Path("."), env)
     loop = Loop(context, Still(env), schedule, Observers([], []))
     with pytest.raises(RuntimeError) as caught:
@@ -277,7 +282,7 @@ def test_an_exception_leaves_finished_episodes_and_names_the_running_ones() -> N
 
 
 def test_episode_start_is_fixed_before_the_first_step() -> None:
-    schedule = fixed_schedule(range(3), job_seed=4, rebuild=1, num_envs=8, seeded=True)
+    schedule = fixed_schedule(range(3), Environment(id="any", seed=4), rebuild=1, num_envs=8, seeded=True)
     starts = [schedule.next_for(row) for row in (5, 2, 2, 0)]
     assert starts == [*(EpisodeStart(i, 1, *episode_seeds(4, 1, i)) for i in range(3)), None]
 
@@ -366,7 +371,7 @@ class Spoilt(Still):
 def test_wrong_actions_are_the_policys_error_and_never_reach_the_environment() -> None:
     env = Tells([0] * 5)
     context = RolloutContext(make_job(), "job", 1, Path("."), Path("."), env)
-    schedule = fixed_schedule([0], job_seed=0, rebuild=0, num_envs=1, seeded=True)
+    schedule = fixed_schedule([0], make_job().environment, rebuild=0, num_envs=1, seeded=True)
     loop = Loop(context, Spoilt(env), schedule, Observers([], []))
     with pytest.raises(EvaluationError, match=rf"^policy {__name__}:Spoilt: expected actions"):
         loop.run(Deadline(None))

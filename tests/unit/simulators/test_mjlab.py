@@ -13,7 +13,7 @@ import pytest
 
 from pytest_arena import EvaluationError, JobFileError, MissingDependencyError, Policy, RolloutContext
 from pytest_arena.guards.deadline import Deadline
-from pytest_arena.jobs.sections import Success
+from pytest_arena.jobs.sections import Environment, Success
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators import mjlab
@@ -149,7 +149,7 @@ class Zeros(Policy):
 def test_every_listed_episode_runs_to_its_end(auto_reset: bool, episodes: int) -> None:
     env = MjlabEnv(FakeMjlabEnv(auto_reset=auto_reset))
     job = make_job(rollout={"episodes": episodes})
-    schedule = fixed_schedule(range(episodes), job_seed=0, rebuild=0, num_envs=4, seeded=False)
+    schedule = fixed_schedule(range(episodes), Environment(id="any"), rebuild=0, num_envs=4, seeded=False)
     loop = Loop(
         RolloutContext(job, "job", 1, Path("."), Path("."), env), Zeros(), schedule, Observers((), ())
     )

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 
 from pytest_arena import Policy, RolloutContext, SimEnv
 from pytest_arena.guards.deadline import Deadline
-from pytest_arena.jobs.sections import Success
+from pytest_arena.jobs.sections import Environment, Success
 from pytest_arena.rollout.loop import Loop, Observers
 from pytest_arena.rollout.schedule import fixed_schedule
 from pytest_arena.simulators.arrays import copy_rows
@@ -75,7 +75,7 @@ class LengthReadAfterReset(Loop):
 def exact_lengths(loop_class: type[Loop]) -> None:
     env = IsaacLabEnv(FakeLabEnv())
     job = make_job(rollout={"episodes": 8})
-    schedule = fixed_schedule(range(8), job_seed=0, rebuild=0, num_envs=4, seeded=False)
+    schedule = fixed_schedule(range(8), Environment(id="any"), rebuild=0, num_envs=4, seeded=False)
     context = RolloutContext(job, "job", 1, Path("."), Path("."), env)
     loop = loop_class(context, Zeros(), schedule, Observers((), ()))
     loop.run(Deadline(None))
