@@ -137,8 +137,7 @@ class VideoRecorder(Recorder):
             else:
                 self._filming.discard(row)
         elif self._by_replay is not None:
-            # Where the policy failed there is no end that a replay could be compared with.
-            self._by_replay.end(row, episode, keep=keep and episode.outcome != Outcome.ERROR)
+            self._by_replay.end(row, episode, keep=keep)
 
     def after_rollout(self, tick: Tick) -> None:
         """Film by replay what is to be kept of this environment.

@@ -36,8 +36,8 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "reproducible",
         "notes",
         "steps",
-        "inference",
         "timings",
+        "inference",
         "error",
     )
     data = record.to_json()

@@ -46,6 +46,8 @@ class _Replay:
             return
         if reward.tobytes() != rewards[at].tobytes():
             self.difference = f"the reward of step {at} was {rewards[at]:.9g}, and in the replay {reward:.9g}"
+        elif self.episode.outcome == Outcome.ERROR and at == len(rewards) - 1:
+            return  # the policy could not go on: there was no end
         elif (at == len(rewards) - 1) != (end_reason is not None):
             self.difference = f"it ended after {len(rewards)} steps, and not so in the replay"
         elif end_reason is not None and end_reason != self.episode.end_reason:
@@ -146,7 +148,7 @@ class FilmingByReplay:
         start = self._starts.pop(row, None)
         if start is None:
             return
-        if not keep:
+        if not keep or episode.length == 0:
             self._steps.end(row)
             return
         try:
