@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
     from pytest_arena.jobs.sections import Camera, StrictModel
     from pytest_arena.policies.base import Policy
+    from pytest_arena.policies.chunks import ChunkedPolicy, ChunkSettings, PlanError
     from pytest_arena.policies.registry import make_policy
     from pytest_arena.recorders.trajectory import TrajectoryRecorder
     from pytest_arena.recorders.video import VideoRecorder
@@ -64,6 +65,8 @@ __all__ = [
     "Camera",
     "Cameras",
     "Capabilities",
+    "ChunkSettings",
+    "ChunkedPolicy",
     "DatasetWriter",
     "Episode",
     "EpisodeEnd",
@@ -78,6 +81,7 @@ __all__ = [
     "Observation",
     "Outcome",
     "Parking",
+    "PlanError",
     "Policy",
     "Recorded",
     "Recorder",
@@ -125,6 +129,7 @@ _MODULES = {
     "jobs.model": ["Job"],
     "jobs.sections": ["Camera", "StrictModel"],
     "policies.base": ["Policy"],
+    "policies.chunks": ["ChunkSettings", "ChunkedPolicy", "PlanError"],
     "policies.registry": ["make_policy"],
     "recorders.trajectory": ["TrajectoryRecorder"],
     "recorders.video": ["VideoRecorder"],

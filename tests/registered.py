@@ -13,8 +13,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from pydantic import Field
 
-from pytest_arena import Policy
+from pytest_arena import ChunkedPolicy, ChunkSettings, PlanError, Policy
 from pytest_arena.policies.base import NoSettings
 from tests.fakes import ScriptedEnv
 
@@ -366,3 +367,41 @@ class ArenaStyle:
 
     def set_task_description(self, text: str | None) -> str:
         return text or ""
+
+
+class Planner(ChunkedPolicy):
+    """Plans 3 actions that tell the seed of their row's episode and their place in the plan.
+
+    It fails in the ``fail_at``-th plan of episodes in ``failing``, with words as of a server.
+    """
+
+    class Settings(ChunkSettings):
+        failing: tuple[int, ...] = Field(default=(), strict=False)
+        fail_at: int = 2
+        once: str = ""
+
+    reproducible = True
+
+    def __init__(self, settings: Any, env: Any) -> None:
+        super().__init__(settings, env)
+        self.settings, self.told, self.episodes = settings, {}, {}
+
+    def set_episodes(self, env_ids: Any, episodes: Any) -> None:
+        self.episodes.update(zip(env_ids.tolist(), episodes, strict=True))
+
+    def forget(self, rows: Any, seeds: Any) -> None:
+        self.told.update({row: (seed, 0) for row, seed in zip(rows.tolist(), seeds, strict=True)})
+
+    def plan(self, rows: Any, inputs: Any) -> list[Any]:
+        return [self._plan(row) for row in rows.tolist()]
+
+    def _plan(self, row: int) -> Any:
+        seed, number = self.told[row]
+        self.told[row] = seed, number + 1
+        if self.episodes[row] in self.settings.failing and number + 1 == self.settings.fail_at:
+            mark = self.settings.once
+            if not mark or not os.path.exists(f"{mark}{self.episodes[row]}"):
+                if mark:
+                    open(f"{mark}{self.episodes[row]}", "w").close()
+                return PlanError("the server said: out of memory")
+        return np.array([[seed % 997 / 1000, number / 100 + step / 1000] for step in range(3)])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pytest_arena.errors import JobFileError, did_you_mean, shortened, shown
@@ -89,7 +90,7 @@ def fields_at(model: type[BaseModel], key: KeyPath) -> frozenset[str] | None:
         kind = _below(kind, part)
     kind = _container(kind)
     if _is_model(kind) and kind.model_config.get("extra") != "allow":
-        return frozenset(kind.model_fields)
+        return frozenset(_fields(kind))
     return None
 
 
@@ -107,6 +108,11 @@ def plain_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[K
 def plain_error(error: ValidationError, model: type[BaseModel]) -> tuple[KeyPath, str]:
     """Return the first of `plain_errors`."""
     return plain_errors(error, model)[0]
+
+
+def _fields(model: type[BaseModel]) -> dict[Any, FieldInfo]:
+    """Return the fields of *model* by the keys that users type: ``from`` cannot be a name in Python."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _is_model(kind: Any) -> bool:
@@ -128,7 +134,7 @@ def _below(kind: Any, part: str | int) -> Any:
     """Return the type under one key of *kind*; None where *kind* does not define it."""
     kind = _container(kind)
     if _is_model(kind):
-        field = kind.model_fields.get(part)
+        field = _fields(kind).get(part)
         return field.annotation if field is not None else None
     if get_origin(kind) is dict and isinstance(part, str):
         return get_args(kind)[1]
@@ -169,7 +175,7 @@ def _described(model: type[BaseModel], key: KeyPath) -> str:
     for part in key[:-1]:
         parent = _below(parent, part)
     parent = _container(parent)
-    field = parent.model_fields.get(key[-1]) if _is_model(parent) else None
+    field = _fields(parent).get(key[-1]) if _is_model(parent) else None
     return f" ({field.description})" if field is not None and field.description else ""
 
 

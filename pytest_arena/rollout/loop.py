@@ -187,6 +187,8 @@ class Loop:
                 recorder.on_end(row, episode)
             self._record(row, episode)
             self.policy.end_episodes(np.array([row], np.int64), [episode])
+            # When the run is resumed this episode is run again: then nobody knows of these steps.
+            self.row_steps[row] = self._first_step[row]
             if (start := self.schedule.next_for(row)) is not None:
                 self._after_error[row] = start
 

@@ -23,6 +23,7 @@ defaults:
 jobs:
   seeker: {policy: {type: "point_policy:Seeker", gain: 10}, thresholds: {success_rate: ">= 1"}}
   gain: {policy: {type: "arena_policy:Gain", gain: 10}, thresholds: {success_rate: ">= 1"}}
+  planner: {policy: {type: "my_planner:Planner", gain: 10, execute: 1}, thresholds: {success_rate: ">= 1"}}
 """
 
 
@@ -35,12 +36,13 @@ def example(page: str, containing: str) -> str:
 
 @pytest.fixture
 def project(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the adapter of docs/simulators.md, installed, and the policies of docs/policies.md."""
+    """A folder with the adapter of docs/simulators.md, installed, and the policies of docs/own-policies.md."""
     path = suite.path
     (path / "point_simulator.py").write_text(example("simulators.md", "class PointSimulator"))
     (path / "point_cameras.py").write_text(example("simulators.md", "class PointCameras"))
-    (path / "point_policy.py").write_text(example("policies.md", "class Seeker"))
-    (path / "arena_policy.py").write_text(example("policies.md", "class Gain"))
+    (path / "point_policy.py").write_text(example("own-policies.md", "class Seeker"))
+    (path / "my_planner.py").write_text(example("own-policies.md", "class Planner"))
+    (path / "arena_policy.py").write_text(example("own-policies.md", "class Gain"))
     installed = path / "point-1.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: point\nVersion: 1.0\n")
@@ -59,7 +61,7 @@ def test_the_adapter_keeps_the_contract(project: Path, suite: Suite) -> None:
 
 def test_the_policies_solve_the_task_of_the_adapter(project: Path, suite: Suite) -> None:
     result = suite.run("--arena-jobs", "jobs.yaml")
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=3)
     assert run_example(suite, "results.md", "print(record.job").startswith("seeker 1.0 [")
     assert run_example(suite, "statistics.md", "recheck") == "seeker holds\ngain holds\n"
 
@@ -127,7 +129,7 @@ class Line(gymnasium.Env):
 gymnasium.register("line/Line-v0", entry_point=Line, max_episode_steps=60)
 """
     )
-    (suite.path / "my_policies.py").write_text(example("policies.md", "class Proportional"))
+    (suite.path / "my_policies.py").write_text(example("own-policies.md", "class Proportional"))
     (suite.path / "jobs.yaml").write_text(
         "jobs:\n"
         "  reach:\n"
