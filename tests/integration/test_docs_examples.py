@@ -63,7 +63,7 @@ def test_the_policies_solve_the_task_of_the_adapter(project: Path, suite: Suite)
     result = suite.run("--arena-jobs", "jobs.yaml")
     result.assert_outcomes(passed=3)
     assert run_example(suite, "results.md", "print(record.job").startswith("seeker 1.0 [")
-    assert run_example(suite, "statistics.md", "recheck") == "seeker holds\ngain holds\n"
+    assert run_example(suite, "statistics.md", "recheck") == "seeker holds\ngain holds\nplanner holds\n"
 
 
 def run_example(suite: Suite, page: str, containing: str) -> str:
@@ -78,7 +78,7 @@ def run_example(suite: Suite, page: str, containing: str) -> str:
 def test_jobs_are_evaluated_without_pytest(project: Path, suite: Suite) -> None:
     (project / "script.py").write_text(example("tests-and-fixtures.md", "import evaluate, load_jobs"))
     done = suite.pytester.run(sys.executable, "script.py")
-    assert done.outlines == ["seeker pass 1.0", "gain pass 1.0"]
+    assert done.outlines == ["seeker pass 1.0", "gain pass 1.0", "planner pass 1.0"]
 
 
 def test_the_fixtures_give_another_policy_and_a_recorder(project: Path, suite: Suite) -> None:
