@@ -17,11 +17,9 @@ from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.images import Flip, fitted, flipped
 from pytest_arena.simulators.array_types import IndexArray, Observation
-from pytest_arena.simulators.arrays import leaves, to_numpy
+from pytest_arena.simulators.arrays import leaves, path_text, spaces_by_path, to_numpy
 from pytest_arena.simulators.base import SimEnv
 
-WHOLE = "."
-"""As ``from``: the observation itself, where it is one array."""
 ModelInputs = dict[str, Any]
 """Name of a model's input -> (K, …) array of K rows, or K texts."""
 
@@ -101,7 +99,7 @@ class ObservationMap:
         self._entries, self._env = dict(entries), env
         self.task_description: str | None = None
         """The instruction, for the entries that ask for it."""
-        known = _paths_of_space(env.single_observation_space)
+        known = list(spaces_by_path(env.single_observation_space))
         cameras = env.cameras.names if env.cameras is not None else ()
         for name, entry in self._entries.items():
             for path in entry.paths:
@@ -151,7 +149,7 @@ class ObservationMap:
             EvaluationError: What an entry does is not possible with the values that are there.
         """
         parts = {
-            _joined(path): batch for path, batch in leaves(observation, self._env.single_observation_space)
+            path_text(path): batch for path, batch in leaves(observation, self._env.single_observation_space)
         }
         images: Mapping[str, Any] = {}
         if self._cameras and self._env.cameras is not None:
@@ -171,7 +169,7 @@ class ObservationMap:
 
 def whole(env: SimEnv) -> dict[str, ObservationEntry]:
     """Return the map that shows a model each array of an observation under its own path."""
-    paths = _paths_of_space(env.single_observation_space)
+    paths = list(spaces_by_path(env.single_observation_space))
     return {path: ObservationEntry.model_validate({"from": path}) for path in paths}
 
 
@@ -220,19 +218,6 @@ def _joined_rows(values: Sequence[Any]) -> Any:
     if len(values) == 1:
         return values[0]
     return np.concatenate([value.reshape(len(value), -1) for value in values], axis=1)
-
-
-def _joined(path: Sequence[Any]) -> str:
-    return ".".join(str(key) for key in path) or WHOLE
-
-
-def _paths_of_space(space: Any) -> list[str]:
-    """Return the path of each array of a space, as job files write them."""
-    if hasattr(space, "spaces"):
-        parts = space.spaces.items() if isinstance(space.spaces, Mapping) else enumerate(space.spaces)
-        found = ((key, path) for key, part in parts for path in _paths_of_space(part))
-        return [str(key) if path == WHOLE else f"{key}.{path}" for key, path in found]
-    return [WHOLE]
 
 
 def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -41,6 +41,21 @@ class Place:
 EntryPath = tuple[Hashable, ...]
 """The keys of dicts and places in tuples on the way to a batch."""
 
+WHOLE = "."
+"""How job files write the path of an observation that has no parts."""
+
+
+def path_text(path: EntryPath) -> str:
+    """Return *path* as job files write it, e.g. ``pixels.top``."""
+    return ".".join(map(str, path)) or WHOLE
+
+
+def spaces_by_path(space: Space) -> dict[str, Space]:
+    """Return path, as job files write it -> the space there, of each part of *space* without parts."""
+    found: dict[str, Space] = {}
+    by_part(space, lambda part, path: found.update({path_text(path): part}))
+    return found
+
 
 def leaves(
     observation: Observation, space: Space | None = None, path: EntryPath = ()

@@ -34,7 +34,8 @@ class Cameras(ABC):
     def last_frames(self, env_ids: IndexArray) -> Frames | None:
         """Return the last images of K rows that the latest step ended and has reset within itself.
 
-        Asked under same-step autoreset, of rows whose images `frames` has given before. None: they are gone.
+        Asked under same-step autoreset, of rows whose images `frames` has given before. None: they are gone;
+        of a camera that is left out, its own is.
         """
         return None
 

@@ -111,7 +111,7 @@ class Filming:
         if self._encoder is None or self._setting is None:
             return
         gone = [end.env_idx for end in step.ends] if self._setting.ended_rows_show_next else []
-        self._take_pictures(gone, self._setting.cameras.last_frames)
+        self._take_pictures(gone, self._setting.cameras.last_frames, of_all=False)
         self._encoder.release()
         self._take_pictures([r for r in rows.tolist() if r not in gone], self._setting.cameras.frames)
 
@@ -177,8 +177,14 @@ class Filming:
         assert self._setting is not None, "films are kept between start and close"
         return self._setting.context.relative(film.path)
 
-    def _take_pictures(self, rows: Iterable[int], images_of: Callable[[IndexArray], Frames | None]) -> None:
-        """Add an image of each row to its films, with one call of the environment."""
+    def _take_pictures(
+        self,
+        rows: Iterable[int],
+        images_of: Callable[[IndexArray], Frames | None],
+        *,
+        of_all: bool = True,
+    ) -> None:
+        """Add an image of each row to its films, with one call of the environment; *of_all*: to each film."""
         shooting = {
             row: self._running[row]
             for row in rows
@@ -199,7 +205,8 @@ class Filming:
             return
         if frames is not None:
             for films in zip(*shooting.values(), strict=True):
-                _add_pictures(films, frames.get(films[0].camera))
+                if of_all or films[0].camera in frames:
+                    _add_pictures(films, frames.get(films[0].camera))
 
 
 def add_note(found: Recorded, text: str) -> None:

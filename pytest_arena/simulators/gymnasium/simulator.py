@@ -34,7 +34,7 @@ from pytest_arena.simulators.gymnasium.answers import (
     declared_mode,
     require_vector,
 )
-from pytest_arena.simulators.gymnasium.cameras import RENDER_CAMERA, RenderCamera
+from pytest_arena.simulators.gymnasium.cameras import GymnasiumCameras, is_rendered
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (
@@ -104,7 +104,7 @@ class GymnasiumEnv(SimEnv):
         self.capabilities = Capabilities(
             autoreset=self._mode,
             terminal_observation=True,
-            terminal_frame=self._mode != "same_step",
+            terminal_frame=self._mode != "same_step" or not any(map(is_rendered, cameras or ["render"])),
             partial_reset=self._mode == "manual",
             episode_seeds=seedable and self._mode == "manual",
             deterministic=not getattr(vec.spec, "nondeterministic", False),
@@ -112,7 +112,7 @@ class GymnasiumEnv(SimEnv):
         self._seedable = seedable
         self._copies = seedable and bool(getattr(self._base, "copy", False))
         self._success = VectorSuccess(vec, success or Success(), same_step=self._mode == "same_step")
-        self.cameras = RenderCamera(self) if cameras else None
+        self.cameras: GymnasiumCameras | None = GymnasiumCameras(self, cameras) if cameras else None
         self._parking = Parking.all_of(self.num_envs)
         self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
         self._resetting = np.zeros(self.num_envs, np.bool_)  # next-step: ended in the last step
@@ -163,7 +163,10 @@ class GymnasiumEnv(SimEnv):
         self._parking.release(env_ids)
         self._stale[env_ids] = False
         self._resetting[:] = False
-        return Reset(self._own(observation), self._success.read(info))
+        observation = self._own(observation)
+        if self.cameras is not None:
+            self.cameras.see(observation)
+        return Reset(observation, self._success.read(info))
 
     @names_rows
     def step(self, actions: Action) -> Step:
@@ -195,6 +198,8 @@ class GymnasiumEnv(SimEnv):
             if self._mode == "manual":
                 self._parking.park(done)
                 self._stale |= done
+        if self.cameras is not None:
+            self.cameras.see(observation, terminal if self._mode == "same_step" else None)
         return Step(
             observation=observation,
             reward=reward,
@@ -264,13 +269,7 @@ class GymnasiumSimulator(Simulator):
     named_cameras_only = True
 
     def validate(self, job: Job) -> None:
-        """Check cameras and variations, and that the id is registered where its modules say so."""
-        for camera in job.environment.cameras:
-            if camera != RENDER_CAMERA:
-                raise job.problem(
-                    ("environment", "cameras", camera),
-                    f"expected {RENDER_CAMERA!r}, the only camera of a gymnasium environment, got {camera!r}",
-                )
+        """Check what a gymnasium environment cannot have, and that the id leads to one."""
         if job.environment.variations:
             raise job.problem(("environment", "variations"), "gymnasium environments have no variations")
         if job.environment.device not in (None, "cpu"):
@@ -300,7 +299,7 @@ class GymnasiumSimulator(Simulator):
         kwargs: dict[str, Any] = dict(options.make)
         if job.environment.max_episode_steps is not None:
             kwargs["max_episode_steps"] = job.environment.max_episode_steps
-        if job.environment.cameras:
+        if any(map(is_rendered, job.environment.cameras)):
             kwargs["render_mode"] = "rgb_array"
         mode = _vectorization(options, job.environment.id)
         sample = SampleEnvironment(job.rollout.timeout) if mode == "async" else None

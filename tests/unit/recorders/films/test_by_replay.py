@@ -19,7 +19,7 @@ from pytest_arena.recorders.films.by_replay import can_replay
 from pytest_arena.recorders.films.mp4 import Mp4File
 from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.rollout.loop import Loop
-from pytest_arena.simulators.gymnasium.cameras import RenderCamera
+from pytest_arena.simulators.gymnasium.cameras import GymnasiumCameras
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from tests.fakes import ScriptedEnv
 from tests.jobs import make_job
@@ -111,13 +111,13 @@ class Run:
 @pytest.fixture
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images were made, a number a call."""
-    frames, made = RenderCamera.frames, []
+    frames, made = GymnasiumCameras.frames, []
 
-    def counted(self: RenderCamera, env_ids: Any) -> Any:
+    def counted(self: GymnasiumCameras, env_ids: Any) -> Any:
         made.append(len(env_ids))
         return frames(self, env_ids)
 
-    monkeypatch.setattr(RenderCamera, "frames", counted)
+    monkeypatch.setattr(GymnasiumCameras, "frames", counted)
     return made
 
 
@@ -351,9 +351,9 @@ def test_each_rebuild_films_its_own(tmp_path: Path, pixels: dict[str, list[bytes
 def test_many_failures_open_few_films_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_replay, "ROWS_AT_ONCE", 2)
     rows: list[int] = []
-    frames = RenderCamera.frames
+    frames = GymnasiumCameras.frames
     monkeypatch.setattr(
-        RenderCamera, "frames", lambda self, ids: (rows.append(len(ids)), frames(self, ids))[1]
+        GymnasiumCameras, "frames", lambda self, ids: (rows.append(len(ids)), frames(self, ids))[1]
     )
     found = run(tmp_path, job(8, rollout={"episodes": 24}))
     assert max(rows) == 2

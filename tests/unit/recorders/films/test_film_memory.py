@@ -11,7 +11,7 @@ import pytest
 from pytest_arena import VideoRecorder, evaluate
 from pytest_arena.recorders.films import encoder
 from pytest_arena.recorders.films.mp4 import Mp4File
-from pytest_arena.simulators.gymnasium.cameras import RenderCamera
+from pytest_arena.simulators.gymnasium.cameras import GymnasiumCameras
 from tests.jobs import make_job
 
 FRAME_BYTES = 17 * 15 * 3
@@ -21,13 +21,13 @@ FRAME_BYTES = 17 * 15 * 3
 def most_frames_held(folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """Film two rows for an episode of *steps* steps each; returns how many images were alive at most."""
     alive, most, given = 0, 0, 0
-    render = RenderCamera.frames
+    render = GymnasiumCameras.frames
 
     def forget() -> None:
         nonlocal alive
         alive -= 1
 
-    def frames(camera: RenderCamera, rows: Any) -> Any:
+    def frames(camera: GymnasiumCameras, rows: Any) -> Any:
         nonlocal alive, most, given
         images = render(camera, rows)
         for batch in images.values():
@@ -37,7 +37,7 @@ def most_frames_held(folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch) 
         return images
 
     with monkeypatch.context() as patched:
-        patched.setattr(RenderCamera, "frames", frames)
+        patched.setattr(GymnasiumCameras, "frames", frames)
         patched.setattr(encoder, "QUEUE_BYTES", 4 * FRAME_BYTES)
         environment = {
             "id": "tests.registered:arena/Endless-v0",

@@ -46,7 +46,10 @@ RENDERS: dict[str, Callable[[Any], Any]] = {
     "none": lambda self: None,
     "list": lambda self: [IMAGE, IMAGE],
     "ragged": lambda self: [[1, 2], [3]],
-    "batched": lambda self: IMAGE[None],
+    "batched": lambda self: np.full_like(IMAGE[None], 10 * self.t),
+    "list of one": lambda self: [np.full_like(IMAGE, 10 * self.t)],
+    "batch": lambda self: np.zeros((2, 32, 48, 3), np.uint8),
+    "numbers": lambda self: [1, 2],
     "text": lambda self: "picture",
     "number": lambda self: 3,
     "float": lambda self: IMAGE / 255.0,
@@ -59,12 +62,13 @@ RENDERS: dict[str, Callable[[Any], Any]] = {
     "late": late,
     "changing": lambda self: np.zeros((32 + 16 * (self.t % 3), 48, 3), np.uint8),
 }
-FILMED = ("fine", "reused", "flipped", "odd", "dot")
+FILMED = ("fine", "reused", "flipped", "odd", "dot", "batched", "list of one")
 TOLD = {
     "none": "got NoneType",
-    "list": "got list",
+    "list": "environment.cameras: render() gives render_0, render_1, got 'render'",
+    "batch": "environment.cameras: render() gives render_0, render_1, got 'render'",
+    "numbers": "got list",
     "ragged": "got list",
-    "batched": "got (1, 32, 48, 3) uint8",
     "text": "got str",
     "number": "got int",
     "float": "got (32, 48, 3) float64",

@@ -251,7 +251,6 @@ def always(env: Any) -> Any:
     [
         ({"id": "CartPol-v1"}, "CartPol"),
         ({"id": "nowhere_at_all:Thing-v0"}, "nowhere_at_all"),
-        ({"id": "CartPole-v1", "cameras": {"front": {}}}, "'render'"),
         ({"id": "CartPole-v1", "variations": {"a": 1}}, "variations"),
         ({"id": "CartPole-v1", "device": "cuda:0"}, "cpu"),
         ({"id": "CartPole-v1", "options": {"vectorisation": "sync"}}, "vectorization"),
