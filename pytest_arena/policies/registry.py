@@ -31,6 +31,7 @@ ENTRY_POINT_GROUP = "pytest_arena.policies"
 BUILT_IN = {
     "metaworld_expert": "pytest_arena.policies.metaworld_expert:MetaworldExpert",
     "replay": "pytest_arena.policies.replay:ReplayPolicy",
+    "sb3": "pytest_arena.policies.sb3.policy:Sb3Policy",
     "random": "pytest_arena.policies.untrained:RandomPolicy",
     "torch": "pytest_arena.policies.torch_module:TorchModule",
     "zero": "pytest_arena.policies.untrained:ZeroPolicy",

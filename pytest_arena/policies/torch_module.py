@@ -14,21 +14,18 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import gymnasium
 import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.jobs.user_modules import named
 from pytest_arena.policies.archive import read_members
-from pytest_arena.policies.base import Policy
 from pytest_arena.policies.duck_typed import check_signature
 from pytest_arena.policies.export_check import checked_export
-from pytest_arena.policies.fingerprints import sha256_of
+from pytest_arena.policies.model_policy import FileSettings, ModelPolicy
 from pytest_arena.policies.torchscript_check import checked_script
 from pytest_arena.policies.torchscript_state import (
     export_keeps_nothing,
@@ -37,11 +34,8 @@ from pytest_arena.policies.torchscript_state import (
 )
 from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
-from pytest_arena.simulators.array_types import Action, Observation
+from pytest_arena.simulators.array_types import IndexArray, Observation
 from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.devices import own_device
-
-BatchMode: TypeAlias = Literal["all", "single"]
 
 _ACCEPTED = (
     "expected a TorchScript archive (torch.jit.save) or an exported program (torch.export.save); "
@@ -50,7 +44,7 @@ _ACCEPTED = (
 )
 
 
-class TorchSettings(StrictModel):
+class TorchSettings(FileSettings):
     """Settings of the policy ``torch``."""
 
     checkpoint: str = Field(
@@ -63,52 +57,36 @@ class TorchSettings(StrictModel):
         "checkpoint is the whole program",
     )
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments of module")
-    device: str = Field(default="cpu", description="where the module runs, e.g. cpu, cuda:0")
     observation_keys: tuple[str, ...] | None = Field(
         default=None,
         strict=False,
         min_length=1,
         description="of a dict observation: these entries, flattened and joined in this order",
     )
-    batch: Literal["auto", "all", "single"] = Field(
-        default="auto",
-        description="single: one forward pass a row, so that an action does not depend on the other rows; "
-        "auto: single on the cpu",
-    )
-    clip: bool = Field(default=True, description="clip actions to the limits of the action space")
 
 
-class TorchModule(Policy):
+class TorchModule(ModelPolicy):
     """A module from observations (N, D) to actions (N, A)."""
 
     Settings = TorchSettings
-    file_settings = ("checkpoint",)
 
     def __init__(self, settings: TorchSettings, env: SimEnv) -> None:
         """Load the checkpoint."""
         if importlib.util.find_spec("torch") is None:
             raise MissingDependencyError("the policy torch needs torch: pip install 'pytest-arena[torch]'")
         self._torch: Any = importlib.import_module("torch")
-        self._checkpoint = Path(settings.checkpoint)
-        self._device = own_device(settings.device)
+        super().__init__(settings, env)
         self._keys = settings.observation_keys
-        self._space = space = env.single_action_space
-        box = space if settings.clip and isinstance(space, gymnasium.spaces.Box) else None
-        self._limits = None if box is None else (box.low, box.high)
-        automatic: BatchMode = "single" if settings.device == "cpu" else "all"
-        self._batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
         self._made = settings.module
         try:
-            self._sha256 = sha256_of(self._checkpoint)
             self._module, self._dtype, stateless = (
-                _load(self._checkpoint, self._device)
+                _load(self.file, self.device)
                 if settings.module is None
-                else _with_weights(settings.module, settings.kwargs, self._checkpoint, self._device)
+                else _with_weights(settings.module, settings.kwargs, self.file, self.device)
             )
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise EvaluationError(f"checkpoint {self._checkpoint} cannot be read: {reason}") from None
-        self.reproducible = self.deterministic = self._batch == "single" and stateless
+            raise self.unreadable(error) from None
+        self.reproducible = self.deterministic = self.batch == "single" and stateless
 
     @classmethod
     def check(cls, settings: TorchSettings, job: Job) -> None:
@@ -127,31 +105,20 @@ class TorchModule(Policy):
             key, expectation = wrong
             raise job.problem(("policy", "kwargs") if key is None else ("policy", "kwargs", key), expectation)
 
-    def act(self, observation: Observation) -> Action:
-        """Return actions (N, A): a tensor on the observation's device, or an array for an array."""
-        source = self._flat(observation)
-        torch = self._torch
-        inputs = torch.as_tensor(source).to(device=self._device, dtype=self._dtype)
-        with torch.inference_mode():
-            actions = self._checked(self._forward(inputs), len(inputs))
-            if self._limits is not None:
-                low, high = (torch.as_tensor(limit).to(actions) for limit in self._limits)
-                actions = actions.clamp(low, high)
-        if isinstance(source, torch.Tensor):
-            return actions.to(source.device)
-        return actions.cpu().numpy().astype(self._space.dtype)
+    def inputs(self, observation: Observation) -> Any:
+        """Return the observation as one tensor (N, …), of the dtype and on the device of the module."""
+        return self._torch.as_tensor(self._flat(observation)).to(device=self.device, dtype=self._dtype)
+
+    def compute(self, rows: IndexArray, inputs: Any) -> Any:
+        """Return what the module makes of *inputs*, a tensor (K, …)."""
+        with self._torch.inference_mode():
+            return self._module(inputs)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The checkpoint's path and hash, and how it runs."""
-        return {
-            "checkpoint": str(self._checkpoint),
-            "sha256": self._sha256,
-            "torch": str(self._torch.__version__),
-            "device": self._device,
-            "batch": self._batch,
-            **({} if self._made is None else {"module": self._made}),
-        }
+        made = {} if self._made is None else {"module": self._made}
+        return {**super().identity, "torch": str(self._torch.__version__), **made}
 
     def _flat(self, observation: Observation) -> Any:
         """Return the observation as one (N, …) array or tensor."""
@@ -172,32 +139,6 @@ class TorchModule(Policy):
         if isinstance(flat[0], self._torch.Tensor):
             return self._torch.cat(flat, dim=1)
         return np.concatenate(flat, axis=1)
-
-    def _forward(self, inputs: Any) -> Any:
-        try:
-            if self._batch == "all":
-                return self._module(inputs)
-            rows = [self._module(row) for row in inputs.split(1)]
-            other = [row for row in rows if not isinstance(row, self._torch.Tensor)]
-            return other[0] if other else self._torch.cat(rows)
-        except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-            raise EvaluationError(
-                f"{self._checkpoint} failed on observations of shape {tuple(inputs.shape)} "
-                f"(batch: {self._batch}): {error}"
-            ) from error
-
-    def _checked(self, actions: Any, rows: int) -> Any:
-        expected = (rows, *(self._space.shape or ()))
-        got = tuple(actions.shape) if isinstance(actions, self._torch.Tensor) else type(actions).__name__
-        if got != expected:
-            raise EvaluationError(f"{self._checkpoint}: expected actions of shape {expected}, got {got}")
-        if actions.is_complex():
-            raise EvaluationError(f"{self._checkpoint}: expected real actions, got {actions.dtype}")
-        finite = self._torch.isfinite(actions).reshape(rows, -1).all(dim=1)
-        if not finite.all():
-            wrong = (~finite).nonzero().flatten().tolist()
-            raise EvaluationError(f"{self._checkpoint}: the actions of rows {wrong} are not finite")
-        return actions
 
 
 def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:

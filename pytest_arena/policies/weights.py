@@ -85,6 +85,8 @@ def _misfit(tensor: Any, wanted: Any) -> str | None:
         return f"is quantized ({tensor.dtype}), the module has {wanted.dtype}"
     if tensor.shape != wanted.shape:
         return f"has the shape {tuple(tensor.shape)}, the module {tuple(wanted.shape)}"
+    if tensor.is_floating_point() and bool(tensor.isnan().any()):
+        return "has NaN in it"
     if _rank(tensor) > _rank(wanted):
         return f"is {tensor.dtype}, the module has {wanted.dtype}, which cannot hold its numbers"
     return None

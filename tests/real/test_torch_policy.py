@@ -57,8 +57,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def policy(path: Path, limit: float = 1.0, **settings: Any) -> TorchModule:
-    env: Any = SimpleNamespace(num_envs=8, single_action_space=gymnasium.spaces.Box(-limit, limit, (4,)))
+def policy(path: Path, limit: float = 1.0, num_envs: int = 8, **settings: Any) -> TorchModule:
+    env: Any = SimpleNamespace(
+        num_envs=num_envs, single_action_space=gymnasium.spaces.Box(-limit, limit, (4,))
+    )
     return TorchModule(TorchSettings(checkpoint=str(path), **settings), env)
 
 
@@ -79,11 +81,11 @@ def test_both_kinds_give_the_modules_own_actions(request: Any, kind: str, batch:
 
 @pytest.mark.parametrize("kind", ["script", "program"])
 def test_alone_or_in_a_batch_a_row_gets_the_same_action(request: Any, kind: str) -> None:
-    one = policy(request.getfixturevalue(kind))
-    together = one.act(OBSERVATIONS)
+    eight, one = (policy(request.getfixturevalue(kind), num_envs=n) for n in (8, 1))
+    together = eight.act(OBSERVATIONS)
     for i in range(8):
         assert np.array_equal(one.act(OBSERVATIONS[i : i + 1])[0], together[i])
-    assert np.array_equal(one.act(OBSERVATIONS[::-1].copy()), together[::-1])
+    assert np.array_equal(eight.act(OBSERVATIONS[::-1].copy()), together[::-1])
 
 
 def test_what_it_says_of_itself(script: Path) -> None:

@@ -1,0 +1,168 @@
+"""Zip files of Stable-Baselines3: which policy they hold, for which spaces, and its weights."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib
+import importlib.util
+import inspect
+import io
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from pytest_arena.errors import MissingDependencyError, first_few
+from pytest_arena.policies.archive import read_members
+from pytest_arena.policies.sb3.plain_pickle import Unread, read_plain, unread_names, with_modules
+from pytest_arena.policies.weights import load_weights
+from pytest_arena.records.json_files import open_regular, parse_json
+
+TRUST = "set trust: true if you trust whoever made the file; unpickling then runs whatever it says, as you"
+_OF_TRAINING = ("optimizer_class", "optimizer_kwargs")
+"""Arguments of policies that acting has no use for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a zip file holds of a policy."""
+
+    policy_class: type[Any]
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
+    arguments: Mapping[str, Any]
+    """Of the policy's class, beside the spaces."""
+    weights: Mapping[str, Any]
+    """Name -> tensor, on the CPU."""
+    normalized: bool
+    """It was trained on observations that `VecNormalize` had normalized, as far as the file tells."""
+    exploration_rate: float
+    """Of DQN and QR-DQN: how often a sampled action is any one of the space. 0.0 for all others."""
+
+
+def read_saved(path: Path, trust: bool) -> Saved:
+    """Read a zip file that an algorithm's ``save`` wrote.
+
+    Args:
+        path: The file.
+        trust: Whether parts that are no plain values may be unpickled, which runs code of the file's choice.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no such file, or unpickling is needed and not allowed; one line without the path.
+    """
+    with open_regular(path) as file:
+        members = read_members(file)
+    lacks = [name for name in ("data", "policy.pth") if name not in members]
+    if lacks:
+        raise ValueError(f"expected a zip file of Stable-Baselines3, it has no {' and no '.join(lacks)}")
+    entries = parse_json(members["data"], finite=False)
+    if not isinstance(entries, dict):
+        raise ValueError("expected a zip file of Stable-Baselines3, its data is no JSON object")
+    wanted = ("policy_class", "policy_kwargs", "observation_space", "action_space")
+    parts = {name: _entry(entries, name, trust) for name in wanted}
+    kwargs = {name: value for name, value in parts["policy_kwargs"].items() if name not in _OF_TRAINING}
+    if unread := list(unread_names([parts["policy_class"], kwargs])):
+        if unread[0].startswith("sb3_contrib.") and importlib.util.find_spec("sb3_contrib") is None:
+            raise MissingDependencyError(
+                f"the policy sb3 needs sb3-contrib for {unread[0]}: pip install 'pytest-arena[sb3]'"
+            )
+        raise ValueError(f"it needs {first_few(unread)}, which only unpickling gives: {TRUST}")
+    policy_class = parts["policy_class"]
+    rate = entries.get("exploration_rate", 0.0)
+    return Saved(
+        policy_class,
+        _space(parts, "observation_space"),
+        _space(parts, "action_space"),
+        {**kwargs, **_arguments_of_algorithm(policy_class, kwargs, entries)},
+        _weights(members["policy.pth"]),
+        # Algorithms that learn on-policy write this entry with `VecNormalize` only.
+        "rollout_buffer_class" in entries and entries.get("_last_original_obs") is not None,
+        float(rate) if isinstance(rate, (int, float)) else 0.0,
+    )
+
+
+def make_policy(saved: Saved, device: str) -> Any:
+    """Return the policy of *saved* on *device*, ready to act; ValueError where it cannot be made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about spaces, at every load
+        try:
+            policy = saved.policy_class(saved.observation_space, saved.action_space, **saved.arguments)
+        except (AssertionError, AttributeError, TypeError, ValueError, RuntimeError, KeyError) as error:
+            raise ValueError(f"{saved.policy_class.__name__} cannot be made: {error}") from error
+    load_weights(policy, saved.weights)
+    policy.set_training_mode(False)
+    return policy.to(device)
+
+
+def _entry(entries: Mapping[str, Any], name: str, trust: bool) -> Any:
+    """Return the entry *name* of a file's data; ValueError where it has none or a broken one."""
+    if name not in entries:
+        raise ValueError(f"expected a zip file of Stable-Baselines3, its data has no {name}")
+    value = entries[name]
+    if not (isinstance(value, dict) and ":serialized:" in value):
+        return value
+    try:
+        data = base64.b64decode(str(value[":serialized:"]), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{name}: expected base64") from None
+    try:
+        plain = with_modules(read_plain(data))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if not trust or not list(unread_names(_acting(plain))):
+        return plain
+    try:
+        return pickle.loads(data)
+    except Exception as error:  # whatever the file's code raises
+        raise ValueError(f"{name} cannot be unpickled: {type(error).__name__}: {error}") from error
+
+
+def _acting(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: part for name, part in value.items() if name not in _OF_TRAINING}
+
+
+def _space(parts: Mapping[str, Any], name: str) -> gymnasium.Space[Any]:
+    space = parts[name]
+    if not isinstance(space, gymnasium.Space):
+        found = space.name if isinstance(space, Unread) else type(space).__name__
+        raise ValueError(f"{name}: expected a space of gymnasium, got {found}")
+    return space
+
+
+def _arguments_of_algorithm(
+    policy_class: type[Any], kwargs: Mapping[str, Any], entries: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what an algorithm gives its policy beside ``policy_kwargs``."""
+    if not (isinstance(policy_class, type) and isinstance(kwargs, Mapping)):
+        raise ValueError("expected a zip file of Stable-Baselines3, its policy_class is no class")
+    known = inspect.signature(policy_class).parameters
+    given: dict[str, Any] = {"lr_schedule": _no_learning} if "lr_schedule" in known else {}
+    if "use_sde" in known and "use_sde" not in kwargs and isinstance(entries.get("use_sde"), bool):
+        given["use_sde"] = entries["use_sde"]
+    return given
+
+
+def _no_learning(progress_remaining: float) -> float:
+    return 0.0
+
+
+def _weights(data: bytes) -> Mapping[str, Any]:
+    torch: Any = importlib.import_module("torch")
+    try:
+        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"policy.pth: expected tensors: {str(error).partition(chr(10))[0]}") from None
+    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
+        raise ValueError("policy.pth: expected names and tensors")
+    return {str(name): tensor for name, tensor in weights.items()}
