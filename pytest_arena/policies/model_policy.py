@@ -10,22 +10,27 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.sections import StrictModel
+from pytest_arena.jobs.model import Job
+from pytest_arena.policies.action import ActionMap
 from pytest_arena.policies.base import Policy
+from pytest_arena.policies.chunks import ModelSettings
 from pytest_arena.policies.fingerprints import sha256_of
+from pytest_arena.policies.observation import ObservationMap, describe_inputs
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
-from pytest_arena.simulators.arrays import leaves
+from pytest_arena.simulators.arrays import leaves, to_numpy
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.devices import own_device
+from pytest_arena.simulators.registry import find_simulator
 
 BatchMode: TypeAlias = Literal["all", "single"]
 
 
-class FileSettings(StrictModel):
+class FileSettings(ModelSettings):
     """Settings that all policies from files have."""
 
     checkpoint: str = Field(min_length=1, description="the file with the policy")
@@ -36,6 +41,12 @@ class FileSettings(StrictModel):
         "auto: single on the cpu",
     )
     clip: bool = Field(default=True, description="clip actions to the limits of the action space")
+
+    @model_validator(mode="after")
+    def _one_clip(self) -> FileSettings:
+        if self.action is not None and "clip" in self.model_fields_set:
+            raise ValueError("expected clip in action, where there is one: action: {clip: …}")
+        return self
 
 
 class ModelPolicy(Policy):
@@ -62,45 +73,69 @@ class ModelPolicy(Policy):
         box = space if settings.clip and isinstance(space, gymnasium.spaces.Box) else None
         self._limits = None if box is None else (box.low, box.high)
         self._running = np.ones(env.num_envs, np.bool_)
+        self._entries = settings.observation
+        self._task_description: str | None = None
+        self._actions = None if settings.action is None else ActionMap(settings.action, env)
+        self._map(env)
         try:
             self._sha256 = sha256_of(self.file)
         except (OSError, ValueError) as error:
             raise self.unreadable(error) from None
 
+    @classmethod
+    def check(cls, settings: Any, job: Job) -> None:
+        """Check the cameras that the observation map asks for."""
+        ObservationMap.check(settings.observation, job, find_simulator(job).named_cameras_only)
+
     @abstractmethod
     def compute(self, rows: IndexArray, inputs: Any) -> Any:
-        """Return the actions (K, *action shape) of *rows*, as an array or a tensor on any device.
+        """Return the answers of the model for *rows*: the actions (K, *action shape), or a dict of arrays.
 
         Args:
             rows: (K,) indices of rows, from 0: one row, or all of them.
             inputs: What `inputs` gave, of these rows alone: arrays or tensors (K, …).
 
         Returns:
-            The actions, an array for an array and a tensor for a tensor, or a tensor for either.
+            An array or a tensor, on any device. A dict of them needs the job's ``action`` to choose from it.
         """
 
     def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:
         """Forget what the model remembers of *rows* (K,), which begin episodes with *seeds*."""
 
-    def inputs(self, observation: Observation) -> Any:
-        """Return what `compute` needs of an observation of all N rows: an array (N, …), or a dict of such."""
+    def inputs(self, observation: Any) -> Any:
+        """Return what `compute` needs of an observation: an array or tensor (N, …), or a dict of such.
+
+        With ``observation`` in the job, *observation* is what its map gives: name -> array (K, …) or K texts.
+        """
         return observation
 
     def act(self, observation: Observation) -> Action:
         """Return actions (N, A): a tensor on the observation's device, or an array for an array."""
-        inputs = self.inputs(observation)
         together = self.batch == "all" or not self._running.any()
         rows = np.arange(self.num_envs) if together else np.flatnonzero(self._running)
+        given = observation if self._observed is None else self._observed(observation, rows)
+        inputs = self.inputs(given)
         try:
             if together:
-                actions = self.compute(rows, inputs)
+                answer = self.compute(rows, inputs)
             else:
-                actions = _joined(
-                    [self.compute(rows[[i]], part_of(inputs, rows[i])) for i in range(len(rows))]
-                )
+                places = rows if self._observed is None else range(len(rows))
+                turns = zip(rows, places, strict=True)
+                answer = _joined([self.compute(np.array([row]), part_of(inputs, at)) for row, at in turns])
         except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-            raise self._failed(inputs, error) from error
-        return self._like(_spread(self._checked(actions, rows), rows, self.num_envs), observation)
+            raise self._failed(given, inputs, error) from error
+        actions = self._checked(answer if self._actions is None else self._mapped(answer, rows), rows)
+        return self._like(_spread(actions, rows, self.num_envs), observation)
+
+    def begin(self, env: SimEnv) -> None:
+        """Act in *env* from now on."""
+        self._map(env)
+
+    def set_task_description(self, text: str | None) -> None:
+        """Take the instruction, for the inputs that are one."""
+        self._task_description = text
+        if self._observed is not None:
+            self._observed.task_description = text
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
         """Begin episodes in these rows: nothing is left of what the model remembered of them."""
@@ -127,19 +162,35 @@ class ModelPolicy(Policy):
         reason = getattr(error, "strerror", None) or error
         return EvaluationError(f"checkpoint {self.file} cannot be read: {reason}")
 
-    def _failed(self, inputs: Any, error: Exception) -> EvaluationError:
-        """Return what is raised where the model fails with *error* on *inputs*."""
-        shapes = {
-            ".".join(map(str, path)): tuple(getattr(leaf, "shape", ())) for path, leaf in leaves(inputs)
-        }
-        found = shapes[""] if list(shapes) == [""] else ", ".join(f"{k} {v}" for k, v in shapes.items())
-        return EvaluationError(
-            f"{self.file} failed on observations of shape {found} (batch: {self.batch}): {error}"
-        )
+    def _map(self, env: SimEnv) -> None:
+        self._observed = None if self._entries is None else ObservationMap(self._entries, env)
+        self.set_task_description(self._task_description)
+
+    def _mapped(self, answer: Any, rows: IndexArray) -> NDArray[Any]:
+        """Return the actions (K, *action shape) that the job's ``action`` makes of the *answer*."""
+        assert self._actions is not None
+        actions = [self._actions(_row_of(answer, place)) for place in range(len(rows))]
+        longest = max(map(len, actions))
+        if longest > 1:
+            raise EvaluationError(f"{self.file}: expected one action a row, got a chunk of {longest}")
+        return np.concatenate(actions)
+
+    def _failed(self, given: Any, inputs: Any, error: Exception) -> EvaluationError:
+        """Return what is raised where the model fails with *error* on *inputs*, made of what was *given*."""
+        if self._observed is not None:
+            found = describe_inputs(given)
+        else:
+            parts = {".".join(map(str, path)): getattr(part, "shape", ()) for path, part in leaves(inputs)}
+            shapes = [f"{name} {tuple(shape)}".strip() for name, shape in parts.items()]
+            found = f"of shape {', '.join(shapes)}"
+        return EvaluationError(f"{self.file} failed on observations {found} (batch: {self.batch}): {error}")
 
     def _checked(self, actions: Any, rows: IndexArray) -> Any:
         """Return *actions* within the limits; `EvaluationError` where they are none of *rows*."""
         expected = (len(rows), *(self.space.shape or ()))
+        if isinstance(actions, Mapping):
+            known = ", ".join(actions)
+            raise EvaluationError(f"{self.file}: it has the outputs {known}: say which, action: {{from: …}}")
         got = tuple(actions.shape) if hasattr(actions, "shape") else type(actions).__name__
         if got != expected:
             raise EvaluationError(f"{self.file}: expected actions of shape {expected}, got {got}")
@@ -153,7 +204,7 @@ class ModelPolicy(Policy):
             ]
             if wrong:
                 raise EvaluationError(f"{self.file}: the actions of rows {wrong} are not finite")
-        if self._limits is None:
+        if self._limits is None or self._actions is not None:
             return actions
         low, high = self._limits
         if lib is not np:
@@ -182,8 +233,17 @@ def part_of(inputs: Any, row: Any) -> Any:
     return inputs[row : row + 1]
 
 
+def _row_of(answer: Any, place: int) -> Any:
+    """Return the answer for one row of several, (…), with tensors as arrays."""
+    if isinstance(answer, Mapping):
+        return {name: to_numpy(part)[place] for name, part in answer.items()}
+    return to_numpy(answer)[place]
+
+
 def _joined(answers: Sequence[Any]) -> Any:
     """Return the (1, …) *answers* of K rows as one, or the first that has no shape."""
+    if all(isinstance(answer, Mapping) for answer in answers):
+        return {name: _joined([answer[name] for answer in answers]) for name in answers[0]}
     other = [answer for answer in answers if not hasattr(answer, "shape")]
     if other or len(answers) == 1:
         return (other or answers)[0]

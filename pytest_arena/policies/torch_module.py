@@ -79,18 +79,22 @@ class TorchModule(ModelPolicy):
         self._keys = settings.observation_keys
         self._made = settings.module
         try:
-            self._module, self._dtype, stateless = (
+            module, self._dtype, stateless = (
                 _load(self.file, self.device)
                 if settings.module is None
                 else _with_weights(settings.module, settings.kwargs, self.file, self.device)
             )
         except (OSError, ValueError) as error:
             raise self.unreadable(error) from None
+        self._module: Any = module
         self.reproducible = self.deterministic = self.batch == "single" and stateless
 
     @classmethod
     def check(cls, settings: TorchSettings, job: Job) -> None:
         """Check that the job's own module can be imported and takes its arguments."""
+        super().check(settings, job)
+        if settings.observation is not None and settings.observation_keys is not None:
+            raise job.problem(("policy", "observation_keys"), "expected no observation beside it")
         if settings.module is None:
             if settings.kwargs:
                 raise job.problem(("policy", "kwargs"), "expected module beside it, which they are for")
@@ -105,20 +109,29 @@ class TorchModule(ModelPolicy):
             key, expectation = wrong
             raise job.problem(("policy", "kwargs") if key is None else ("policy", "kwargs", key), expectation)
 
-    def inputs(self, observation: Observation) -> Any:
-        """Return the observation as one tensor (N, …), of the dtype and on the device of the module."""
-        return self._torch.as_tensor(self._flat(observation)).to(device=self.device, dtype=self._dtype)
+    def inputs(self, observation: Any) -> Any:
+        """Return the observation as one tensor (N, …), of the dtype and on the device of the module.
+
+        Where the job's ``observation`` has several entries, a dict of such: the module's named arguments.
+        """
+        if self._observed is None:
+            return self._tensor(self._flat(observation))
+        tensors = {name: self._tensor(part) for name, part in observation.items()}
+        return next(iter(tensors.values())) if len(tensors) == 1 else tensors
 
     def compute(self, rows: IndexArray, inputs: Any) -> Any:
-        """Return what the module makes of *inputs*, a tensor (K, …)."""
+        """Return what the module makes of *inputs*, a tensor (K, …) or a dict of such."""
         with self._torch.inference_mode():
-            return self._module(inputs)
+            return self._module(**inputs) if isinstance(inputs, Mapping) else self._module(inputs)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The checkpoint's path and hash, and how it runs."""
         made = {} if self._made is None else {"module": self._made}
         return {**super().identity, "torch": str(self._torch.__version__), **made}
+
+    def _tensor(self, part: Any) -> Any:
+        return self._torch.as_tensor(part).to(device=self.device, dtype=self._dtype)
 
     def _flat(self, observation: Observation) -> Any:
         """Return the observation as one (N, …) array or tensor."""

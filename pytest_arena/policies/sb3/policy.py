@@ -61,8 +61,10 @@ class Sb3Policy(ModelPolicy):
             self._policy = make_policy(self._saved, self.device)
         except (OSError, ValueError) as error:
             raise EvaluationError(f"{self.unreadable(error)}{other_kind(self.file, 'sb3')}") from None
-        require_same_observations(env.single_observation_space, self._saved.observation_space)
-        require_same_actions(env.single_action_space, self._saved.action_space)
+        if settings.observation is None:
+            require_same_observations(env.single_observation_space, self._saved.observation_space)
+        if settings.action is None:
+            require_same_actions(env.single_action_space, self._saved.action_space)
         self._normalization, self._statistics = _normalization(settings, self._saved)
         self._sampled = not settings.deterministic
         self._states = _states_of(self._policy, env.num_envs)
@@ -74,9 +76,16 @@ class Sb3Policy(ModelPolicy):
         """Return what the policy takes: a tensor (N, …) or a dict of such, normalized."""
         space = self._saved.observation_space
         if isinstance(space, gymnasium.spaces.Dict):
+            missing = [key for key in space.spaces if key not in observation]
+            if missing:
+                lacks, has = ", ".join(missing), ", ".join(observation)
+                raise EvaluationError(
+                    f"policy sb3: it needs the inputs {lacks}; policy.observation has {has}"
+                )
             given = {key: self._tensor(observation[key]) for key in space.spaces}
         else:
-            given = self._tensor(observation)
+            whole = isinstance(observation, Mapping) and len(observation) == 1
+            given = self._tensor(next(iter(observation.values())) if whole else observation)
         return _channels_first(given if self._normalization is None else self._normalization(given), space)
 
     def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:
