@@ -21,6 +21,7 @@ BUILT_IN = {
     "gymnasium": "pytest_arena.simulators.gymnasium.simulator:GymnasiumSimulator",
     "isaaclab": "pytest_arena.simulators.isaaclab.simulator:IsaacLabSimulator",
     "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena.simulator:IsaacLabArenaSimulator",
+    "lerobot": "pytest_arena.simulators.lerobot:LeRobotSimulator",
     "metaworld": "pytest_arena.simulators.mujoco.metaworld:MetaworldSimulator",
     "mjlab": "pytest_arena.simulators.mjlab:MjlabSimulator",
 }

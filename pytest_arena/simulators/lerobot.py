@@ -1,0 +1,225 @@
+"""LeRobot's own environments, made by its own configurations: PushT, Aloha, LIBERO, Meta-World and others.
+
+LeRobot builds the rows, and the adapter of gymnasium runs them, with a manual reset in place of LeRobot's
+automatic ones: so an episode's seed decides it, whatever ran before in its row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit
+from pydantic import BaseModel
+
+from pytest_arena.errors import (
+    EvaluationError,
+    MissingDependencyError,
+    did_you_mean,
+    first_few,
+    not_among,
+    shortened,
+)
+from pytest_arena.guards.close_within_limit import close_while_building
+from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import Success
+from pytest_arena.simulators.base import SimEnv, Simulator
+from pytest_arena.simulators.gymnasium.row import AddedWrapper
+from pytest_arena.simulators.gymnasium.simulator import RENDER_CAMERA, GymnasiumEnv
+from pytest_arena.simulators.gymnasium.vector import Row
+from pytest_arena.simulators.mujoco.rendering import choose_platform
+
+_NO_SIMULATION = {
+    "gym_manipulator": "is a real robot, or one that a person controls",
+    "isaaclab_arena": "is code that LeRobot downloads and runs: use the simulator isaaclab_arena",
+}
+"""Types of environments that LeRobot knows and this simulator refuses -> why."""
+
+
+class LeRobotOptions(BaseModel, extra="allow"):
+    """``environment.options`` of this simulator: the fields of LeRobot's configuration of the environment."""
+
+
+class LeRobotEnv(GymnasiumEnv):
+    """Rows that LeRobot made."""
+
+    def __init__(self, rows: list[Any], config: Any, limit: int | None, success: Success, films: bool) -> None:
+        """Adapt *rows*.
+
+        Args:
+            rows: The environments of LeRobot, one a row.
+            config: LeRobot's ``EnvConfig`` that they were made from.
+            limit: The most steps of an episode; None: LeRobot's own number.
+            success: How success is read.
+            films: Whether ``render`` of the rows is wanted.
+
+        Raises:
+            EvaluationError: LeRobot ends episodes before *limit*.
+        """
+        own = int(rows[0].get_wrapper_attr("_max_episode_steps"))
+        if limit is not None and limit > own:
+            raise EvaluationError(
+                f"environment.max_episode_steps: LeRobot ends episodes of {config.type} after {own} steps"
+            )
+        vec = SyncVectorEnv(
+            [lambda row=row: Row(_limited(row, limit or own)) for row in rows],
+            autoreset_mode=AutoresetMode.DISABLED,
+        )
+        super().__init__(vec, success, (RENDER_CAMERA,) if films else ())
+        self.config = config
+        self.max_episode_steps = limit or own
+        self.step_dt = 1 / config.fps
+        self.task_description = _instruction(rows[0])
+        self.identity = {
+            **self.identity,
+            "spec": f"{config.type}/{config.task}",
+            "lerobot": importlib.metadata.version("lerobot"),
+        }
+
+
+class InitialStateOfSeed(AddedWrapper):
+    """A row of LIBERO that begins in the initial state which the episode's seed names.
+
+    LeRobot takes the next one of a task's fixed states at each reset, so that what an episode begins with
+    would depend on how many ran before it in its row.
+    """
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Reset to state ``seed`` modulo the number of states; without a seed, to the next one."""
+        if seed is not None:
+            self.env.unwrapped.init_state_id = seed  # type: ignore[attr-defined]
+        return self.env.reset(seed=seed, options=options)
+
+
+class LeRobotSimulator(Simulator):
+    """``simulator: lerobot``."""
+
+    name: ClassVar[str] = "lerobot"
+    Options: ClassVar[type[BaseModel]] = LeRobotOptions
+    named_cameras_only: ClassVar[bool] = True
+
+    def validate(self, job: Job) -> None:
+        """Check cameras and variations; where LeRobot is installed, also the environment and its options."""
+        environment = job.environment
+        for camera in environment.cameras:
+            if camera != RENDER_CAMERA:
+                raise job.problem(
+                    ("environment", "cameras", camera),
+                    f"expected {RENDER_CAMERA!r}, the only camera of LeRobot's environments, got {camera!r}",
+                )
+        if environment.variations:
+            raise job.problem(("environment", "variations"), "LeRobot's environments have no variations")
+        if environment.device not in (None, "cpu"):
+            raise job.problem(("environment", "device"), f"expected cpu, got {environment.device!r}")
+        if job.success.term is not None:
+            raise job.problem(
+                ("success", "term"), "LeRobot's environments have no termination terms: use info_key"
+            )
+        if importlib.util.find_spec("lerobot") is not None:
+            _config(job)
+
+    def launch(self, job: Job) -> None:
+        """Choose OpenGL, for most of these environments draw what a policy sees, and import LeRobot."""
+        require_lerobot("the simulator lerobot")
+        choose_platform()
+
+    def make(self, job: Job) -> SimEnv:
+        """Build the rows."""
+        config, environment = _config(job), job.environment
+        rows = _rows(job, config, environment.num_envs)
+        try:
+            limit, films = environment.max_episode_steps, bool(environment.cameras)
+            return LeRobotEnv(rows, config, limit, job.success, films)
+        except BaseException:
+            close_while_building(job.rollout.timeout, lambda: [row.close() for row in rows])
+            raise
+
+
+def require_lerobot(what: str) -> None:
+    """Raise `MissingDependencyError` where LeRobot is not installed; *what* needs it."""
+    if importlib.util.find_spec("lerobot") is None:
+        raise MissingDependencyError(
+            f"{what} needs lerobot: pip install 'pytest-arena[lerobot]', with Python 3.12 or 3.13"
+        )
+
+
+def _config(job: Job) -> Any:
+    """Return LeRobot's configuration of the job's environment; `JobFileError` where there is none such."""
+    configs: Any = importlib.import_module("lerobot.envs.configs")
+    importlib.import_module("lerobot.utils.import_utils").register_third_party_plugins()
+    draccus: Any = importlib.import_module("draccus")
+    kind, options = job.environment.id, dict(job.environment.options)
+    known = configs.EnvConfig.get_known_choices()
+    if kind in _NO_SIMULATION:
+        raise job.problem(("environment", "id"), f"{kind!r} of LeRobot {_NO_SIMULATION[kind]}")
+    if kind not in known:
+        names = sorted(set(known) - set(_NO_SIMULATION))
+        raise job.problem(
+            ("environment", "id"),
+            f"expected one of {', '.join(names)}, got {kind!r}{did_you_mean(kind, names)}",
+        )
+    fields = {field.name for field in dataclasses.fields(known[kind]) if field.init}
+    for key in options:
+        if key not in fields:
+            raise job.problem(
+                ("environment", "options", key),
+                f"LeRobot's {known[kind].__name__} has no such field{not_among(key, sorted(fields))}",
+            )
+    try:
+        return draccus.decode(configs.EnvConfig, {"type": kind, **options})
+    except (draccus.utils.DecodingError, ValueError, TypeError) as error:
+        key, text = _place(error, fields)
+        raise job.problem(("environment", "options", *key), text) from None
+
+
+def _place(error: Exception, fields: set[str]) -> tuple[tuple[str, ...], str]:
+    """Return the option that an *error* of LeRobot's decoding is about, where it says so, and its text."""
+    path = tuple(getattr(error, "key_path", ()))
+    text = " ".join(str(getattr(error, "message", error)).split())
+    return (path[:1] if path and path[0] in fields else ()), text
+
+
+def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
+    """Return the environments that LeRobot makes for the rows."""
+    try:
+        made: Mapping[str, Mapping[int, Any]] = config.create_envs(n_envs=num_envs, use_async_envs=False)
+    except ModuleNotFoundError as error:
+        missing = f"environment {config.type}: {error}"
+        raise MissingDependencyError(f"{missing}: pip install 'lerobot[{config.type}]'") from error
+    tasks = [(suite, task, vec) for suite, by_task in made.items() for task, vec in by_task.items()]
+    if len(tasks) != 1:
+        close_while_building(job.rollout.timeout, lambda: [vec.close() for _, _, vec in tasks])
+        names = first_few(f"{suite} {task}" for suite, task, _ in tasks)
+        keys = "task_ids: [0]" if hasattr(config, "task_ids") else "task, of one task"
+        raise EvaluationError(
+            f"environment.options: task {shortened(config.task)!r} of LeRobot's {config.type} is {len(tasks)} "
+            f"environments ({names}), and a job evaluates one: set {keys}"
+        )
+    rows = list(tasks[0][2].envs)
+    return [InitialStateOfSeed(row) if hasattr(row.unwrapped, "init_state_id") else row for row in rows]
+
+
+def _limited(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any]:
+    """Return *row* with a limit of *steps*: LeRobot's own loop counts where the environment does not."""
+    layer: Any = row
+    while isinstance(layer, gymnasium.Wrapper):
+        if isinstance(layer, TimeLimit) and layer._max_episode_steps == steps:
+            return row
+        layer = layer.env
+    return TimeLimit(row, steps)
+
+
+def _instruction(row: Any) -> str | None:
+    """Return what LeRobot's loop gives to policies as the task of *row*; None where it has nothing."""
+    for name in ("task_description", "task"):
+        try:
+            return str(row.get_wrapper_attr(name))
+        except AttributeError:
+            continue
+    return None
