@@ -7,6 +7,7 @@ keeps, the plan of another row. Here each row has a plan and a place in it of it
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, final
@@ -75,6 +76,12 @@ class ChunkedPolicy(Policy):
     has executed its share of the last one. Rows without an episode are never asked for.
     """
 
+    history: int = 1
+    """T, how many of a row's latest observations a plan is made from; set before `__init__` of this class.
+
+    What would be before an episode's first observation is a copy of that.
+    """
+
     def __init__(self, settings: ChunkSettings, env: SimEnv) -> None:
         """Prepare the plans of the rows of *env*; `EvaluationError` where the maps do not fit it."""
         self._settings = settings
@@ -97,6 +104,7 @@ class ChunkedPolicy(Policy):
         self._length = np.zeros(n, np.int64)  # of the row's plan, as far as it is executed
         self._plans = self._idle[:, None]  # (N, H, A)
         self._ensembles: dict[int, _Ensemble] = {}
+        self._seen: dict[int, deque[Mapping[str, Any]]] = {}  # the latest inputs of each row, of `history`
 
     @classmethod
     def check(cls, settings: Any, job: Job) -> None:
@@ -111,6 +119,7 @@ class ChunkedPolicy(Policy):
             rows: (K,) int64, the rows that need a plan, rising.
             inputs: What the observation map makes of the observation of these rows: (K, …) arrays, K texts.
                 Without a map: the parts of the observation under their paths, ``.`` where it is one array.
+                With a `history` of T > 1 arrays are (K, T, …), the latest observation last.
 
         Returns:
             K answers: an array (H, A) of the next H actions, (A,) for a single one, or a mapping that has
@@ -127,9 +136,14 @@ class ChunkedPolicy(Policy):
     def act(self, observation: Observation) -> Action:
         """Return (N, A) actions: the next of each row's plan; rows without an episode get an idle one."""
         self.row_errors = {}
-        needing = self._acting & (self._place >= self._length)
-        if needing.any():
-            self._renew(np.flatnonzero(needing), observation)
+        observed = np.flatnonzero(self._acting & (self._length - self._place < self.history))
+        if len(observed):
+            inputs = self._observed(observation, observed)
+            needing = self._place[observed] >= self._length[observed]
+            if self.history > 1:
+                self._remember(observed, inputs)
+            if needing.any():
+                self._renew(observed[needing], self._past(observed[needing], inputs))
         actions = self._idle.copy()
         rows = np.flatnonzero(self._acting)
         actions[rows] = self._plans[rows, self._place[rows]]
@@ -161,10 +175,31 @@ class ChunkedPolicy(Policy):
         self._place[rows] = self._length[rows] = 0
         for row in rows.tolist():
             self._ensembles.pop(row, None)
+            self._seen.pop(row, None)
 
-    def _renew(self, rows: IndexArray, observation: Observation) -> None:
+    def _remember(self, rows: IndexArray, inputs: Mapping[str, Any]) -> None:
+        """Add *inputs* of *rows* to what was seen of them."""
+        for index, row in enumerate(rows.tolist()):
+            now = _row(inputs, index)
+            if row not in self._seen:
+                self._seen[row] = deque([now] * self.history, self.history)
+            else:
+                self._seen[row].append(now)
+
+    def _past(self, rows: IndexArray, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what plans of *rows* are made from; without a history that is *inputs*, of these rows."""
+        if self.history == 1:
+            return inputs
+        seen = [self._seen[row] for row in rows.tolist()]
+        return {
+            name: [past[-1][name][0] for past in seen]
+            if isinstance(value, list)
+            else np.stack([np.concatenate([step[name] for step in past]) for past in seen])
+            for name, value in inputs.items()
+        }
+
+    def _renew(self, rows: IndexArray, inputs: Mapping[str, Any]) -> None:
         """Ask for plans of *rows*; a row that gets none is in `row_errors`."""
-        inputs = self._observed(observation, rows)
         began = perf_counter()
         try:
             answers = self.plan(rows, inputs)

@@ -149,6 +149,38 @@ def test_ensembling_asks_at_every_step_and_is_forgotten_at_the_rows_reset() -> N
         ChunkSettings.model_validate({"ensemble": 0.1, "execute": 2})
 
 
+class Historian(Planner):
+    """Writes down the first number of each observation that a plan is made from."""
+
+    history = 3
+
+    def plan(self, rows: Any, inputs: Any) -> list[Any]:
+        self.given = getattr(self, "given", [])
+        self.given += [
+            [row, *steps[:, 0].astype(int).tolist()] for row, steps in zip(rows, inputs["."], strict=True)
+        ]
+        return super().plan(rows, inputs)
+
+
+@pytest.mark.parametrize("execute", [1, 2, 5])
+def test_a_plan_is_made_from_the_rows_latest_observations(execute: int) -> None:
+    """Row 1 begins anew at step 4. Observations are numbered by the step; those before an episode are its first."""
+    policy = Historian(fake(2), horizon=5, execute=execute)
+    policy.reset(None, [1, 2])
+    begun = {0: 0, 1: 0}
+    wanted = []
+    for step in range(12):
+        if step == 4:
+            policy.end_episodes(*ended(1))
+            policy.reset(np.array([1]), [9])
+            begun[1] = 4
+        policy.act(np.full((2, 3), step))
+        for row, first in begun.items():
+            if (step - first) % execute == 0:
+                wanted.append([row, *(max(first, step - back) for back in (2, 1, 0))])
+    assert policy.given == wanted
+
+
 class TestActionMap:
     def test_joins_parts_in_their_order_and_takes_a_single_action(self) -> None:
         entry = ActionEntry.model_validate({"from": ["arm", "gripper"]})
