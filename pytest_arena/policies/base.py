@@ -34,6 +34,8 @@ class Policy(ABC):
 
     Those of classes that are not built in may be folders.
     """
+    folder_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that name folders, likewise."""
     reproducible: bool = False
     """A row's actions depend on that row's observations and seed alone, whatever the other rows do.
 

@@ -154,7 +154,7 @@ def _files(job: Job) -> Iterator[tuple[str, Path]]:
     classes do not declare any. What a job does not set has the class's own default.
     """
     kind, cls = job.policy.type, _class_of(job)
-    declared = tuple(getattr(cls, "file_settings", ()))
+    declared = (*getattr(cls, "file_settings", ()), *getattr(cls, "folder_settings", ()))
     for setting, given in {**_defaults(cls), **job.policy.settings}.items():
         for name, value in _texts(setting, given):
             if not value or "\0" in value:
@@ -242,25 +242,29 @@ def _settings(job: Job, cls: type[Any]) -> BaseModel:
     model: type[BaseModel] = cls.Settings
     try:
         settings = model.model_validate(job.policy.settings)
-        given = [key for key in cls.file_settings if getattr(settings, key) is not None]
-        found = {key: _file(job, getattr(settings, key), (key,)) for key in given}
+        named = (*cls.file_settings, *cls.folder_settings)
+        given = [key for key in named if getattr(settings, key) is not None]
+        found = {key: _file(job, cls, getattr(settings, key), (key,)) for key in given}
         return settings.model_copy(update=found)
     except ValidationError as error:
         key, expectation = plain_error(error, model)
         raise job.problem(("policy", *key), expectation) from None
 
 
-def _file(job: Job, value: Any, key: tuple[str | int, ...]) -> Any:
-    """Return the full path of the file that *value* names; of each, where it is a list or dict of them."""
+def _file(job: Job, cls: type[Any], value: Any, key: tuple[str | int, ...]) -> Any:
+    """Return the full path of what *value*, a setting of *cls*, names; of each, in a list or dict of them."""
     if isinstance(value, dict):
-        return {name: _file(job, part, (*key, name)) for name, part in value.items()}
+        return {name: _file(job, cls, part, (*key, name)) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_file(job, part, (*key, index)) for index, part in enumerate(value))
+        return type(value)(_file(job, cls, part, (*key, index)) for index, part in enumerate(value))
     if not isinstance(value, str | Path):
         return value
     path = job.path(str(value))
-    if not (path.is_file() or (path.is_dir() and job.policy.type not in BUILT_IN)):
-        raise job.problem(("policy", *key), f"expected a file, there is none at {path}")
+    folder = key[0] in cls.folder_settings
+    either = not folder and job.policy.type not in BUILT_IN
+    if not ((path.is_file() and not folder) or (path.is_dir() and (folder or either))):
+        kind = "a folder" if folder else "a file"
+        raise job.problem(("policy", *key), f"expected {kind}, there is none at {path}")
     return str(path)
 
 

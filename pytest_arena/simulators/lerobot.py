@@ -10,7 +10,8 @@ import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium
@@ -30,8 +31,9 @@ from pytest_arena.guards.close_within_limit import close_while_building
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.base import SimEnv, Simulator
+from pytest_arena.simulators.gymnasium.cameras import RENDER_CAMERA
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
-from pytest_arena.simulators.gymnasium.simulator import RENDER_CAMERA, GymnasiumEnv
+from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from pytest_arena.simulators.gymnasium.vector import Row
 from pytest_arena.simulators.mujoco.rendering import choose_platform
 
@@ -49,7 +51,9 @@ class LeRobotOptions(BaseModel, extra="allow"):
 class LeRobotEnv(GymnasiumEnv):
     """Rows that LeRobot made."""
 
-    def __init__(self, rows: list[Any], config: Any, limit: int | None, success: Success, films: bool) -> None:
+    def __init__(
+        self, rows: list[Any], config: Any, limit: int | None, success: Success, films: bool
+    ) -> None:
         """Adapt *rows*.
 
         Args:
@@ -68,7 +72,7 @@ class LeRobotEnv(GymnasiumEnv):
                 f"environment.max_episode_steps: LeRobot ends episodes of {config.type} after {own} steps"
             )
         vec = SyncVectorEnv(
-            [lambda row=row: Row(_limited(row, limit or own)) for row in rows],
+            [partial(_finished, row, limit or own) for row in rows],
             autoreset_mode=AutoresetMode.DISABLED,
         )
         super().__init__(vec, success, (RENDER_CAMERA,) if films else ())
@@ -126,7 +130,7 @@ class LeRobotSimulator(Simulator):
 
     def launch(self, job: Job) -> None:
         """Choose OpenGL, for most of these environments draw what a policy sees, and import LeRobot."""
-        require_lerobot("the simulator lerobot")
+        import_lerobot("the simulator lerobot")
         choose_platform()
 
     def make(self, job: Job) -> SimEnv:
@@ -137,22 +141,26 @@ class LeRobotSimulator(Simulator):
             limit, films = environment.max_episode_steps, bool(environment.cameras)
             return LeRobotEnv(rows, config, limit, job.success, films)
         except BaseException:
-            close_while_building(job.rollout.timeout, lambda: [row.close() for row in rows])
+            close_while_building(job.rollout.timeout, partial(_close, rows))
             raise
 
 
-def require_lerobot(what: str) -> None:
-    """Raise `MissingDependencyError` where LeRobot is not installed; *what* needs it."""
+def import_lerobot(what: str) -> None:
+    """Import LeRobot and the plugins that are installed for it.
+
+    Raises `MissingDependencyError` where it is not installed; *what* needs it.
+    """
     if importlib.util.find_spec("lerobot") is None:
         raise MissingDependencyError(
-            f"{what} needs lerobot: pip install 'pytest-arena[lerobot]', with Python 3.12 or 3.13"
+            f"{what} needs lerobot: pip install 'pytest-arena[lerobot]', with Python 3.12 or newer"
         )
+    importlib.import_module("lerobot.utils.import_utils").register_third_party_plugins()
 
 
 def _config(job: Job) -> Any:
     """Return LeRobot's configuration of the job's environment; `JobFileError` where there is none such."""
+    import_lerobot("the simulator lerobot")
     configs: Any = importlib.import_module("lerobot.envs.configs")
-    importlib.import_module("lerobot.utils.import_utils").register_third_party_plugins()
     draccus: Any = importlib.import_module("draccus")
     kind, options = job.environment.id, dict(job.environment.options)
     known = configs.EnvConfig.get_known_choices()
@@ -174,8 +182,8 @@ def _config(job: Job) -> Any:
     try:
         return draccus.decode(configs.EnvConfig, {"type": kind, **options})
     except (draccus.utils.DecodingError, ValueError, TypeError) as error:
-        key, text = _place(error, fields)
-        raise job.problem(("environment", "options", *key), text) from None
+        place, text = _place(error, fields)
+        raise job.problem(("environment", "options", *place), text) from None
 
 
 def _place(error: Exception, fields: set[str]) -> tuple[tuple[str, ...], str]:
@@ -194,25 +202,30 @@ def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
         raise MissingDependencyError(f"{missing}: pip install 'lerobot[{config.type}]'") from error
     tasks = [(suite, task, vec) for suite, by_task in made.items() for task, vec in by_task.items()]
     if len(tasks) != 1:
-        close_while_building(job.rollout.timeout, lambda: [vec.close() for _, _, vec in tasks])
+        close_while_building(job.rollout.timeout, partial(_close, [vec for _, _, vec in tasks]))
         names = first_few(f"{suite} {task}" for suite, task, _ in tasks)
         keys = "task_ids: [0]" if hasattr(config, "task_ids") else "task, of one task"
         raise EvaluationError(
-            f"environment.options: task {shortened(config.task)!r} of LeRobot's {config.type} is {len(tasks)} "
-            f"environments ({names}), and a job evaluates one: set {keys}"
+            f"environment.options: task {shortened(config.task)!r} of LeRobot's {config.type} is "
+            f"{len(tasks)} environments ({names}), and a job evaluates one: set {keys}"
         )
     rows = list(tasks[0][2].envs)
     return [InitialStateOfSeed(row) if hasattr(row.unwrapped, "init_state_id") else row for row in rows]
 
 
-def _limited(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any]:
+def _finished(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any]:
     """Return *row* with a limit of *steps*: LeRobot's own loop counts where the environment does not."""
     layer: Any = row
     while isinstance(layer, gymnasium.Wrapper):
         if isinstance(layer, TimeLimit) and layer._max_episode_steps == steps:
-            return row
+            return Row(row)
         layer = layer.env
-    return TimeLimit(row, steps)
+    return Row(TimeLimit(row, steps))
+
+
+def _close(envs: Iterable[Any]) -> None:
+    for env in envs:
+        env.close()
 
 
 def _instruction(row: Any) -> str | None:
