@@ -52,11 +52,12 @@ class MetaworldExpert(Policy):
         self._generators = [np.random.default_rng() for _ in range(env.num_envs)]
 
     def act(self, observation: Observation) -> Action:
-        """Return actions (N, 4) float32 in [-1, 1] for observations (N, 39)."""
+        """Return actions (N, 4) float32 in [-1, 1] for observations (N, 39), or dicts with them as state."""
+        state = observation["state"] if isinstance(observation, Mapping) else observation
         with warnings.catch_warnings():
             # The experts aim beyond the limits by design and would warn of it at every step.
             warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
-            rows = zip(self._experts, observation, strict=True)
+            rows = zip(self._experts, state, strict=True)
             actions = np.array([expert.get_action(row) for expert, row in rows], dtype=np.float64)
         if self._noise:
             actions += self._noise * self._draw()

@@ -110,6 +110,7 @@ METAWORLD: dict[str, dict[str, Any]] = {
     "variations": {"variations": {"light": {}}},
     "quality": {"options": {"quality": "best"}},
     "terminate_on_success": {"options": {"terminate_on_success": 1}},
+    "images-without-camera": {"cameras": {"corner2": {}}, "options": {"images": ["corner"]}},
     "misspelled-option": {"options": {"qualty": "fast"}},
     "success-term": {"success": {"term": "done"}},
     "success-callable": {"success": {"callable": "a:b"}},

@@ -15,12 +15,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
 from pydantic import Field
 
-from pytest_arena.errors import MissingDependencyError, did_you_mean
+from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import Camera, StrictModel
-from pytest_arena.simulators.array_types import Action, IndexArray
+from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import (
     UNMEASURED,
@@ -60,7 +62,7 @@ class Options(StrictModel):
 
     quality: QualityChoice = Field(
         default="auto",
-        description="scene quality; auto: fast (no shadows) on a software renderer, full on a GPU",
+        description="scene quality; auto: fast (no shadows) in software, full on a GPU or with images",
     )
     goals: Literal["fifty", "new"] = Field(
         default="fifty",
@@ -70,6 +72,11 @@ class Options(StrictModel):
     terminate_on_success: bool | None = Field(
         default=None,
         description="end an episode at its success; null: only where success.when is once",
+    )
+    images: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="cameras whose images the observation has, as pixels.CAMERA beside state",
     )
 
 
@@ -101,6 +108,13 @@ class MetaworldSimulator(Simulator):
                 raise job.problem(
                     ("environment", "cameras", camera),
                     f"expected one of {', '.join(CAMERAS)}{did_you_mean(camera, CAMERAS)}",
+                )
+        for camera in Options.model_validate(environment.options).images:
+            if camera not in environment.cameras:
+                raise job.problem(
+                    ("environment", "options", "images"),
+                    f"expected cameras of environment.cameras, which says their size, got {camera!r}"
+                    f"{did_you_mean(camera, environment.cameras)}",
                 )
         if environment.variations:
             raise job.problem(("environment", "variations"), "metaworld has no variations")
@@ -139,6 +153,7 @@ class MetaworldSimulator(Simulator):
             quality=options.quality,
             new_goals=options.goals == "new",
             terminate_on_success=job.success.when == "once" if terminate is None else terminate,
+            images=options.images,
         )
 
 
@@ -162,6 +177,8 @@ class MetaworldEnv(SimEnv):
     """N rows of one Meta-World task.
 
     Observations are (N, 39) float64, actions (N, 4) in [-1, 1]: the hand's motion in x, y, z and the gripper.
+    With images, an observation is a dict: these numbers as ``state``, and ``pixels``, camera ->
+    (N, H, W, 3) uint8 RGB.
     """
 
     cameras: MetaworldCameras | None
@@ -186,8 +203,12 @@ class MetaworldEnv(SimEnv):
         quality: QualityChoice = "auto",
         new_goals: bool = False,
         terminate_on_success: bool = True,
+        images: Sequence[str] = (),
     ) -> None:
-        """Build *num_envs* rows; *seed* draws the fifty goals, or, with *new_goals*, each episode its own."""
+        """Build *num_envs* rows; *seed* draws the fifty goals, or, with *new_goals*, each episode its own.
+
+        Raises `EvaluationError` where *images*, which name some of the *cameras*, would be no true ones.
+        """
         self._mujoco = import_mujoco()
         metaworld = importlib.import_module("metaworld")
         self.num_envs = num_envs
@@ -203,6 +224,8 @@ class MetaworldEnv(SimEnv):
         self.single_observation_space = self.rows[0].sawyer_observation_space
         self.single_action_space = self.rows[0].action_space
         self.identity = {p: importlib.metadata.version(p) for p in ("metaworld", "mujoco")}
+        if images and quality == "auto":  # what a policy sees must not depend on how fast it is drawn
+            quality = "full"
         self.cameras = MetaworldCameras(self, cameras, quality) if cameras else None
         self._terminate_on_success = terminate_on_success
         self._new_goals = new_goals
@@ -210,6 +233,35 @@ class MetaworldEnv(SimEnv):
         self.lengths = np.zeros(num_envs, dtype=np.int64)
         """(N,) steps taken in the episodes that run."""
         self._observation = np.zeros((num_envs, 39), dtype=np.float64)
+        self.images: dict[str, NDArray[np.uint8]] = {}
+        """Camera -> (N, H, W, 3): the rows' current images, of the cameras that the observation has."""
+        if images:
+            self._show(images)
+
+    def _show(self, cameras: Sequence[str]) -> None:
+        """Put the images of these *cameras* into the observation."""
+        assert self.cameras is not None, "images are of cameras that the environment has"
+        if (reason := self.cameras.untrue()) is not None:
+            self.close()
+            raise EvaluationError(
+                "environment.options.images: the policy would not see what it was trained on: " + reason
+            )
+        self.images = {camera: self.cameras.empty(camera, self.num_envs) for camera in cameras}
+        shown: dict[str, spaces.Space[Any]] = {
+            camera: spaces.Box(0, 255, batch.shape[1:], np.uint8) for camera, batch in self.images.items()
+        }
+        self.single_observation_space = spaces.Dict(
+            {"pixels": spaces.Dict(shown), "state": self.single_observation_space}
+        )
+
+    def _observe(self, rows: IndexArray) -> Observation:
+        """Return the observation of all rows, with new images of these *rows*; it is the caller's own."""
+        state = self._observation.copy()
+        if not self.images or self.cameras is None:
+            return state
+        for camera, batch in self.images.items():
+            batch[rows] = self.cameras.render(camera, rows)
+        return {"pixels": {camera: batch.copy() for camera, batch in self.images.items()}, "state": state}
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Begin new episodes; each row's seed picks its goal."""
@@ -229,7 +281,7 @@ class MetaworldEnv(SimEnv):
             success[i] = self._succeeds_already(row)
         self.lengths[ids] = 0
         self._parking.release(ids)
-        return Reset(self._observation.copy(), success)
+        return Reset(self._observe(ids), success)
 
     def step(self, actions: Action) -> Step:
         """Advance every row that is not parked. MuJoCo would answer a NaN by silently starting over."""
@@ -248,8 +300,9 @@ class MetaworldEnv(SimEnv):
         some_ended = bool(ended.any())
         if some_ended:
             self._parking.park(ended)
+        observation = self._observe(np.flatnonzero(valid))
         return Step(
-            observation=self._observation.copy(),
+            observation=observation,
             reward=reward,
             terminated=terminated,
             truncated=truncated,
@@ -258,7 +311,7 @@ class MetaworldEnv(SimEnv):
             ends=tuple(
                 EpisodeEnd(int(i), "success" if terminated[i] else "time_out") for i in np.flatnonzero(ended)
             ),
-            terminal_observation=self._observation.copy() if some_ended else None,
+            terminal_observation=observation if some_ended else None,
         )
 
     def settled(self, row: Any) -> Any:
@@ -316,21 +369,35 @@ class MetaworldCameras(Cameras):
         """Start OpenGL, or get ready to do without."""
         self._renderer.check()
 
-    def frames(self, env_ids: IndexArray) -> Frames:
-        """Return the rows' images, upright."""
-        env, frames = self._env, {}
-        for camera in self._chosen:
-            size = self._sizes[camera]
-            images = np.empty((len(env_ids), size.height, size.width, 3), dtype=np.uint8)
-            for image, i in zip(images, env_ids, strict=True):
-                row = env.rows[i]
-                data = row.data if env.lengths[i] else env.settled(row)
-                image[:] = self._renderer.render(row.model, data, camera, size.width, size.height)
-            frames[camera] = images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
-        if frames and "renderer" not in env.identity:
+    def untrue(self) -> str | None:
+        """Start OpenGL; returns why images are drawn without it, in other colours, or None."""
+        self.check()
+        return self._renderer.notice
+
+    def empty(self, camera: str, rows: int) -> NDArray[np.uint8]:
+        """Return black images of a camera's size, (rows, H, W, 3)."""
+        size = self._sizes[camera]
+        return np.zeros((rows, size.height, size.width, 3), dtype=np.uint8)
+
+    def render(self, camera: str, env_ids: IndexArray) -> NDArray[np.uint8]:
+        """Return the images of K rows by one camera, upright: (K, H, W, 3), owned by the caller."""
+        env, images = self._env, self.empty(camera, len(env_ids))
+        for image, i in zip(images, env_ids, strict=True):
+            row = env.rows[i]
+            data = row.data if env.lengths[i] else env.settled(row)
+            image[:] = self._renderer.render(row.model, data, camera, *image.shape[1::-1])
+        if "renderer" not in env.identity:
             env.identity = {**env.identity, **self._renderer.identity}
             self.notice = self._renderer.notice
-        return frames
+        return images[:, ::-1, ::-1].copy() if camera in UPSIDE_DOWN else images
+
+    def frames(self, env_ids: IndexArray) -> Frames:
+        """Return the rows' images; those that the observation has are not drawn again."""
+        seen = self._env.images
+        return {
+            camera: seen[camera][env_ids] if camera in seen else self.render(camera, env_ids)
+            for camera in self._chosen
+        }
 
     def close(self) -> None:
         """Free OpenGL."""
