@@ -35,11 +35,21 @@ from pytest_arena.simulators.gymnasium.answers import (
     require_vector,
 )
 from pytest_arena.simulators.gymnasium.cameras import GymnasiumCameras, is_rendered
+from pytest_arena.simulators.gymnasium.factories import (
+    WRAPPERS,
+    Factory,
+    WrapperChoice,
+    check_factory,
+    check_wrappers,
+    factory_of,
+    find_environment,
+)
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (
     SampleEnvironment,
     check_make_arguments,
+    check_vector_arguments,
     make_vector,
     step_length,
     step_limit,
@@ -54,7 +64,12 @@ class GymnasiumOptions(StrictModel):
         default=None, description="how rows run; default: sync, whose numbers do not depend on num_envs"
     )
     autoreset: Autoreset = Field(default="manual", description="for sync and async")
-    make: dict[str, Any] = Field(default_factory=dict, description="arguments of gymnasium.make")
+    make: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of gymnasium.make, or of the function that is the id"
+    )
+    wrappers: tuple[WrapperChoice, ...] = Field(
+        default=(), strict=False, description="put around each row, in this order"
+    )
     modules: tuple[str, ...] = Field(
         default=(), strict=False, description="imported first, to register environments"
     )
@@ -282,15 +297,15 @@ class GymnasiumSimulator(Simulator):
         options = GymnasiumOptions.model_validate(job.environment.options)
         for needed in options.modules:
             import_for(job, ("environment", "options", "modules"), needed)
-        module, _, name = job.environment.id.rpartition(":")
-        if module:
-            import_for(job, ("environment", "id"), module)
-        try:
-            gymnasium.spec(name)
-        except gymnasium.error.Error as error:
-            raise job.problem(("environment", "id"), str(error).splitlines()[0]) from None
-        vectorization = _vectorization(options, job.environment.id)
-        check_make_arguments(job, options.make, vectorization)
+        factory = find_environment(job)
+        vectorization = _vectorization(options, factory or job.environment.id)
+        if factory is None:
+            check_make_arguments(job, options.make)
+        else:
+            check_factory(job, factory, options.make)
+        check_vector_arguments(job, options.make, vectorization)
+        check_wrappers(job, options.wrappers)
+        _check_own_vector(job, options, factory, vectorization)
         _check_episodes(job, options, vectorization)
 
     def make(self, job: Job) -> SimEnv:
@@ -299,18 +314,20 @@ class GymnasiumSimulator(Simulator):
         kwargs: dict[str, Any] = dict(options.make)
         if job.environment.max_episode_steps is not None:
             kwargs["max_episode_steps"] = job.environment.max_episode_steps
-        if any(map(is_rendered, job.environment.cameras)):
+        factory = factory_of(job.environment.id)
+        if any(map(is_rendered, job.environment.cameras)) and (factory is None or factory.takes_render_mode):
             kwargs["render_mode"] = "rgb_array"
-        mode = _vectorization(options, job.environment.id)
+        mode = _vectorization(options, factory or job.environment.id)
         sample = SampleEnvironment(job.rollout.timeout) if mode == "async" else None
         children = set(multiprocessing.active_children())
         try:
             vec = make_vector(
-                job.environment.id,
+                factory or job.environment.id,
                 job.environment.num_envs,
                 mode,
                 MODES[options.autoreset],
                 kwargs,
+                [wrapper.wrap for wrapper in options.wrappers],
                 success_keys(job.success),
                 sample,
             )
@@ -351,13 +368,30 @@ def _check_episodes(job: Job, options: GymnasiumOptions, vectorization: str) -> 
             )
 
 
-def _vectorization(options: GymnasiumOptions, env_id: str) -> str:
+def _check_own_vector(
+    job: Job, options: GymnasiumOptions, factory: Factory | None, vectorization: str
+) -> None:
+    """Raise `JobFileError` for what a package's own vector environment cannot have."""
+    if vectorization != "vector_entry_point":
+        return
+    if factory is not None:
+        raise job.problem(
+            ("environment", "options", "vectorization"),
+            f"expected sync or async: {factory.env_id!r} makes the environment of one row",
+        )
+    if options.wrappers:
+        raise job.problem(
+            WRAPPERS, "expected environment.options.vectorization: sync or async, whose rows can be wrapped"
+        )
+
+
+def _vectorization(options: GymnasiumOptions, source: str | Factory) -> str:
     if options.vectorization is not None:
         return options.vectorization
     # Rows of a package's own vector class share one stream of random numbers: numbers would change
     # with num_envs. It is used only where asked for, or where there is nothing else.
-    only_vector = gymnasium.spec(env_id.rpartition(":")[2]).entry_point is None
-    return "vector_entry_point" if only_vector else "sync"
+    by_id = isinstance(source, str) and gymnasium.spec(source.rpartition(":")[2])
+    return "vector_entry_point" if by_id and by_id.entry_point is None else "sync"
 
 
 def _horizon(base: Any) -> int | None:

@@ -12,23 +12,23 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from pytest_arena.errors import EvaluationError, described, not_among
 from pytest_arena.guards.close_within_limit import close_while_building
-from pytest_arena.jobs.messages import KeyPath
 from pytest_arena.jobs.model import Job
 from pytest_arena.simulators.arrays import ARRAY_SPACES, copy_rows
+from pytest_arena.simulators.gymnasium.factories import MAKE, Factory
 from pytest_arena.simulators.gymnasium.process import NoImage, Raised, raise_as_of_built_rows, serve_row
 from pytest_arena.simulators.gymnasium.row import AddedWrapper, check_row
 
-MAKE: KeyPath = ("environment", "options", "make")
 _DECIDED_ELSEWHERE = {
     "id": "environment.id",
     "num_envs": "environment.num_envs",
     "vectorization_mode": "environment.options.vectorization",
-    "wrappers": "an entry point of your own, which makes the environment with its wrappers",
+    "wrappers": "environment.options.wrappers",
 }
 _VECTOR_CLASSES: dict[str, type[VectorEnv[Any, Any, Any]]] = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}
 
@@ -100,20 +100,24 @@ class UnsharedError(Exception):
     """Memory that processes share cannot hold observations of this space."""
 
 
-def check_make_arguments(job: Job, arguments: Mapping[str, Any], vectorization: str) -> None:
-    """Raise `JobFileError` for arguments of ``make`` that would be dropped or are decided elsewhere.
-
-    Args:
-        job: The job that has them; errors name its file.
-        arguments: Its ``environment.options.make``.
-        vectorization: How its rows are run: ``sync``, ``async`` or ``vector_entry_point``.
-
-    Raises:
-        JobFileError: One of *arguments*, or of the ``vector_kwargs`` among them, cannot be given there.
-    """
+def check_make_arguments(job: Job, arguments: Mapping[str, Any]) -> None:
+    """Raise `JobFileError` for one of the *arguments* of `gymnasium.make` that is decided elsewhere."""
     for name, key in _DECIDED_ELSEWHERE.items():
         if name in arguments:
             raise job.problem((*MAKE, name), f"is no argument here: set {key}")
+
+
+def check_vector_arguments(job: Job, arguments: Mapping[str, Any], vectorization: str) -> None:
+    """Raise `JobFileError` for arguments of the vector environment that would be dropped.
+
+    Args:
+        job: The job that has them; errors name its file.
+        arguments: Its ``environment.options.make``, of which ``vector_kwargs`` is looked at.
+        vectorization: How its rows are run: ``sync``, ``async`` or ``vector_entry_point``.
+
+    Raises:
+        JobFileError: One of them cannot be given there.
+    """
     if "vector_kwargs" not in arguments:
         return
     given, place = arguments["vector_kwargs"], (*MAKE, "vector_kwargs")
@@ -138,22 +142,25 @@ def check_make_arguments(job: Job, arguments: Mapping[str, Any], vectorization: 
 
 
 def make_vector(
-    env_id: str,
+    source: str | Factory,
     num_envs: int,
     vectorization: str,
     autoreset: AutoresetMode,
     arguments: Mapping[str, Any],
+    wrappers: Sequence[Callable[[Any], Any]] = (),
     success_keys: Sequence[str] = (),
     sample: SampleEnvironment | None = None,
 ) -> VectorEnv[Any, Any, Any]:
     """Build the vector environment.
 
     Args:
-        env_id: Gymnasium's id, with or without the module that registers it.
+        source: Gymnasium's id, with or without the module that registers it, or a function that makes a row.
         num_envs: The number of rows.
         vectorization: ``sync``, ``async``, or ``vector_entry_point`` for the package's own class.
         autoreset: Who resets a row that ended; the package's own class decides that itself.
-        arguments: Those of `gymnasium.make_vec`, with ``vector_kwargs`` among them. They are not changed.
+        arguments: Those of `gymnasium.make_vec` or of the function, with ``vector_kwargs`` and
+            ``max_episode_steps`` among them. They are not changed.
+        wrappers: Each is called with the environment of a row, in their order.
         success_keys: The keys of an info under which success may stand. Rows of processes are checked with
             them from now on; who adapts rows of this process checks those.
         sample: What rows of processes have in common is written to it; None: nobody reads that.
@@ -167,20 +174,13 @@ def make_vector(
         Exception: What gymnasium or the environment raises.
     """
     arguments = dict(arguments)
-    if vectorization not in _VECTOR_CLASSES:
-        return _own_vector(env_id, num_envs, vectorization, arguments)
+    if vectorization not in _VECTOR_CLASSES and isinstance(source, str):
+        return _own_vector(source, num_envs, vectorization, arguments)
     given = {"autoreset_mode": autoreset, **arguments.pop("vector_kwargs", {})}
     row = partial(Row, resets_itself=autoreset == AutoresetMode.SAME_STEP)
 
-    def build(wrappers: Sequence[Any], **more: Any) -> VectorEnv[Any, Any, Any]:
-        return gymnasium.make_vec(
-            env_id,
-            num_envs,
-            vectorization_mode=vectorization,
-            vector_kwargs={**given, **more},
-            wrappers=wrappers,
-            **arguments,
-        )
+    def build(last: Sequence[Any], **more: Any) -> VectorEnv[Any, Any, Any]:
+        return _of_rows(source, num_envs, vectorization, arguments, [*wrappers, *last], {**given, **more})
 
     if vectorization == "sync":
         return build([row])
@@ -195,7 +195,40 @@ def make_vector(
             raise_as_of_built_rows(error)
             raise
 
+    env_id = source if isinstance(source, str) else source.env_id
     return _shared_if_possible(build_processes, env_id, given.get("shared_memory"))
+
+
+def _of_rows(
+    source: str | Factory,
+    num_envs: int,
+    vectorization: str,
+    arguments: Mapping[str, Any],
+    wrappers: Sequence[Callable[[Any], Any]],
+    vector_kwargs: Mapping[str, Any],
+) -> VectorEnv[Any, Any, Any]:
+    """Build the vector environment of single ones, each with *wrappers* around it."""
+    if isinstance(source, str):
+        return gymnasium.make_vec(
+            source,
+            num_envs,
+            vectorization_mode=vectorization,
+            vector_kwargs=dict(vector_kwargs),
+            wrappers=wrappers,
+            **arguments,
+        )
+    own = {name: value for name, value in arguments.items() if name != "max_episode_steps"}
+
+    def row() -> Any:
+        env: Any = source.make_row(own, arguments.get("max_episode_steps"))
+        for wrapper in wrappers:
+            env = wrapper(env)
+        return env
+
+    cls: Any = _VECTOR_CLASSES[vectorization]
+    vec: VectorEnv[Any, Any, Any] = cls([row] * num_envs, **vector_kwargs)
+    vec.spec = EnvSpec(source.env_id)
+    return vec
 
 
 def _shared_if_possible(
