@@ -29,6 +29,7 @@ from pytest_arena.simulators.registry import find_simulator
 ENTRY_POINT_GROUP = "pytest_arena.policies"
 
 BUILT_IN = {
+    "lerobot": "pytest_arena.policies.lerobot.policy:LeRobotPolicy",
     "metaworld_expert": "pytest_arena.policies.metaworld_expert:MetaworldExpert",
     "replay": "pytest_arena.policies.replay:ReplayPolicy",
     "sb3": "pytest_arena.policies.sb3.policy:Sb3Policy",
