@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -31,7 +31,6 @@ from pytest_arena.guards.close_within_limit import close_while_building
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.base import SimEnv, Simulator
-from pytest_arena.simulators.gymnasium.cameras import RENDER_CAMERA
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from pytest_arena.simulators.gymnasium.vector import Row
@@ -42,6 +41,8 @@ _NO_SIMULATION = {
     "isaaclab_arena": "is code that LeRobot downloads and runs: use the simulator isaaclab_arena",
 }
 """Types of environments that LeRobot knows and this simulator refuses -> why."""
+_EPISODE = "episode"
+"""Option of a row's reset: the index of the episode that begins."""
 
 
 class LeRobotOptions(BaseModel, extra="allow"):
@@ -52,7 +53,7 @@ class LeRobotEnv(GymnasiumEnv):
     """Rows that LeRobot made."""
 
     def __init__(
-        self, rows: list[Any], config: Any, limit: int | None, success: Success, films: bool
+        self, rows: Sequence[Any], config: Any, limit: int | None, success: Success, cameras: Sequence[str]
     ) -> None:
         """Adapt *rows*.
 
@@ -61,10 +62,10 @@ class LeRobotEnv(GymnasiumEnv):
             config: LeRobot's ``EnvConfig`` that they were made from.
             limit: The most steps of an episode; None: LeRobot's own number.
             success: How success is read.
-            films: Whether ``render`` of the rows is wanted.
+            cameras: What can be filmed: ``render``, and paths of images in the observation.
 
         Raises:
-            EvaluationError: LeRobot ends episodes before *limit*.
+            EvaluationError: LeRobot ends episodes before *limit*, or a camera is not there.
         """
         own = int(rows[0].get_wrapper_attr("_max_episode_steps"))
         if limit is not None and limit > own:
@@ -75,7 +76,8 @@ class LeRobotEnv(GymnasiumEnv):
             [partial(_finished, row, limit or own) for row in rows],
             autoreset_mode=AutoresetMode.DISABLED,
         )
-        super().__init__(vec, success, (RENDER_CAMERA,) if films else ())
+        fixed = hasattr(rows[0].unwrapped, "init_state_id")
+        super().__init__(vec, success, cameras, episode_option=_EPISODE if fixed else None)
         self.config = config
         self.max_episode_steps = limit or own
         self.step_dt = 1 / config.fps
@@ -87,18 +89,19 @@ class LeRobotEnv(GymnasiumEnv):
         }
 
 
-class InitialStateOfSeed(AddedWrapper):
-    """A row of LIBERO that begins in the initial state which the episode's seed names.
+class InitialStateOfEpisode(AddedWrapper):
+    """A row of LIBERO: episode k of the job begins in the k-th of the task's fixed states.
 
-    LeRobot takes the next one of a task's fixed states at each reset, so that what an episode begins with
-    would depend on how many ran before it in its row.
+    LeRobot takes the next state at each reset, so that an episode would depend on how many ran before it in
+    its row. With a single row the result is the same: the k-th reset is that of episode k.
     """
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        """Reset to state ``seed`` modulo the number of states; without a seed, to the next one."""
-        if seed is not None:
-            self.env.unwrapped.init_state_id = seed  # type: ignore[attr-defined]
-        return self.env.reset(seed=seed, options=options)
+        """Reset to the state of the episode that begins."""
+        if options and _EPISODE in options:
+            row: Any = self.env.unwrapped
+            row.init_state_id = options[_EPISODE]
+        return self.env.reset(seed=seed)
 
 
 class LeRobotSimulator(Simulator):
@@ -111,12 +114,6 @@ class LeRobotSimulator(Simulator):
     def validate(self, job: Job) -> None:
         """Check cameras and variations; where LeRobot is installed, also the environment and its options."""
         environment = job.environment
-        for camera in environment.cameras:
-            if camera != RENDER_CAMERA:
-                raise job.problem(
-                    ("environment", "cameras", camera),
-                    f"expected {RENDER_CAMERA!r}, the only camera of LeRobot's environments, got {camera!r}",
-                )
         if environment.variations:
             raise job.problem(("environment", "variations"), "LeRobot's environments have no variations")
         if environment.device not in (None, "cpu"):
@@ -138,8 +135,8 @@ class LeRobotSimulator(Simulator):
         config, environment = _config(job), job.environment
         rows = _rows(job, config, environment.num_envs)
         try:
-            limit, films = environment.max_episode_steps, bool(environment.cameras)
-            return LeRobotEnv(rows, config, limit, job.success, films)
+            limit, cameras = environment.max_episode_steps, tuple(environment.cameras)
+            return LeRobotEnv(rows, config, limit, job.success, cameras)
         except BaseException:
             close_while_building(job.rollout.timeout, partial(_close, rows))
             raise
@@ -210,7 +207,7 @@ def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
             f"{len(tasks)} environments ({names}), and a job evaluates one: set {keys}"
         )
     rows = list(tasks[0][2].envs)
-    return [InitialStateOfSeed(row) if hasattr(row.unwrapped, "init_state_id") else row for row in rows]
+    return [InitialStateOfEpisode(row) if hasattr(row.unwrapped, "init_state_id") else row for row in rows]
 
 
 def _finished(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any]:
