@@ -4,77 +4,100 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 P95_METRIC = "inference_ms_p95"
 """A metric of jobs with a threshold on it: milliseconds that 95 % of the policy's steps did not exceed."""
 _PER_DOUBLING = 32
 """Bins of a histogram for each doubling of the time: a percentile is right to 2.2 %."""
+_AT_ONCE = 1024
 
 
-@dataclass(slots=True)
 class Times:
     """Durations as a histogram: its size does not grow with their number, and two can be put together."""
 
-    count: int = 0
-    total: float = 0.0
-    """Seconds, of all together."""
-    longest: float = 0.0
-    """Seconds."""
-    bins: dict[int, int] = field(default_factory=dict)
-    """Number of a bin -> durations in it; bin b ends at ``2 ** (b / 32)`` seconds."""
+    def __init__(self) -> None:
+        self._bins: dict[
+            int, int
+        ] = {}  # number of a bin -> durations in it; bin b ends at 2 ** (b / 32) seconds
+        self._total = self._longest = 0.0
+        # Counted many at once: `add` is called at every step.
+        self._new: list[float] = []
 
     def add(self, seconds: float) -> None:
         """Count a duration."""
-        self.count += 1
-        self.total += seconds
-        if seconds > self.longest:
-            self.longest = seconds
-        number = math.ceil(math.log2(seconds) * _PER_DOUBLING) if seconds > 1e-9 else -30 * _PER_DOUBLING
-        self.bins[number] = self.bins.get(number, 0) + 1
+        self._new.append(seconds)
+        if len(self._new) >= _AT_ONCE:
+            self._count_new()
 
     def merge(self, other: Times) -> None:
         """Count all durations of *other* too."""
-        self.count += other.count
-        self.total += other.total
-        self.longest = max(self.longest, other.longest)
-        for number, durations in other.bins.items():
-            self.bins[number] = self.bins.get(number, 0) + durations
+        other._count_new()
+        self._total += other._total
+        self._longest = max(self._longest, other._longest)
+        self._add_to_bins(other._bins.items())
+
+    @property
+    def count(self) -> int:
+        """The number of durations."""
+        self._count_new()
+        return sum(self._bins.values())
+
+    @property
+    def total(self) -> float:
+        """Seconds, of all together."""
+        self._count_new()
+        return self._total
 
     def percentile(self, share: float) -> float | None:
         """Return the seconds that a *share* (0 .. 1) of the durations does not exceed, to 2.2 %."""
-        if not self.count:
-            return None
         needed, seen = max(1, math.ceil(share * self.count)), 0
-        for number in sorted(self.bins):
-            seen += self.bins[number]
+        for number in sorted(self._bins):
+            seen += self._bins[number]
             if seen >= needed:
-                return float(min(2.0 ** (number / _PER_DOUBLING), self.longest))
-        return self.longest
+                return float(min(2.0 ** (number / _PER_DOUBLING), self._longest))
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers for a record: milliseconds, and the histogram that `from_json` reads."""
-        middle, high = self.percentile(0.5), self.percentile(0.95)
+        count = self.count
         return {
-            "count": self.count,
-            "mean_ms": _ms(self.total / self.count) if self.count else None,
-            "p50_ms": _ms(middle),
-            "p95_ms": _ms(high),
-            "max_ms": _ms(self.longest) if self.count else None,
-            "total_seconds": round(self.total, 6),
-            "histogram": [[number, self.bins[number]] for number in sorted(self.bins)],
+            "count": count,
+            "mean_ms": _ms(self._total / count) if count else None,
+            "p50_ms": _ms(self.percentile(0.5)),
+            "p95_ms": _ms(self.percentile(0.95)),
+            "max_ms": _ms(self._longest) if count else None,
+            "total_seconds": round(self._total, 6),
+            "histogram": [[number, self._bins[number]] for number in sorted(self._bins)],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Times:
         """Read what `to_json` wrote; none where *data* are something else."""
+        times = cls()
         try:
-            bins = {int(number): int(durations) for number, durations in data.get("histogram", ())}
-            total, longest = float(data.get("total_seconds") or 0.0), float(data.get("max_ms") or 0.0)
+            times._add_to_bins((int(number), int(count)) for number, count in data.get("histogram", ()))
+            times._total = float(data.get("total_seconds") or 0.0)
+            times._longest = float(data.get("max_ms") or 0.0) / 1000
         except (TypeError, ValueError):
             return cls()
-        return cls(sum(bins.values()), total, longest / 1000, bins)
+        return times
+
+    def _count_new(self) -> None:
+        if not self._new:
+            return
+        seconds = np.maximum(self._new, 1e-9)
+        self._new = []
+        self._total += float(seconds.sum())
+        self._longest = max(self._longest, float(seconds.max()))
+        numbers, counts = np.unique(np.ceil(np.log2(seconds) * _PER_DOUBLING), return_counts=True)
+        self._add_to_bins(zip(numbers.astype(int).tolist(), counts.tolist(), strict=True))
+
+    def _add_to_bins(self, entries: Iterable[tuple[int, int]]) -> None:
+        for number, count in entries:
+            self._bins[number] = self._bins.get(number, 0) + count
 
 
 def inference_record(act: Times, requests: Times | None, *, batch: int, step_dt: float) -> dict[str, Any]:

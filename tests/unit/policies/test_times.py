@@ -22,7 +22,8 @@ def test_percentiles_are_right_to_one_bin(scale: float) -> None:
     for share in (0.5, 0.95, 1.0):
         exact = np.quantile(values, share, method="inverted_cdf")
         assert exact <= (times.percentile(share) or 0) <= exact * 2 ** (1 / 32) * (1 + 1e-9)
-    assert len(times.bins) < 500
+    assert times.count == 5000
+    assert len(times.to_json()["histogram"]) < 500
 
 
 def test_nothing_has_no_percentile() -> None:
@@ -33,7 +34,6 @@ def test_nothing_has_no_percentile() -> None:
 def test_survives_a_record() -> None:
     times = counted([0.001, 0.002, 0.5])
     again = Times.from_json(times.to_json())
-    assert again.bins == times.bins
     assert again.to_json() == times.to_json()
     assert Times.from_json({"histogram": "broken"}).count == 0
 
