@@ -1,0 +1,1 @@
+"""Policies that run in a server: one file a protocol."""

@@ -1,0 +1,107 @@
+"""The process that starts a policy server, and ends it as soon as no process of the run uses it any more.
+
+It runs as a script and needs the standard library only. Locks say who uses the server: the kernel gives them
+back when their process ends, also one that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+USERS, STATE, LOG = "users", "state.json", "server.log"
+"""Files in the server's folder: what its users lock, what is known of it, and its output."""
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 10.0
+"""Between the request to end and the end by force."""
+
+
+class Lock:
+    """A lock on a file, which children that are forked do not hold."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, and lock nothing yet."""
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def share(self) -> None:
+        """Hold it with others."""
+        fcntl.lockf(self._open(), fcntl.LOCK_SH)
+
+    def wait(self) -> None:
+        """Hold it alone, as soon as nobody else does."""
+        fcntl.lockf(self._open(), fcntl.LOCK_EX)
+
+    def take(self) -> bool:
+        """Hold it alone, if nobody else does; returns whether it is so."""
+        try:
+            fcntl.lockf(self._open(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def leave(self) -> bool:
+        """Give it back; returns whether nobody else held it."""
+        if self._descriptor is None:
+            return False
+        alone = self.take()
+        self.release()
+        return alone
+
+    def release(self) -> None:
+        """Give it back; calling it twice is harmless."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        assert self._descriptor is not None, "it has not been released"
+        return self._descriptor
+
+
+def guard(folder: Path, command: str) -> None:
+    """Run *command* until it ends or nobody holds the lock `USERS` in *folder*; its end is in `STATE`."""
+    users = Lock(folder / USERS)
+    with (folder / LOG).open("wb") as log:
+        server = subprocess.Popen(
+            command, shell=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    while server.poll() is None and not users.take():
+        time.sleep(POLL_SECONDS)
+    _end(server)
+    state = json.loads((folder / STATE).read_text())
+    draft = folder / f"{STATE}.tmp"
+    draft.write_text(json.dumps({**state, "status": server.returncode}))
+    draft.replace(folder / STATE)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and what it has started: first ask, then kill."""
+    until = time.monotonic() + GRACE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+        while _group_lives(server) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def _group_lives(server: subprocess.Popen[bytes]) -> bool:
+    server.poll()  # a dead child would count as one of the group until it is waited for
+    try:
+        os.killpg(server.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    guard(Path(sys.argv[1]), sys.argv[2])
