@@ -29,12 +29,16 @@ from pytest_arena.simulators.registry import find_simulator
 ENTRY_POINT_GROUP = "pytest_arena.policies"
 
 BUILT_IN = {
+    "gr00t": "pytest_arena.policies.servers.gr00t:Gr00t",
     "lerobot": "pytest_arena.policies.lerobot.policy:LeRobotPolicy",
     "metaworld_expert": "pytest_arena.policies.metaworld_expert:MetaworldExpert",
-    "replay": "pytest_arena.policies.replay:ReplayPolicy",
-    "sb3": "pytest_arena.policies.sb3.policy:Sb3Policy",
+    "openpi": "pytest_arena.policies.servers.openpi:Openpi",
     "random": "pytest_arena.policies.untrained:RandomPolicy",
+    "replay": "pytest_arena.policies.replay:ReplayPolicy",
+    "roboarena": "pytest_arena.policies.servers.openpi:RoboArena",
+    "sb3": "pytest_arena.policies.sb3.policy:Sb3Policy",
     "torch": "pytest_arena.policies.torch_module:TorchModule",
+    "vla_eval": "pytest_arena.policies.servers.vla_eval:VlaEval",
     "zero": "pytest_arena.policies.untrained:ZeroPolicy",
     # IsaacLab-Arena's own names for the same policies, so that its job files run unchanged.
     "random_action": "pytest_arena.policies.untrained:RandomPolicy",

@@ -64,7 +64,9 @@ class OpenpiStream(Stream):
 
     def __init__(self, address: str, api_key: str | None) -> None:
         """Prepare a stream to *address*, with the header ``Authorization: Api-Key …`` for an *api_key*."""
-        self._socket = WebSocket(address, None if api_key is None else {"Authorization": f"Api-Key {api_key}"})
+        self._socket = WebSocket(
+            address, None if api_key is None else {"Authorization": f"Api-Key {api_key}"}
+        )
 
     @property
     def usable(self) -> bool:
@@ -116,19 +118,42 @@ class Openpi(ServerPolicy):
         return OpenpiStream(self.address, self._api_key)
 
 
+def require_images(inputs: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+    """Check one row's *inputs* against a RoboArena server's *configuration*: the cameras, and their size.
+
+    Raises `EvaluationError`.
+    """
+    images = {key: value for key, value in inputs.items() if np.ndim(value) == 3}
+    wanted = ["observation/wrist_image_left"] if configuration.get("needs_wrist_camera", True) else []
+    cameras = range(int(configuration.get("n_external_cameras", 1)))
+    wanted += [f"observation/exterior_image_{index}_left" for index in cameras]
+    if configuration.get("needs_stereo_camera", False):
+        wanted += [name.removesuffix("_left") + "_right" for name in wanted]
+    if missing := [name for name in wanted if name not in images]:
+        raise EvaluationError(f"policy.observation: the server asks for the images {first_few(missing)}")
+    size = configuration.get("image_resolution", (224, 224))
+    for name, image in images.items():
+        if size is not None and list(image.shape[:2]) != list(size):
+            raise EvaluationError(
+                f"policy.observation.{name}: the server asks for images of {list(size)} (height, width), got "
+                f"{list(image.shape[:2])}: add resize: {list(size)}"
+            )
+
+
 class RoboArenaStream(OpenpiStream):
-    """One row's connection to a RoboArena server: each request says what it asks for, and of which session."""
+    """One row's connection to a RoboArena server: a request says what it is, and of which session."""
 
     def __init__(self, address: str, api_key: str | None, session: str) -> None:
         """Prepare a stream to *address*; *session* is its name where the server wants one."""
         super().__init__(address, api_key)
         self._session: dict[str, Any] = {}
-        self._name = session
+        self._name, self._configuration = session, dict[str, Any]()
         self._width: int | None = None
 
     async def open(self) -> Mapping[str, Any]:
         """Connect, and return the server's configuration."""
-        configuration = await super().open()
+        configuration = dict(await super().open())
+        self._configuration = configuration
         self._session = {"session_id": self._name} if configuration.get("needs_session_id") else {}
         self._width = WIDTHS.get(configuration.get("action_space", "joint_position"))
         return configuration
@@ -142,6 +167,7 @@ class RoboArenaStream(OpenpiStream):
 
     async def ask(self, inputs: Mapping[str, Any]) -> Any:
         """Return the answer, a map with arrays; its actions must be as wide as the server says."""
+        require_images(inputs, self._configuration)
         answer = await super().ask({**inputs, **self._session, "endpoint": "infer"})
         shape = np.shape(answer.get("actions", ()))
         if self._width is not None and (len(shape) != 2 or shape[1] != self._width):
@@ -157,23 +183,3 @@ class RoboArena(Openpi):
     def stream(self, row: int) -> Stream:
         """Return a connection with a session of its own."""
         return RoboArenaStream(self.address, self._api_key, f"{secrets.token_hex(8)}-row{row}")
-
-    def check_inputs(self, inputs: Mapping[str, Any]) -> None:
-        """Check that the inputs are what the server's configuration asks for: cameras, and their size."""
-        size = self.metadata.get("image_resolution", (224, 224))
-        images = {key: value for key, value in inputs.items() if np.ndim(value) == 3}
-        wanted = ["observation/wrist_image_left"] if self.metadata.get("needs_wrist_camera", True) else []
-        cameras = int(self.metadata.get("n_external_cameras", 1))
-        wanted += [f"observation/exterior_image_{index}_left" for index in range(cameras)]
-        if self.metadata.get("needs_stereo_camera", False):
-            wanted += [name.removesuffix("_left") + "_right" for name in wanted]
-        if missing := [name for name in wanted if name not in images]:
-            raise EvaluationError(
-                f"policy.observation: the server at {self.address} asks for the images {first_few(missing)}"
-            )
-        for name, image in images.items():
-            if size is not None and tuple(image.shape[:2]) != tuple(size):
-                raise EvaluationError(
-                    f"policy.observation.{name}: the server asks for images of {list(size)} (height, width), "
-                    f"got {list(image.shape[:2])}: add resize: {list(size)}"
-                )

@@ -46,9 +46,7 @@ class Serve(StrictModel):
         pattern="^/",
         description="path that answers once it is ready; default: the protocol's, else an open port will do",
     )
-    ready_timeout: float = Field(
-        default=600.0, gt=0, le=86400, description="seconds until it must be ready"
-    )
+    ready_timeout: float = Field(default=600.0, gt=0, le=86400, description="seconds until it must be ready")
 
 
 ServeSetting = Annotated[
@@ -139,7 +137,14 @@ class LocalServer:
         port = (None if address is None else urlsplit(address.replace("{port}", "0")).port) or _free_port()
         command = self.serve.command.replace("{port}", str(port))
         (self._folder / serve_guard.STATE).write_text(json.dumps({"port": port}))
-        guard = [sys.executable, "-I", serve_guard.__file__, str(self._folder), command]
+        guard = [
+            sys.executable,
+            "-I",
+            serve_guard.__file__,
+            str(self._folder),
+            command,
+            str(serve_guard.GRACE_SECONDS),
+        ]
         # A session of its own: an interrupt from the terminal reaches the run, and the run's end this.
         self._guard = subprocess.Popen(
             guard, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
@@ -175,9 +180,20 @@ class LocalServer:
 
 
 def local_server(serve: Serve, address: str | None, health: str | None) -> LocalServer:
-    """Return the server that *serve* describes: the one that runs already, or a new one; see `LocalServer`.
+    """Return the server that *serve* describes: the one that runs already, or a new one.
 
     A process uses one at a time: another command ends the one before, whose model fills a GPU.
+
+    Args:
+        serve: The settings.
+        address: Where it is to be reached, if that is set; default: on a free port.
+        health: Path that the protocol's servers answer once they are ready.
+
+    Returns:
+        The server, which is ready.
+
+    Raises:
+        EvaluationError: It ended, or was not ready in time.
     """
     global _used
     wanted = (serve, address, health)

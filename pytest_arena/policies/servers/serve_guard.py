@@ -7,6 +7,7 @@ back when their process ends, also one that was killed.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -21,6 +22,8 @@ USERS, STATE, LOG = "users", "state.json", "server.log"
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
 """Between the request to end and the end by force."""
+_SET_CHILD_SUBREAPER = 36
+"""Of Linux's ``prctl``."""
 
 
 class Lock:
@@ -65,8 +68,14 @@ class Lock:
         return self._descriptor
 
 
-def guard(folder: Path, command: str) -> None:
-    """Run *command* until it ends or nobody holds the lock `USERS` in *folder*; its end is in `STATE`."""
+def guard(folder: Path, command: str, grace: float) -> None:
+    """Run a server until it ends or nobody uses it any more.
+
+    Args:
+        folder: Has the lock `USERS`; gets its output, `LOG`, and in `STATE` the status that it ended with.
+        command: Of the shell.
+        grace: Seconds between the request to end and the end by force.
+    """
     users = Lock(folder / USERS)
     with (folder / LOG).open("wb") as log:
         server = subprocess.Popen(
@@ -74,16 +83,16 @@ def guard(folder: Path, command: str) -> None:
         )
     while server.poll() is None and not users.take():
         time.sleep(POLL_SECONDS)
-    _end(server)
+    _end(server, grace)
     state = json.loads((folder / STATE).read_text())
     draft = folder / f"{STATE}.tmp"
     draft.write_text(json.dumps({**state, "status": server.returncode}))
     draft.replace(folder / STATE)
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
+def _end(server: subprocess.Popen[bytes], grace: float) -> None:
     """End the server and what it has started: first ask, then kill."""
-    until = time.monotonic() + GRACE_SECONDS
+    until = time.monotonic() + grace
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
         while _group_lives(server) and time.monotonic() < until:
@@ -93,7 +102,11 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 def _group_lives(server: subprocess.Popen[bytes]) -> bool:
-    server.poll()  # a dead child would count as one of the group until it is waited for
+    """Whether a process of the server's group runs; a dead one counts until it is waited for."""
+    if server.poll() is not None:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-server.pid, os.WNOHANG)[0]:
+                pass
     try:
         os.killpg(server.pid, 0)
     except ProcessLookupError:
@@ -101,7 +114,14 @@ def _group_lives(server: subprocess.Popen[bytes]) -> bool:
     return True
 
 
+def _adopt_orphans() -> None:
+    """Become the parent of what the server leaves behind: nobody else may wait for it, as in a container."""
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    guard(Path(sys.argv[1]), sys.argv[2])
+        # Not ignored: what is ignored here the server would ignore, too.
+        signal.signal(number, lambda *_: None)
+    _adopt_orphans()
+    guard(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))

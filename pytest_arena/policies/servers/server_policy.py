@@ -36,7 +36,10 @@ class ServerSettings(ChunkSettings):
         default=None, min_length=1, description="of the server; default: this machine, with serve"
     )
     timeout: float = Field(
-        default=30.0, gt=0, le=86400, description="seconds that an answer may take: then the episode is an error"
+        default=30.0,
+        gt=0,
+        le=86400,
+        description="seconds that an answer may take: then the episode is an error",
     )
     connect_timeout: float = Field(
         default=10.0, gt=0, le=86400, description="seconds until the server must have been reached"
@@ -102,7 +105,8 @@ class ServerPolicy(ChunkedPolicy):
         super().check(settings, job)
         if settings.address is None and settings.serve is None:
             raise job.problem(
-                ("policy",), f"expected the address of a server, e.g. address: {cls.schemes[0]}://localhost:8000"
+                ("policy",),
+                f"expected the address of a server, e.g. address: {cls.schemes[0]}://localhost:8000",
             )
         if settings.address is not None and (wrong := address_problem(settings.address, cls.schemes)):
             raise job.problem(("policy", "address"), wrong)
@@ -118,14 +122,9 @@ class ServerPolicy(ChunkedPolicy):
     def check_server(self) -> None:
         """Raise `EvaluationError` where ``metadata`` says that the settings cannot be right."""
 
-    def check_inputs(self, inputs: Mapping[str, Any]) -> None:
-        """Raise `EvaluationError` where the server cannot use one row's *inputs*."""
-
     def plan(self, rows: IndexArray, inputs: Mapping[str, Any]) -> Sequence[Any]:
         """Return each row's answer, or a `PlanError` with the server's words."""
         each = [{name: value[index] for name, value in inputs.items()} for index in range(len(rows))]
-        for one in each[:1]:
-            self.check_inputs(one)
         asked = (self._ask(row, one) for row, one in zip(rows.tolist(), each, strict=True))
         return self._loop.run(_together(asked))
 
@@ -174,13 +173,13 @@ class ServerPolicy(ChunkedPolicy):
             said = str(error)
         await self._close(self._streams[row])
         raise EvaluationError(
-            f"policy {self.name}: no connection to {self.address} for row {row}: {said}{self._about_served()}; "
-            "see that the server runs, is at this address, and takes one connection for each row "
-            "(environment.num_envs)"
+            f"policy {self.name}: no connection to {self.address} for row {row}: "
+            f"{said}{self._about_served()}; see that the server runs, is at this address, and takes one "
+            "connection for each row (environment.num_envs)"
         )
 
     async def _begin(self, row: int) -> None:
-        """Begin an episode of *row*: on a connection that has ended in the meantime, once more on a new one."""
+        """Begin an episode of *row*: once more on a new connection, where a kept one has ended."""
         self._failures.pop(row, None)
         stream = self._streams[row]
         kept = stream.usable
@@ -205,6 +204,8 @@ class ServerPolicy(ChunkedPolicy):
             problem = self._silence()
         except ServerError as error:
             problem = str(error)
+        except ValueError as error:
+            raise EvaluationError(f"policy.observation: the server cannot be sent this: {error}") from None
         await self._close(stream)
         return PlanError(f"{self.address}: {problem}")
 
@@ -240,7 +241,7 @@ class ServerPolicy(ChunkedPolicy):
 
 
 async def _together(coroutines: Any) -> list[Any]:
-    """Return the results of all *coroutines*, run at the same time; raises the first one's error, at the end."""
+    """Return the results of *coroutines*, run side by side; raises the first error, at the end."""
     results = await asyncio.gather(*coroutines, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, PlanError):
@@ -282,7 +283,16 @@ def address_problem(address: str, schemes: Sequence[str]) -> str | None:
 
 
 def address_of(settings: ServerSettings, schemes: Sequence[str], served: LocalServer | None) -> str:
-    """Return the server's address: the one that is set, else that of the server that was started here."""
+    """Return the address of a policy's server.
+
+    Args:
+        settings: They may have it.
+        schemes: The protocol's, the usual one first.
+        served: The server that was started here.
+
+    Returns:
+        The address that is set, else that of *served*.
+    """
     port = "" if served is None else str(served.port)
     return (settings.address or f"{schemes[0]}://127.0.0.1:{{port}}").replace("{port}", port)
 
