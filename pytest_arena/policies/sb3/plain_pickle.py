@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 _SPACES = ("Box", "Dict", "Discrete", "MultiBinary", "MultiDiscrete")
@@ -73,7 +73,7 @@ def with_modules(value: Any) -> Any:
     """
     if isinstance(value, type) and issubclass(value, Unread):
         return _module_named(value.name) or value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: with_modules(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(with_modules(part) for part in value)
@@ -84,7 +84,7 @@ def unread_names(value: Any) -> Iterator[str]:
     """Yield the name of each `Unread` in *value*: itself, or in dicts, lists and tuples."""
     if isinstance(value, Unread) or (isinstance(value, type) and issubclass(value, Unread)):
         yield value.name
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for part in value.values():
             yield from unread_names(part)
     elif isinstance(value, (list, tuple)):

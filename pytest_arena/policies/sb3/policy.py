@@ -155,7 +155,10 @@ class Chance:
     """What sampled actions draw from: for each row the generators that its episode's seed has begun."""
 
     def __init__(self, policy: Any, saved: Saved, num_envs: int, device: str) -> None:
-        self._policy, self._rate, self._space = policy, saved.exploration_rate, saved.action_space
+        space = saved.action_space
+        self._policy = policy
+        self._rate = saved.exploration_rate if isinstance(space, gymnasium.spaces.Discrete) else 0.0
+        self._choices = int(space.n) if isinstance(space, gymnasium.spaces.Discrete) else 0
         self._generators = RowGenerators(num_envs, device)
         self._numbers = [np.random.default_rng(row) for row in range(num_envs)]
         found = getattr(getattr(policy, "actor", policy), "action_dist", None)
@@ -186,7 +189,7 @@ class Chance:
         for place, row in enumerate(rows):
             numbers = self._numbers[row]
             if numbers.random() < self._rate:
-                actions[place] = int(numbers.integers(self._space.n))  # type: ignore[attr-defined]
+                actions[place] = int(numbers.integers(self._choices))
         return actions
 
 

@@ -92,7 +92,9 @@ def read_saved(path: Path, trust: bool) -> Saved:
 
 def make_policy(saved: Saved, device: str) -> Any:
     """Return the policy of *saved* on *device*, ready to act; ValueError where it cannot be made."""
-    with warnings.catch_warnings():
+    torch: Any = importlib.import_module("torch")
+    # Its first weights are drawn; they are replaced at once.
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # about spaces, at every load
         try:
             policy = saved.policy_class(saved.observation_space, saved.action_space, **saved.arguments)
@@ -137,6 +139,8 @@ def _space(parts: Mapping[str, Any], name: str) -> gymnasium.Space[Any]:
     if not isinstance(space, gymnasium.Space):
         found = space.name if isinstance(space, Unread) else type(space).__name__
         raise ValueError(f"{name}: expected a space of gymnasium, got {found}")
+    for part in [space, *(space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else ())]:
+        part._np_random = None  # unread: a space makes another when it is first drawn from
     return space
 
 
