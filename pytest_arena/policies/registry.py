@@ -32,6 +32,7 @@ BUILT_IN = {
     "gr00t": "pytest_arena.policies.servers.gr00t:Gr00t",
     "lerobot": "pytest_arena.policies.lerobot.policy:LeRobotPolicy",
     "metaworld_expert": "pytest_arena.policies.metaworld_expert:MetaworldExpert",
+    "onnx": "pytest_arena.policies.onnx.policy:OnnxPolicy",
     "openpi": "pytest_arena.policies.servers.openpi:Openpi",
     "random": "pytest_arena.policies.untrained:RandomPolicy",
     "replay": "pytest_arena.policies.replay:ReplayPolicy",

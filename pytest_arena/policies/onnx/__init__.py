@@ -1,0 +1,1 @@
+"""Policies that are ONNX models, run by onnxruntime."""
