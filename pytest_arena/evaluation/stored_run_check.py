@@ -27,15 +27,18 @@ from pytest_arena.records.film_names import VIDEOS, film_prefix, prefix_in
 from pytest_arena.records.json_files import StoredFileError, kind_of, problems_in, read_json
 from pytest_arena.records.lock import SESSION, WORKERS
 from pytest_arena.records.manifest import JobEntry, Manifest, ShardEntry
+from pytest_arena.records.rerun_names import RERUN, recording_name
 from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.rollout.metrics import require_own_value
 from pytest_arena.rollout.schedule_check import is_time, require_scheduled
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_FOLDERS = (VIDEOS, TRAJECTORIES)
+_FOLDERS = (VIDEOS, TRAJECTORIES, RERUN)
 """Folders in a job's, all of whose files are this package's."""
-_OURS = re.compile(r"\.?(record\.json|episodes\.jsonl|videos|trajectories|overview\.\w+|dataset.*\.hdf5).*")
+_OURS = re.compile(
+    r"\.?(record\.json|episodes\.jsonl|videos|trajectories|rerun|overview\.\w+|dataset.*\.hdf5).*"
+)
 """Names in a job's folder that this package writes; a test may put files of its own there."""
 _DATASET = re.compile(r"dataset(-[0-9]+)?\.hdf5")
 _GROUP = re.compile(r"data/demo_[0-9]+")
@@ -303,6 +306,8 @@ def _check_files_of_episodes(run: Path, lines: list[tuple[int, Episode]], own: s
     for number, episode in lines:
         try:
             _require_films(run, episode, own)
+            if episode.rerun is not None:
+                _require_recording(run, episode, episode.rerun, own)
             if episode.trajectory is not None and episode.outcome != Outcome.ERROR:
                 _require_trajectory(run, episode.trajectory, own, trajectories)
                 trajectories[episode.trajectory] = number
@@ -323,6 +328,18 @@ def _require_films(run: Path, episode: Episode, own: set[str]) -> None:
         foreign = folders == [VIDEOS] and prefix_in(name) not in (None, own_prefix)
         if foreign or (folders != [VIDEOS] and _OURS.fullmatch("/".join([*folders, name]))):
             raise ValueError(f"{key}: expected a film of episode {episode.episode}, got {shown(path)}")
+
+
+def _require_recording(run: Path, episode: Episode, path: str, own: set[str]) -> None:
+    """Raise ValueError where *path* is not where the recording of *episode* for Rerun is.
+
+    A user's recorder may name a file of its own.
+    """
+    _require_place(run, "rerun", path, own)
+    name = PurePosixPath(*PurePosixPath(path).parts[1:]).as_posix()
+    expected = f"{RERUN}/{recording_name(episode.episode, episode.env_idx)}"
+    if _OURS.fullmatch(name) and name != expected:
+        raise ValueError(f"rerun: expected …/{expected}, got {shown(path)}")
 
 
 def _require_trajectory(run: Path, place: str, own: set[str], before: Mapping[str, int]) -> None:

@@ -186,6 +186,9 @@ class Record(StrictModel):
     )
     overview: bool = Field(default=True, description="put the films side by side in overview.mp4")
     trajectory: bool = Field(default=False, description="record what the policy saw and did, in dataset.hdf5")
+    rerun: Annotated[VideoChoice | None, BeforeValidator(_yaml_switch)] = Field(
+        default=None, description="an .rrd an episode, for the Rerun viewer; which episodes keep theirs"
+    )
     video_environments: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None, strict=False, description="only these rows, from 0; default: all, live at most 64"
     )

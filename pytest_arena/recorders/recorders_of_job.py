@@ -28,7 +28,7 @@ def film_choice(
 def standard_recorders(
     job: Job, stronger: VideoChoice | None = None, weaker: VideoChoice | None = None
 ) -> list[Recorder]:
-    """Return the recorders of *job*: of films, as `film_choice` has it, and of trajectories.
+    """Return the recorders of *job*: of films, as `film_choice` has it, of trajectories, and for Rerun.
 
     Args:
         job: Its ``record`` section says what is recorded.
@@ -37,6 +37,9 @@ def standard_recorders(
 
     Returns:
         New recorders; none of films where they are off. Films that were asked for are required.
+
+    Raises:
+        MissingDependencyError: The job asks for recordings for Rerun, and its package is not installed.
     """
     from pytest_arena.recorders.trajectories.simulators_own import OwnDataset
     from pytest_arena.recorders.video import VideoRecorder
@@ -51,4 +54,8 @@ def standard_recorders(
         from pytest_arena.recorders.trajectory import TrajectoryRecorder
 
         recorders.append(TrajectoryRecorder())
+    if job.record.rerun in ("on", "retain-on-failure"):
+        from pytest_arena.recorders.rerun import RerunRecorder
+
+        recorders.append(RerunRecorder(failures_only=job.record.rerun == "retain-on-failure"))
     return recorders

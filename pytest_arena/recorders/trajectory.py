@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pytest_arena.errors import first_few
+from pytest_arena.recorders.trajectories.layout import OBSERVATION, Layout
 from pytest_arena.recorders.trajectories.step_buffer import StepBuffer
 from pytest_arena.records.files import DATASET, TRAJECTORIES
 from pytest_arena.records.hdf5_writer import (
     GYM_TYPE,
     collect,
-    dataset_names,
     episode_file,
     location,
     plain_reason,
@@ -31,11 +29,8 @@ from pytest_arena.records.schema import SCHEMA_VERSION, Episode, Outcome
 from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
-from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
+from pytest_arena.simulators.arrays import to_numpy
 from pytest_arena.simulators.base import Step
-
-OBSERVATION = "policy"
-"""Key of an observation that is one array, as in Isaac Lab; robomimic expects keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,7 @@ class TrajectoryRecorder(Recorder):
         self._steps: StepBuffer | None = None
         self._header: dict[str, Any] = {}
         self._running: dict[int, _Running] = {}
-        self._observed, self._actions = _Layout("obs", None, 0), _Layout("actions", None, 0)
+        self._observed, self._actions = Layout("obs", None, 0), Layout("actions", None, 0)
         self._observation: Observation = None
         self._terminal: Observation | None = None
         self._problem: str | None = None
@@ -72,8 +67,8 @@ class TrajectoryRecorder(Recorder):
         if self._steps is not None:
             self._steps.close()
         self._context, env = context, context.env
-        self._observed = _Layout("obs", env.single_observation_space, env.num_envs, OBSERVATION)
-        self._actions = _Layout("actions", env.single_action_space, env.num_envs)
+        self._observed = Layout("obs", env.single_observation_space, env.num_envs, OBSERVATION)
+        self._actions = Layout("actions", env.single_action_space, env.num_envs)
         self._steps = StepBuffer(context.directory, env.num_envs)
         self._header = _header(context)
 
@@ -130,7 +125,10 @@ class TrajectoryRecorder(Recorder):
             self._steps.close()
             if self._problem is not None:
                 self._recorded.notes.append(self._problem)
-            self._recorded.notes += [*self._observed.notes(), *self._actions.notes()]
+            self._recorded.notes += [
+                *self._observed.notes("trajectories"),
+                *self._actions.notes("trajectories"),
+            ]
             directory = self._context.directory
             try:
                 collect(directory)
@@ -159,55 +157,6 @@ class TrajectoryRecorder(Recorder):
         self._running.clear()
         if self._steps is not None:
             self._steps.close()
-
-
-class _Layout:
-    """Which arrays of a nested batch are recorded, and under which names."""
-
-    def __init__(self, root: str, space: Space | None, num_envs: int, alone: str = "") -> None:
-        """Name the arrays below *root*; one that comes alone, without a key, gets the key *alone*."""
-        self._root, self._space, self._num_envs, self._alone = root, space, num_envs, alone
-        self._names: dict[EntryPath, str] = {}
-        self._left_out: dict[str, str] = {}
-
-    def arrays(self, batch: Any) -> dict[str, NDArray[Any]]:
-        """Return name -> (N, …) numbers; what is no array of numbers, a row for each, is left out."""
-        found = dict(leaves(batch, self._space))
-        if found.keys() != self._names.keys():
-            self._names = dataset_names(found)
-        kept = {}
-        for path, value in found.items():
-            name = "/".join(filter(None, (self._root, self._names[path] or self._alone)))
-            array = None if isinstance(value, (tuple, list)) else np.asarray(to_numpy(value))
-            if array is not None and array.dtype.kind in "biuf" and array.shape[:1] == (self._num_envs,):
-                kept[name] = array
-            else:
-                self._left_out[name] = _kind(value)
-        return kept
-
-    def notes(self) -> list[str]:
-        """Return what a reader of the dataset should know."""
-        notes = []
-        if self._left_out:
-            kinds = first_few(f"{name} ({kind})" for name, kind in self._left_out.items())
-            notes.append(f"trajectories leave out what is no array of numbers: {kinds}")
-        named = {path: name for path, name in self._names.items() if path}
-        renamed = {path: name for path, name in named.items() if name.split("/") != [*map(str, path)]}
-        if renamed:
-            listed = first_few(f"{self._root}/{name} is {_keys(path)}" for path, name in renamed.items())
-            notes.append(f"names in trajectories that HDF5 does not take are changed: {listed}")
-        return notes
-
-
-def _kind(value: Any) -> str:
-    """Return in a word what *value* is."""
-    if isinstance(value, (tuple, list)) and value:
-        return f"{type(value[0]).__name__} of each row"
-    return f"{type(value).__name__} of {value.dtype}" if hasattr(value, "dtype") else type(value).__name__
-
-
-def _keys(path: EntryPath) -> str:
-    return "".join(f"[{key}]" if isinstance(key, Place) else f"[{key!r}]" for key in path)
 
 
 def _row(states: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -117,6 +117,8 @@ class Episode:
     """Why the films are not what happened."""
     trajectory: str | None = None
     """Place in an HDF5 file, relative to the run directory: ``reach/dataset.hdf5#data/demo_3``."""
+    rerun: str | None = None
+    """Its recording for the Rerun viewer, relative to the run directory."""
     error: str | None = None
     """What cut it off, where its outcome is ``error``."""
     schema_version: str = SCHEMA_VERSION

@@ -86,7 +86,8 @@ def test_it_is_gone_on_with(copied: Suite) -> None:
     lines = (run / "interrupted" / "episodes.jsonl").read_text().splitlines()
     assert [json.loads(line)["episode"] for line in lines] == [0, 1, 2, 3]
     before = finished[run / "interrupted" / "episodes.jsonl"].decode().splitlines()
-    assert list(map(json.loads, lines[:2])) == list(map(json.loads, before))
+    for line, old in zip(lines[:2], before, strict=True):
+        assert json.loads(line).items() >= json.loads(old).items(), "a version may add keys"
     assert (run / "interrupted" / "dataset.hdf5").exists()
     assert not (run / "interrupted" / "trajectories").exists()
 
