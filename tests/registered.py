@@ -119,6 +119,31 @@ class Moved(Skilled):
         return super().step(action * 0 if self.elsewhere else action)
 
 
+class Telling(ScriptedEnv):
+    """Tells in its infos how far it is: ``covered`` at each step, ``done`` at the last; the reset tells 0.
+
+    Its first rows would make the vector environment's array one of integers. With *silent*, episodes whose
+    seed it divides tell nothing.
+    """
+
+    def __init__(self, silent: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.silent = silent
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        observation, _ = super().reset(seed=seed, options=options)
+        self.tells = not (self.silent and (seed or 0) % self.silent == 0)
+        return observation, {"covered": 0}
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = super().step(action)
+        share = self.t / 10
+        told: dict[str, Any] = {"covered": int(share) if share == int(share) else share} if self.tells else {}
+        if terminated or truncated:
+            told["done"] = np.float32(self.length)
+        return observation, reward, terminated, truncated, told
+
+
 class Numbered(ScriptedEnv):
     """Has numbered initial states: state k lasts k % 4 + 2 steps, and succeeds where k is even."""
 
@@ -129,6 +154,7 @@ class Numbered(ScriptedEnv):
         return observation + np.array([0.0, 10.0 * number, 0.0]), info
 
 
+gymnasium.register("arena/Telling-v0", Telling, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Numbered-v0", Numbered, max_episode_steps=50, disable_env_checker=True)
 gymnasium.register("arena/Moved-v0", Moved, max_episode_steps=50, disable_env_checker=True)
 

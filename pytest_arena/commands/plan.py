@@ -11,9 +11,9 @@ from pytest_arena.errors import ArenaError
 from pytest_arena.gate.boundaries import Characteristics, looks_of
 from pytest_arena.gate.describe import percent
 from pytest_arena.gate.sequential_test import SequentialTest
-from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.messages import plain_error
 from pytest_arena.jobs.sections import Gate
+from pytest_arena.jobs.threshold import Threshold
 
 ROWS = 20
 """Looks of the boundary that are shown; with more of them, evenly chosen ones."""

@@ -9,9 +9,9 @@ from typing import Any
 from pytest_arena.comparison.decision_rule import bounds_of, metric_named, why_no_rule
 from pytest_arena.errors import JobFileError, described, did_you_mean
 from pytest_arena.gate.job_gate import rates, sequential_tests
-from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.native import Group
+from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.policies.registry import validate_policy
 from pytest_arena.policies.times import P95_METRIC
 from pytest_arena.records.schema import REDUCTIONS
@@ -22,8 +22,10 @@ from pytest_arena.simulators.registry import find_simulator, validate_simulation
 
 def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     """Check all of *job* that can be checked without simulating; raises `JobFileError`."""
+    _validate_own_metrics(job)
     validate_metrics(extra_metrics)
     simulator = validate_simulation(job)
+    _validate_length(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
     _validate_record(job, simulator)
     known, complete = known_metrics(job, extra_metrics)
@@ -34,6 +36,24 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
             raise job.problem(("thresholds", name), wrong)
     _validate_gate(job, extra_metrics)
     _validate_regression(job, extra_metrics, known, complete)
+
+
+def _validate_own_metrics(job: Job) -> None:
+    """Refuse metrics of the job that have the name of a standard one."""
+    standard = {metric.name for metric in standard_metrics()}
+    for name in job.metrics:
+        if name in standard:
+            raise job.problem(("metrics", name), "a standard metric has this name, and every job has it")
+
+
+def _validate_length(job: Job) -> None:
+    """Refuse a success that no episode is long enough for."""
+    limit, rule = job.environment.max_episode_steps, job.success.rule
+    if job.success.length is not None and limit is not None and rule is not None and rule.low > limit:
+        raise job.problem(
+            ("success", "length"),
+            f"expected a length that episodes can have: environment.max_episode_steps is {limit}",
+        )
 
 
 def validate_metrics(metrics: Sequence[Any]) -> None:

@@ -23,6 +23,7 @@ from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import SCHEMA_VERSION, JobRecord
+from pytest_arena.rollout.info_metrics import metrics_of_job
 from pytest_arena.rollout.loop import Watch
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.recorder import Recorder, require_recorders
@@ -62,6 +63,7 @@ def evaluate(
     """
     if not isinstance(job, Job):
         raise EvaluationError(f"expected a Job, got {described(job)}: load_jobs(path) gives a list of them")
+    metrics = [*metrics_of_job(job), *metrics]
     validate(job, metrics)
     require_recorders(recorders)
     require_thread(job.rollout.timeout)

@@ -28,8 +28,6 @@ from pytest_arena.records.files import write_json
 from pytest_arena.records.schema import Episode, Outcome
 
 FILE = "eval_info.json"
-MAX_REWARD = "max_reward"
-"""The metric that has LeRobot's ``max_rewards``."""
 
 
 def write(run: FinishedRun, folder: Path) -> Written:
@@ -82,9 +80,10 @@ def _notes(job: FinishedJob) -> list[str]:
             f"{job.label}: success was not measured in {quantity(unknown, 'episode')}: it is null there, and "
             "so is pc_success"
         )
-    if any(episode.metrics.get(MAX_REWARD) is None for episode in _measured(job)):
+    if any(episode.max_reward is None for episode in _measured(job)):
         notes.append(
-            f"{job.label}: max_rewards and avg_max_reward are null: the job has no metric {MAX_REWARD}"
+            f"{job.label}: max_rewards and avg_max_reward are null: the run is of a version that did not "
+            "keep the largest reward"
         )
     return notes
 
@@ -98,7 +97,7 @@ def _columns(run: FinishedRun, job: FinishedJob) -> dict[str, list[Any]]:
     episodes = _measured(job)
     return {
         "sum_rewards": [episode.return_ for episode in episodes],
-        "max_rewards": [episode.metrics.get(MAX_REWARD) for episode in episodes],
+        "max_rewards": [episode.max_reward for episode in episodes],
         "successes": [success_of(episode) for episode in episodes],
         "video_paths": [run.file(path) for episode in episodes for path in episode.videos.values()],
         "predicted_video_paths": [],

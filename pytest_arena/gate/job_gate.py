@@ -16,8 +16,8 @@ from pytest_arena.gate.boundaries import looks_of
 from pytest_arena.gate.intervals import anytime_interval, wilson
 from pytest_arena.gate.repeated_episodes import DistinctStarts
 from pytest_arena.gate.sequential_test import GateMethod, SequentialTest
-from pytest_arena.gate.thresholds import Threshold
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.schema import Episode, GateRecord, InterimLook, Outcome, RateTest, Verdict
 from pytest_arena.rollout.metrics import Metric, standard_metrics
 

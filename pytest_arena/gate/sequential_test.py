@@ -18,7 +18,7 @@ from pytest_arena.gate.boundaries import (
     upper_limit,
 )
 from pytest_arena.gate.e_process import log_e_value
-from pytest_arena.gate.thresholds import Threshold
+from pytest_arena.jobs.threshold import Threshold
 
 GateMethod = Literal["spending", "e_process"]
 

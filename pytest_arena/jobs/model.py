@@ -23,6 +23,7 @@ from pytest_arena.jobs.sections import (
     ENVIRONMENT_SEEDS,
     Environment,
     Gate,
+    InfoMetric,
     PolicyConfig,
     Record,
     Regression,
@@ -141,6 +142,9 @@ class Job(StrictModel):
     success: Success = Success()
     thresholds: dict[str, ThresholdText] = Field(
         default_factory=dict, description='metric -> ">= 0.9", "< 25", "0.2..0.4" or ">= 95%"'
+    )
+    metrics: dict[JobName, InfoMetric] = Field(
+        default_factory=dict, description="metrics of the job's own: name -> what of the step's info it is"
     )
     gate: Gate | None = Field(default=None, description="test the thresholds of rates")
     regression: Regression | None = Field(default=None, description="compare with the baseline")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pytest_arena.errors import did_you_mean, shown
+from pytest_arena.jobs.threshold import Threshold
 
 MOST_EPISODES = 10_000_000
 """More episodes than that no job can have."""
@@ -28,6 +30,15 @@ def _threshold_text(value: Any) -> Any:
 
 
 ThresholdText = Annotated[str, BeforeValidator(_threshold_text)]
+
+
+def _parsed(text: str) -> str:
+    Threshold.parse(text)
+    return text
+
+
+RangeText = Annotated[ThresholdText, AfterValidator(_parsed)]
+"""A threshold whose text is checked: nothing else is needed to know what it means."""
 
 
 class StrictModel(BaseModel):
@@ -149,16 +160,66 @@ class Success(StrictModel):
     """How an episode's success is read; the simulator has a default."""
 
     term: str | None = Field(default=None, description="a termination term of the simulator")
-    info_key: str | None = Field(default=None, description="a key of the step's info")
+    info_key: str | None = Field(default=None, description="a key of the step's info that is true or false")
     callable: str | None = Field(default=None, description="module:function(env) -> (N,) bool")
+    reward: RangeText | None = Field(default=None, description='what a step\'s reward must be, as in ">= 4"')
+    info: str | None = Field(
+        default=None, min_length=1, description="a key of the step's info that is a number, see at_least"
+    )
+    at_least: float | None = Field(default=None, description="the least success of info")
+    at_most: float | None = Field(default=None, description="the most of info that is a success")
+    length: RangeText | None = Field(
+        default=None, description='how many steps an episode must have, as in ">= 200"'
+    )
     when: Literal["once", "at_end"] = Field(default="once", description="at any step, or at the last")
 
     @model_validator(mode="after")
     def _one_source(self) -> Success:
-        given = [key for key in ("term", "info_key", "callable") if getattr(self, key) is not None]
+        sources = ("term", "info_key", "callable", "reward", "info", "length")
+        given = [key for key in sources if getattr(self, key) is not None]
         if len(given) > 1:
-            raise ValueError(f"expected at most one of term, info_key and callable, got {', '.join(given)}")
+            raise ValueError(
+                f"expected at most one of {', '.join(sources[:-1])} and {sources[-1]}, got {', '.join(given)}"
+            )
+        bounds = [bound for bound in (self.at_least, self.at_most) if bound is not None]
+        if self.info is not None and not bounds:
+            raise ValueError(
+                "expected at_least or at_most beside info; info_key is for what is true or false"
+            )
+        if self.info is None and bounds:
+            raise ValueError("expected info beside at_least and at_most: the key whose number they bound")
+        if bounds != sorted(bounds):
+            raise ValueError(f"expected at_least up to at_most, got {bounds[0]:g} and {bounds[1]:g}")
+        if self.length is not None and self.when == "once" and Threshold.parse(self.length).holds(1):
+            raise ValueError(
+                f"expected a length that a first step does not have, or when: at_end, got {self.length!r}"
+            )
         return self
+
+    @property
+    def rule(self) -> Threshold | None:
+        """What the reward, the number in the info or the length must be; None where the simulator says it."""
+        if self.info is not None:
+            low = -math.inf if self.at_least is None else self.at_least
+            high = math.inf if self.at_most is None else self.at_most
+            return Threshold(f"{low:g}..{high:g}", low, high)
+        text = self.reward if self.reward is not None else self.length
+        return None if text is None else Threshold.parse(text)
+
+
+class InfoMetric(StrictModel):
+    """A metric of the job's own, from a number in the step's info."""
+
+    info: str = Field(min_length=1, description="a key of the step's info that is a number")
+    reduce: Literal["max", "min", "mean", "last", "sum"] = Field(
+        default="last", description="how the steps of an episode become its value"
+    )
+    over_episodes: Literal["mean", "median", "max", "min", "sum", "rate"] = Field(
+        default="mean", description="how the episodes' values become the job's; rate: they are 0 or 1"
+    )
+    direction: Literal["higher", "lower"] | None = Field(
+        default=None, description="which values are better, for a comparison with a baseline"
+    )
 
 
 class VideoCodec(StrictModel):

@@ -103,6 +103,8 @@ class Episode:
     started_at: str
     """ISO 8601, in UTC; so are the times of a job."""
     wall_time_seconds: float
+    max_reward: float | None = None
+    """The largest reward of a step; None where there was no step, and in lines of earlier versions."""
     time_to_success: int | None = None
     """Steps until it was a success for the first time, from 1; None where it never was."""
     initial_state: str | None = None

@@ -21,10 +21,12 @@ from pytest_arena.policies.times import Times
 from pytest_arena.records.files import utc_now
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.rollout.action_check import ActionCheck
+from pytest_arena.rollout.info_metrics import watched_info
 from pytest_arena.rollout.initial_state import initial_states
 from pytest_arena.rollout.metrics import Metric, checked_value
 from pytest_arena.rollout.recorder import Recorder, RolloutContext
 from pytest_arena.rollout.schedule import EpisodeStart, Schedule
+from pytest_arena.rollout.success_rule import SuccessRule
 from pytest_arena.rollout.transition import Transition
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.base import UNMEASURED, EpisodeEnd, Reset, Step
@@ -114,8 +116,10 @@ class Loop:
         self._began_at: list[tuple[str, float]] = [("", 0.0)] * n  # UTC as text, and monotonic seconds
         # What it has gathered since.
         self._return = np.zeros(n, np.float64)
+        self._max_reward = np.full(n, -np.inf)
         self._first_success = np.full(n, -1, np.int64)  # steps to its first success; -1: none yet
         self._without_success = np.zeros(n, np.bool_)
+        self._rule = SuccessRule.of(self.job)
         self._step_metrics = [m for m in observers.metrics if m.watches_steps]
         self._step_recorders = [r for r in observers.recorders if r.watches_steps]
         self._observation: Observation = None
@@ -138,6 +142,7 @@ class Loop:
             RolloutTimeoutError: *deadline* is over; it is also what ends code that hangs.
             EvaluationError: the policy or the environment returned what it must not.
         """
+        self.env.watch_info(watched_info(self.job, self.observers.metrics))
         for metric in self.observers.metrics:
             metric.start(self.env, self.job)
         self._reset_all()
@@ -148,6 +153,8 @@ class Loop:
             given = self.env.step(action)
             end_forked_child(self._forks)
             step = check_step(self.env, given)
+            if self._rule is not None:
+                step = self._rule.applied(step, self.row_steps - self._first_step + step.valid)
             self.vector_steps += 1
             self._count(action, step)
             self._observation = step.observation
@@ -225,7 +232,8 @@ class Loop:
     def _reset(self, env_ids: IndexArray | None, seeds: Sequence[int]) -> Reset:
         given = self.env.reset(env_ids, seeds)
         end_forked_child(self._forks)
-        return check_reset(self.env, given)
+        reset = check_reset(self.env, given)
+        return reset if self._rule is None else self._rule.at_reset(reset)
 
     def _draw(self, rows: Sequence[int] | range) -> tuple[list[int], list[EpisodeStart]]:
         """Return the rows that have a next episode, and these episodes."""
@@ -244,6 +252,7 @@ class Loop:
         self._waiting[index] = False
         self._first_step[index] = self.row_steps[index]
         self._return[index] = 0.0
+        self._max_reward[index] = -np.inf
         self._first_success[index] = -1
         self._without_success[index] = True
         self._reset_success[index] = success[index]
@@ -270,10 +279,12 @@ class Loop:
         if self._running == len(counted) and b"\x00" not in step.valid.tobytes():
             self._steps_of_all += 1
             self._return += step.reward
+            np.maximum(self._max_reward, step.reward, out=self._max_reward)
         else:
             counted = counted & step.valid
             self._row_steps += counted
             np.add(self._return, step.reward, out=self._return, where=counted)
+            np.maximum(self._max_reward, step.reward, out=self._max_reward, where=counted)
         if b"\x01" in step.success.tobytes() and b"\x01" in self._without_success.tobytes():
             newly = counted & (step.success == 1) & self._without_success
             self._first_success[newly] = (self.row_steps - self._first_step)[newly]
@@ -343,6 +354,7 @@ class Loop:
             success_at_end=success_at_end,
             success_at_reset=None if at_reset == UNMEASURED else bool(at_reset),
             return_=float(self._return[row]),
+            max_reward=float(self._max_reward[row]) if steps > first_step else None,
             end_reason=end.reason,
             started_at=started_at,
             wall_time_seconds=round(monotonic() - began, 6),

@@ -47,6 +47,8 @@ class Metric:
     """Lowest and highest value that an episode can have; None: there are none, or they are unknown."""
     watches_steps: bool = False
     """Whether the loop calls `step`, which costs time at every step."""
+    info_keys: tuple[str, ...] = ()
+    """Keys of the environment's info that `step` needs in `Transition.info`: numbers, or booleans."""
 
     def start(self, env: SimEnv, job: Job) -> None:
         """Begin with a new environment of ``env.num_envs`` rows."""
@@ -132,6 +134,7 @@ def standard_metrics() -> list[Metric]:
         _FromEpisode("success_at_end_rate", lambda e: e.success_at_end, "higher", rate=True),
         _FromEpisode("episode_length", lambda e: e.length, "lower", unit="steps"),
         _FromEpisode("return", lambda e: e.return_, "higher"),
+        _FromEpisode("max_reward", lambda e: e.max_reward, "higher"),
         _FromEpisode(
             "time_to_success", lambda e: e.time_to_success, "lower", unit="steps", skips_missing=True
         ),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.array_types import Action, FloatArray, IndexArray, Observation
 from pytest_arena.simulators.base import Step
 
 
@@ -25,6 +26,11 @@ class Transition:
     """The observation after the step, before any reset."""
     reached_rows: IndexArray
     """``rows`` less those that ended in a simulator that cannot give their terminal observation."""
+
+    @property
+    def info(self) -> Mapping[str, FloatArray]:
+        """Key of the environment's info -> (N,) float64, NaN where it does not say: `Metric.info_keys`."""
+        return self.step.info
 
     @classmethod
     def of(cls, rows: IndexArray, observation: Observation, action: Action, step: Step) -> Transition:

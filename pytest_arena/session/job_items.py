@@ -10,6 +10,7 @@ import pytest
 
 from pytest_arena.errors import JobFileError, described
 from pytest_arena.jobs.model import Job
+from pytest_arena.rollout.info_metrics import metrics_of_job
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.simulators.registry import find_simulator
 
@@ -28,8 +29,8 @@ def job_of(item: pytest.Item) -> Job | None:
 
 
 def added_metrics(config: pytest.Config, job: Job) -> list[Metric]:
-    """Return new objects of the metrics that plugins and packages add to *job*."""
-    metrics: list[Metric] = []
+    """Return new objects of the metrics that *job* defines, and that plugins and packages add to it."""
+    metrics = metrics_of_job(job)
     for added in config.hook.pytest_arena_metrics(config=config, job=job):
         if added is not None and not isinstance(added, (list, tuple)):
             raise JobFileError(f"pytest_arena_metrics: expected a list of metrics, got {described(added)}")

@@ -74,6 +74,8 @@ class Reset:
     """(N, …): all rows; those that were not reset keep their latest observation."""
     success: SuccessArray
     """(N,) int8: success that holds already, 1, 0 or `UNMEASURED`; meaningful in the rows just reset."""
+    info: Mapping[str, FloatArray] = field(default_factory=dict)
+    """As `Step.info`, of the reset states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,9 @@ class Step:
     """One for each valid row that terminated or was truncated."""
     terminal_observation: Observation | None = None
     """(N, …): what this step reached, before any reset; None unless a row ended and this is known."""
+    info: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What `SimEnv.watch_info` asked for, of the state that this step reached: key -> (N,) float64, NaN where
+    the environment does not say it; of a next-step reset row, of the reset state."""
 
 
 class DatasetWriter(ABC):
@@ -158,6 +163,13 @@ class SimEnv(ABC):
     def begin(self, episodes: int | None) -> None:
         """A rollout of *episodes* episodes (None: as many as its steps allow) begins: its reset follows."""
 
+    def watch_info(self, keys: Mapping[str, str]) -> None:
+        """Give the numbers under these keys of the environment's info from now on, in `Step.info`.
+
+        Called before each rollout. The value of a key is the place in the job that names it, for an error
+        where an episode ends and no info has had the key; empty: then it may be missing.
+        """
+
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
         """Take note of which episodes of the job (their indices, from 0) rows *env_ids* begin.
 
@@ -217,6 +229,8 @@ class Simulator(ABC):
     """Policies that the simulator's own registry has."""
     seeds_rows: ClassVar[bool] = True
     """Whether rows can be seeded one by one; else ``environment.seeds`` is refused."""
+    gives_info: ClassVar[bool] = False
+    """Whether its environments do what `SimEnv.watch_info` asks for; else a job that asks is refused."""
     named_cameras_only: ClassVar[bool] = False
     """Whether an environment has the cameras of ``environment.cameras``, and never others."""
 

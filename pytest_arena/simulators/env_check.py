@@ -87,6 +87,8 @@ def check_reset(env: SimEnv, reset: Any) -> Reset:
     _require_array(name, "success", reset.success, env.num_envs)
     _require_success(env, "reset", reset.success)
     _require_rows(name, reset.observation, env.num_envs)
+    if reset.info:
+        _require_info(name, reset.info, env.num_envs)
     return reset
 
 
@@ -101,6 +103,8 @@ def check_step(env: SimEnv, step: Any) -> Step:
     seen = step.observation
     if type(seen) is not np.ndarray or seen.shape[:1] != (env.num_envs,):
         _require_rows(_step_of(env), seen, env.num_envs)
+    if step.info:
+        _require_info(_step_of(env), step.info, env.num_envs)
     if step.ends != () or b"\x01" in step.terminated.tobytes() or b"\x01" in step.truncated.tobytes():
         _require_ends(_step_of(env), step, (step.terminated | step.truncated) & step.valid)
     return step
@@ -166,6 +170,16 @@ def _require_array(name: str, attribute: str, value: Any, n: int) -> None:
     raise EvaluationError(
         f"{name} gave as {attribute} {described(value)}, expected a numpy array ({n},) {expected}"
     )
+
+
+def _require_info(name: str, info: Any, n: int) -> None:
+    if not isinstance(info, Mapping):
+        raise EvaluationError(f"{name} gave {described(info)} as info, expected a dict of arrays by key")
+    for key, value in info.items():
+        if not (isinstance(value, np.ndarray) and value.shape == (n,) and value.dtype == _FLOAT64):
+            raise EvaluationError(
+                f"{name} gave as info[{key!r}] {described(value)}, expected a numpy array ({n},) float64"
+            )
 
 
 def _require_success(env: SimEnv, call: str, success: np.ndarray) -> None:

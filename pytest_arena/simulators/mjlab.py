@@ -139,6 +139,7 @@ class MjlabSimulator(Simulator):
     name = "mjlab"
     Options = MjlabOptions
     seeds_rows = False
+    gives_info = True
 
     def environment_key(self, job: Job) -> Hashable:
         """The seed counts: what is drawn when an environment is made depends on it."""

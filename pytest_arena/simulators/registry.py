@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pydantic import ValidationError
 
 from pytest_arena.errors import did_you_mean
-from pytest_arena.jobs.messages import plain_error
+from pytest_arena.jobs.messages import KeyPath, plain_error
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.user_modules import make_importable
 from pytest_arena.simulators.base import Simulator
@@ -72,5 +72,16 @@ def validate_simulation(job: Job) -> Simulator:
             f"the rows of {job.simulator} share one stream of random numbers, so that no episode has a seed "
             "of its own: set environment.seed",
         )
+    if not simulator.gives_info:
+        _refuse_info(job)
     simulator.validate(job)
     return simulator
+
+
+def _refuse_info(job: Job) -> None:
+    """Raise `JobFileError` where *job* reads numbers of infos."""
+    asked: list[KeyPath] = [("metrics", name, "info") for name in job.metrics]
+    if job.success.info is not None:
+        asked.append(("success", "info"))
+    for key in asked:
+        raise job.problem(key, f"the simulator {job.simulator} gives no numbers of its infos")

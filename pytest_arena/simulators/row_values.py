@@ -186,12 +186,43 @@ def success_by_row(given: Any, what: str, num_envs: int, rows: BoolArray | None 
     return success
 
 
-class InfoKey:
-    """The key that a job names under ``success.info_key``: a misspelt one is found when an episode ends."""
+def info_numbers(given: Any, what: str, num_envs: int, rows: BoolArray | None = None) -> FloatArray:
+    """Return *given*, a number in the infos of all rows.
 
-    def __init__(self, key: str | None) -> None:
-        """Look for *key*; None: the job names none, and nothing is looked for."""
-        self._missing = key
+    Args:
+        given: Numbers or booleans of shape (N,) or (N, 1), or N values of any kind that `number_of` reads;
+            None: there is no number.
+        what: The beginning of an error's message: where the numbers come from.
+        num_envs: N, the number of rows.
+        rows: (N,) bool: the rows that *given* is about; None: all.
+
+    Returns:
+        (N,) float64, in the unit of *given*; NaN for None, and outside of *rows*.
+
+    Raises:
+        EvaluationError: *given* has another shape, or has what is no number for one of *rows*.
+    """
+    values = to_numpy(given)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        numbers = numbers_by_row(values, what, num_envs)
+        if rows is not None:
+            numbers[~rows] = np.nan
+        return numbers
+    if not isinstance(values, (np.ndarray, list, tuple)) or len(values) != num_envs:
+        raise EvaluationError(f"{what} {described(given)}, expected {num_envs} numbers")
+    numbers = np.full(num_envs, np.nan)
+    for row in range(num_envs) if rows is None else np.flatnonzero(rows):
+        if values[row] is not None:
+            numbers[row] = number_of(values[row], what, f" in row {row}")
+    return numbers
+
+
+class InfoKey:
+    """A key that a job names, as under ``success.info_key``: a misspelt one is found when an episode ends."""
+
+    def __init__(self, key: str | None, place: str = "success.info_key") -> None:
+        """Look for *key*, which the job names at *place*; None: it names none, nothing is looked for."""
+        self._missing, self._place = key, place
         self._seen: dict[str, None] = {}
 
     def look(self, info: Mapping[str, Any]) -> None:
@@ -209,6 +240,6 @@ class InfoKey:
         if self._missing is not None:
             had = f"it had {first_few(self._seen, 20)}" if self._seen else "it had nothing"
             raise EvaluationError(
-                f"success.info_key: up to the end of an episode the environment's info never had "
+                f"{self._place}: up to the end of an episode the environment's info never had "
                 f"{self._missing!r}{did_you_mean(self._missing, self._seen)}; {had}"
             )

@@ -21,6 +21,7 @@ from pytest_arena.jobs.user_modules import import_function
 from pytest_arena.simulators.array_types import Action, BoolArray, IndexArray, Observation, SuccessArray
 from pytest_arena.simulators.arrays import copy_rows
 from pytest_arena.simulators.base import UNMEASURED, Capabilities, EpisodeEnd, Parking, Reset, SimEnv, Step
+from pytest_arena.simulators.info import WatchedInfo
 from pytest_arena.simulators.row_values import InfoKey, numbers_by_row, success_by_row
 from pytest_arena.simulators.tensor_cameras import TensorCameras, cameras_of_job, find_cameras
 
@@ -71,6 +72,7 @@ class TensorEnv(SimEnv):
         function = self._success.callable
         self._success_of = import_function(function) if function is not None else None
         self._info_key = InfoKey(self._success.info_key)
+        self._watched = WatchedInfo(self.num_envs)
         self._films = self._find_cameras()
         self.cameras = self._make_cameras(cameras_of_job(cameras, self._films))
         self.identity = {"environment": f"{type(base).__module__}:{type(base).__qualname__}"}
@@ -135,6 +137,10 @@ class TensorEnv(SimEnv):
         if self.cameras is not None:
             self.cameras.begin()
 
+    def watch_info(self, keys: Mapping[str, str]) -> None:
+        """Give the numbers, one a row, under these keys of ``extras``."""
+        self._watched.watch(keys)
+
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Reset all rows, or, where rows can be reset one by one, those named."""
         if env_ids is None:
@@ -160,7 +166,10 @@ class TensorEnv(SimEnv):
             self._column(terminated, "the environment's step() gave as terminated"),
             self._column(truncated, "the environment's step() gave as truncated"),
         ]
-        host = self._to_host(*columns, *([] if seen is None else [seen]))  # one wait for the device
+        if seen is not None:
+            columns.append(seen)
+        numbers = self._info_columns(extras)
+        host = self._to_host(*columns, *numbers.values())  # one wait for the device
         terminated, truncated = host[1] != 0, host[2] != 0
         success = (
             np.full(self.num_envs, UNMEASURED, np.int8) if seen is None else self._success_array(host[3])
@@ -172,6 +181,7 @@ class TensorEnv(SimEnv):
         terminal = None
         if done.any():
             self._info_key.require()
+            self._watched.require()
             ends = self._ends(done, terminated, success)
             terminal = observation if self._manual else self._terminal(observation, extras, done)
             if self._manual:
@@ -185,6 +195,7 @@ class TensorEnv(SimEnv):
             success=success,
             ends=ends,
             terminal_observation=terminal,
+            info=dict(zip(numbers, host[len(columns) :].copy(), strict=True)),
         )
 
     def close(self) -> None:
@@ -237,7 +248,7 @@ class TensorEnv(SimEnv):
     def _find_term(self) -> str | None:
         wanted = self._success.term
         if wanted is None:
-            own = self._success.info_key or self._success.callable
+            own = self._success.info_key or self._success.callable or self._success.rule
             return SUCCESS_TERM if own is None and SUCCESS_TERM in self._terms else None
         if wanted not in self._terms:
             raise EvaluationError(
@@ -289,11 +300,22 @@ class TensorEnv(SimEnv):
         """Return success for a `Step`, of numbers (N,) on the host: more than 0.5 is one, NaN unmeasured."""
         return np.where(np.isnan(held), np.int8(UNMEASURED), held > 0.5).astype(np.int8)
 
+    def _info_columns(self, extras: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the numbers that are watched, as tensors (N,); NaN where *extras* does not have them."""
+        self._watched.look(extras)
+        return {
+            key: self._column(extras[key], f"extras[{key!r}] is")
+            if extras.get(key) is not None
+            else self._torch.full((self.num_envs,), float("nan"), device=self.device)
+            for key in self._watched.keys
+        }
+
     def _forget_info(self) -> None:
-        """Remove the key: it counts only where the step writes it, and the dict stays the same object."""
+        """Remove the keys: they count only where the step writes them, and the dict stays the same object."""
         extras = getattr(self._base, "extras", None)
-        if self._success.info_key is not None and isinstance(extras, dict):
-            extras.pop(self._success.info_key, None)
+        for key in (self._success.info_key, *self._watched.keys):
+            if key is not None and isinstance(extras, dict):
+                extras.pop(key, None)
 
     def _success_at_reset(self) -> SuccessArray:
         """Return success of the state after a reset, where it can be asked without disturbing anything."""

@@ -123,6 +123,24 @@ VALUES = {
     "word-read-as-boolean": native(", language_instruction: no"),
     "two-success-sources": native(", success: {term: a, info_key: b}"),
     **{
+        f"success-{name}": native(f", success: {{{text}}}")
+        for name, text in {
+            "reward-number": "reward: 4",
+            "reward-word": "reward: high",
+            "info-alone": "info: coverage",
+            "bound-alone": "at_least: 0.5",
+            "bounds-that-cross": "info: coverage, at_least: 2, at_most: 1",
+            "misspelled-bound": "info: coverage, at_leas: 2",
+            "reward-and-info": "reward: '>= 4', info: coverage, at_least: 1",
+            "length-of-any-first-step": "length: '< 50'",
+        }.items()
+    },
+    "metric-of-no-info": native(", metrics: {coverage: {reduce: max}}"),
+    "metric-misspelled-reduce": native(", metrics: {coverage: {info: coverage, reduce: maxx}}"),
+    "metric-unknown-key": native(", metrics: {coverage: {info: coverage, over_episode: max}}"),
+    "metric-without-a-name": native(", metrics: {'': {info: coverage}}"),
+    "metric-scalar": native(", metrics: {coverage: coverage}"),
+    **{
         f"tag-{mark}": native(f", tags: [{mark}]")
         for mark in (
             *("skip", "skipif", "xfail", "parametrize", "usefixtures"),

@@ -146,6 +146,14 @@ MISTAKES: dict[str, Callable[[], object]] = {
     **{f"gate-{name}": partial(check, GATED, thresholds=t, gate=g) for name, (t, g) in GATES.items()},
     **{f"seeds-in-{name}": partial(check_seeds, name) for name in ("isaaclab", "isaaclab_arena", "mjlab")},
     "seeds-of-rows-that-reset-themselves": partial(check_seeds, "gymnasium", autoreset="same_step"),
+    "metric-of-the-job-that-is-standard": partial(
+        validate, make_job(metrics={"return": {"info": "episode_return"}})
+    ),
+    "success-length-beyond-the-limit": partial(
+        check,
+        environment={"id": "CartPole-v1", "max_episode_steps": 100},
+        success={"length": ">= 200"},
+    ),
     "gate-on-some-of-the-episodes": partial(
         check,
         [RecordedMetric("grasped", {"reduction": "rate", "skips_missing": True})],

@@ -41,6 +41,9 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.before_reset: Callable[[], None] | None = None
         """Called before each reset, while the environment is still in the state that it reached."""
         self._success_keys = tuple(success_keys)
+        self.number_keys: tuple[str, ...] = ()
+        """Keys of an info under which there must be a number; a vector environment would round them to the
+        type that another row has."""
         self._place = "" if row is None else f" in row {row}"
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -81,7 +84,7 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"the environment's {method}() gave {described(info)} as its info{self._place}, "
                 "expected a dict"
             )
-        return with_numbers(info, self._success_keys, self._place)
+        return with_numbers(info, self._success_keys, self._place, self.number_keys)
 
     def _require_fit(self, method: str, observation: Any) -> None:
         if (wrong := _unlike(self.env.observation_space, observation)) is not None:
@@ -95,24 +98,31 @@ class CheckedRow(gymnasium.Wrapper[Any, Any, Any, Any]):
         )
 
 
-def with_numbers(info: Mapping[str, Any], success_keys: Sequence[str], place: str) -> Mapping[str, Any]:
+def with_numbers(
+    info: Mapping[str, Any], success_keys: Sequence[str], place: str, number_keys: Sequence[str] = ()
+) -> Mapping[str, Any]:
     """Return *info* with 1.0, 0.0 or NaN (unmeasured) as its success.
 
     Args:
         info: The info of one row. It is not changed.
         success_keys: The keys under which success may stand.
         place: Names the row in an error's message, as in " in row 3"; empty: it names none.
+        number_keys: The keys whose values become floats, None a NaN.
 
     Returns:
         A copy with these numbers; *info* itself where it has none of the keys.
 
     Raises:
-        EvaluationError: A success is neither a boolean nor a number nor None.
+        EvaluationError: A success is neither a boolean nor a number nor None, or a number is none.
     """
     found = {key: info[key] for key in success_keys if key in info}
     for key, value in found.items():
         success = success_of(value, f"info[{key!r}] is", place)
         found[key] = float("nan") if success == UNMEASURED else float(success)
+    for key in number_keys:
+        if key in info:
+            value = info[key]
+            found[key] = float("nan") if value is None else number_of(value, f"info[{key!r}] is", place)
     return {**info, **found} if found else info
 
 
@@ -125,6 +135,7 @@ class CheckedInfos:
     def __init__(self, add: Callable[..., dict[str, Any]], success_keys: Sequence[str]) -> None:
         """Check what *add* is given."""
         self._add, self._success_keys = add, tuple(success_keys)
+        self.number_keys: tuple[str, ...] = ()
         self.error: EvaluationError | None = None
         """What a row said that is no success. To raise it at once would leave the processes waiting."""
         self._inside = False
@@ -145,8 +156,9 @@ class CheckedInfos:
 
     def _checked(self, info: dict[str, Any], place: str) -> Mapping[str, Any]:
         if isinstance(final := info.get("final_info"), dict):  # reset within the step
-            info = {**info, "final_info": with_numbers(final, self._success_keys, place)}
-        return with_numbers(info, self._success_keys, place)
+            final = with_numbers(final, self._success_keys, place, self.number_keys)
+            info = {**info, "final_info": final}
+        return with_numbers(info, self._success_keys, place, self.number_keys)
 
 
 def check_row(

@@ -44,6 +44,7 @@ from pytest_arena.simulators.gymnasium.factories import (
     factory_of,
     find_environment,
 )
+from pytest_arena.simulators.gymnasium.info import VectorInfo
 from pytest_arena.simulators.gymnasium.process import close_rows, names_rows
 from pytest_arena.simulators.gymnasium.success import VectorSuccess, has_final, success_keys
 from pytest_arena.simulators.gymnasium.vector import (
@@ -127,6 +128,7 @@ class GymnasiumEnv(SimEnv):
         self._seedable = seedable
         self._copies = seedable and bool(getattr(self._base, "copy", False))
         self._success = VectorSuccess(vec, success or Success(), same_step=self._mode == "same_step")
+        self._info = VectorInfo(vec, self._success.infos)
         self.cameras: GymnasiumCameras | None = GymnasiumCameras(self, cameras) if cameras else None
         self._parking = Parking.all_of(self.num_envs)
         self._stale = np.ones(self.num_envs, np.bool_)  # parked rows that ended: not to be stepped so
@@ -139,6 +141,10 @@ class GymnasiumEnv(SimEnv):
     def unwrapped(self) -> Any:
         """The vector environment."""
         return self._vec
+
+    def watch_info(self, keys: Mapping[str, str]) -> None:
+        """Give the numbers under these keys of the infos."""
+        self._info.watch(keys)
 
     @names_rows
     def set_episodes(self, env_ids: IndexArray, episodes: Sequence[int]) -> None:
@@ -181,7 +187,7 @@ class GymnasiumEnv(SimEnv):
         observation = self._own(observation)
         if self.cameras is not None:
             self.cameras.see(observation)
-        return Reset(observation, self._success.read(info))
+        return Reset(observation, self._success.read(info), self._info.read(info))
 
     @names_rows
     def step(self, actions: Action) -> Step:
@@ -194,13 +200,15 @@ class GymnasiumEnv(SimEnv):
         valid = ~self._parking.parked if self._mode == "manual" else ~self._resetting
         done = (terminated | truncated) & valid
         success = self._success.read(info)
+        same_step = self._mode == "same_step"
+        numbers = self._info.read_same_step(info, done) if same_step else self._info.read(info)
         ends: tuple[EpisodeEnd, ...] = ()
         terminal = None
         if self._mode == "manual" and self._parking.any:
             self._stale |= self._parking.parked & (terminated | truncated)
         self._resetting = done if self._mode == "next_step" else self._resetting
         if np.count_nonzero(done):
-            if self._mode == "same_step":
+            if same_step:
                 if has_final(info, done):
                     rows = np.flatnonzero(done)
                     finals = [info["final_obs"][row] for row in rows]
@@ -209,12 +217,13 @@ class GymnasiumEnv(SimEnv):
             else:
                 terminal = observation
             self._success.require_key()
+            self._info.require()
             ends = self._ends(done, terminated, success)
             if self._mode == "manual":
                 self._parking.park(done)
                 self._stale |= done
         if self.cameras is not None:
-            self.cameras.see(observation, terminal if self._mode == "same_step" else None)
+            self.cameras.see(observation, terminal if same_step else None)
         return Step(
             observation=observation,
             reward=reward,
@@ -224,6 +233,7 @@ class GymnasiumEnv(SimEnv):
             success=success,
             ends=ends,
             terminal_observation=terminal,
+            info=numbers,
         )
 
     def close(self) -> None:
@@ -281,7 +291,7 @@ class GymnasiumSimulator(Simulator):
 
     name = "gymnasium"
     Options = GymnasiumOptions
-    named_cameras_only = True
+    named_cameras_only = gives_info = True
 
     def validate(self, job: Job) -> None:
         """Check what a gymnasium environment cannot have, and that the id leads to one."""

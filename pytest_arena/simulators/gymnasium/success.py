@@ -14,16 +14,17 @@ from pytest_arena.jobs.sections import Success
 from pytest_arena.jobs.user_modules import import_function
 from pytest_arena.simulators.array_types import BoolArray, SuccessArray
 from pytest_arena.simulators.base import UNMEASURED
+from pytest_arena.simulators.gymnasium.info import mask_of
 from pytest_arena.simulators.gymnasium.row import CheckedInfos, check_row, checked_row
 from pytest_arena.simulators.row_values import InfoKey, success_by_row, success_of
 
-SUCCESS_KEYS = ("success", "is_success")
+SUCCESS_KEYS = ("success", "is_success", "succeed")
 """Where environments of this family report success, in the order of looking."""
 
 
 def success_keys(success: Success) -> tuple[str, ...]:
     """Return the keys of an info under which success is looked for."""
-    if success.callable is not None:
+    if success.callable is not None or success.rule is not None:
         return ()
     return SUCCESS_KEYS if success.info_key is None else (success.info_key,)
 
@@ -39,7 +40,8 @@ class VectorSuccess:
         self._function = import_function(success.callable) if success.callable is not None else None
         self._asked_early = same_step and self._function is not None
         self._stepping = False
-        self._infos: CheckedInfos | None = None
+        self.infos: CheckedInfos | None = None
+        """Checks what rows in other processes say; None: there are no such rows."""
         self._before_reset: dict[int, int] = {}
         """What the function said of rows that ended in this step, before they were reset within it."""
         rows = vec.unwrapped
@@ -51,8 +53,8 @@ class VectorSuccess:
                     checked.before_reset = functools.partial(self._ask_before_reset, row)
             return
         if isinstance(rows, AsyncVectorEnv):
-            self._infos = CheckedInfos(rows._add_info, self._keys)
-            rows._add_info = self._infos  # type: ignore[method-assign, assignment]
+            self.infos = CheckedInfos(rows._add_info, self._keys)
+            rows._add_info = self.infos  # type: ignore[method-assign, assignment]
         if self._asked_early:  # the rows are in other processes, or cannot be reached
             raise EvaluationError(
                 f"success.callable: rows are reset within the step (autoreset mode same_step), so "
@@ -72,17 +74,15 @@ class VectorSuccess:
         """Return success (N,) of the states that *info* is about."""
         if self._function is not None:
             return self._ask()
-        if self._infos is not None and self._infos.error is not None:
-            raise self._infos.error
+        if self.infos is not None and self.infos.error is not None:
+            raise self.infos.error
         self._info_key.look(info)
         success: SuccessArray | None = None
         for key in self._keys:
             if info.get(key) is None:
                 continue
             # Where the mask does not hold, the value is the vector environment's filler.
-            rows = np.asarray(info.get(f"_{key}", True), np.bool_)
-            if rows.shape != (self._num_envs,):
-                rows = np.broadcast_to(rows, (self._num_envs,))
+            rows = mask_of(info, key, self._num_envs)
             if success is not None:
                 rows = rows & (success == UNMEASURED)
             found = success_by_row(info[key], f"info[{key!r}] is", self._num_envs, rows)

@@ -162,6 +162,7 @@ class IsaacLabSimulator(Simulator):
     device_mask: ClassVar[bool] = not kit_possible()
     app_first: ClassVar[bool] = True
     seeds_rows: ClassVar[bool] = False
+    gives_info: ClassVar[bool] = True
 
     def environment_key(self, job: Job) -> Hashable:
         """The seed counts: what is drawn when an environment is made depends on it."""

@@ -54,6 +54,7 @@ class IsaacLabArenaSimulator(Simulator):
     Options = IsaacLabArenaOptions
     app_first: ClassVar[bool] = True
     seeds_rows: ClassVar[bool] = False
+    gives_info: ClassVar[bool] = True
     device_mask: ClassVar[bool] = False
     policy_names = frozenset(
         {

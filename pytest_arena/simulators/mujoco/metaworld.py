@@ -35,6 +35,7 @@ from pytest_arena.simulators.base import (
     Step,
 )
 from pytest_arena.simulators.cameras import Cameras, Frames
+from pytest_arena.simulators.info import WatchedInfo
 from pytest_arena.simulators.mujoco.rendering import QualityChoice, Renderer, import_mujoco
 from pytest_arena.simulators.row_values import success_of
 
@@ -71,7 +72,8 @@ class Options(StrictModel):
     )
     terminate_on_success: bool | None = Field(
         default=None,
-        description="end an episode at its success; null: only where success.when is once",
+        description="end an episode at its success; null: only where success.when is once and success is "
+        "Meta-World's own",
     )
     images: tuple[str, ...] = Field(
         default=(),
@@ -86,6 +88,7 @@ class MetaworldSimulator(Simulator):
     name: ClassVar[str] = "metaworld"
     Options: ClassVar[type[StrictModel]] = Options
     named_cameras_only: ClassVar[bool] = True
+    gives_info: ClassVar[bool] = True
 
     def validate(self, job: Job) -> None:
         """Raise `JobFileError` for an unknown task or camera, and for what Meta-World cannot do."""
@@ -144,6 +147,7 @@ class MetaworldSimulator(Simulator):
         """Build the job's rows."""
         options = Options.model_validate(job.environment.options)
         terminate = options.terminate_on_success
+        own = job.success.when == "once" and job.success.rule is None
         return MetaworldEnv(
             job.environment.id,
             num_envs=job.environment.num_envs,
@@ -152,7 +156,7 @@ class MetaworldSimulator(Simulator):
             cameras=job.environment.cameras,
             quality=options.quality,
             new_goals=options.goals == "new",
-            terminate_on_success=job.success.when == "once" if terminate is None else terminate,
+            terminate_on_success=own if terminate is None else terminate,
             images=options.images,
         )
 
@@ -233,6 +237,7 @@ class MetaworldEnv(SimEnv):
         self.lengths = np.zeros(num_envs, dtype=np.int64)
         """(N,) steps taken in the episodes that run."""
         self._observation = np.zeros((num_envs, 39), dtype=np.float64)
+        self._watched = WatchedInfo(num_envs)
         self.images: dict[str, NDArray[np.uint8]] = {}
         """Camera -> (N, H, W, 3): the rows' current images, of the cameras that the observation has."""
         if images:
@@ -263,6 +268,10 @@ class MetaworldEnv(SimEnv):
             batch[rows] = self.cameras.render(camera, rows)
         return {"pixels": {camera: batch.copy() for camera, batch in self.images.items()}, "state": state}
 
+    def watch_info(self, keys: Mapping[str, str]) -> None:
+        """Give the numbers under these keys of the rows' infos; a reset has none."""
+        self._watched.watch(keys)
+
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> Reset:
         """Begin new episodes; each row's seed picks its goal."""
         ids = np.arange(self.num_envs) if env_ids is None else np.asarray(env_ids, dtype=np.int64)
@@ -289,10 +298,12 @@ class MetaworldEnv(SimEnv):
         actions = np.asarray(to_numpy(actions), np.float32)
         reward = np.zeros(self.num_envs, dtype=np.float64)
         success = np.full(self.num_envs, UNMEASURED, dtype=np.int8)
+        numbers = self._watched.nothing()
         for i in np.flatnonzero(valid):
             observation, reward[i], _, _, info = self.rows[i].step(actions[i])
             self._observation[i] = observation
             success[i] = success_of(info["success"], "info['success'] is")
+            self._watched.read_row(numbers, int(i), info)
         self.lengths += valid
         terminated = valid & (success == 1) & self._terminate_on_success
         truncated = valid & ~terminated & (self.lengths >= self._horizon)
@@ -300,6 +311,7 @@ class MetaworldEnv(SimEnv):
         some_ended = bool(ended.any())
         if some_ended:
             self._parking.park(ended)
+            self._watched.require()
         observation = self._observe(np.flatnonzero(valid))
         return Step(
             observation=observation,
@@ -312,6 +324,7 @@ class MetaworldEnv(SimEnv):
                 EpisodeEnd(int(i), "success" if terminated[i] else "time_out") for i in np.flatnonzero(ended)
             ),
             terminal_observation=observation if some_ended else None,
+            info=numbers,
         )
 
     def settled(self, row: Any) -> Any:

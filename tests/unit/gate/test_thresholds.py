@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_arena.gate.thresholds import Threshold, judge_thresholds
+from pytest_arena.gate.thresholds import judge_thresholds
+from pytest_arena.jobs.threshold import Threshold
 
 
 @pytest.mark.parametrize(

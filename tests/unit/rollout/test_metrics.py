@@ -17,6 +17,7 @@ def episode(index: int, outcome: Outcome = Outcome.SUCCESS, **metrics: Any) -> E
         job="j", attempt=1, rebuild=0, episode=index, seed=1, env_idx=0, start_step=0, end_step=9, length=10,
         outcome=outcome, success_once=success, success_at_end=success, success_at_reset=None, return_=float(index),
         end_reason="x", started_at="", wall_time_seconds=0.0, time_to_success=5 if success else None,
+        max_reward=index / 2,
     )  # fmt: skip
     made.metrics = metrics
     return made
@@ -35,6 +36,7 @@ def test_standard_metrics() -> None:
         "success_at_end_rate": 0.75,
         "episode_length": 10.0,
         "return": 1.5,
+        "max_reward": 0.75,
         "time_to_success": 5.0,
     }
     assert reduced.counts["success_rate"] == (3, 4)

@@ -126,6 +126,38 @@ def test_a_misspelt_info_key_is_an_error_when_an_episode_ends() -> None:
         env.step(np.zeros((4, 2)))
 
 
+def test_numbers_of_the_info_count_in_their_own_step_only() -> None:
+    """A key that this step did not write says nothing; one that only a metric asks for may be missing."""
+    env = IsaacLabEnv(FakeLabEnv(terms=()))
+    env.watch_info({"solved": "success.info", "nothing": ""})
+    env.reset(None, [0] * 4)
+    steps = [env.step(np.zeros((4, 2))) for _ in range(3)]
+    told = [step.info["solved"].tolist() for step in steps]
+    assert told[1:] == [[0, 0, 0, 1], [1, 0, 0, 0]]
+    assert np.isnan(told[0]).all()
+    assert all(np.isnan(step.info["nothing"]).all() for step in steps)
+    env.watch_info({})
+    assert env.step(np.zeros((4, 2))).info == {}
+
+
+def test_a_misspelt_number_of_the_info_is_an_error_when_an_episode_ends() -> None:
+    env = IsaacLabEnv(FakeLabEnv())
+    env.watch_info({"sovled": "metrics.best.info"})
+    env.reset(None, [0] * 4)
+    env.step(np.zeros((4, 2)))
+    with pytest.raises(EvaluationError, match=r"^metrics\.best\.info: .* \(did you mean 'solved'\?\)"):
+        env.step(np.zeros((4, 2)))
+
+
+def test_a_rule_of_the_job_takes_the_place_of_the_term() -> None:
+    """The term still ends episodes; that it is called success must not read as one."""
+    env = IsaacLabEnv(FakeLabEnv(), Success(reward=">= 4"))
+    assert (env.reset(None, [0] * 4).success == -1).all()
+    steps = [env.step(np.zeros((4, 2))) for _ in range(5)]
+    assert all((step.success == -1).all() for step in steps)
+    assert {end.reason for step in steps for end in step.ends} == {"terminated", "fallen", "time_out"}
+
+
 @pytest.mark.parametrize("name", ["reward", "terminated", "truncated"])
 def test_a_step_needs_a_number_for_each_row(name: str) -> None:
     fake = FakeLabEnv()
