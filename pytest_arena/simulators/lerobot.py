@@ -110,6 +110,7 @@ class LeRobotSimulator(Simulator):
     name: ClassVar[str] = "lerobot"
     Options: ClassVar[type[BaseModel]] = LeRobotOptions
     named_cameras_only: ClassVar[bool] = True
+    gives_info: ClassVar[bool] = True
 
     def validate(self, job: Job) -> None:
         """Check cameras and variations; where LeRobot is installed, also the environment and its options."""

@@ -60,6 +60,15 @@ class VectorInfo:
 
 
 def mask_of(info: Mapping[str, Any], key: str, num_envs: int) -> BoolArray:
-    """Return the rows (N,) that ``info[key]`` is about: elsewhere it has the vector environment's filler."""
+    """Return which rows a value of a vector environment's info is about: elsewhere it has a filler.
+
+    Args:
+        info: The vector environment's, with a mask ``_key`` beside a key.
+        key: The key of the value.
+        num_envs: N, the number of rows.
+
+    Returns:
+        (N,) bool, not to be written to.
+    """
     rows = np.asarray(info.get(f"_{key}", True), np.bool_)
     return rows if rows.shape == (num_envs,) else np.broadcast_to(rows, (num_envs,))
