@@ -67,7 +67,12 @@ class WatchedInfo:
         return {key: np.full(self._num_envs, np.nan) for key in self._keys}
 
     def read_row(self, numbers: Mapping[str, FloatArray], row: int, info: Mapping[str, Any]) -> None:
-        """Write the watched numbers of one *row*'s own *info* into *numbers*.
+        """Write the watched numbers of one row's own info into *numbers*.
+
+        Args:
+            numbers: Key -> (N,) float64, as `nothing` returns it. It is changed.
+            row: Index of the row, from 0.
+            info: The row's own: key -> value; a key may be missing.
 
         Raises:
             EvaluationError: A value is no number.
