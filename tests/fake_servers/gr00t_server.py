@@ -38,14 +38,16 @@ class Gr00tServer:
 
     def __init__(
         self, script: Script | None = None, modalities: Any = None, token: str = "", flat: bool = False,
-        knows_reset: bool = True,
+        knows_reset: bool = True, port: int = 0,
     ) -> None:  # fmt: skip
         self.script, self.modalities, self.token = script or Script(), modalities or MODALITIES, token
         self.flat, self.knows_reset, self.count = flat, knows_reset, 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self.port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        if port:
+            self._socket.bind(f"tcp://127.0.0.1:{port}")
+        self.port = port or self._socket.bind_to_random_port("tcp://127.0.0.1")
         self.address = f"tcp://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._over = threading.Event()

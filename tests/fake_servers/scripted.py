@@ -28,6 +28,8 @@ class Script:
     fault: str = ""
     at: int = 1
     stream: int | None = None
+    counts: bool = True
+    """Whether actions tell the number of the request: else they depend on its inputs alone."""
     seconds: float = 0.0
     """That each answer takes."""
     connections: int = 0
@@ -51,7 +53,7 @@ class Script:
             return np.array([["a", "b"]])
         plan = np.empty((HORIZON, 2), np.float32)
         plan[:, 0] = checksum(inputs) / 1000
-        plan[:, 1] = count / 100 + np.arange(HORIZON) / 1000
+        plan[:, 1] = (count / 100 if self.counts else 0) + np.arange(HORIZON) / 1000
         if self.misbehaves("nan", stream, count):
             plan[-1, -1] = np.nan
         return plan

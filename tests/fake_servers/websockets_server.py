@@ -21,9 +21,9 @@ class FakeServer:
     """Base of a server; used as a context. ``address`` is where it listens, on a port that the system chose."""
 
     def __init__(
-        self, script: Script | None = None, metadata: dict[str, Any] | None = None, key: str = ""
-    ) -> None:
-        self.script, self.metadata, self.key = script or Script(), metadata or {}, key
+        self, script: Script | None = None, metadata: dict[str, Any] | None = None, key: str = "", port: int = 0,
+    ) -> None:  # fmt: skip
+        self.script, self.metadata, self.key, self.port = script or Script(), metadata or {}, key, port
         self.headers: list[Any] = []
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -35,7 +35,7 @@ class FakeServer:
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
         async with serve(
-            self._connection, "127.0.0.1", getattr(self, "port", 0), compression=None, max_size=None,
+            self._connection, "127.0.0.1", self.port, compression=None, max_size=None,
             ping_interval=None, process_request=self._request,
         ) as server:  # fmt: skip
             self.port = server.sockets[0].getsockname()[1]

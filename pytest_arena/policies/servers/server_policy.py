@@ -166,6 +166,8 @@ class ServerPolicy(ChunkedPolicy):
                         return await self._streams[row].open()
                     except OSError as error:
                         reason = str(error)
+                        if self._served is not None and not self._served.is_running:
+                            raise ServerError(reason) from None
                         await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
             said = f"{reason} (after {seconds:g} s: policy.connect_timeout)"

@@ -49,6 +49,8 @@ class WebSocket:
             answer = error.response
             body = (answer.body or b"").decode("utf-8", "replace").strip()[:500]
             raise ServerError(f"HTTP {answer.status_code} {answer.reason_phrase} {body}".rstrip()) from None
+        except exceptions.InvalidMessage as error:  # also of a server that just begins, or ends
+            raise ConnectionError(str(error)) from None
         except (exceptions.InvalidHandshake, exceptions.InvalidURI) as error:
             raise ServerError(f"it does not speak WebSocket: {error}") from None
 
