@@ -37,6 +37,7 @@ BUILT_IN = {
     "random": "pytest_arena.policies.untrained:RandomPolicy",
     "replay": "pytest_arena.policies.replay:ReplayPolicy",
     "roboarena": "pytest_arena.policies.servers.openpi:RoboArena",
+    "rsl_rl": "pytest_arena.policies.rsl_rl.policy:RslRlPolicy",
     "sb3": "pytest_arena.policies.sb3.policy:Sb3Policy",
     "torch": "pytest_arena.policies.torch_module:TorchModule",
     "vla_eval": "pytest_arena.policies.servers.vla_eval:VlaEval",

@@ -80,7 +80,7 @@ class TorchModule(ModelPolicy):
         self._made = settings.module
         try:
             module, self._dtype, stateless = (
-                _load(self.file, self.device)
+                load_program(self.file, self.device)
                 if settings.module is None
                 else _with_weights(settings.module, settings.kwargs, self.file, self.device)
             )
@@ -154,12 +154,22 @@ class TorchModule(ModelPolicy):
         return np.concatenate(flat, axis=1)
 
 
-def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
-    """Return the module, the dtype that it computes in, and whether it computes from its input alone.
+def load_program(path: Path, device: str, remembered: frozenset[str] = frozenset()) -> tuple[Any, Any, bool]:
+    """Load a TorchScript archive or an exported program: what the file is decides how.
 
-    What the file is decides how it is loaded.
+    Args:
+        path: The file.
+        device: Where it is to run.
+        remembered: Attributes of the program that its caller sets and keeps for it.
 
-    Raises OSError, ValueError, and `EvaluationError` for what is no program.
+    Returns:
+        The module, the dtype that it computes in, and whether it computes from its input, and from what is
+        *remembered*, alone.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is broken.
+        EvaluationError: It is no program, or reaches beyond tensors.
     """
     torch: Any = importlib.import_module("torch")
     members = _members(path)
@@ -170,7 +180,7 @@ def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
                 # torch 2.13 deprecates TorchScript; files written by others are still worth evaluating.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 module = torch.jit.load(script, map_location=device).eval()
-            stateless = script_keeps_nothing(module)
+            stateless = script_keeps_nothing(module, remembered)
         elif members.get("archive_format") == b"pt2":
             program = torch.export.load(checked_export(members, path))
             if device != "cpu":
@@ -187,7 +197,7 @@ def _load(path: Path, device: str) -> tuple[Callable[[Any], Any], Any, bool]:
 def _with_weights(
     path: str, arguments: Mapping[str, Any], checkpoint: Path, device: str
 ) -> tuple[Callable[[Any], Any], Any, bool]:
-    """Return the job's own module with the weights of *checkpoint*, and as `_load`; OSError, ValueError."""
+    """Return the job's own module with the weights of *checkpoint*, and the rest as `load_program`."""
     torch: Any = importlib.import_module("torch")
     module = named(path, "policy.module")(**arguments)
     if not isinstance(module, torch.nn.Module):

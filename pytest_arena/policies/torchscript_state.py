@@ -39,8 +39,8 @@ _FILLS = frozenset(f"aten::{name}" for name in ("append", "extend", "insert", "u
 """Operators that put something into a list or dict."""
 
 
-def script_keeps_nothing(module: Any) -> bool:
-    """Tell it of a TorchScript module in eval mode."""
+def script_keeps_nothing(module: Any, remembered: frozenset[str] = frozenset()) -> bool:
+    """Tell it of a TorchScript module in eval mode; its attributes *remembered* do not count."""
     torch: Any = importlib.import_module("torch")
     try:
         with warnings.catch_warnings():
@@ -49,7 +49,7 @@ def script_keeps_nothing(module: Any) -> bool:
             frozen = (
                 torch.jit.freeze(module, optimize_numerics=False) if hasattr(module, "training") else module
             )
-            return not any(map(_keeps, _nodes(frozen.inlined_graph)))
+            return not any(_keeps(node, remembered) for node in _nodes(frozen.inlined_graph))
     except (RuntimeError, AttributeError, TypeError, ValueError):
         return False
 
@@ -115,7 +115,7 @@ def _arguments(node: Any) -> list[tuple[Any, Any]]:
     return list(zip(torch._C.parse_schema(schema).arguments, node.inputs(), strict=False))
 
 
-def _keeps(node: Any) -> bool:
+def _keeps(node: Any, remembered: frozenset[str]) -> bool:
     kind = node.kind()
     if kind == "prim::SetAttr" or kind.startswith("prim::Call") or "Python" in kind or kind.startswith("^"):
         return True
@@ -124,8 +124,8 @@ def _keeps(node: Any) -> bool:
     if kind.startswith(("aten::", "prims::")) and _draws_or_adapts(kind, known):
         return True
     if kind in _FILLS:  # what is in a list can be written to through it
-        return any(_is_kept(value, set()) for _, value in arguments if _holds_numbers(value))
-    return any(_is_kept(value, set()) for argument, value in arguments if _is_written(argument))
+        return any(_is_kept(value, set(), remembered) for _, value in arguments if _holds_numbers(value))
+    return any(_is_kept(value, set(), remembered) for argument, value in arguments if _is_written(argument))
 
 
 def _holds_numbers(value: Any) -> bool:
@@ -137,15 +137,15 @@ def _is_written(argument: Any) -> bool:
     return argument.alias_info is not None and bool(argument.alias_info.is_write)
 
 
-def _is_kept(value: Any, seen: set[str]) -> bool:
-    """Whether *value* is, or may share memory with, an attribute or a constant of the module."""
+def _is_kept(value: Any, seen: set[str], remembered: frozenset[str]) -> bool:
+    """Whether *value* is, or may share memory with, an attribute, not *remembered*, or a constant."""
     if value.debugName() in seen:
         return False
     seen.add(value.debugName())
     node = value.node()
     if node.kind() in ("prim::Constant", "prim::GetAttr"):
-        return True
-    return any(_is_kept(source, seen) for source in _sources(node, value))
+        return node.kind() == "prim::Constant" or node.s("name") not in remembered
+    return any(_is_kept(source, seen, remembered) for source in _sources(node, value))
 
 
 def _sources(node: Any, value: Any) -> list[Any]:

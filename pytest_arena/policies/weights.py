@@ -35,23 +35,30 @@ def read_weights(path: Path) -> dict[str, Any]:
 
     Raises ValueError, one line without the path, and OSError.
     """
-    with open_regular(path) as file:
-        if path.suffix.lower() == ".safetensors":
+    torch: Any = importlib.import_module("torch")
+    if path.suffix.lower() == ".safetensors":
+        with open_regular(path) as file:
             return _read_safetensors(file)
+    found = read_saved(path)
+    if not isinstance(found, Mapping) or not found or not all(map(torch.is_tensor, found.values())):
+        kind = f"the keys {first_few(found)}" if isinstance(found, Mapping) else type(found).__name__
+        raise ValueError(f"expected a state dict, which maps names to tensors, got {kind}")
+    return {str(name): tensor for name, tensor in found.items()}
+
+
+def read_saved(path: Path) -> Any:
+    """Return what `torch.save` wrote: tensors, on the CPU, in plain containers. Raises as `read_weights`."""
+    torch: Any = importlib.import_module("torch")
+    with open_regular(path) as file:
         require_no_bomb(file)
         file.seek(0)
-        torch: Any = importlib.import_module("torch")
         try:
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"expected tensors and plain containers only: {reason}") from None
         except (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"expected what torch.save writes of a state dict: {error}") from None
-    if not isinstance(found, Mapping) or not found or not all(map(torch.is_tensor, found.values())):
-        kind = f"the keys {first_few(found)}" if isinstance(found, Mapping) else type(found).__name__
-        raise ValueError(f"expected a state dict, which maps names to tensors, got {kind}")
-    return {str(name): tensor for name, tensor in found.items()}
 
 
 def load_weights(module: Any, weights: Mapping[str, Any]) -> None:
