@@ -126,9 +126,8 @@ def test_a_fault_is_an_error_of_one_row_with_the_servers_words(peer: str, fault:
         policy.close()
 
 
+@pytest.mark.parametrize("peer", ["vla_eval"], indirect=True)
 def test_an_episode_that_the_server_refuses_is_an_error(peer: str) -> None:
-    if peer == "openpi":
-        pytest.skip("openpi knows no episodes")
     policy = make(peer, fake(1), "episode_start")
     policy.reset(np.array([0]), [0])
     policy.act(np.ones((1, 3)))
