@@ -222,7 +222,9 @@ def roll_out(env: Any, policy: Any, episodes: int, tmp_path: Any) -> tuple[list[
         rollout={"episodes": episodes}, environment={"id": "CartPole-v1", "num_envs": env.num_envs}
     )
     seeded = env.capabilities.episode_seeds
-    schedule = fixed_schedule(range(episodes), job_seed=0, rebuild=0, num_envs=env.num_envs, seeded=seeded)
+    schedule = fixed_schedule(
+        range(episodes), job.environment, rebuild=0, num_envs=env.num_envs, seeded=seeded
+    )
     saved: list[Episode] = []
     loop = Loop(
         RolloutContext(job, "j", 1, tmp_path, tmp_path, env),

@@ -8,13 +8,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium.spaces import Box
 from pydantic import ValidationError
 
 from pytest_arena import EvaluationError
 from pytest_arena.policies.images import fitted
 from pytest_arena.policies.observation import ObservationEntry, ObservationMap, describe_inputs, whole
+
+torch = pytest.importorskip("torch")
 
 SPACE = gymnasium.spaces.Dict(
     pixels=gymnasium.spaces.Dict(top=Box(0, 255, (4, 6, 3), np.uint8)),
