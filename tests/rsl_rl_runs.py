@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import torch
+import pytest
 import yaml
+
+pytest.importorskip("rsl_rl")
+
+import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 from tensordict import TensorDict
