@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pytest
 
@@ -24,11 +25,13 @@ def pytest_arena_metrics(config: pytest.Config, job: Job) -> Sequence[Metric] | 
     """
 
 
-def pytest_arena_record(config: pytest.Config, record: JobRecord) -> None:
+def pytest_arena_record(config: pytest.Config, record: JobRecord, run_dir: Path) -> None:
     """React to the finished record of a job: upload it, notify someone.
 
-    Called in the process that ran the job, after its ``record.json`` has been written. Example::
+    Called after its ``record.json`` has been written: in the process that ran the job; for a sharded job, as
+    a whole, in the one that reports. Paths in the record are relative to *run_dir*. Example::
 
-        def pytest_arena_record(record):
-            wandb.log({f"{record.job}/{k}": v for k, v in record.metrics.items()})
+        def pytest_arena_record(record, run_dir):
+            for film in record.videos:
+                upload(run_dir / film)
     """

@@ -65,7 +65,8 @@ def _note_exception(item: pytest.Item, job: Job, raised: pytest.ExceptionInfo[Ba
         attempt.fail(raised.value)
     if ATTEMPT in item.stash:
         with run.writing(f"the hook pytest_arena_record of job {item.stash[LABEL]!r}"):
-            item.config.hook.pytest_arena_record(config=item.config, record=item.stash[ATTEMPT].record)
+            record, run_dir = item.stash[ATTEMPT].record, run.directory.path
+            item.config.hook.pytest_arena_record(config=item.config, record=record, run_dir=run_dir)
 
 
 def _forget_skipped(item: pytest.Item, begun: Attempt) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +16,7 @@ from pytest_arena.options import settings
 from pytest_arena.policies.registry import make_policy
 from pytest_arena.recorders import recorders_of_job
 from pytest_arena.records.attempt import Attempt
+from pytest_arena.reports.warn import warn
 from pytest_arena.rollout.recorder import require_recorders
 from pytest_arena.session.baseline_check import against
 from pytest_arena.session.current_run import run_of
@@ -161,16 +161,7 @@ def note_taker(item: pytest.Item, attempt: Attempt) -> Callable[[str], None]:
         if run.reports_written:
             uncaptured_stderr.say(line)
             return
-        # Not by `warnings.warn`, which an environment, or -W error, may have turned into an exception.
-        warning = warnings.WarningMessage(pytest.PytestWarning(line), pytest.PytestWarning, str(item.path), 0)
-        config.hook.pytest_warning_recorded.call_historic(
-            kwargs={
-                "warning_message": warning,
-                "when": "runtest",
-                "nodeid": item.nodeid,
-                "location": None,
-            }
-        )
+        warn(config, line, nodeid=item.nodeid, path=str(item.path))
 
     return note
 
@@ -233,7 +224,9 @@ def roll_out(
         try:
             _run(evaluation, run.pool)
         finally:
-            item.config.hook.pytest_arena_record(config=item.config, record=attempt.record)
+            item.config.hook.pytest_arena_record(
+                config=item.config, record=attempt.record, run_dir=run.directory.path
+            )
     result = Result(attempt.record, evaluation.counted, run.directory.path)
     item.stash.setdefault(RESULTS, []).append(result)
     return result

@@ -115,6 +115,10 @@ class ShardWatch:
             parts,
             against(self._config, model),
         )
+        with run_of(self._config).writing(f"the hook pytest_arena_record of job {job.label!r}"):
+            self._config.hook.pytest_arena_record(
+                config=self._config, record=record, run_dir=self._directory.path
+            )
         message: str | None = record.error["message"] if record.error else None
         xfailed = False
         if message is None:

@@ -35,6 +35,7 @@ FLOORS = (
     "reports",
     "parallel",
     "session",
+    "trackers",
     "plugin",
     "testing",
 )
