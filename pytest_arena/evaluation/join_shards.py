@@ -11,7 +11,7 @@ from pytest_arena.policies.times import merged_inference
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.records.schema import Episode, JobRecord, Status
+from pytest_arena.records.schema import NOT_REPRODUCIBLE, Episode, JobRecord, Status
 from pytest_arena.rollout.metrics import RecordedMetric
 
 
@@ -46,6 +46,8 @@ def join_shards(
     record = attempt.record
     attempt.take_over(episode for part in parts for episode in _episodes(run, part))
     _take_over_facts(record, parts)
+    if not record.reproducible:
+        attempt.note(*(note for part in parts for note in part.notes if note.startswith(NOT_REPRODUCIBLE)))
     record.videos = sorted(video for part in parts for video in part.videos)
     _link_datasets(attempt, parts)
     metrics = [RecordedMetric(name, text) for name, text in record.definitions.items()]

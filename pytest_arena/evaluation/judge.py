@@ -27,6 +27,8 @@ from pytest_arena.rollout.metrics import Metric, reduce_metrics, standard_metric
 Reported = Sequence[tuple[int, Mapping[str, float | None]]]
 """What the simulator computed itself, one entry a rebuild: (episodes, metric -> value)."""
 SUCCESS_METRICS = ("success_rate", "success_at_end_rate")
+FIRST_STEPS = 0.05
+"""A larger share of episodes with a success at their first step is noted: chance alone gives a few."""
 _NO_VALUE = "the simulator reported no finite value"
 
 
@@ -71,6 +73,7 @@ def judge(
     if gate is not None:
         counts["beyond"] = len(finished) - len(ordered)
     notes = [*notes_of(job, ordered), *_notes_on_chance(job, about, measured, different)]
+    notes += _notes_on_first_steps(about, measured)
     if len(ordered) < len(finished) and any(values for _, values in reported):
         notes.append(f"what the simulator computes itself is over all {len(finished)} finished episodes")
     found = Judgement(
@@ -152,6 +155,19 @@ def notes_of(job: Job, episodes: Sequence[Episode]) -> list[str]:
             "rollout.episodes is unbiased"
         )
     return notes
+
+
+def _notes_on_first_steps(about: JobRecord, measured: Sequence[Episode]) -> list[str]:
+    """Say in how many episodes a success held at the first step: an environment may say nothing at reset."""
+    if about.identity.get("horizon") == 1:
+        return []
+    early = [e.episode for e in measured if e.time_to_success == 1 and not e.success_at_reset]
+    if len(early) < 2 or len(early) <= FIRST_STEPS * len(measured):
+        return []
+    return [
+        f"success held after the first step in {len(early)} of {len(measured)} episodes "
+        f"({first_few(sorted(early))}): they may have begun in it"
+    ]
 
 
 def _notes_on_chance(

@@ -18,12 +18,14 @@ from pytest_arena.guards.deadline import Deadline
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.policies.base import Policy
+from pytest_arena.policies.declared import says_nothing_of_its_episodes
+from pytest_arena.policies.duck_typed import policy_name
 from pytest_arena.policies.fingerprints import changed_source, source_identity
 from pytest_arena.policies.registry import BUILT_IN, as_policy, policy_files
 from pytest_arena.policies.times import inference_record, merged_inference
 from pytest_arena.records.attempt import Attempt
 from pytest_arena.records.judgement import Judgement
-from pytest_arena.records.schema import Episode, JobRecord
+from pytest_arena.records.schema import NOT_REPRODUCIBLE, Episode, JobRecord
 from pytest_arena.records.to_plain import to_plain
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
 from pytest_arena.rollout.loop import Loop, Observers, Watch
@@ -150,7 +152,14 @@ class Evaluation:
         limit = Deadline(self.job.rollout.timeout, "while the policy reviewed its episodes", self._give_up)
         with foreign_code("the policy"), limit:
             self.attempt.note(*self.policy.review(self.attempt.episodes))
-            self.record.reproducible &= self.policy.reproducible  # the review may have found otherwise
+            if not self.policy.reproducible:  # it may have said so before its review
+                self._not_reproducible("the policy's review of its episodes found so")
+
+    def _not_reproducible(self, reason: str) -> None:
+        """Say in the record that its episodes cannot be played again, and why, if it does not say so yet."""
+        if self.record.reproducible:
+            self.record.reproducible = False
+            self.attempt.note(f"{NOT_REPRODUCIBLE}{reason}")
 
     def _review_after_failure(self) -> None:
         try:
@@ -291,10 +300,13 @@ class Evaluation:
         self.record.reproducible = (
             caps.episode_seeds
             and caps.deterministic
-            and self.policy.reproducible
             and self.job.rollout.episodes is not None
             and (not self._earlier or self.record.reproducible)
         )
+        if says_nothing_of_its_episodes(self.policy):
+            name = policy_name(self.policy)
+            self._not_reproducible(f"the class {name} does not declare reproducible = True")
+        self.record.reproducible &= self.policy.reproducible
         self.record.deterministic = self.record.reproducible and self.policy.deterministic
         if self._gate is not None and not self._earlier:
             self._gate.deterministic = self.record.deterministic
@@ -369,7 +381,8 @@ class Evaluation:
         if revised:
             self._revise_episodes()
         # A film that its replay did not give again tells that no episode of the job can be relied on so.
-        self.record.reproducible &= not any(episode.videos_note for episode in self.attempt.episodes)
+        if any(episode.videos_note for episode in self.attempt.episodes):
+            self._not_reproducible("a replay, which was to be filmed, did not give its episode again")
         if self.record.videos:
             if self._frames_notice is not None:
                 self.attempt.note(self._frames_notice)

@@ -21,6 +21,8 @@ _READ = re.compile(r"1(\.[0-9]+)*")
 Reduction = Literal["rate", "mean", "median", "max", "min", "sum"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 """How the values of episodes become that of their job, see `rollout.metrics`."""
+NOT_REPRODUCIBLE = "reproducible: false, because "
+"""How the note begins that says why a job's episodes cannot be played again."""
 _RENAMED = {"return_": "return"}
 """Field -> key of an episode's line, where they differ."""
 
@@ -329,7 +331,11 @@ class JobRecord:
     reproducible: bool = False
     """Each episode depends on the job's seed and its own index only."""
     deterministic: bool = False
-    """Nothing is left to chance in an episode: one that begins like another one repeats it."""
+    """Nothing is left to chance in an episode: one that begins like another one repeats it.
+
+    Decided before the first episode. Where a replay shows that an environment has not repeated itself,
+    intervals and gates stay as cautious as they were, for episodes that begin alike are no independent draws.
+    """
     metrics: dict[str, float | None] = field(default_factory=dict)
     """Metric -> value, in the unit of its definition: rates from 0 to 1, lengths in steps."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)

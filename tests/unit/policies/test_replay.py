@@ -92,7 +92,8 @@ def test_a_replay_that_ends_otherwise_is_named(tmp_path: Path, recording: Any) -
     record, episodes = run(tmp_path, changed)
     assert not record.reproducible, "other things than the actions decide"
     cut = [e for e in recorded if e.length == longest]
-    assert len(record.notes) == 1
+    assert len(record.notes) == 2
+    assert record.notes[1].startswith("reproducible: false, because ")
     assert record.notes[0].startswith(
         f"{len(cut)} of 7 replayed episodes did not end as they were recorded: "
     )

@@ -174,7 +174,8 @@ def test_it_is_seen_where_a_replay_is_not_what_happened(tmp_path: Path, rendered
     assert failures
     assert first.record.live_films == failures
     assert not first.record.reproducible, "the environment did not repeat itself"
-    assert len(first.record.notes) == len(failures)
+    assert len(first.record.notes) == len(failures) + 1
+    assert first.record.notes[-1].startswith("reproducible: false, because a replay")
     for episode in first.failures:
         assert "not faithful: the reward of step 1 was" in str(episode.videos_note)
         assert (first.path / episode.videos["render"]).exists()
