@@ -81,7 +81,8 @@ class LeRobotEnv(GymnasiumEnv):
         self.config = config
         self.max_episode_steps = limit or own
         self.step_dt = 1 / config.fps
-        self.task_description = _instruction(rows[0])
+        # As LeRobot's own loop has it.
+        self.task_description = _text(rows[0], "task_description", "task")
         self.identity = {
             **self.identity,
             "spec": f"{config.type}/{config.task}",
@@ -155,6 +156,13 @@ def import_lerobot(what: str) -> None:
     importlib.import_module("lerobot.utils.import_utils").register_third_party_plugins()
 
 
+def reason_of(error: BaseException) -> str:
+    """Return on one line what *error* says, and what caused it: LeRobot's parser tells the reason there."""
+    cause = error.__cause__
+    text = " ".join(str(getattr(error, "message", error)).split()) or type(error).__name__
+    return text if cause is None or str(cause) in text else f"{text} {reason_of(cause)}"
+
+
 def _config(job: Job) -> Any:
     """Return LeRobot's configuration of the job's environment; `JobFileError` where there is none such."""
     import_lerobot("the simulator lerobot")
@@ -179,7 +187,7 @@ def _config(job: Job) -> Any:
             )
     try:
         return draccus.decode(configs.EnvConfig, {"type": kind, **options})
-    except (draccus.utils.DecodingError, ValueError, TypeError) as error:
+    except (draccus.ParsingError, ValueError, TypeError) as error:
         place, text = _place(error, fields)
         raise job.problem(("environment", "options", *place), text) from None
 
@@ -187,8 +195,7 @@ def _config(job: Job) -> Any:
 def _place(error: Exception, fields: set[str]) -> tuple[tuple[str, ...], str]:
     """Return the option that an *error* of LeRobot's decoding is about, where it says so, and its text."""
     path = tuple(getattr(error, "key_path", ()))
-    text = " ".join(str(getattr(error, "message", error)).split())
-    return (path[:1] if path and path[0] in fields else ()), text
+    return (path[:1] if path and path[0] in fields else ()), reason_of(error)
 
 
 def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
@@ -201,11 +208,12 @@ def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
     tasks = [(suite, task, vec) for suite, by_task in made.items() for task, vec in by_task.items()]
     if len(tasks) != 1:
         close_while_building(job.rollout.timeout, partial(_close, [vec for _, _, vec in tasks]))
-        names = first_few(f"{suite} {task}" for suite, task, _ in tasks)
-        keys = "task_ids: [0]" if hasattr(config, "task_ids") else "task, of one task"
+        ids = hasattr(config, "task_ids")
+        names = first_few(task if ids else _text(vec.envs[0], "task") for _, task, vec in tasks)
         raise EvaluationError(
             f"environment.options: task {shortened(config.task)!r} of LeRobot's {config.type} is "
-            f"{len(tasks)} environments ({names}), and a job evaluates one: set {keys}"
+            f"{len(tasks)} environments, and a job evaluates one: set "
+            f"{'task_ids to a list of one' if ids else 'task to one'} of {names}"
         )
     rows = list(tasks[0][2].envs)
     return [InitialStateOfEpisode(row) if hasattr(row.unwrapped, "init_state_id") else row for row in rows]
@@ -226,9 +234,9 @@ def _close(envs: Iterable[Any]) -> None:
         env.close()
 
 
-def _instruction(row: Any) -> str | None:
-    """Return what LeRobot's loop gives to policies as the task of *row*; None where it has nothing."""
-    for name in ("task_description", "task"):
+def _text(row: Any, *names: str) -> str | None:
+    """Return the first of these attributes of *row*; None where it has none."""
+    for name in names:
         try:
             return str(row.get_wrapper_attr(name))
         except AttributeError:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError
 from pytest_arena.records.json_files import read_json
-from pytest_arena.simulators.lerobot import import_lerobot
+from pytest_arena.simulators.lerobot import import_lerobot, reason_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PROCESSORS = ("policy_preprocessor.json", "policy_postprocessor.json")
@@ -82,15 +82,8 @@ def load_checkpoint(folder: Path, device: str, changes: Sequence[str] = ()) -> L
     except ImportError as error:
         raise MissingDependencyError(f"checkpoint {folder}: {' '.join(str(error).split())}") from error
     except wrong as error:
-        raise EvaluationError(f"checkpoint {folder} cannot be loaded: {_reason(error)}") from error
+        raise EvaluationError(f"checkpoint {folder} cannot be loaded: {reason_of(error)}") from error
     return LoadedPolicy(model.eval(), before, after)
-
-
-def _reason(error: BaseException) -> str:
-    """Return what *error* says, and what caused it: LeRobot's parser tells the reason there."""
-    cause = error.__cause__
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if cause is None or str(cause) in text else f"{text} {_reason(cause)}"
 
 
 def _check_config(folder: Path, config: Any, device: str) -> None:

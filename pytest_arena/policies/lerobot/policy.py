@@ -75,7 +75,10 @@ class LeRobotPolicy(ChunkedPolicy):
         super().__init__(settings.model_copy(update={"action": action}), env)
         self.execute = None if settings.ensemble is not None else getattr(config, "n_action_steps", None)
         self.reproducible = self._batch == "single"
-        self.deterministic = self.reproducible and config.type in _WITHOUT_NOISE
+        # Episodes that differ in what images show alone seem to begin alike, and are none that repeat.
+        self.deterministic = (
+            self.reproducible and config.type in _WITHOUT_NOISE and not config.image_features
+        )
 
     @classmethod
     def check(cls, settings: Any, job: Job) -> None:
