@@ -199,20 +199,20 @@ def test_metaworld_has_lerobots_words_for_its_task(opened: Any) -> None:
     assert env.max_episode_steps == 500
 
 
-@pytest.mark.parametrize("page", ["policies.md", "environments.md"])
-def test_the_job_of_the_page_runs_as_it_stands(
-    page: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_jobs_of_the_documentation_run_as_they_stand(pytester: pytest.Pytester) -> None:
     """With a small policy in the place of the trained one, and few episodes."""
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
-    (text,) = [block for block in blocks if "simulator: lerobot" in block and "pusht" in block]
     save(pytester.path / "outputs" / "pusht_act" / "pretrained_model", act())
-    pytester.makefile(".yaml", pusht=text)
-    result = pytester.runpytest(
-        "--arena-jobs", "pusht.yaml", "--arena-set", "rollout.episodes=2", "--arena-set", "thresholds=null",
-        "--arena-set", "environment.max_episode_steps=10",
-    )  # fmt: skip
-    result.assert_outcomes(passed=1)
+    files = []
+    for page in ("policies", "environments"):
+        found = re.findall(
+            r"^```yaml\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL
+        )
+        (text,) = [block for block in found if "simulator: lerobot" in block and "pusht" in block]
+        pytester.makefile(".yaml", **{page: text})
+        files += ["--arena-jobs", f"{page}.yaml"]
+    changes = ["rollout.episodes=2", "thresholds=null", "environment.max_episode_steps=10"]
+    result = pytester.runpytest(*files, *(word for change in changes for word in ("--arena-set", change)))
+    result.assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("kind", sorted(EnvConfig.get_known_choices()))
