@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pytest_arena.jobs.user_modules import named
 from pytest_arena.policies.archive import read_members
 from pytest_arena.policies.duck_typed import check_signature
 from pytest_arena.policies.export_check import checked_export
+from pytest_arena.policies.file_kinds import other_kind
 from pytest_arena.policies.model_policy import FileSettings, ModelPolicy
 from pytest_arena.policies.torchscript_check import checked_script
 from pytest_arena.policies.torchscript_state import (
@@ -37,6 +38,9 @@ from pytest_arena.records.json_files import open_regular
 from pytest_arena.simulators.array_types import IndexArray, Observation
 from pytest_arena.simulators.base import SimEnv
 
+EXPORTED_STATES = frozenset(("hidden_state", "cell_state"))
+"""What a recurrent policy that rsl_rl exported keeps in itself, of one row."""
+_KINDS = ("script", "program", "saved", "safetensors", "pickle")
 _ACCEPTED = (
     "expected a TorchScript archive (torch.jit.save) or an exported program (torch.export.save); "
     "a pickled module is not accepted, since loading one can run any code; for a state dict name the class "
@@ -86,6 +90,8 @@ class TorchModule(ModelPolicy):
             )
         except (OSError, ValueError) as error:
             raise self.unreadable(error) from None
+        if settings.module is None and EXPORTED_STATES & {name for name, _ in module.named_buffers()}:
+            raise EvaluationError(f"checkpoint {self.file}: it remembers one row: use type: rsl_rl")
         self._module: Any = module
         self.reproducible = self.deterministic = self.batch == "single" and stateless
 
@@ -188,7 +194,7 @@ def load_program(path: Path, device: str, remembered: frozenset[str] = frozenset
             module = program.module(check_guards=False)
             stateless = export_keeps_nothing(program)
         else:
-            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
+            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}{other_kind(path, *_KINDS)}")
     except (RuntimeError, AssertionError, ValueError, KeyError) as error:
         raise EvaluationError(f"checkpoint {path} cannot be loaded on {device}: {error}") from error
     return module, _dtype(torch, module), stateless
@@ -196,7 +202,7 @@ def load_program(path: Path, device: str, remembered: frozenset[str] = frozenset
 
 def _with_weights(
     path: str, arguments: Mapping[str, Any], checkpoint: Path, device: str
-) -> tuple[Callable[[Any], Any], Any, bool]:
+) -> tuple[Any, Any, bool]:
     """Return the job's own module with the weights of *checkpoint*, and the rest as `load_program`."""
     torch: Any = importlib.import_module("torch")
     module = named(path, "policy.module")(**arguments)
@@ -217,7 +223,7 @@ def _members(path: Path) -> dict[str, bytes]:
     """Return the archive's files by their name below its one root folder; OSError, ValueError."""
     with open_regular(path) as file:
         if not zipfile.is_zipfile(file):
-            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
+            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}{other_kind(path, *_KINDS)}")
         found = read_members(file)
     members = {name.partition("/")[2]: data for name, data in found.items()}
     if len(members) < len(found):

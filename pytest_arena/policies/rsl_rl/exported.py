@@ -9,11 +9,8 @@ from typing import Any
 
 from pytest_arena.policies.onnx.model import OnnxModel
 from pytest_arena.policies.row_states import FirstState, RowStates
-from pytest_arena.policies.torch_module import load_program
+from pytest_arena.policies.torch_module import EXPORTED_STATES, load_program
 from pytest_arena.simulators.array_types import IndexArray
-
-_STATES = frozenset(("hidden_state", "cell_state"))
-"""What an exported recurrent policy keeps, of one row."""
 
 
 class ExportedScript:
@@ -22,9 +19,9 @@ class ExportedScript:
     def __init__(self, file: Path, device: str, num_envs: int) -> None:
         """Load *file* for N rows; raises as `load_program`."""
         self._torch: Any = importlib.import_module("torch")
-        self._module, _, self.stateless = load_program(file, device, _STATES)
+        self._module, _, self.stateless = load_program(file, device, EXPORTED_STATES)
         buffers = dict(self._module.named_buffers())
-        self._buffers = {name: buffers[name] for name in _STATES if name in buffers}
+        self._buffers = {name: buffers[name] for name in EXPORTED_STATES if name in buffers}
         first = {name: FirstState(self._torch.zeros_like(held), 1) for name, held in self._buffers.items()}
         self._states = RowStates(first, num_envs)
         self.rows = 1 if self._buffers else None

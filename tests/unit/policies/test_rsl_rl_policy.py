@@ -18,6 +18,7 @@ import yaml
 from pytest_arena import EvaluationError, MissingDependencyError
 from pytest_arena.policies.rsl_rl import policy as module
 from pytest_arena.policies.rsl_rl.policy import RslRlPolicy, RslRlSettings
+from pytest_arena.policies.torch_module import TorchModule, TorchSettings
 from tests.policy_runs import EPISODES, measured, run_policy
 
 pytest.importorskip("rsl_rl")
@@ -263,3 +264,10 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     with pytest.raises(MissingDependencyError, match=r"rsl-rl-lib: pip install 'pytest-arena\[rsl_rl\]'"):
         acting(path)
+
+
+def test_a_recurrent_export_is_none_of_torchs(tmp_path: Path) -> None:
+    path = exported(tmp_path, make_runner("lstm", OneRow("Pendulum-v1")), "jit")
+    env: Any = SimpleNamespace(num_envs=3, single_action_space=Box(-9, 9, (1,)))
+    with pytest.raises(EvaluationError, match="it remembers one row: use type: rsl_rl"):
+        TorchModule(TorchSettings(checkpoint=str(path)), env)
