@@ -13,6 +13,7 @@ FORMATS = {
     "lerobot": ("lerobot_eval_info", "eval_info.json, as lerobot-eval writes it"),
     "vla-eval": ("vla_eval_aggregate", "SIMULATOR_aggregate.json of vla-evaluation-harness"),
     "arena": ("arena_episode_results", "JSON Lines of episodes and the result of IsaacLab-Arena"),
+    "lerobot-dataset": ("lerobot_dataset", "a LeRobotDataset of each job with trajectories; needs LeRobot"),
     "csv": ("csv_tables", "jobs.csv and episodes.csv"),
 }
 """Name -> module under `pytest_arena.export`, and what it writes."""
@@ -22,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take a run, a format and a folder."""
     formats = "; ".join(f"{name}: {about}" for name, (_, about) in FORMATS.items())
     parser.epilog = (
-        f"{formats}. Files of an earlier export are replaced. What a format cannot say is printed, a line "
-        "each: an error never becomes a failure. Exit status: 0, or 4 where nothing can be written."
+        f"{formats}. Files of an earlier export are replaced, datasets are not. What a format cannot say is "
+        "printed, a line each: an error never becomes a failure. Exit status: 0, or 4 where nothing can be "
+        "written."
     )
     parser.add_argument("RUN_DIR", type=Path, help="a run directory, such as arena-results/latest")
     parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))

@@ -151,7 +151,7 @@ def _target(link: Any) -> str:
 
 
 MOST_PARTS = 1000
-"""Of an action that is no array."""
+"""Of an action, or observation, that is no array."""
 
 
 class DatasetReader:
@@ -176,8 +176,13 @@ class DatasetReader:
         except DatasetError:
             self.close()
             raise
-        self.about: dict[str, Any] = _about(self._data)
+        self.about: dict[str, Any] = _json_attribute(self._data, "arena")
         """What this package wrote of the job that was recorded; empty for other files."""
+
+    @property
+    def env_args(self) -> dict[str, Any]:
+        """What the file says of the environment: ``env_name``, ``sim_args`` …; empty where it does not."""
+        return _json_attribute(self._data, "env_args")
 
     def __contains__(self, episode: int) -> bool:
         return demo_name(episode) in self._data
@@ -195,11 +200,11 @@ class DatasetReader:
 
     def length(self, episode: int) -> int:
         """Return the number of actions of an episode."""
-        return int(self._actions(episode, self._parts(episode)[0]).shape[0])
+        return int(self._track(episode, self._parts(episode)[0]).shape[0])
 
     def shapes(self, episode: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of an episode's actions, without their number, of each part that they have."""
-        return {part: tuple(self._actions(episode, part).shape[1:]) for part in self._parts(episode)}
+        return {part: tuple(self._track(episode, part).shape[1:]) for part in self._parts(episode)}
 
     def actions(self, episode: int, first: int, last: int, part: str = "") -> NDArray[Any]:
         """Return consecutive actions of an episode.
@@ -216,11 +221,34 @@ class DatasetReader:
         Raises:
             DatasetError: There are no such actions, they are no numbers, or they cannot be read.
         """
+        return self.rows(episode, f"actions/{part}".rstrip("/"), first, last)
+
+    def parts(self, episode: int, name: str) -> list[str]:
+        """Return the paths of the arrays at and below *name* in an episode; none where there is no such."""
+        demo = self._demo(episode)
+        return [f"{name}/{part}".rstrip("/") for part in self._parts(episode, name)] if name in demo else []
+
+    def rows(self, episode: int, path: str, first: int, last: int) -> NDArray[Any]:
+        """Return consecutive rows of an array of an episode.
+
+        Args:
+            episode: The number in the name of its group.
+            path: One that `parts` gives.
+            first: Index of the first row, from 0.
+            last: Index after the last row. Rows beyond the end are left out.
+
+        Returns:
+            (k, *shape of a row), in the file's dtype.
+
+        Raises:
+            DatasetError: There is no such array, it holds no numbers, or it cannot be read.
+        """
+        name, _, part = path.partition("/")
         try:
-            found: NDArray[Any] = self._actions(episode, part)[first:last]
+            found: NDArray[Any] = self._track(episode, part, name)[first:last]
         except (OSError, RuntimeError) as error:
             raise DatasetError(
-                f"expected the actions of {demo_name(episode)} in {self._path}, they cannot be read: "
+                f"expected {path} of {demo_name(episode)} in {self._path}, it cannot be read: "
                 f"{plain_reason(error)}"
             ) from None
         return found
@@ -255,10 +283,10 @@ class DatasetReader:
             self._demos[episode] = found
         return self._demos[episode]
 
-    def _parts(self, episode: int) -> list[str]:
-        """Return the names of the parts of an action: a single one, without a name, unless it has several."""
+    def _parts(self, episode: int, root: str = "actions") -> list[str]:
+        """Return the names of the parts of an array: a single one, without a name, unless it has several."""
         parts: list[str] = []
-        waiting = [("", child(self._demo(episode), "actions"))]
+        waiting = [("", child(self._demo(episode), root))]
         while waiting:
             name, found = waiting.pop()
             if isinstance(found, h5py.Group) and name.count("/") < DEEPEST and len(found):
@@ -267,20 +295,21 @@ class DatasetReader:
             else:
                 parts.append(name)
             if len(parts) + len(waiting) > MOST_PARTS:
-                raise DatasetError(f"expected at most {MOST_PARTS} parts of an action in {self._path}")
+                raise DatasetError(f"expected at most {MOST_PARTS} parts of {root} in {self._path}")
         return parts
 
-    def _actions(self, episode: int, part: str = "") -> Any:
-        if (episode, part) not in self._tracks:
+    def _track(self, episode: int, part: str, root: str = "actions") -> Any:
+        key = (episode, f"{root}/{part}")
+        if key not in self._tracks:
             found = self._demo(episode)
-            for name in ("actions", *(part.split("/") if part else ())):
+            for name in (root, *(part.split("/") if part else ())):
                 found = child(found, name) if isinstance(found, h5py.Group) else None
             if not isinstance(found, h5py.Dataset):
-                where = f"{demo_name(episode)}/actions{'/' * bool(part)}{part}"
+                where = f"{demo_name(episode)}/{root}{'/' * bool(part)}{part}"
                 raise DatasetError(f"expected a dataset data/{where}, there is none")
             require_numbers(found)
-            self._tracks[episode, part] = found
-        return self._tracks[episode, part]
+            self._tracks[key] = found
+        return self._tracks[key]
 
 
 def _attribute(holder: Any, name: str) -> Any:
@@ -290,8 +319,8 @@ def _attribute(holder: Any, name: str) -> Any:
         raise DatasetError(f"expected a plain value as {name} of {holder.name}") from None
 
 
-def _about(data: Any) -> dict[str, Any]:
-    text = _attribute(data, "arena")
+def _json_attribute(data: Any, name: str) -> dict[str, Any]:
+    text = _attribute(data, name)
     try:
         about = parse_json(text.encode()) if isinstance(text, str) else {}
     except ValueError:

@@ -327,3 +327,14 @@ def test_a_run_of_an_earlier_version(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "job 'interrupted' is running or was cut off" in capsys.readouterr().err
     data = json.loads((tmp_path / "lerobot" / "eval_info.json").read_text())
     assert {task["task_group"]: task["n_success"] for task in data["per_task"]} == {"gated": 8, "compared": 1}
+
+
+def test_a_dataset_without_lerobot_is_one_line(
+    ran: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "lerobot", None)
+    asked = ["export", str(ran.run_dir), "--to", "lerobot-dataset", "--output", str(tmp_path / "out")]
+    assert main(asked) == 4
+    told = capsys.readouterr().err
+    assert "lerobot-dataset needs LeRobot: pip install 'pytest-arena[lerobot]'" in told
+    assert told.count("\n") == 1
