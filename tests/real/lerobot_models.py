@@ -11,6 +11,7 @@ from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from lerobot.policies.vqbet.configuration_vqbet import VQBeTConfig
 
 STATE = {"observation.state": PolicyFeature(FeatureType.STATE, (2,))}
 KEYPOINTS = {**STATE, "observation.environment_state": PolicyFeature(FeatureType.ENV, (16,))}
@@ -48,6 +49,14 @@ def diffusion(inputs: Any = KEYPOINTS, **changes: Any) -> Any:
     }
     steps = {"n_obs_steps": 2, "horizon": 8, "n_action_steps": 5, "num_train_timesteps": 4, **changes}
     return DiffusionConfig(**common(inputs), **sizes, **steps)
+
+
+def vqbet(inputs: Any = PIXELS) -> Any:
+    """Three observations, chunks of 4 actions, each drawn from a code book."""
+    gpt = {"gpt_n_layer": 1, "gpt_n_head": 2, "gpt_hidden_dim": 32, "gpt_output_dim": 32, "gpt_input_dim": 32}
+    codes = {"vqvae_embedding_dim": 16, "vqvae_enc_hidden_dim": 16, "spatial_softmax_num_keypoints": 4}
+    steps = {"n_obs_steps": 3, "n_action_pred_token": 2, "action_chunk_size": 4}
+    return VQBeTConfig(**common(inputs), **gpt, **codes, **steps)
 
 
 def save(folder: Path, config: Any) -> Path:

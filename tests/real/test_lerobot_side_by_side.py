@@ -21,7 +21,7 @@ from lerobot.policies import make_policy, make_pre_post_processors
 from lerobot.scripts.lerobot_eval import eval_policy
 
 from pytest_arena import Episode, Job, Recorder, episode_seeds, evaluate
-from tests.real.lerobot_models import PIXELS, act, diffusion, easy_pusht, save
+from tests.real.lerobot_models import PIXELS, act, diffusion, easy_pusht, save, vqbet
 
 START, STEPS = 1000, 20
 POLICIES = {
@@ -30,6 +30,7 @@ POLICIES = {
     "diffusion": lambda: diffusion(),
     "act_pixels": lambda: act(PIXELS),
     "diffusion_pixels": lambda: diffusion(PIXELS, crop_shape=(84, 84)),
+    "vqbet_pixels": lambda: vqbet(),
 }
 
 
