@@ -99,9 +99,19 @@ class Gr00tServer:
         if self.script.misbehaves("no message", 0, self.count):
             return b"\xc1 this is no msgpack"
         time.sleep(self.script.seconds)
-        plan = self.script.actions(observation, 0, self.count)[None]
+        rows = self._rows(observation)
+        plan = np.stack([self.script.actions(one, 0, self.count) for one in rows])
         prefix = "action." if self.flat else ""
         return [{f"{prefix}joints": plan[:, :, :1], f"{prefix}gripper": plan[:, :, 1:]}, {}]
+
+    def _rows(self, observation: Any) -> list[dict[str, Any]]:
+        """Return one map of names -> values for each of the B rows."""
+        flat = observation if self.flat else {
+            f"{group}.{key}": value for group, part in observation.items() for key, value in part.items()
+        }  # fmt: skip
+        count = {len(value) for value in flat.values()}
+        assert len(count) == 1, f"as many rows everywhere: {count}"
+        return [{name: value[row] for name, value in flat.items()} for row in range(count.pop())]
 
     def _check(self, observation: Any) -> None:
         flat = observation if self.flat else {

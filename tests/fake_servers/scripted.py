@@ -32,6 +32,8 @@ class Script:
     """Whether actions tell the number of the request: else they depend on its inputs alone."""
     seconds: float = 0.0
     """That each answer takes."""
+    together: int = 0
+    """Requests that must wait before any of them is answered."""
     connections: int = 0
     resets: int = 0
     ended: list[Any] = field(default_factory=list)

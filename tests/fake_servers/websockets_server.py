@@ -28,6 +28,7 @@ class FakeServer:
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._model = asyncio.Lock()
+        self._waiting, self._all_wait = 0, asyncio.Event()
         self._thread = threading.Thread(
             target=self._loop.run_until_complete, args=(self._serve(),), daemon=True
         )
@@ -80,6 +81,11 @@ class FakeServer:
         if script.misbehaves("no message", stream, count):
             await socket.send(b"\xc1 this is no msgpack")
             await asyncio.Event().wait()
+        if script.together:
+            self._waiting += 1
+            if self._waiting == script.together:
+                self._all_wait.set()
+            await self._all_wait.wait()
         if script.seconds:
             async with self._model:
                 await asyncio.sleep(script.seconds)

@@ -41,12 +41,7 @@ def received_array(data: Any, dtype: Any, shape: Any) -> NDArray[Any]:
     Raises:
         ValueError: They do not fit together, or the array would hold anything but numbers.
     """
-    try:
-        kind = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError):
-        raise ValueError(f"expected the type of an array, got {shortened(repr(dtype))}") from None
-    if kind.kind not in KINDS:
-        raise ValueError(f"expected an array of booleans, integers or floats, got one of the type {kind}")
+    kind = received_dtype(dtype)
     if not isinstance(shape, list | tuple) or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"expected the shape of an array, got {shortened(repr(shape))}")
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * kind.itemsize:
@@ -54,6 +49,17 @@ def received_array(data: Any, dtype: Any, shape: Any) -> NDArray[Any]:
         raise ValueError(f"expected an array of the shape {tuple(shape)} and the type {kind}, got {got}")
     array: NDArray[Any] = np.ndarray(tuple(shape), kind, data)
     return array.astype(kind.newbyteorder("="))
+
+
+def received_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the type of numbers that the text *dtype* names; ValueError where it names none."""
+    try:
+        kind: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):
+        raise ValueError(f"expected the type of an array, got {shortened(repr(dtype))}") from None
+    if kind.kind not in KINDS:
+        raise ValueError(f"expected an array of booleans, integers or floats, got one of the type {kind}")
+    return kind
 
 
 def packed(value: Any, encode: Callable[[Any], Any]) -> bytes:
@@ -80,8 +86,3 @@ def unpacked(message: bytes, decode: Callable[[dict[Any, Any]], Any]) -> Any:
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"a message of {len(message)} bytes cannot be read: {reason}") from None
-
-
-def not_finite(array: NDArray[Any]) -> bool:
-    """Whether a number of *array* is NaN or infinite."""
-    return array.dtype.kind == "f" and not bool(np.isfinite(array).all())

@@ -1,24 +1,26 @@
 """Policy servers of GR00T: msgpack over ZeroMQ, one request and one answer in turn.
 
-Arrays travel as files of numpy. An observation has a leading axis for rows, B, of length 1 here, and one for
-moments, T, of the length that the server's modality configuration has.
+Arrays travel as files of numpy. An observation has a leading axis for rows and one for moments, T, of the
+length that the server's modality configuration has.
 """
 
 from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError, described, did_you_mean, first_few
+from pytest_arena.policies.chunks import PlanError
 from pytest_arena.policies.servers.arrays import KINDS, packed, require_sendable, unpacked
 from pytest_arena.policies.servers.server_policy import ServerPolicy, ServerSettings, secret
 from pytest_arena.policies.servers.streams import ConnectionLostError, ServerError, Stream, nested, words
+from pytest_arena.simulators.array_types import IndexArray
 from pytest_arena.simulators.base import SimEnv
 
 ARRAY, MODALITY = "__ndarray_class__", "__ModalityConfig_class__"
@@ -64,16 +66,16 @@ def _loaded(data: Any) -> NDArray[Any]:
 
 
 def observation_of(inputs: Mapping[str, Any], moments: Mapping[str, int], flat: bool) -> dict[str, Any]:
-    """Return one row's *inputs* as a server takes them.
+    """Return the *inputs* of K rows as a server takes them.
 
     Args:
-        inputs: ``video.NAME``: uint8 (H, W, 3), ``state.NAME``: (D,), each with a leading axis T where the
-            server asks for several moments; texts.
+        inputs: ``video.NAME``: uint8 (K, H, W, 3), ``state.NAME``: (K, D), each with an axis T after the
+            first where the server asks for several moments; K texts.
         moments: ``video`` and ``state`` -> T.
         flat: Whether the names stay as they are.
 
     Returns:
-        The same with leading axes (1, T), states as float32; texts in lists. Unless *flat*, a map a modality.
+        The same with the axes (K, T, …), states as float32; texts in lists. Unless *flat*, a map a modality.
 
     Raises:
         EvaluationError: An input has another shape or type.
@@ -81,20 +83,20 @@ def observation_of(inputs: Mapping[str, Any], moments: Mapping[str, int], flat: 
     found: dict[str, Any] = {}
     for name, value in inputs.items():
         modality = name.partition(".")[0]
-        if isinstance(value, str):
-            found[name] = [value] if flat else [[value]]
+        if isinstance(value, list):
+            found[name] = value if flat else [[text] for text in value]
             continue
         array, length = np.asarray(value), moments.get(modality, 1)
-        rank = 3 if modality == "video" else 1
+        rank = 4 if modality == "video" else 2
         wanted = "(H, W, 3)" if modality == "video" else "(D,)"
         if length > 1:
             rank, wanted = rank + 1, f"({length}, {wanted[1:]}: the server asks for {length} moments"
-        if array.ndim != rank or (length > 1 and len(array) != length):
-            raise EvaluationError(f"policy.observation.{name}: expected {wanted}, got {described(array)}")
+        if array.ndim != rank or (length > 1 and array.shape[1] != length):
+            raise EvaluationError(f"policy.observation.{name}: expected {wanted}, got {described(array[0])}")
         if modality == "video" and array.dtype != np.uint8:
             raise EvaluationError(f"policy.observation.{name}: expected images of uint8, got {array.dtype}")
         array = array if modality == "video" else array.astype(np.float32)
-        found[name] = array[None] if length > 1 else array[None, None]
+        found[name] = array if length > 1 else array[:, None]
     return found if flat else nested(found)
 
 
@@ -125,6 +127,17 @@ class Gr00tSettings(ServerSettings):
         description="the server takes video.NAME, state.NAME and texts as one flat map, as with its "
         "simulation wrapper",
     )
+    batch: Literal["single", "all"] = Field(
+        default="single",
+        description="single: a request for each row; all: one for all rows that need a plan; "
+        "faster, and its numbers may depend on the number of rows",
+    )
+
+    @model_validator(mode="after")
+    def _batches_are_not_reproducible(self) -> Gr00tSettings:
+        if self.batch == "all" and self.reproducible:
+            raise ValueError("expected batch: single beside reproducible: true")
+        return self
 
 
 class Gr00tStream(Stream):
@@ -152,7 +165,7 @@ class Gr00tStream(Stream):
     async def open(self) -> Mapping[str, Any]:
         """Ask whether the server is there, and return its modality configuration."""
         zmq: Any = importlib.import_module("zmq")
-        await self.close()
+        self.abandon()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
         try:
@@ -179,23 +192,27 @@ class Gr00tStream(Stream):
 
     async def ask(self, inputs: Mapping[str, Any]) -> Any:
         """Return the answer: name -> (T, D) array."""
+        batch = {key: [value] if isinstance(value, str) else value[None] for key, value in inputs.items()}
+        return (await self.ask_for_rows(batch, 1))[0]
+
+    async def ask_for_rows(self, inputs: Mapping[str, Any], rows: int) -> list[dict[str, Any]]:
+        """Return the answers for K *rows*, asked with one request of K inputs; raises as `ask`."""
         observation = observation_of(inputs, self._moments, self._flat)
         answer = await self._request("get_action", {"observation": observation, "options": None})
         action = answer[0] if isinstance(answer, list) and answer else answer
         if not isinstance(action, dict):
             raise ServerError(f"expected a map of actions and one of notes, got {described(answer)}")
-        return {key: self._of_row(key, value) for key, value in action.items()}
+        for key, value in action.items():
+            if not isinstance(value, np.ndarray) or value.ndim != 3 or len(value) != rows:
+                wanted = f"expected {key} as an array of the shape ({rows}, T, D)"
+                raise ServerError(f"{wanted}, got {described(value)}")
+        return [{key: value[row] for key, value in action.items()} for row in range(rows)]
 
-    async def close(self) -> None:
+    def abandon(self) -> None:
         """Give the socket up: one that waits for an answer can send nothing more."""
         socket, self._socket = self._socket, None
         if socket is not None:
             socket.close()
-
-    def _of_row(self, key: str, value: Any) -> Any:
-        if not isinstance(value, np.ndarray) or value.ndim != 3 or len(value) != 1:
-            raise ServerError(f"expected {key} as an array of the shape (1, T, D), got {described(value)}")
-        return value[0]
 
     async def _request(self, endpoint: str, data: Mapping[str, Any] | None = None) -> Any:
         if self._socket is None:
@@ -233,6 +250,29 @@ class Gr00t(ServerPolicy):
         if self._context is None:
             self._context = importlib.import_module("zmq.asyncio").Context()
         return Gr00tStream(self._context, self.address, self._token, self.settings.flat_keys)
+
+    def plan(self, rows: IndexArray, inputs: Mapping[str, Any]) -> Sequence[Any]:
+        """Return each row's answer, or a `PlanError` with the server's words."""
+        if self.settings.batch == "single":
+            return super().plan(rows, inputs)
+        return self._loop.run(self._ask_together(rows.tolist(), inputs))
+
+    async def _ask_together(self, rows: Sequence[int], inputs: Mapping[str, Any]) -> list[Any]:
+        """Ask with one request, on the stream of the first row; an error of it is one of all rows."""
+        answers: list[Any] = [self.failure(row) for row in rows]
+        places = [place for place, answer in enumerate(answers) if answer is None]
+        if not places:
+            return answers
+        batch = {
+            key: [value[place] for place in places] if isinstance(value, list) else value[places]
+            for key, value in inputs.items()
+        }
+        stream = self._streams[rows[places[0]]]
+        assert isinstance(stream, Gr00tStream)
+        found = await self.answer_in_time(stream, stream.ask_for_rows(batch, len(places)))
+        for index, place in enumerate(places):
+            answers[place] = found if isinstance(found, PlanError) else found[index]
+        return answers
 
     def check_server(self) -> None:
         """Check that the observation map has all that the server's modality configuration names."""

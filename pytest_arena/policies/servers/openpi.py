@@ -14,7 +14,13 @@ import numpy as np
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, described, first_few
-from pytest_arena.policies.servers.arrays import packed, received_array, require_sendable, unpacked
+from pytest_arena.policies.servers.arrays import (
+    packed,
+    received_array,
+    received_dtype,
+    require_sendable,
+    unpacked,
+)
 from pytest_arena.policies.servers.server_policy import ServerPolicy, ServerSettings, secret
 from pytest_arena.policies.servers.streams import ServerError, Stream, words
 from pytest_arena.policies.servers.websocket import WebSocket
@@ -47,7 +53,7 @@ def decode(value: dict[Any, Any]) -> Any:
     if SCALAR in value:
         number = np.asarray(value.get(b"data"))
         require_sendable(number)
-        return number.astype(np.dtype(value.get(b"dtype")))[()]
+        return number.astype(received_dtype(value.get(b"dtype")))[()]
     return value
 
 
@@ -83,6 +89,10 @@ class OpenpiStream(Stream):
         await self._socket.send(packed(dict(inputs), encode))
         answer = self._map(await self._socket.receive(), "a map with actions")
         return {key: value for key, value in answer.items() if key != "server_timing"}
+
+    def abandon(self) -> None:
+        """Break the connection off."""
+        self._socket.abandon()
 
     async def close(self) -> None:
         """Disconnect."""

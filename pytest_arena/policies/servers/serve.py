@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from pytest_arena.policies.servers import serve_guard
 POLL_SECONDS = 0.1
 ANSWER_SECONDS = 5.0
 """How long the answer about a server's health may take."""
+BYTES_READ = 8192
 LINES_SHOWN = 20
 """Of a server's output in a message: the last ones."""
 RUN_VARIABLE = "PYTEST_XDIST_TESTRUNUID"
@@ -111,7 +113,9 @@ class LocalServer:
         state = self._state()
         ended = f"; the server has ended with the status {state['status']}" if "status" in state else ""
         with contextlib.suppress(OSError):
-            lines = self.log.read_text("utf-8", "replace").splitlines()[-LINES_SHOWN:]
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - BYTES_READ))
+                lines = file.read().decode("utf-8", "replace").splitlines()[-LINES_SHOWN:]
             if lines:
                 return f"{ended}; its last output ({self.log}):\n" + "\n".join(lines) + "\n"
         return ended
@@ -227,7 +231,8 @@ def _folder(serve: Serve) -> Path:
     name = hashlib.sha256(f"{run} {serve.command}".encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir(), f"pytest-arena-serve-{os.getuid()}-{name}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise EvaluationError(f"policy.serve: expected a folder of your own, {folder} is another user's")
     return folder
 

@@ -20,6 +20,7 @@ from pytest_arena.policies.servers.event_loop import BackgroundLoop
 from pytest_arena.policies.servers.serve import LocalServer, Serve, ServeSetting, local_server
 from pytest_arena.policies.servers.streams import ConnectionLostError, ServerError, Stream, words
 from pytest_arena.records.schema import Episode
+from pytest_arena.records.to_plain import to_plain
 from pytest_arena.simulators.array_types import IndexArray
 from pytest_arena.simulators.base import SimEnv
 
@@ -89,6 +90,7 @@ class ServerPolicy(ChunkedPolicy):
         self.address = address_of(settings, self.schemes, self._served)
         self.metadata: Mapping[str, Any] = {}
         """What the server says of itself."""
+        self._changed = False  # whether it says something else on a later connection
         self._failures: dict[int, str] = {}  # rows whose server refused to begin their episode
         self._loop = BackgroundLoop()
         self._streams = [self.stream(row) for row in range(env.num_envs)]
@@ -147,6 +149,11 @@ class ServerPolicy(ChunkedPolicy):
         served = {} if self._served is None else {"serve": self._served.identity}
         return {"address": self.address, "server": summarized(self.metadata), **served}
 
+    def review(self, episodes: Sequence[Episode]) -> list[str]:
+        """Say so where the server was not the same, as far as it says, in all episodes."""
+        note = f"the server at {self.address} described itself in another way after it was connected anew"
+        return [f"{note}: it may have been another model"] if self._changed else []
+
     def close(self) -> None:
         """Disconnect; a server that was started here goes on, for the jobs that follow."""
         if self._loop.is_closed:
@@ -173,12 +180,16 @@ class ServerPolicy(ChunkedPolicy):
             said = f"{reason} (after {seconds:g} s: policy.connect_timeout)"
         except ServerError as error:
             said = str(error)
-        await self._close(self._streams[row])
+        self._streams[row].abandon()
         raise EvaluationError(
             f"policy {self.name}: no connection to {self.address} for row {row}: "
             f"{said}{self._about_served()}; see that the server runs, is at this address, and takes one "
             "connection for each row (environment.num_envs)"
         )
+
+    async def _open_again(self, row: int) -> None:
+        metadata = await self._open(row)
+        self._changed |= to_plain(summarized(metadata)) != to_plain(summarized(self.metadata))
 
     async def _begin(self, row: int) -> None:
         """Begin an episode of *row*: once more on a new connection, where a kept one has ended."""
@@ -186,35 +197,44 @@ class ServerPolicy(ChunkedPolicy):
         stream = self._streams[row]
         kept = stream.usable
         if not kept:
-            await self._open(row)
+            await self._open_again(row)
         reason = await self._told(stream.begin())
         if isinstance(reason, ConnectionLostError) and kept:
-            await self._open(row)
+            await self._open_again(row)
             reason = await self._told(stream.begin())
         if reason is not None:
             self._failures[row] = str(reason)
-            await self._close(stream)
+            stream.abandon()
 
-    async def _ask(self, row: int, inputs: Mapping[str, Any]) -> Any:
-        stream = self._streams[row]
-        if row in self._failures:
-            return PlanError(self._failures[row])
+    def failure(self, row: int) -> PlanError | None:
+        """Return why the server did not begin the row's episode; None where it did."""
+        return PlanError(self._failures[row]) if row in self._failures else None
+
+    async def answer_in_time(self, stream: Stream, asked: Coroutine[Any, Any, Any]) -> Any:
+        """Return what *asked*, a request on *stream*, returns; a `PlanError` for a fault of the server.
+
+        Raises `EvaluationError` where the server cannot be asked this.
+        """
         try:
             async with asyncio.timeout(self.settings.timeout):
-                return await stream.ask(inputs)
+                return await asked
         except TimeoutError:
             problem = self._silence()
         except ServerError as error:
             problem = str(error)
         except ValueError as error:
             raise EvaluationError(f"policy.observation: the server cannot be sent this: {error}") from None
-        await self._close(stream)
+        stream.abandon()
         return PlanError(f"{self.address}: {problem}")
+
+    async def _ask(self, row: int, inputs: Mapping[str, Any]) -> Any:
+        stream, failure = self._streams[row], self.failure(row)
+        return await self.answer_in_time(stream, stream.ask(inputs)) if failure is None else failure
 
     async def _end(self, row: int, episode: Episode) -> None:
         stream = self._streams[row]
         if stream.usable and await self._told(stream.end(episode)) is not None:
-            await self._close(stream)
+            stream.abandon()
 
     async def _told(self, message: Coroutine[Any, Any, None]) -> ServerError | None:
         """Return what went wrong with a *message* to the server."""
@@ -233,7 +253,7 @@ class ServerPolicy(ChunkedPolicy):
             async with asyncio.timeout(self.settings.connect_timeout):
                 await stream.close()
         except TimeoutError:
-            pass
+            stream.abandon()
 
     def _silence(self) -> str:
         return f"no answer within {self.settings.timeout:g} s (policy.timeout)"

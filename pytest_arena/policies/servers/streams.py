@@ -23,7 +23,7 @@ class ConnectionLostError(ServerError):
 class Stream(ABC):
     """One row's stream. All of its methods run on the policy's event loop, and are given a time from outside.
 
-    A stream that failed is closed, and opened anew when an episode begins: never in the middle of one.
+    A stream that failed is abandoned, and opened anew when an episode begins: never in the middle of one.
     """
 
     @property
@@ -49,8 +49,12 @@ class Stream(ABC):
         """Tell the server that *episode* has ended, where the protocol can say so; raises `ServerError`."""
 
     @abstractmethod
+    def abandon(self) -> None:
+        """Give up the connection at once, without a word to the server; calling it twice is harmless."""
+
     async def close(self) -> None:
         """Disconnect; calling it twice is harmless."""
+        self.abandon()
 
 
 def words(text: str) -> str:

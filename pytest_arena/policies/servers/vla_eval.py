@@ -86,7 +86,7 @@ def _image(data: Any) -> NDArray[Any]:
         if image.width * image.height > LARGEST_IMAGE:
             raise ValueError(f"{image.width} x {image.height} pixels are too many")
         return np.array(image)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise ValueError(f"an image cannot be read: {error}") from None
 
 
@@ -136,6 +136,10 @@ class VlaEvalStream(Stream):
         if episode.error is not None:
             result["failure_reason"] = episode.error
         await self._send("episode_end", result)
+
+    def abandon(self) -> None:
+        """Break the connection off."""
+        self._socket.abandon()
 
     async def close(self) -> None:
         """Disconnect."""

@@ -29,7 +29,7 @@ class WebSocket:
 
     async def open(self) -> None:
         """Connect; raises OSError, `ServerError`."""
-        await self.close()
+        self.abandon()
         client: Any = importlib.import_module("websockets.asyncio.client")
         exceptions: Any = importlib.import_module("websockets.exceptions")
         # A proxy that is set for the web cannot reach this machine's own addresses.
@@ -70,6 +70,12 @@ class WebSocket:
         except exceptions.ConnectionClosed as error:
             raise ConnectionLostError(_ended(error)) from None
         return message
+
+    def abandon(self) -> None:
+        """Break the connection off: a server that does not answer would not take part in its end."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.transport.abort()
 
     async def close(self) -> None:
         """Disconnect; calling it twice is harmless."""

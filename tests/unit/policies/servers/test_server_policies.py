@@ -12,7 +12,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pytest_arena import EvaluationError, JobFileError, Outcome
+from pytest_arena import EvaluationError, JobFileError, Outcome, RolloutTimeoutError
+from pytest_arena.guards.deadline import Deadline
 from pytest_arena.policies.registry import make_policy, validate_policy
 from pytest_arena.policies.servers.gr00t import Gr00t
 from pytest_arena.policies.servers.openpi import Openpi, RoboArena
@@ -253,6 +254,39 @@ def test_a_reset_that_fails_is_the_error_of_its_episode(name: str, opened: list[
             raise EvaluationError(policy.row_errors[0])
 
 
+@pytest.mark.parametrize("name", ["openpi", "roboarena", "vla_eval"])
+def test_rows_ask_at_the_same_time(name: str, opened: list[Any]) -> None:
+    """The server answers none before all have asked."""
+    with FAMILIES[name].server(Script(together=16)) as server:
+        policy = FAMILIES[name].make(server, rows=16)
+        opened.append(policy)
+        begin(policy, *range(16))
+        policy.act(observed(*range(16)))
+    assert not policy.row_errors
+
+
+def test_a_time_limit_ends_a_wait_for_the_server(family: Family, opened: list[Any]) -> None:
+    with family.server(Script("silent")) as server:
+        policy = family.make(server, timeout=3600)
+        opened.append(policy)
+        begin(policy, 0)
+        with pytest.raises(RolloutTimeoutError), Deadline(0.3):
+            policy.act(observed(1))
+
+
+def test_another_server_at_the_same_address_is_noted(opened: list[Any]) -> None:
+    with OpenpiServer(Script("gone"), {"model": "a"}) as server:
+        policy = FAMILIES["openpi"].make(server)
+        opened.append(policy)
+        begin(policy, 0)
+        policy.act(observed(1))
+        assert policy.review([]) == []
+        server.metadata["model"] = "b"
+        begin(policy, 0)
+        (note,) = policy.review([])
+        assert "it may have been another model" in note
+
+
 def test_the_record_has_the_address_and_what_the_server_says(family: Family, opened: list[Any]) -> None:
     with family.server() as server:
         policy = family.make(server, reproducible=True)
@@ -433,6 +467,26 @@ class TestGr00t:
             with pytest.raises(EvaluationError, match="Unauthorized: Invalid API token"):
                 FAMILIES["gr00t"].make(server, api_token_env="TOKEN", **settings)
 
+    def test_one_request_for_all_rows_has_the_same_answers(self, opened: list[Any]) -> None:
+        plans = []
+        for batch in ("single", "all"):
+            with Gr00tServer(Script(counts=False)) as server:
+                policy = FAMILIES["gr00t"].make(server, rows=3, batch=batch)
+                opened.append(policy)
+                begin(policy, 0, 1, 2)
+                end(policy, 1)
+                plans.append(policy.act(observed(1, 2, 3)))
+                assert len(server.script.received) == (1 if batch == "all" else 2)
+        np.testing.assert_array_equal(*plans)
+
+    def test_a_fault_of_one_request_for_all_rows_is_an_error_of_each(self, opened: list[Any]) -> None:
+        with Gr00tServer(Script("traceback")) as server:
+            policy = FAMILIES["gr00t"].make(server, rows=2, batch="all")
+            opened.append(policy)
+            begin(policy, 0, 1)
+            policy.act(observed(1, 2))
+        assert list(policy.row_errors) == [0, 1]
+
     def test_very_old_servers_say_error(self, opened: list[Any]) -> None:
         with Gr00tServer(Script("old error")) as server:
             policy = FAMILIES["gr00t"].make(server)
@@ -454,6 +508,7 @@ class TestGr00t:
         ({"type": "openpi", "serve": "python server.py"}, "serve"),
         ({"type": "openpi", "serve": {"command": "x {port}", "per": "job"}}, "serve.per"),
         ({"type": "openpi", "address": "ws://host:1", "timeout": 0}, "timeout"),
+        ({"type": "gr00t", "address": "tcp://host:1", "batch": "all", "reproducible": True}, "batch: single"),
     ],
 )
 def test_a_mistake_in_the_settings_is_found_before_anything_runs(settings: dict[str, Any], key: str) -> None:
