@@ -79,4 +79,4 @@ def test_equal_episodes_with_one_row_and_three(suite: Suite) -> None:
         record = suite.record(f"{name}-3")
         assert record["reproducible"] is True
         assert record["identity"]["policy"]["batch"] == "single"
-    assert "use type: rsl_rl" in suite.record("forgotten")["error"]
+    assert "use type: rsl_rl" in suite.record("forgotten")["error"]["message"]

@@ -92,6 +92,9 @@ def make_model(kind: str, env: Any) -> Any:
         "gSDE": lambda: sb3.PPO("MlpPolicy", env, policy_kwargs={**SMALL}, use_sde=True),
         "A2C": lambda: sb3.A2C("MlpPolicy", env, policy_kwargs={**SMALL}),
         "SAC": lambda: sb3.SAC("MlpPolicy", env, policy_kwargs={**SMALL}),
+        "SAC with gSDE": lambda: sb3.SAC("MlpPolicy", env, policy_kwargs={**SMALL}, use_sde=True),
+        "DDPG": lambda: sb3.DDPG("MlpPolicy", env, policy_kwargs={**SMALL}),
+        "CrossQ": lambda: contrib.CrossQ("MlpPolicy", env, policy_kwargs={**SMALL}),
         "TD3": lambda: sb3.TD3("MlpPolicy", env, policy_kwargs={**SMALL}),
         "DQN": lambda: sb3.DQN("MlpPolicy", env, policy_kwargs={**SMALL}),
         "HER": lambda: sb3.SAC(
@@ -157,6 +160,9 @@ CASES = [
     ("A2C", "CartPole-v1"),
     ("SAC", "Pendulum-v1"),
     ("TD3", "Pendulum-v1"),
+    ("DDPG", "Pendulum-v1"),
+    ("CrossQ", "Pendulum-v1"),
+    ("SAC with gSDE", "Pendulum-v1"),
     ("DQN", "CartPole-v1"),
     ("HER", "arena/Reach-v0"),
     ("RecurrentPPO", "Pendulum-v1"),
@@ -225,7 +231,7 @@ def test_sampled_actions_are_those_of_the_episodes_seed(tmp_path: Path, kind: st
         assert functools.reduce(operator.add, env.rewards[0], 0.0) == episode.return_
 
 
-@pytest.mark.parametrize("kind", ["PPO", "gSDE", "DQN"])
+@pytest.mark.parametrize("kind", ["PPO", "gSDE", "SAC with gSDE", "DQN"])
 def test_sampled_episodes_do_not_depend_on_the_number_of_rows(tmp_path: Path, kind: str) -> None:
     env_id = "CartPole-v1" if kind == "DQN" else "Pendulum-v1"
     _, path = saved(kind, env_id, tmp_path)
