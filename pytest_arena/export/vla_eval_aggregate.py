@@ -7,6 +7,7 @@ was not measured has neither.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def write(run: FinishedRun, folder: Path) -> Written:
         written.notes += _notes(job)
     for simulator in dict.fromkeys(job.record.simulator for job in run.jobs):
         jobs = [job for job in run.jobs if job.record.simulator == simulator]
-        path = folder / f"{simulator}_aggregate.json"
+        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '_', simulator)}_aggregate.json"
         write_json(path, aggregate(run, simulator, jobs))
         written.files.append(path)
     return written

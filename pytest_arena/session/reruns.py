@@ -74,7 +74,7 @@ def standing_measurement(
         found = _standing(earlier, record, f"the run {where}", option)
         found.record.hdf5_path = None  # the files of that run stay there
         for episode in found.episodes:
-            episode.videos, episode.trajectory = {}, None
+            episode.videos, episode.trajectory, episode.rerun = {}, None, None
         return found
     return None
 

@@ -318,6 +318,18 @@ def test_a_job_that_never_ran_is_told(
         assert "good: never ran, so it is left out" in capsys.readouterr().out.splitlines()
 
 
+def test_nothing_is_written_elsewhere(ran: Folder, tmp_path: Path) -> None:
+    copied, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(ran.run_dir, copied)
+    for path in copied.glob("*/record.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "simulator": "../elsewhere/x"}))
+    elsewhere.mkdir()
+    for to in ("lerobot", "vla-eval", "arena", "csv"):
+        assert main(["export", str(copied), "--to", to, "--output", str(tmp_path / "out")]) == 0
+    assert not list(elsewhere.iterdir())
+    assert (tmp_path / "out" / ".._elsewhere_x_aggregate.json").exists()
+
+
 def test_a_run_of_an_earlier_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored = Path(__file__).parents[1] / "stored_runs" / "v0.1.0"
     for to in ("lerobot", "vla-eval", "arena", "csv"):

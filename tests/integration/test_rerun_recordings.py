@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Suite
+from tests.integration.test_reruns import COIN
+
+# At the top: `pytester` forgets what is imported in a test, and some modules load once a process.
+pytest.importorskip("rerun")
+from rerun.chunk import RrdReader
 
 
 def recordings(run: Path) -> set[str]:
@@ -17,14 +22,11 @@ def recordings(run: Path) -> set[str]:
 
 def actions_in(path: Path) -> int:
     """The number of actions in a recording, as Rerun's own reader counts them."""
-    from rerun.chunk import RrdReader
-
     chunks = RrdReader(path).stream().to_chunks()
     return sum(chunk.num_rows for chunk in chunks if chunk.entity_path == "/action")
 
 
 def test_a_killed_worker_a_resumed_run_and_shards(suite: Suite) -> None:
-    pytest.importorskip("rerun")
     make = {"trap": "SIGKILL", "episode": 2, "at": 2, "once": str(suite.path / "sprung")}
     environment = {"id": "tests.registered:arena/Trap-v0", "options": {"make": make}}
     job: dict[str, Any] = {"environment": environment, "rollout": {"episodes": 7, "shards": 2}}
@@ -49,7 +51,6 @@ def test_a_killed_worker_a_resumed_run_and_shards(suite: Suite) -> None:
 
 
 def test_a_line_that_names_another_file_is_refused(suite: Suite) -> None:
-    pytest.importorskip("rerun")
     suite.jobs({"a": {"record": {"rerun": True}}})
     assert suite.run("--arena-jobs", "jobs.yaml").ret == 0
     path = suite.run_dir / "a" / "episodes.jsonl"
@@ -59,3 +60,13 @@ def test_a_line_that_names_another_file_is_refused(suite: Suite) -> None:
         refused = suite.run("--arena-jobs", "jobs.yaml", "--arena-resume", str(suite.run_dir))
         assert refused.ret == 4
         assert f"a/episodes.jsonl: line 1: rerun: {expected}" in refused.stderr.str() + refused.stdout.str()
+
+
+def test_a_measurement_that_stands_in_another_run_leaves_its_recordings_there(suite: Suite) -> None:
+    suite.jobs({"coin": {**COIN, "record": {"rerun": True}}})
+    suite.test()
+    assert suite.run().ret == 1
+    assert None not in {e["rerun"] for e in suite.episodes("coin")}
+    assert suite.run("--lf").ret == 1
+    assert any("stands" in note for note in suite.record("coin")["notes"])
+    assert {e["rerun"] for e in suite.episodes("coin")} == {None}
