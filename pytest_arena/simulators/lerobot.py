@@ -34,7 +34,6 @@ from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
 from pytest_arena.simulators.gymnasium.vector import Row
-from pytest_arena.simulators.mujoco.rendering import choose_platform
 
 _NO_SIMULATION = {
     "gym_manipulator": "is a real robot, or one that a person controls",
@@ -128,9 +127,8 @@ class LeRobotSimulator(Simulator):
             _config(job)
 
     def launch(self, job: Job) -> None:
-        """Choose OpenGL, for most of these environments draw what a policy sees, and import LeRobot."""
+        """Import LeRobot."""
         import_lerobot("the simulator lerobot")
-        choose_platform()
 
     def make(self, job: Job) -> SimEnv:
         """Build the rows."""

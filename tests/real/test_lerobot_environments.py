@@ -22,7 +22,8 @@ from lerobot.envs.configs import EnvConfig, PushtEnv
 from pytest_arena import EvaluationError, Job, JobFileError, MissingDependencyError
 from pytest_arena.evaluation.validate import validate
 from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.lerobot import LeRobotEnv, LeRobotSimulator
+from pytest_arena.simulators.lerobot import LeRobotEnv
+from pytest_arena.simulators.registry import find_simulator
 from pytest_arena.testing import SimEnvContract
 from tests.real.lerobot_models import act, easy_pusht, save
 
@@ -43,7 +44,7 @@ def job(kind: str = "pusht", options: Any = None, num_envs: int = 2, **environme
 
 
 def make(made: Job) -> SimEnv:
-    simulator = LeRobotSimulator()
+    simulator = find_simulator(made)
     simulator.launch(made)
     return simulator.make(made)
 

@@ -28,6 +28,7 @@ from pytest_arena.simulators.lerobot import LeRobotEnv
 TASK = "task"
 """Where LeRobot's processors look for the language instruction."""
 _ACTION, _IMAGES = "action", "observation.images"
+_BELOW_A_TRAINING_RUN = ("pretrained_model", "last/pretrained_model", "checkpoints/last/pretrained_model")
 _WITHOUT_NOISE = frozenset({"act"})
 """Policies that draw no random numbers in evaluation mode."""
 
@@ -85,7 +86,8 @@ class LeRobotPolicy(ChunkedPolicy):
         folder = Path(settings.checkpoint)
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
-            inner = next((p for p in folder.rglob("pretrained_model") if (p / FILES[0]).is_file()), None)
+            inside = (folder / path for path in _BELOW_A_TRAINING_RUN)
+            inner = next((path for path in inside if (path / FILES[0]).is_file()), None)
             hint = "" if inner is None else f"; {inner} is such a folder"
             raise job.problem(
                 ("policy", "checkpoint"),
@@ -143,7 +145,8 @@ class LeRobotPolicy(ChunkedPolicy):
 
     def _chunks(self, rows: IndexArray, inputs: Mapping[str, Any]) -> list[Any]:
         """Return an array (H, A) for each of K rows, from one pass of the model."""
-        steps = [self._features(_step_of(inputs, step, self.history)) for step in range(self.history)]
+        parts = [_step_of(inputs, step, self.history) for step in range(self.history)]
+        steps = [self._features(part, len(rows)) for part in parts]
         with self._torch.inference_mode(), self._precision(), self._noise(rows):
             actions = self._predict(steps)
         if actions.ndim != 3 or len(actions) != len(rows):
@@ -160,14 +163,13 @@ class LeRobotPolicy(ChunkedPolicy):
         ready = [self._environment_action(actions[:, step]) for step in range(actions.shape[1])]
         return list(np.stack(ready, axis=1))
 
-    def _features(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the model's input of one step of K rows, as LeRobot's pre-processor makes it."""
+    def _features(self, inputs: Mapping[str, Any], count: int) -> dict[str, Any]:
+        """Return the model's input of one step of *count* rows, as LeRobot's pre-processor makes it."""
         if self._settings.observation is not None:
             features = {name: self._tensor(name, value) for name, value in inputs.items()}
         else:
             utils: Any = importlib.import_module("lerobot.envs.utils")
             features = utils.preprocess_observation(_nested(inputs))
-        count = len(next(iter(inputs.values())))
         features.setdefault(TASK, [self._task_description or ""] * count)
         if self._before_env is not None and self._settings.observation is None:
             features = self._before_env(features)
