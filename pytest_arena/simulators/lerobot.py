@@ -157,7 +157,7 @@ def import_lerobot(what: str) -> None:
 def reason_of(error: BaseException) -> str:
     """Return on one line what *error* says, and what caused it: LeRobot's parser tells the reason there."""
     cause = error.__cause__
-    text = " ".join(str(getattr(error, "message", error)).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if cause is None or str(cause) in text else f"{text} {reason_of(cause)}"
 
 
@@ -193,7 +193,8 @@ def _config(job: Job) -> Any:
 def _place(error: Exception, fields: set[str]) -> tuple[tuple[str, ...], str]:
     """Return the option that an *error* of LeRobot's decoding is about, where it says so, and its text."""
     path = tuple(getattr(error, "key_path", ()))
-    return (path[:1] if path and path[0] in fields else ()), reason_of(error)
+    text = reason_of(error).removeprefix(f"`{'.'.join(path)}`: ")
+    return (path[:1] if path and path[0] in fields else ()), text
 
 
 def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
