@@ -101,6 +101,21 @@ NAMES: dict[str, dict[str, Any]] = {
     "policy-unknown-argument": {"policy": {"type": "tests.registered:ArenaStyle", "gian": 1}},
     "policy-that-is-none": {"policy": {"type": "collections:OrderedDict"}},
 }
+SERVERS: dict[str, dict[str, Any]] = {
+    "no-address": {"type": "openpi"},
+    "no-scheme": {"type": "openpi", "address": "localhost:8000"},
+    "scheme-of-another-protocol": {"type": "gr00t", "address": "ws://localhost:5555"},
+    "port": {"type": "vla_eval", "address": "ws://localhost:99999"},
+    "password": {"type": "openpi", "address": "wss://me:secret@host:8000"},
+    "serve-without-port": {"type": "openpi", "serve": "python server.py"},
+    "serve-per": {"type": "openpi", "serve": {"command": "server {port}", "per": "job"}},
+    "serve-misspelled": {"type": "openpi", "serve": {"command": "server {port}", "helth": "/"}},
+    "serve-health": {"type": "openpi", "serve": {"command": "server {port}", "health": "healthz"}},
+    "images": {"type": "vla_eval", "address": "ws://localhost:8000", "images": "gif"},
+    "batch": {"type": "gr00t", "address": "tcp://localhost:1", "batch": "all", "reproducible": True},
+    "timeout": {"type": "gr00t", "address": "tcp://localhost:1", "timeout": 0},
+    "misspelled": {"type": "openpi", "adress": "ws://localhost:8000"},
+}
 METAWORLD: dict[str, dict[str, Any]] = {
     "misspelled-id": {"id": "raech-v3"},
     "old-id": {"id": "reach-v2"},
@@ -192,5 +207,6 @@ MISTAKES: dict[str, Callable[[], object]] = {
         check, record={"video_codec": {"name": "h264_nvenc", "preset": "slow"}}
     ),
     **{f"gymnasium-{name}": partial(check_gymnasium, options) for name, options in GYMNASIUM.items()},
+    **{f"server-{name}": partial(check, policy=given) for name, given in SERVERS.items()},
     **{f"metaworld-{name}": partial(check_metaworld, **changes) for name, changes in METAWORLD.items()},
 }

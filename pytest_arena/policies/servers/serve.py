@@ -105,8 +105,8 @@ class LocalServer:
     @property
     def is_running(self) -> bool:
         """Whether its guard says that it runs."""
-        state = self._state()
-        return bool(state) and "status" not in state
+        state, guarded = self._state(), self._guard is None or self._guard.poll() is None
+        return guarded and bool(state) and "status" not in state
 
     def about(self) -> str:
         """Return what its process has come to and said last, for the end of a message."""

@@ -22,7 +22,8 @@ USERS, STATE, LOG = "users", "state.json", "server.log"
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
 """Between the request to end and the end by force."""
-_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None)
+_SET_CHILD_SUBREAPER, _SET_PARENT_DEATH_SIGNAL = 36, 1
 """Of Linux's ``prctl``."""
 
 
@@ -79,7 +80,13 @@ def guard(folder: Path, command: str, grace: float) -> None:
     users = Lock(folder / USERS)
     with (folder / LOG).open("wb") as log:
         server = subprocess.Popen(
-            command, shell=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
     while server.poll() is None and not users.take():
         time.sleep(POLL_SECONDS)
@@ -116,7 +123,12 @@ def _group_lives(server: subprocess.Popen[bytes]) -> bool:
 
 def _adopt_orphans() -> None:
     """Become the parent of what the server leaves behind: nobody else may wait for it, as in a container."""
-    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _LIBC.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _die_with_parent() -> None:
+    """Let the server be killed should this process be: then nobody is left to end it."""
+    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -113,8 +113,9 @@ class ServerPolicy(ChunkedPolicy):
         if settings.address is not None and (wrong := address_problem(settings.address, cls.schemes)):
             raise job.problem(("policy", "address"), wrong)
         serve: Serve | None = settings.serve
-        if serve is not None and "{port}" not in serve.command and settings.address is None:
-            expected = "expected {port} in the command, or the address that the server has in policy.address"
+        port = None if settings.address is None else urlsplit(settings.address.replace("{port}", "1")).port
+        if serve is not None and "{port}" not in serve.command and port is None:
+            expected = "expected {port} in the command, or policy.address with the port that the server has"
             raise job.problem(("policy", "serve"), expected)
 
     @abstractmethod

@@ -133,6 +133,19 @@ def test_one_that_died_is_started_again_for_the_next_job() -> None:
     assert len(pids()) == 4
 
 
+def test_it_ends_with_its_guard() -> None:
+    server = local_server(serve(), None, None)
+    assert server._guard is not None
+    server._guard.kill()
+    server._guard.wait()
+    assert not server.is_running
+    until = time.monotonic() + 30
+    while not is_zombie(pids()[0]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert is_zombie(pids()[0])
+    assert local_server(serve(), None, None).is_running  # for the next job
+
+
 USER = """\
 import os, signal, sys, time
 from pathlib import Path
