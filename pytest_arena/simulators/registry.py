@@ -22,6 +22,7 @@ BUILT_IN = {
     "isaaclab": "pytest_arena.simulators.isaaclab.simulator:IsaacLabSimulator",
     "isaaclab_arena": "pytest_arena.simulators.isaaclab_arena.simulator:IsaacLabArenaSimulator",
     "lerobot": "pytest_arena.simulators.lerobot:LeRobotSimulator",
+    "libero": "pytest_arena.simulators.mujoco.libero:LiberoSimulator",
     "maniskill": "pytest_arena.simulators.maniskill.simulator:ManiSkillSimulator",
     "metaworld": "pytest_arena.simulators.mujoco.metaworld:MetaworldSimulator",
     "mjlab": "pytest_arena.simulators.mjlab:MjlabSimulator",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
@@ -14,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean, not_among
+from pytest_arena.guards.no_terminal import nobody_answers
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import Camera, StrictModel
 from pytest_arena.jobs.user_modules import import_named
@@ -185,7 +183,7 @@ def _make_one(name: str, arguments: Mapping[str, Any]) -> Any:
     import gymnasium
 
     try:
-        with _nobody_answers():
+        with nobody_answers():  # it would ask whether it may download files
             return gymnasium.make(name, **copy.deepcopy(dict(arguments)))
     except gymnasium.error.NameNotFound as error:
         from mani_skill.utils.registration import REGISTERED_ENVS
@@ -208,18 +206,6 @@ def _make_one(name: str, arguments: Mapping[str, Any]) -> Any:
         if "rendering device" in str(error) or "physical device" in str(error):
             raise EvaluationError(_NO_VULKAN.format(reason=str(error).splitlines()[0])) from error
         raise
-
-
-@contextmanager
-def _nobody_answers() -> Iterator[None]:
-    """ManiSkill asks on the terminal whether it may download files: there is nobody to say yes."""
-    terminal = sys.stdin
-    with open(os.devnull) as nothing:
-        sys.stdin = nothing
-        try:
-            yield
-        finally:
-            sys.stdin = terminal
 
 
 def _horizon(env: Any, job: Job) -> int:
