@@ -74,7 +74,7 @@ class ManiSkillEnv(TensorEnv):
         return self._base.environments
 
     def _capabilities(self) -> Capabilities:
-        own = self.device == "cpu"
+        own = self._base.alone and self.device == "cpu"
         return Capabilities(
             autoreset="manual",
             terminal_observation=True,

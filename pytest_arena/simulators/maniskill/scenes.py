@@ -31,7 +31,8 @@ class Scenes:
         self.single_action_space = base.single_action_space
         self.single_observation_space = base.single_observation_space
         self.control_mode = base.control_mode
-        self._alone = len(self._envs) > 1 or self.num_envs == 1  # each row has a scene of its own
+        self.alone = len(self._envs) > 1 or self.num_envs == 1
+        """Whether each row has a scene of its own."""
         self._observations: list[Observation] = [None] * len(self._envs)
         self._infos: list[dict[str, Any]] = [{}] * len(self._envs)
         self._steps: list[RawStep | None] = [None] * len(self._envs)
@@ -50,14 +51,14 @@ class Scenes:
         """Begin a new episode in a *row*, whose initial state *seed* alone decides."""
         import torch
 
-        place = row if self._alone else 0
+        place = row if self.alone else 0
         env = self._envs[place]
-        rows = torch.tensor([0 if self._alone else row], device=self.device)
+        rows = torch.tensor([0 if self.alone else row], device=self.device)
         # A generator for each row of the environment: tasks index them by the row.
         seeds = [seed] * int(env.unwrapped.num_envs)
         observation, info = env.reset(seed=seeds, options={"env_idx": rows})
         latest = self._observations[place]
-        if latest is None or self._alone:
+        if latest is None or self.alone:
             self._observations[place] = observation
         else:  # the other rows are observed anew as well
             self._observations[place] = merge_rows(latest, observation, rows)
@@ -84,7 +85,7 @@ class Scenes:
         """Step the rows with *actions* (N, …); those *parked* are left alone, or stepped with zeros."""
         import torch
 
-        if not self._alone:
+        if not self.alone:
             still = torch.as_tensor(parked, device=self.device)
             self._step(0, _masked(actions, still))
         else:
@@ -101,7 +102,7 @@ class Scenes:
         """Return the images of K *rows* by a camera, (K, H, W, 3), on the device."""
         import torch
 
-        if self._alone:
+        if self.alone:
             return torch.cat([_image(self._envs[row].unwrapped, camera) for row in rows])
         return _image(self._envs[0].unwrapped, camera)[torch.as_tensor(rows, device=self.device)]
 

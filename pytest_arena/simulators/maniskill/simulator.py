@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Mapping
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -90,7 +90,7 @@ class ManiSkillSimulator(Simulator):
 
     def launch(self, job: Job) -> None:
         """Say what is missing; there is no app."""
-        if find_spec("mani_skill") is None:
+        if importlib.util.find_spec("mani_skill") is None:
             raise MissingDependencyError(
                 "the simulator maniskill needs mani-skill: pip install 'pytest-arena[maniskill]' "
                 "(without a GPU, a CPU build of torch first)"
