@@ -153,6 +153,29 @@ def test_a_job_gives_the_same_episodes_in_one_row_and_in_two(tmp_path: Path) -> 
     assert record["reproducible"]
 
 
+def test_the_environment_alone_runs_in_processes_through_gymnasium(tmp_path: Path) -> None:
+    job = make_job(
+        environment={
+            "id": "pytest_arena.simulators.mujoco.libero:LiberoTask",
+            "num_envs": 2,
+            "max_episode_steps": STEPS,
+            "options": {
+                "vectorization": "async",
+                "episode_option": "episode",
+                "make": {"suite": "libero_spatial", "task": 0, "images": []},
+            },
+        },
+        policy={"type": "random"},
+        rollout={"episodes": 2},
+        record={"video": "off"},
+    )
+    evaluate(job, output=tmp_path / "gymnasium")
+    lines = next((tmp_path / "gymnasium").rglob("episodes.jsonl")).read_text().splitlines()
+    found = sorted(map(json.loads, lines), key=lambda line: line["episode"])
+    _, expected = run(tmp_path / "libero", 1)
+    assert [line["initial_state"] for line in found] == [line["initial_state"] for line in expected[:2]]
+
+
 @pytest.mark.parametrize("name", ["libero_spatail/0", "libero_spatial/10", "libero_100/0"])
 def test_a_task_that_is_not_there_is_one_line(name: str) -> None:
     with pytest.raises(EvaluationError) as error:
