@@ -133,6 +133,16 @@ def test_one_that_died_is_started_again_for_the_next_job() -> None:
     assert len(pids()) == 4
 
 
+def test_the_clients_packages_are_imported_when_a_policy_is_made() -> None:
+    code = (
+        "import sys; from pytest_arena.policies.servers import gr00t, openpi, vla_eval; print(*sys.modules)"
+    )
+    path = str(Path(module.__file__).parents[3])
+    env = {**os.environ, "PYTHONPATH": path}
+    found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert not {"websockets", "msgpack", "zmq", "PIL"} & set(found.stdout.split())
+
+
 def test_it_ends_with_its_guard() -> None:
     server = local_server(serve(), None, None)
     assert server._guard is not None
