@@ -12,8 +12,8 @@ from pytest_arena.comparison.samples import Point, Sample
 from pytest_arena.errors import BaselineError
 from pytest_arena.jobs.sections import MOST_EPISODES
 
-_LISTS = {"success_rate": "successes", "return": "sum_rewards"}
-_KEYS = {"success_rate": "success", "return": "sum_reward"}
+_LISTS = {"success_rate": "successes", "return": "sum_rewards", "max_reward": "max_rewards"}
+_KEYS = {"success_rate": "success", "return": "sum_reward", "max_reward": "max_reward"}
 
 
 def lerobot_jobs(data: Mapping[str, Any], path: Path) -> dict[str | None, dict[str, Sample]]:

@@ -25,7 +25,8 @@ def make_run(path: Path) -> str:
         episodes = scheduled(job, successes)
         for episode in episodes:
             episode.return_ = 1.5 * episode.episode
-            episode.metrics = {"max_reward": 0.25 * episode.episode}
+            episode.max_reward = 0.25 * episode.episode
+            episode.metrics = {"force": 0.5 * episode.episode}
             if (name, episode.episode) == UNKNOWN:
                 episode.outcome, episode.success_once = Outcome.UNKNOWN, None
             if (name, episode.episode) == CUT_OFF:
@@ -33,7 +34,7 @@ def make_run(path: Path) -> str:
                 episode.error = "RuntimeError: the simulator broke"
         attempt = Attempt.begin(job, run, name)
         write_episodes(attempt.directory.episodes, episodes)
-        attempt.record.definitions = {"max_reward": {"reduction": "mean"}}
+        attempt.record.definitions = {"force": {"reduction": "max"}}
         record = judged(attempt.record, job, episodes)
         record.status = Status.ERROR if name == CUT_OFF[0] else Status.COMPLETED
         record.finished_at = "2026-01-01T00:00:00.000Z"
