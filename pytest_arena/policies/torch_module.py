@@ -178,6 +178,8 @@ def load_program(path: Path, device: str, remembered: frozenset[str] = frozenset
         EvaluationError: It is no program, or reaches beyond tensors.
     """
     torch: Any = importlib.import_module("torch")
+    if other := other_kind(path, *_KINDS):
+        raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}{other}")
     members = _members(path)
     try:
         if "constants.pkl" in members and any(name.startswith("code/") for name in members):
@@ -194,7 +196,7 @@ def load_program(path: Path, device: str, remembered: frozenset[str] = frozenset
             module = program.module(check_guards=False)
             stateless = export_keeps_nothing(program)
         else:
-            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}{other_kind(path, *_KINDS)}")
+            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
     except (RuntimeError, AssertionError, ValueError, KeyError) as error:
         raise EvaluationError(f"checkpoint {path} cannot be loaded on {device}: {error}") from error
     return module, _dtype(torch, module), stateless
@@ -223,7 +225,7 @@ def _members(path: Path) -> dict[str, bytes]:
     """Return the archive's files by their name below its one root folder; OSError, ValueError."""
     with open_regular(path) as file:
         if not zipfile.is_zipfile(file):
-            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}{other_kind(path, *_KINDS)}")
+            raise EvaluationError(f"checkpoint {path}: {_ACCEPTED}")
         found = read_members(file)
     members = {name.partition("/")[2]: data for name, data in found.items()}
     if len(members) < len(found):

@@ -57,11 +57,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def policy(path: Path, limit: float = 1.0, num_envs: int = 8, **settings: Any) -> TorchModule:
+def policy(
+    path: Path, limit: float = 1.0, num_envs: int = 8, seen: dict[str, int] | None = None, **settings: Any
+) -> TorchModule:
+    box = gymnasium.spaces.Box
+    parts = {key: box(-9, 9, (size,)) for key, size in (seen or {}).items()}
     env: Any = SimpleNamespace(
-        num_envs=num_envs, single_action_space=gymnasium.spaces.Box(-limit, limit, (4,))
+        num_envs=num_envs,
+        single_action_space=box(-limit, limit, (4,)),
+        single_observation_space=gymnasium.spaces.Dict(parts),
+        cameras=None,
     )
-    return TorchModule(TorchSettings(checkpoint=str(path), **settings), env)
+    return TorchModule(TorchSettings.model_validate({"checkpoint": str(path), **settings}), env)
 
 
 @pytest.mark.parametrize("kind", ["script", "program"])
@@ -249,3 +256,50 @@ def test_a_missing_torch_is_named(monkeypatch: pytest.MonkeyPatch, script: Path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'pytest-arena\[torch\]'"):
         policy(script)
+
+
+class Two(torch.nn.Module):
+    """Named by a job as ``tests.real.test_torch_policy:Two``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 4)
+
+    def forward(self, hand: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        return self.layer(hand) + goal.mean(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("batch", ["single", "all"])
+def test_entries_of_a_map_are_named_arguments(tmp_path: Path, batch: str) -> None:
+    module = Two()
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    parts = {"a": OBSERVATIONS[:, :4], "b": OBSERVATIONS[:, 4:]}
+    made = policy(
+        tmp_path / "weights.pt",
+        limit=9,
+        seen={"a": 4, "b": 2},
+        batch=batch,
+        module=f"{__name__}:Two",
+        observation={"goal": {"from": "b"}, "hand": {"from": "a"}},
+        action={"take": [3, 2, 1, 0]},
+    )
+    with torch.no_grad():
+        hand, goal = (torch.as_tensor(parts[key], dtype=torch.float32) for key in ("a", "b"))
+        expected = module(hand, goal).flip(1).numpy()
+    np.testing.assert_allclose(made.act(parts), expected, atol=1e-6)
+    with pytest.raises(EvaluationError, match=r"failed on observations hand: \(4,\) float64 in .*'aim'"):
+        policy(
+            tmp_path / "weights.pt",
+            seen={"a": 4, "b": 2},
+            module=f"{__name__}:Two",
+            observation={"hand": {"from": "a"}, "aim": {"from": "b"}},
+        ).act(parts)
+
+
+def test_files_of_other_families_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "policy.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data", "{}")
+        archive.writestr("policy.pth", "")
+    with pytest.raises(EvaluationError, match="this is a zip file of Stable-Baselines3: use type: sb3"):
+        policy(path)

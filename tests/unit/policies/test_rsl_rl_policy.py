@@ -28,6 +28,8 @@ import torch
 
 from tests.rsl_rl_runs import ACTORS, OneRow, make_runner, save_run, their_rewards
 
+pytestmark = pytest.mark.real  # torch
+
 Box = gymnasium.spaces.Box
 SEEN = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
 KINDS = list(ACTORS)

@@ -29,6 +29,8 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+pytestmark = pytest.mark.real  # torch
+
 Box = gymnasium.spaces.Box
 PLANE = Box(-1, 1, (3,))
 SMALL = {"net_arch": [8]}

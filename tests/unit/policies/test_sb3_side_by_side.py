@@ -28,6 +28,8 @@ import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+pytestmark = pytest.mark.real  # torch
+
 SMALL = {"net_arch": [16]}
 
 
