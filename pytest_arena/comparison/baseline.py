@@ -164,7 +164,9 @@ class BaselineJob:
                 )
         if "rollout" not in self.config:  # all that a record alone has
             return []
-        different = [".".join(key) for key in ALIKE if _at(self.config, key) != _at(config, key)]
+        different = [".".join(key) for key in ALIKE if _said(self.config, key) != _said(config, key)]
+        before, now = _said(self.config, ("metrics",)), _said(config, ("metrics",))
+        different += [f"metrics.{name}" for name in now if name in before and now[name] != before[name]]
         return [f"differs from the baseline in {', '.join(different)}"] if different else []
 
 
@@ -301,6 +303,14 @@ def _is_rate(value: Any, episodes: int) -> bool:
 
 def _of_samples(samples: Mapping[str, Sample]) -> BaselineJob:
     return BaselineJob(samples=samples, hint="LeRobot's file has no values of it")
+
+
+def _said(config: Mapping[str, Any], key: tuple[str, ...]) -> Any:
+    """Return what is under *key*, without what is null: earlier versions did not know all keys."""
+    value = _at(config, key)
+    if isinstance(value, Mapping):
+        return {name: part for name, part in value.items() if part is not None}
+    return {} if value is None else value
 
 
 def _at(config: Mapping[str, Any], key: tuple[str, ...]) -> Any:

@@ -125,6 +125,9 @@ def _extends(begun: Mapping[str, Any], job: Job) -> bool:
         return False
     smaller = gate.get("episodes_max", 0) < job.gate.episodes_max
     allowed = {"gate.episodes_max", "rollout.episodes"}
+    seeds, longer = (begun.get("environment") or {}).get("seeds"), job.environment.seeds
+    if isinstance(seeds, list) and isinstance(longer, tuple) and [*longer[: len(seeds)]] == seeds:
+        allowed.add("environment.seeds")
     return smaller and set(_differing(begun, job.config())) <= allowed
 
 
@@ -143,7 +146,8 @@ def _beyond(run: RunDirectory, label: str, job: Job) -> str | None:
 def _differing(before: Any, now: Any, path: str = "") -> Iterator[str]:
     """Yield the dotted keys in which two plain configurations differ."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
-        if before != now:
+        # Earlier versions did not know all keys: without one, a mapping is as good as empty.
+        if ({} if before is None else before) != ({} if now is None else now):
             yield path
         return
     for key in sorted({*before, *now}):

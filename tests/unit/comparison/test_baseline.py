@@ -422,6 +422,16 @@ def test_another_task_is_told(changes: dict[str, Any], notes: list[str]) -> None
     assert before.differences(make_job(**changes).config()) == notes
 
 
+def test_another_definition_of_a_metric_is_told() -> None:
+    """A metric that only one of the jobs has is not compared; keys of later versions are no difference."""
+    before = make_job(metrics={"best": {"info": "covered", "reduce": "max"}, "old": {"info": "x"}}).config()
+    now = make_job(metrics={"best": {"info": "covered"}, "new": {"info": "x"}}).config()
+    assert BaselineJob(config=before).differences(now) == ["differs from the baseline in metrics.best"]
+    older = {key: value for key, value in before.items() if key != "metrics"}
+    older["success"] = {"term": None, "info_key": None, "callable": None, "when": "once"}
+    assert BaselineJob(config=older).differences(now) == []
+
+
 def test_another_environment_is_not_comparable() -> None:
     before = BaselineJob(config=make_job().config())
     words = r"environment.id was 'CartPole-v1' in the baseline, is 'Acrobot-v1'"
