@@ -31,6 +31,7 @@ PACKAGES = (
     "warp-lang",
     "mujoco-warp",
     "mjlab",
+    "lerobot",
     "av",
 )
 
