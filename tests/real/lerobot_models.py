@@ -20,10 +20,7 @@ OUTPUT = {"action": PolicyFeature(FeatureType.ACTION, (2,))}
 
 
 def common(inputs: Any) -> dict[str, Any]:
-    return {
-        "input_features": inputs, "output_features": OUTPUT, "device": "cpu", "push_to_hub": False,
-        "pretrained_backbone_weights": None,
-    }  # fmt: skip
+    return {"input_features": inputs, "output_features": OUTPUT, "device": "cpu", "push_to_hub": False}
 
 
 def act(inputs: Any = KEYPOINTS, **changes: Any) -> Any:
@@ -36,7 +33,7 @@ def act(inputs: Any = KEYPOINTS, **changes: Any) -> Any:
         "n_vae_encoder_layers": 1,
     }
     steps = {"latent_dim": 4, "chunk_size": 8, "n_action_steps": 6, **changes}
-    return ACTConfig(**common(inputs), **sizes, **steps)
+    return ACTConfig(**common(inputs), pretrained_backbone_weights=None, **sizes, **steps)
 
 
 def diffusion(inputs: Any = KEYPOINTS, **changes: Any) -> Any:
@@ -48,7 +45,7 @@ def diffusion(inputs: Any = KEYPOINTS, **changes: Any) -> Any:
         "spatial_softmax_num_keypoints": 4,
     }
     steps = {"n_obs_steps": 2, "horizon": 8, "n_action_steps": 5, "num_train_timesteps": 4, **changes}
-    return DiffusionConfig(**common(inputs), **sizes, **steps)
+    return DiffusionConfig(**common(inputs), pretrained_backbone_weights=None, **sizes, **steps)
 
 
 def vqbet(inputs: Any = PIXELS) -> Any:
@@ -56,7 +53,7 @@ def vqbet(inputs: Any = PIXELS) -> Any:
     gpt = {"gpt_n_layer": 1, "gpt_n_head": 2, "gpt_hidden_dim": 32, "gpt_output_dim": 32, "gpt_input_dim": 32}
     codes = {"vqvae_embedding_dim": 16, "vqvae_enc_hidden_dim": 16, "spatial_softmax_num_keypoints": 4}
     steps = {"n_obs_steps": 3, "n_action_pred_token": 2, "action_chunk_size": 4}
-    return VQBeTConfig(**common(inputs), **gpt, **codes, **steps)
+    return VQBeTConfig(**common(inputs), pretrained_backbone_weights=None, **gpt, **codes, **steps)
 
 
 def save(folder: Path, config: Any) -> Path:

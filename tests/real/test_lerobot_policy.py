@@ -22,7 +22,7 @@ from pytest_arena.policies.lerobot import checkpoint
 from pytest_arena.policies.lerobot.policy import LeRobotPolicy
 from pytest_arena.policies.registry import make_policy, policy_files
 from pytest_arena.simulators.registry import find_simulator
-from tests.real.lerobot_models import act, diffusion, save
+from tests.real.lerobot_models import STATE, act, common, diffusion, save
 
 KEYPOINTS = {"obs_type": "environment_state_agent_pos"}
 MAP = {
@@ -272,3 +272,32 @@ def test_a_batch_draws_the_noise_of_each_row_from_its_generator() -> None:
             with noise_by_row([generator]):
                 alone = torch.cat([draw(1), draw(1)], dim=1)
             assert torch.equal(together[row], alone[0])
+
+
+class TestAPolicyWithAnInstruction:
+    """In the manner of SmolVLA and pi0: no past, the task as a text, noise at the beginning of each chunk."""
+
+    @pytest.fixture(scope="class")
+    def talker(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        from tests.real.lerobot_talker.configuration_talker import TalkerConfig
+
+        return save(tmp_path_factory.mktemp("talker") / "pretrained_model", TalkerConfig(**common(STATE)))
+
+    def run(
+        self, folder: Path, output: Path, *, num_envs: int = 1, text: str | None = None, **policy: Any
+    ) -> Any:
+        made = job(folder, num_envs=num_envs, **policy).model_copy(update={"language_instruction": text})
+        return told(made, output)
+
+    def test_the_instruction_reaches_it(self, talker: Path, tmp_path: Path) -> None:
+        runs = [
+            self.run(talker, tmp_path / str(n), text=text)
+            for n, text in enumerate([None, "push", "push the T"])
+        ]
+        assert runs[0] != runs[1] != runs[2]
+
+    def test_one_pass_for_all_rows_has_each_rows_noise_to_the_bit(self, talker: Path, tmp_path: Path) -> None:
+        """Nothing here rounds differently in a batch."""
+        alone = self.run(talker, tmp_path / "1", text="push the T")
+        assert self.run(talker, tmp_path / "3", num_envs=3, text="push the T") == alone
+        assert self.run(talker, tmp_path / "all", num_envs=3, text="push the T", batch="all") == alone
