@@ -46,6 +46,13 @@ ACTORS: dict[str, dict[str, Any]] = {
         "rnn_num_layers": 1,
     },
 }
+ACTORS["cnn"] = {
+    "class_name": "CNNModel",
+    **SMALL,
+    "obs_normalization": True,
+    "distribution_cfg": GAUSSIAN,
+    "cnn_cfg": {"output_channels": [2], "kernel_size": 3, "activation": "relu"},
+}
 
 
 class OneRow(VecEnv):
@@ -76,23 +83,35 @@ class OneRow(VecEnv):
         return self.get_observations(), torch.tensor([float(reward)]), torch.tensor([int(done)]), {}
 
 
+class Pictures(OneRow):
+    """Shows an image, too."""
+
+    def __init__(self) -> None:
+        super().__init__("Pendulum-v1")
+
+    def get_observations(self) -> TensorDict:
+        seen = super().get_observations()
+        return TensorDict({"policy": seen["policy"], "camera": torch.zeros(1, 1, 8, 8)}, batch_size=[1])
+
+
 def make_runner(kind: str, env: VecEnv) -> OnPolicyRunner:
     torch.manual_seed(5)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        runner = OnPolicyRunner(env, copy.deepcopy(config_of(kind)), log_dir=None, device="cpu")
+        groups = list(env.get_observations().keys())
+        runner = OnPolicyRunner(env, config_of(kind, groups=groups), log_dir=None, device="cpu")
         actor = runner.alg.get_policy().train()
         actor.update_normalization(TensorDict({"policy": torch.randn(50, 3) * 2 + 0.5}, batch_size=[50]))
     return runner
 
 
-def config_of(kind: str, clip: float | None = None) -> dict[str, Any]:
+def config_of(kind: str, clip: float | None = None, groups: Sequence[str] = ("policy",)) -> dict[str, Any]:
     return {
         "class_name": "OnPolicyRunner",
         "seed": 42,
         "num_steps_per_env": 4,
         "save_interval": 50,
-        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+        "obs_groups": {"actor": list(groups), "critic": ["policy"]},
         "clip_actions": clip,
         "actor": copy.deepcopy(ACTORS[kind]),
         "critic": {"class_name": "MLPModel", **SMALL},
@@ -100,10 +119,16 @@ def config_of(kind: str, clip: float | None = None) -> dict[str, Any]:
     }
 
 
-def save_run(folder: Path, runner: OnPolicyRunner, kind: str, clip: float | None = None) -> Path:
+def save_run(
+    folder: Path,
+    runner: OnPolicyRunner,
+    kind: str,
+    clip: float | None = None,
+    groups: Sequence[str] = ("policy",),
+) -> Path:
     """Write what a training run leaves; returns its checkpoint."""
     (folder / "params").mkdir(parents=True, exist_ok=True)
-    config = {**config_of(kind, clip), "load": ("a", 1), "device": torch.device("cpu").type}
+    config = {**config_of(kind, clip, groups), "load": ("a", 1), "device": torch.device("cpu").type}
     (folder / "params" / "agent.yaml").write_text(yaml.dump(config, sort_keys=False))
     torch.save({**runner.alg.save(), "iter": 0, "infos": {"env_state": {"steps": 3}}}, folder / "model_0.pt")
     return folder / "model_0.pt"

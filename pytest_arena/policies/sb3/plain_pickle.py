@@ -95,11 +95,20 @@ def unread_names(value: Any) -> Iterator[str]:
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name in _PLAIN.get(module, ()):
-            return getattr(importlib.import_module(module), name)
+            return getattr(_imported(module), name)
         return type("Unread", (Unread,), {"name": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("it refers to something outside")
+
+
+def _imported(module: str) -> Any:
+    """Return the module, under the name that it has in the installed numpy: the other one warns."""
+    present = module.replace("numpy.core", "numpy._core")
+    try:
+        return importlib.import_module(present)
+    except ImportError:
+        return importlib.import_module(present.replace("numpy._core", "numpy.core"))
 
 
 def _module_named(path: str) -> type[Any] | None:

@@ -57,7 +57,7 @@ class Sb3Policy(ModelPolicy):
         self._torch: Any = importlib.import_module("torch")
         super().__init__(settings, env)
         try:
-            self._saved = read_saved(self.file, settings.trust)
+            self._saved = read_saved(self.file, settings.trust, _own_spaces(settings, env))
             self._policy = make_policy(self._saved, self.device)
         except (OSError, ValueError) as error:
             raise EvaluationError(f"{self.unreadable(error)}{other_kind(self.file, 'sb3')}") from None
@@ -191,6 +191,12 @@ class Chance:
             if numbers.random() < self._rate:
                 actions[place] = int(numbers.integers(self._choices))
         return actions
+
+
+def _own_spaces(settings: Sb3Settings, env: SimEnv) -> dict[str, gymnasium.Space[Any]]:
+    """Return the spaces of *env* that the policy must have been trained in, by the names of the file."""
+    own = {} if settings.observation is not None else {"observation_space": env.single_observation_space}
+    return own if settings.action is not None else {**own, "action_space": env.single_action_space}
 
 
 def _normalization(settings: Sb3Settings, saved: Saved) -> tuple[Normalization | None, dict[str, str]]:

@@ -24,6 +24,7 @@ from pytest_arena.policies.weights import load_weights
 from pytest_arena.records.json_files import open_regular, parse_json
 
 TRUST = "set trust: true if you trust whoever made the file; unpickling then runs whatever it says, as you"
+_GYM = "gym.spaces."
 _OF_TRAINING = ("optimizer_class", "optimizer_kwargs")
 """Arguments of policies that acting has no use for."""
 
@@ -45,12 +46,14 @@ class Saved:
     """Of DQN and QR-DQN: how often a sampled action is any one of the space. 0.0 for all others."""
 
 
-def read_saved(path: Path, trust: bool) -> Saved:
+def read_saved(path: Path, trust: bool, spaces: Mapping[str, gymnasium.Space[Any]]) -> Saved:
     """Read a zip file that an algorithm's ``save`` wrote.
 
     Args:
         path: The file.
         trust: Whether parts that are no plain values may be unpickled, which runs code of the file's choice.
+        spaces: ``observation_space`` and ``action_space`` of the environment, which stand for those of gym,
+            the package before gymnasium: nothing reads these any more.
 
     Returns:
         What it holds.
@@ -69,6 +72,8 @@ def read_saved(path: Path, trust: bool) -> Saved:
         raise ValueError("expected a zip file of Stable-Baselines3, its data is no JSON object")
     wanted = ("policy_class", "policy_kwargs", "observation_space", "action_space")
     parts = {name: _entry(entries, name, trust) for name in wanted}
+    if not isinstance(parts["policy_kwargs"], dict):
+        raise ValueError(f"policy_kwargs: expected arguments, got {_kind(parts['policy_kwargs'])}")
     kwargs = {name: value for name, value in parts["policy_kwargs"].items() if name not in _OF_TRAINING}
     if unread := list(unread_names([parts["policy_class"], kwargs])):
         if unread[0].startswith("sb3_contrib.") and importlib.util.find_spec("sb3_contrib") is None:
@@ -80,8 +85,8 @@ def read_saved(path: Path, trust: bool) -> Saved:
     rate = entries.get("exploration_rate", 0.0)
     return Saved(
         policy_class,
-        _space(parts, "observation_space"),
-        _space(parts, "action_space"),
+        _space(parts["observation_space"], "observation_space", spaces),
+        _space(parts["action_space"], "action_space", spaces),
         {**kwargs, **_arguments_of_algorithm(policy_class, kwargs, entries)},
         _weights(members["policy.pth"]),
         # Algorithms that learn on-policy write this entry with `VecNormalize` only.
@@ -100,9 +105,20 @@ def make_policy(saved: Saved, device: str) -> Any:
             policy = saved.policy_class(saved.observation_space, saved.action_space, **saved.arguments)
         except (AssertionError, AttributeError, TypeError, ValueError, RuntimeError, KeyError) as error:
             raise ValueError(f"{saved.policy_class.__name__} cannot be made: {error}") from error
-    load_weights(policy, saved.weights)
+    load_weights(policy, _with_copies(saved.weights, policy.state_dict()))
     policy.set_training_mode(False)
     return policy.to(device)
+
+
+def _with_copies(weights: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *weights* with the names that versions before 1.7 had only one of, for both networks."""
+    shared = "features_extractor."
+    copies = {
+        name: weights[name[3:]]
+        for name in wanted
+        if name.startswith((f"pi_{shared}", f"vf_{shared}")) and name not in weights and name[3:] in weights
+    }
+    return {**weights, **copies}
 
 
 def _entry(entries: Mapping[str, Any], name: str, trust: bool) -> Any:
@@ -120,7 +136,8 @@ def _entry(entries: Mapping[str, Any], name: str, trust: bool) -> Any:
         plain = with_modules(read_plain(data))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    if not trust or not list(unread_names(_acting(plain))):
+    unread = list(unread_names(_acting(plain)))
+    if not trust or not unread or unread[0].startswith(_GYM):
         return plain
     try:
         return pickle.loads(data)
@@ -134,14 +151,30 @@ def _acting(value: Any) -> Any:
     return {name: part for name, part in value.items() if name not in _OF_TRAINING}
 
 
-def _space(parts: Mapping[str, Any], name: str) -> gymnasium.Space[Any]:
-    space = parts[name]
-    if not isinstance(space, gymnasium.Space):
-        found = space.name if isinstance(space, Unread) else type(space).__name__
-        raise ValueError(f"{name}: expected a space of gymnasium, got {found}")
-    for part in [space, *(space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else ())]:
+def _space(found: Any, name: str, spaces: Mapping[str, gymnasium.Space[Any]]) -> gymnasium.Space[Any]:
+    if isinstance(found, Unread) and found.name.startswith(_GYM) and name in spaces:
+        return _as_trained(spaces[name])
+    if not isinstance(found, gymnasium.Space):
+        raise ValueError(f"{name}: expected a space of gymnasium, got {_kind(found)}")
+    for part in [found, *(found.spaces.values() if isinstance(found, gymnasium.spaces.Dict) else ())]:
         part._np_random = None  # unread: a space makes another when it is first drawn from
-    return space
+    return found
+
+
+def _as_trained(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
+    """Return *space* as algorithms have it: images with their channels first."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return gymnasium.spaces.Dict({key: _as_trained(part) for key, part in space.spaces.items()})
+    preprocessing: Any = importlib.import_module("stable_baselines3.common.preprocessing")
+    if not preprocessing.is_image_space(space) or preprocessing.is_image_space_channels_first(space):
+        return space
+    vector: Any = importlib.import_module("stable_baselines3.common.vec_env")
+    turned: gymnasium.Space[Any] = vector.VecTransposeImage.transpose_space(space)
+    return turned
+
+
+def _kind(value: Any) -> str:
+    return value.name if isinstance(value, Unread) else type(value).__name__
 
 
 def _arguments_of_algorithm(

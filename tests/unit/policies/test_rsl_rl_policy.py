@@ -25,14 +25,15 @@ pytest.importorskip("rsl_rl")
 pytest.importorskip("onnxruntime")
 
 import torch
+from tensordict import TensorDict
 
-from tests.rsl_rl_runs import ACTORS, OneRow, make_runner, save_run, their_rewards
+from tests.rsl_rl_runs import ACTORS, OneRow, Pictures, make_runner, save_run, their_rewards
 
 pytestmark = pytest.mark.real  # torch
 
 Box = gymnasium.spaces.Box
 SEEN = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
-KINDS = list(ACTORS)
+KINDS = [kind for kind in ACTORS if kind != "cnn"]
 
 
 @pytest.fixture(autouse=True)
@@ -273,3 +274,24 @@ def test_a_recurrent_export_is_none_of_torchs(tmp_path: Path) -> None:
     env: Any = SimpleNamespace(num_envs=3, single_action_space=Box(-9, 9, (1,)))
     with pytest.raises(EvaluationError, match="it remembers one row: use type: rsl_rl"):
         TorchModule(TorchSettings(checkpoint=str(path)), env)
+
+
+def test_images_are_groups_of_the_environment(tmp_path: Path) -> None:
+    runner = make_runner("cnn", Pictures())
+    path = save_run(tmp_path, runner, "cnn", groups=["policy", "camera"])
+    space = gymnasium.spaces.Dict(policy=Box(-9, 9, (3,)), camera=Box(0, 1, (1, 8, 8)))
+    images = np.random.default_rng(1).random((3, 1, 8, 8)).astype(np.float32)
+    made = acting(path, space)
+    theirs = runner.get_inference_policy(device="cpu")
+    with torch.inference_mode():
+        rows = [
+            theirs(
+                TensorDict(
+                    {"policy": torch.as_tensor(SEEN[[i]]), "camera": torch.as_tensor(images[[i]])}, [1]
+                )
+            )
+            for i in range(3)
+        ]
+    assert np.array_equal(made.act({"policy": SEEN, "camera": images}), torch.cat(rows).numpy())
+    with pytest.raises(EvaluationError, match="it sees images, and the environment shows no policy, camera"):
+        acting(path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import pickle
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -148,6 +150,12 @@ def test_code_of_ones_own_needs_trust(tmp_path: Path) -> None:
         (lambda d: d.pop("policy_class"), {}, "its data has no policy_class"),
         (lambda d: d.update(policy_kwargs={":serialized:": "!"}), {}, "policy_kwargs: expected base64"),
         (lambda d: d.update(policy_kwargs={":serialized:": "aGk="}), {}, "policy_kwargs: expected a pickle"),
+        (lambda d: d.update(policy_kwargs=[]), {}, "policy_kwargs: expected arguments, got list"),
+        (
+            lambda d: d.update(policy_kwargs=pickled(os.getcwd)),
+            {},
+            "policy_kwargs: expected arguments, got type",
+        ),
         (lambda d: d.update(policy_kwargs={"net_arch": "x"}), {}, "ActorCriticPolicy cannot be made"),
         (lambda d: d.update(policy_kwargs={"net_arch": [9]}), {}, "has the shape .*, the module"),
         (lambda d: None, {"policy_pth": b"no"}, "policy.pth: expected tensors"),
@@ -293,3 +301,69 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, file: Path)
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'pytest-arena\[sb3\]'"):
         acting(file)
+
+
+class Older(VecNormalize):
+    """A user's own."""
+
+
+def test_statistics_of_ones_own_class_need_trust(tmp_path: Path, file: Path) -> None:
+    vector = Older(DummyVecEnv([Still]))
+    vector.obs_rms.update(np.random.default_rng(0).normal(1, 3, size=(50, 3)))
+    vector.save(str(tmp_path / "own.pkl"))
+    with pytest.raises(EvaluationError, match=r"got .*Older; if it is one of your own, set trust: true"):
+        acting(file, normalize=str(tmp_path / "own.pkl"))
+    seen = np.ones((3, 3), np.float32)
+    actions = acting(file, normalize=str(tmp_path / "own.pkl"), trust=True).act(seen)
+    expected = acting(file).act(vector.normalize_obs(seen))
+    assert np.array_equal(actions, expected)
+
+
+def gym_space(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return a space as a file has it that was saved before gymnasium."""
+    box = type("Box", (), {"__module__": "gym.spaces.box"})
+    module = ModuleType("gym.spaces.box")
+    module.Box = box  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        for name, there in (("gym", ModuleType("gym")), ("gym.spaces", ModuleType("gym.spaces"))):
+            patch.setitem(sys.modules, name, there)
+        patch.setitem(sys.modules, "gym.spaces.box", module)
+        made = box()
+        made.shape = (3,)
+        return pickled(made)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_spaces_of_gym_are_those_of_the_environment(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, trust: bool
+) -> None:
+    space = gym_space(monkeypatch)
+    path = changed(
+        file, tmp_path / "old.zip", lambda data: data.update(observation_space=space, action_space=space)
+    )
+    seen = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    assert np.array_equal(acting(path, trust=trust).act(seen), acting(file).act(seen))
+    with pytest.raises(EvaluationError, match=r"has the shape .*, the module"):
+        acting(path, Still(Box(-1, 1, (4,))))
+    with pytest.raises(EvaluationError, match=r"expected a space of gymnasium, got gym\.spaces\.box\.Box"):
+        acting(path, observation={"x": {"from": "."}})
+
+
+def test_images_of_gym_and_weights_that_were_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Still(Box(0, 255, (36, 40, 3), np.uint8))
+    saved(tmp_path / "policy.zip", env, "CnnPolicy")
+    with zipfile.ZipFile(tmp_path / "policy.zip") as archive, archive.open("policy.pth") as stream:
+        weights = torch.load(stream, weights_only=True)
+    content = io.BytesIO()
+    once = {k: v for k, v in weights.items() if not k.startswith(("pi_features", "vf_features"))}
+    torch.save(once, content)
+    assert len(once) < len(weights)
+    space = gym_space(monkeypatch)
+    path = changed(
+        tmp_path / "policy.zip",
+        tmp_path / "old.zip",
+        lambda data: data.update(observation_space=space),
+        policy_pth=content.getvalue(),
+    )
+    images = np.random.default_rng(0).integers(0, 256, (3, 36, 40, 3), np.uint8)
+    assert np.array_equal(acting(path, env).act(images), acting(tmp_path / "policy.zip", env).act(images))
