@@ -133,7 +133,7 @@ def test_a_servers_error_is_an_error_of_its_episode(suite: Suite) -> None:
                 "policy": policy("vla_eval", "fault=traceback", "at=3", "stream=1"),
                 "environment": env,
             },
-            "silent": {"policy": policy("openpi", "fault=silent", "at=3", timeout=0.5), "environment": env},
+            "silent": {"policy": policy("openpi", "fault=silent", "at=3", timeout=2), "environment": env},
             "sound": {"policy": policy("openpi")},
         },
         rollout={"episodes": 6},
@@ -142,7 +142,7 @@ def test_a_servers_error_is_an_error_of_its_episode(suite: Suite) -> None:
     result = suite.run()
     assert result.ret == 1
     assert suite.outcomes() == {"broken": "failed", "silent": "failed", "sound": "passed"}
-    for job, words in (("broken", "CUDA error: the model broke"), ("silent", "no answer within 0.5 s")):
+    for job, words in (("broken", "CUDA error: the model broke"), ("silent", "no answer within 2 s")):
         record, episodes = suite.record(job), suite.episodes(job)
         assert record["status"] == "error"
         assert len(episodes) == 6
