@@ -37,8 +37,8 @@ def interval_of_mean(jobs: Sequence[JobRate]) -> tuple[float, float]:
     """Return the interval of the mean over the rates of *jobs*, each with the same weight.
 
     Each job's own interval is its rate, plus a shift s towards one half, ± a half width h. Of k jobs, the
-    half width is H = w/k with w² = Σ w² over the seeds, which are independent of each other. Within the jobs
-    of one seed:
+    half width is H = w/k with w² = Σ w² over sets of jobs that share no seed, which are independent of each
+    other. Within the jobs of one set:
 
     - Where outcomes vary, w² = Σᵢⱼ rᵢⱼ·hᵢ·hⱼ with the correlations r of the jobs' outcomes, measured over the
       episodes of the same seed; not less than Σ h², that of independent jobs. As this is estimated from n
@@ -60,22 +60,26 @@ def interval_of_mean(jobs: Sequence[JobRate]) -> tuple[float, float]:
 def _joined(jobs: Sequence[JobRate], halves: Sequence[float]) -> float:
     """Return the half width of the sum of the rates."""
     unknown = 0.0
-    by_seed: defaultdict[int, list[tuple[JobRate, float]]] = defaultdict(list)
+    sharing: list[tuple[set[int | None], list[tuple[JobRate, float]]]] = []
     for job, half in zip(jobs, halves, strict=True):
-        first = job.sample.points[0].seed if job.sample is not None and job.sample.points else None
-        if first is None:
+        seeds = {point.seed for point in job.sample.points} if job.sample is not None else {None}
+        if not seeds or None in seeds:
             unknown += half
-        else:
-            by_seed[first].append((job, half))
-    return math.hypot(*(_of_one_seed(found) for found in by_seed.values())) + unknown
+            continue
+        together = [(job, half)]
+        for others in [found for found in sharing if found[0] & seeds]:  # a job may give its seeds itself
+            sharing.remove(others)
+            seeds, together = seeds | others[0], others[1] + together
+        sharing.append((seeds, together))
+    return math.hypot(*(_of_shared_seeds(found) for _, found in sharing)) + unknown
 
 
-def _of_one_seed(jobs: Sequence[tuple[JobRate, float]]) -> float:
+def _of_shared_seeds(jobs: Sequence[tuple[JobRate, float]]) -> float:
     """Return the half width of the sum over *jobs* that share their random numbers."""
     every = sum(half for _, half in jobs)
     if len(jobs) == 1:
         return every
-    together: defaultdict[tuple[int, int | None], float] = defaultdict(float)
+    together: defaultdict[int | None, float] = defaultdict(float)
     independent, varying, shortest = 0.0, 0, 0
     for job, half in jobs:
         assert job.sample is not None
@@ -86,7 +90,7 @@ def _of_one_seed(jobs: Sequence[tuple[JobRate, float]]) -> float:
         # Of a job with fewer episodes than another one, the mean depends on the other's by as much less.
         scale = half / (spread * len(values) ** 0.5)
         for point, centred in zip(job.sample.points, values - values.mean(), strict=True):
-            together[point.episode, point.seed] += scale * float(centred)
+            together[point.seed] += scale * float(centred)
         independent += half**2
         every -= half
         shortest = min(shortest, len(values)) if varying else len(values)

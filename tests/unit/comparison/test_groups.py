@@ -52,6 +52,19 @@ def test_jobs_with_other_seeds_are_independent_whatever_their_outcomes() -> None
     assert half(apart) == pytest.approx(half(wilson(28, 40)) / 2**0.5)
 
 
+@pytest.mark.parametrize("shift", [0, 1, 20])
+def test_jobs_that_share_some_of_their_seeds_depend_on_each_other(shift: int) -> None:
+    """A job may give its seeds: then the same seed can be of another episode."""
+    rng = np.random.default_rng(3)
+    by_seed = rng.random(40 + shift) < 0.7
+    first, second = (job(by_seed[start : start + 40].astype(float), seed=start) for start in (0, shift))
+    found = interval_of_mean([first, second])
+    alone = interval_of_mean([first, job([p.value for p in second.sample.points], seed=1000)])  # type: ignore[union-attr]
+    assert half(found) > half(alone)
+    if shift <= 1:  # all but one of the seeds are shared: it is nearly one job
+        assert half(found) == pytest.approx(half(first.interval), rel=0.1)
+
+
 def test_outcomes_that_part_do_not_shorten_the_interval_below_that_of_independent_jobs() -> None:
     """Two jobs of which one fails where the other succeeds: the true mean hardly varies, but who knows."""
     opposite = [1 - value for value in MIXED]
