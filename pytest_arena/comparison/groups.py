@@ -62,7 +62,7 @@ def _joined(jobs: Sequence[JobRate], halves: Sequence[float]) -> float:
     unknown = 0.0
     sharing: list[tuple[set[int | None], list[tuple[JobRate, float]]]] = []
     for job, half in zip(jobs, halves, strict=True):
-        seeds = {point.seed for point in job.sample.points} if job.sample is not None else {None}
+        seeds = set() if job.sample is None else {point.seed for point in job.sample.points}
         if not seeds or None in seeds:
             unknown += half
             continue
