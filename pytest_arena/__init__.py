@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_arena.policies.base import Policy
     from pytest_arena.policies.chunks import ChunkedPolicy, ChunkSettings, PlanError
     from pytest_arena.policies.registry import make_policy
+    from pytest_arena.recorders.rerun import RerunRecorder
     from pytest_arena.recorders.trajectory import TrajectoryRecorder
     from pytest_arena.recorders.video import VideoRecorder
     from pytest_arena.records.episodes import read_episodes
@@ -86,6 +87,7 @@ __all__ = [
     "Recorded",
     "Recorder",
     "RecordingError",
+    "RerunRecorder",
     "Reset",
     "Result",
     "RolloutContext",
@@ -131,6 +133,7 @@ _MODULES = {
     "policies.base": ["Policy"],
     "policies.chunks": ["ChunkSettings", "ChunkedPolicy", "PlanError"],
     "policies.registry": ["make_policy"],
+    "recorders.rerun": ["RerunRecorder"],
     "recorders.trajectory": ["TrajectoryRecorder"],
     "recorders.video": ["VideoRecorder"],
     "records.episodes": ["read_episodes"],

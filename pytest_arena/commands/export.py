@@ -19,14 +19,17 @@ FORMATS = {
 """Name -> module under `pytest_arena.export`, and what it writes."""
 
 
+_EPILOG = """\
+Files of an earlier export are replaced, datasets are not. What a format cannot say is printed,
+a line each: an error never becomes a failure. Exit status: 0, or 4 where nothing can be written."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Take a run, a format and a folder."""
-    formats = "; ".join(f"{name}: {about}" for name, (_, about) in FORMATS.items())
-    parser.epilog = (
-        f"{formats}. Files of an earlier export are replaced, datasets are not. What a format cannot say is "
-        "printed, a line each: an error never becomes a failure. Exit status: 0, or 4 where nothing can be "
-        "written."
-    )
+    width = max(map(len, FORMATS))
+    formats = "\n".join(f"  {name:{width}}  {about}" for name, (_, about) in FORMATS.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"formats:\n{formats}\n\n{_EPILOG}"
     parser.add_argument("RUN_DIR", type=Path, help="a run directory, such as arena-results/latest")
     parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument(
