@@ -274,14 +274,15 @@ def test_a_batch_draws_the_noise_of_each_row_from_its_generator() -> None:
             assert torch.equal(together[row], alone[0])
 
 
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.real.lerobot_talker.configuration_talker import TalkerConfig
+
+    return save(tmp_path_factory.mktemp("talker") / "pretrained_model", TalkerConfig(**common(STATE)))
+
+
 class TestAPolicyWithAnInstruction:
     """In the manner of SmolVLA and pi0: no past, the task as a text, noise at the beginning of each chunk."""
-
-    @pytest.fixture(scope="class")
-    def talker(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        from tests.real.lerobot_talker.configuration_talker import TalkerConfig
-
-        return save(tmp_path_factory.mktemp("talker") / "pretrained_model", TalkerConfig(**common(STATE)))
 
     def run(
         self, folder: Path, output: Path, *, num_envs: int = 1, text: str | None = None, **policy: Any
