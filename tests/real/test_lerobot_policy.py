@@ -128,8 +128,12 @@ def test_execute_is_lerobots_number_of_action_steps_unless_the_job_has_another(
     assert made(job(saved / "diffusion", execute=2)).execute == 2
     with pytest.raises(EvaluationError, match="execute"):
         evaluate(job(saved / "diffusion", execute=8), output=tmp_path)
-    with pytest.raises(EvaluationError, match="chunk_size"):
-        made(job(saved / "act", execute=9))
+    with pytest.raises(EvaluationError, match="predicts 8 actions at once, got 9"):
+        evaluate(job(saved / "act", execute=9), output=tmp_path)
+    ensemble = save(tmp_path / "ensemble", act(n_action_steps=1, temporal_ensemble_coeff=0.01))
+    assert made(job(ensemble)).execute == 1
+    with pytest.raises(EvaluationError, match=r"execute.*temporal_ensemble_coeff"):
+        made(job(ensemble, execute=2))
 
 
 def test_the_jobs_own_ensemble_averages_chunks_of_any_policy(saved: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,13 @@ class LoadedPolicy:
         return self.model.config
 
 
-def load_checkpoint(folder: Path, device: str, changes: Sequence[str] = ()) -> LoadedPolicy:
+def load_checkpoint(folder: Path, device: str, execute: int | None = None) -> LoadedPolicy:
     """Load a policy.
 
     Args:
         folder: What ``save_pretrained`` of LeRobot wrote: configuration, weights, and both processors.
         device: Where it runs, as torch names it.
-        changes: Arguments, as LeRobot's own commands take them, that change the configuration.
+        execute: Steps of a chunk that are executed, in place of the policy's own number.
 
     Returns:
         The policy, in evaluation mode.
@@ -70,9 +70,9 @@ def load_checkpoint(folder: Path, device: str, changes: Sequence[str] = ()) -> L
     try:
         with _offline():
             config = configs.PreTrainedConfig.from_pretrained(
-                folder, local_files_only=True, cli_overrides=[f"--device={device}", *changes]
+                folder, local_files_only=True, cli_overrides=[f"--device={device}"]
             )
-            _check_config(folder, config, device)
+            _check_config(folder, config, device, execute)
             _check_processors(folder)
             cls = factory.get_policy_class(config.type)
             model = cls.from_pretrained(folder, config=config, local_files_only=True, strict=True)
@@ -86,7 +86,8 @@ def load_checkpoint(folder: Path, device: str, changes: Sequence[str] = ()) -> L
     return LoadedPolicy(model.eval(), before, after)
 
 
-def _check_config(folder: Path, config: Any, device: str) -> None:
+def _check_config(folder: Path, config: Any, device: str, execute: int | None) -> None:
+    """Raise `EvaluationError` where the policy cannot be used so; what it need not fetch is taken out."""
     if config.type in _REFUSED:
         raise EvaluationError(f"checkpoint {folder}: LeRobot's {config.type} {_REFUSED[config.type]}")
     if config.use_peft:
@@ -95,6 +96,13 @@ def _check_config(folder: Path, config: Any, device: str) -> None:
         )
     if str(config.device).partition(":")[0] != device.partition(":")[0]:
         raise EvaluationError(f"policy.device: torch has no {device!r} here")
+    if execute is not None and hasattr(config, "n_action_steps"):
+        if getattr(config, "temporal_ensemble_coeff", None) is not None and execute != 1:
+            raise EvaluationError(
+                f"policy.execute: checkpoint {folder} averages its chunks at every step "
+                f"(temporal_ensemble_coeff), got {execute}"
+            )
+        config.n_action_steps = execute  # some cut their chunks to that length
     # They would be downloaded, only for the checkpoint's own to replace them.
     if hasattr(config, "pretrained_backbone_weights"):
         config.pretrained_backbone_weights = None

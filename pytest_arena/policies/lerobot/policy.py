@@ -63,8 +63,7 @@ class LeRobotPolicy(ChunkedPolicy):
         self._device = own_device(settings.device)
         automatic: Literal["all", "single"] = "single" if self._device == "cpu" else "all"
         self._batch = automatic if settings.batch == "auto" else settings.batch
-        changes = [] if settings.execute is None else [f"--n_action_steps={settings.execute}"]
-        self._loaded = load_checkpoint(self._folder, self._device, changes)
+        self._loaded = load_checkpoint(self._folder, self._device, settings.execute)
         self._torch: Any = importlib.import_module("torch")
         self._sha256 = sha256_of(self._folder)
         config = self._loaded.config
@@ -74,7 +73,8 @@ class LeRobotPolicy(ChunkedPolicy):
         # LeRobot passes actions on as they are: what is outside the limits is left to the environment.
         action = settings.action or ActionEntry(clip=False)
         super().__init__(settings.model_copy(update={"action": action}), env)
-        self.execute = None if settings.ensemble is not None else getattr(config, "n_action_steps", None)
+        if settings.ensemble is None:
+            self.execute = settings.execute or getattr(config, "n_action_steps", None)
         self.reproducible = self._batch == "single"
         # Episodes that differ in what images show alone seem to begin alike, and are none that repeat.
         self.deterministic = self.reproducible and config.type in _WITHOUT_NOISE and not config.image_features
