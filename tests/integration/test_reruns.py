@@ -119,7 +119,7 @@ def test_a_policy_whose_code_was_mended_is_evaluated_anew(suite: Suite) -> None:
     assert any("stands" in note for note in suite.record("job")["notes"])
     mine.write_text(MINE.replace("level = 0.0", "level = 1.0"))
     assert suite.run("--lf").ret == 0
-    assert suite.record("job")["notes"] == []
+    assert not any("stands" in note for note in suite.record("job")["notes"])
 
 
 def test_what_failed_is_found_by_its_test(suite: Suite) -> None:
