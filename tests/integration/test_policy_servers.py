@@ -35,6 +35,11 @@ OBSERVATIONS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _servers_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def policy(kind: str, *values: str, per: str = "run", **settings: Any) -> dict[str, Any]:
     command = f"exec {sys.executable} -m tests.fake_servers {kind} {{port}} {' '.join(values)}"
     return {

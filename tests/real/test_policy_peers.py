@@ -38,7 +38,8 @@ PEERS: dict[str, tuple[type[ServerPolicy], str, dict[str, Any]]] = {
 
 
 @pytest.fixture(params=PEERS)
-def peer(request: pytest.FixtureRequest) -> Iterator[str]:
+def peer(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # for the server's files
     variable = PEERS[request.param][1]
     if not os.environ.get(variable):
         pytest.skip(f"{variable} names no Python: .ci/peers")
