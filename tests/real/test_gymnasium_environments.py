@@ -88,7 +88,10 @@ def run(output: Path, made: Job, films: bool = False) -> tuple[JobRecord, list[E
 def told(episodes: list[Episode]) -> list[Any]:
     """What must not depend on the number of rows."""
     return [
-        (e.episode, e.seed, e.length, e.return_, e.outcome, e.success_at_end, e.end_reason, e.initial_state)
+        (
+            *(e.episode, e.seed, e.length, e.return_, e.outcome, e.success_at_end, e.end_reason),
+            *(e.initial_state, {name: v for name, v in e.metrics.items() if "inference" not in name}),
+        )
         for e in episodes
     ]
 
@@ -182,6 +185,28 @@ def test_pusht_succeeds_where_the_goal_is_covered(tmp_path: Path) -> None:
         assert (episode.length, episode.return_, episode.success_once) == (length, total, once)
     assert 0 < sum(bool(episode.success_once) for episode in episodes) < 20
     assert record.metrics["success_rate"] == sum(bool(e.success_once) for e in episodes) / 20
+    assert all((e.metrics["coverage"] > 1e-3) == e.success_once for e in episodes)
+
+
+@needs("dm_control")
+def test_dm_control_succeeds_where_the_last_reward_is_high(tmp_path: Path) -> None:
+    made = job(FOLDER / "dm_control.yaml", "dm_control_cartpole_by_chance", environment={"cameras": {}})
+    zero = made.policy.model_copy(update={"type": "zero"})
+    limit = made.success.model_copy(update={"reward": ">= 0.9995"})
+    six = made.rollout.model_copy(update={"episodes": 6})
+    made = made.model_copy(update={"policy": zero, "rollout": six, "success": limit})
+    _, episodes, _ = run(tmp_path, made)
+    rewards: list[float] = []
+    env = gymnasium.wrappers.TimeLimit(gymnasium.make("dm_control/cartpole-balance-v0"), 10)
+    env = gymnasium.wrappers.TransformReward(env, lambda reward: rewards.append(reward) or reward)  # type: ignore[func-returns-value]
+    for episode in episodes:
+        length, total, _, _ = plain(env, episode, lambda observation: np.zeros(1))
+        assert (episode.length, episode.return_, episode.success_at_end) == (
+            length,
+            total,
+            rewards[-1] >= 0.9995,
+        )
+    assert len({episode.success_at_end for episode in episodes}) == 2, "some succeed, some do not"
 
 
 @needs("gym_aloha")
