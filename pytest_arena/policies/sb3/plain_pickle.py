@@ -11,9 +11,9 @@ import importlib
 import io
 import pickle
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
-_SPACES = ("Box", "Dict", "Discrete", "MultiBinary", "MultiDiscrete")
 _PLAIN = {
     "builtins": ("dict", "list", "set", "slice", "tuple"),
     "collections": ("OrderedDict",),
@@ -22,8 +22,11 @@ _PLAIN = {
     "numpy._core.multiarray": ("_reconstruct", "scalar"),
     "numpy.core.numeric": ("_frombuffer",),
     "numpy._core.numeric": ("_frombuffer",),
-    **{f"gymnasium.spaces.{name}": _SPACES for name in ("box", "dict", "discrete")},
-    **{f"gymnasium.spaces.{name}": _SPACES for name in ("multi_binary", "multi_discrete")},
+    "gymnasium.spaces.box": ("Box",),
+    "gymnasium.spaces.dict": ("Dict",),
+    "gymnasium.spaces.discrete": ("Discrete",),
+    "gymnasium.spaces.multi_binary": ("MultiBinary",),
+    "gymnasium.spaces.multi_discrete": ("MultiDiscrete",),
 }
 """Module -> its names that make plain values. All else is `Unread`."""
 _OF_MODULES = ("torch.nn.modules.", "stable_baselines3.", "sb3_contrib.")
@@ -95,7 +98,9 @@ def unread_names(value: Any) -> Iterator[str]:
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name in _PLAIN.get(module, ()):
-            return getattr(_imported(module), name)
+            found = getattr(_imported(module), name)
+            # A pickle can set attributes of what it has: of functions it gets another one each time.
+            return (lambda *args: found(*args)) if isinstance(found, FunctionType) else found
         return type("Unread", (Unread,), {"name": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib
 import io
 import json
 import os
@@ -21,7 +23,7 @@ import pytest
 
 from pytest_arena import EvaluationError, MissingDependencyError
 from pytest_arena.policies.sb3 import policy as module
-from pytest_arena.policies.sb3.plain_pickle import Unread, read_plain
+from pytest_arena.policies.sb3.plain_pickle import _PLAIN, Unread, read_plain
 from pytest_arena.policies.sb3.policy import Sb3Policy, Sb3Settings
 
 pytest.importorskip("stable_baselines3")
@@ -295,6 +297,20 @@ def test_a_pickle_takes_nothing_but_plain_values() -> None:
     assert found[2].tolist() == [0, 1, 2]
     assert isinstance(found[3]["a"], Unread)
     assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), sorted((module, name) for module, names in _PLAIN.items() for name in names)
+)
+def test_a_pickle_changes_nothing_that_it_names(module: str, name: str) -> None:
+    present = module.replace("numpy.core", "numpy._core")
+    found = getattr(importlib.import_module(present), name)
+    before = {key: getattr(found, key, None) for key in ("__defaults__", "__doc__", "__init__")}
+    attributes = b"}S'__defaults__'\n(I1\ntsS'__init__'\nI1\nsS'__doc__'\nI1\ns"
+    for state in (attributes, b"(N" + attributes + b"t"):  # of its dict, and of its slots
+        with contextlib.suppress(ValueError):
+            read_plain(f"c{module}\n{name}\n".encode() + state + b"b.")
+    assert {key: getattr(found, key, None) for key in before} == before
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
