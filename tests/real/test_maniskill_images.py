@@ -51,7 +51,7 @@ def test_films_and_observations_show_the_rows(env: Any) -> None:
     seen = env.reset(None, [1, 2]).observation
     frames = env.cameras.frames(np.array([1]))
     assert frames["render_camera"].shape == (1, 48, 64, 3)
-    assert frames["base_camera"].shape == (1, 32, 32, 3)
+    assert frames["base_camera"].shape == (1, 128, 128, 3)  # what the policy sees keeps its size
     assert all(image.std() > 5 for image in frames.values())
     pixels = seen["sensor_data"]["base_camera"]["rgb"]
     assert np.array_equal(pixels[1], frames["base_camera"][0])

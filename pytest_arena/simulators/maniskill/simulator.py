@@ -140,7 +140,7 @@ def _arguments(job: Job, options: ManiSkillOptions, device: str) -> dict[str, An
             "environment.options.reconfiguration_freq: expected 0 on a GPU, where all rows share one scene; "
             "rollout.rebuilds builds it anew"
         )
-    looked_at = bool(job.environment.cameras) or not options.obs_mode.startswith(("state", "none"))
+    looked_at = bool(job.environment.cameras) or _has_images(options.obs_mode)
     named = ("control_mode", "reward_mode", "robot_uids")
     given = {name: value for name in named if (value := getattr(options, name)) is not None}
     return {
@@ -155,18 +155,24 @@ def _arguments(job: Job, options: ManiSkillOptions, device: str) -> dict[str, An
     }
 
 
+def _has_images(obs_mode: str) -> bool:
+    return obs_mode not in ("state", "state_dict", "none")
+
+
 def _sizes(job: Job, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that give the job's cameras their sizes; an environment is asked what it has."""
     probe = _make_one(job.environment.id, {**arguments, "num_envs": 1})
     groups = camera_groups(probe)
     probe.close()
+    observed = _has_images(str(arguments["obs_mode"]))
     sized: dict[str, dict[str, Any]] = {"human": {}, "sensor": {}}
     for name, camera in job.environment.cameras.items():
         if name not in groups:
             raise EvaluationError(
                 f"environment.cameras: {job.environment.id} has no camera {name!r}{not_among(name, groups)}"
             )
-        sized[groups[name]][name] = _size(camera)
+        if groups[name] == "human" or not observed:  # a film must not change what the policy sees
+            sized[groups[name]][name] = _size(camera)
     human, sensors = ("human_render_camera_configs", "sensor_configs")
     return {
         human: {**arguments.get(human, {}), **sized["human"]},
