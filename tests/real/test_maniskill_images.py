@@ -17,9 +17,8 @@ from pytest_arena.testing import SimEnvContract
 from tests.jobs import make_job
 
 
-@pytest.fixture
-def env() -> Iterator[Any]:
-    made = ManiSkillSimulator().make(
+def make() -> Any:
+    return ManiSkillSimulator().make(
         make_job(
             simulator="maniskill",
             environment={
@@ -35,6 +34,12 @@ def env() -> Iterator[Any]:
             },
         )
     )
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Any]:
+    """One for all tests: without a GPU, the first image of a process takes seconds."""
+    made = make()
     yield made
     made.close()
 
@@ -43,11 +48,13 @@ class TestContract(SimEnvContract):
     steps = 5
 
     @pytest.fixture
-    def env(self, env: Any) -> Any:  # noqa: PT004, RUF100
-        return env
+    def env(self, shared: Any, request: pytest.FixtureRequest) -> Any:
+        """All tests share one, but for the one that closes it."""
+        return make() if request.node.name == "test_close_twice" else shared
 
 
-def test_films_and_observations_show_the_rows(env: Any) -> None:
+def test_films_and_observations_show_the_rows(shared: Any) -> None:
+    env = shared
     seen = env.reset(None, [1, 2]).observation
     frames = env.cameras.frames(np.array([1]))
     assert frames["render_camera"].shape == (1, 48, 64, 3)
@@ -57,4 +64,6 @@ def test_films_and_observations_show_the_rows(env: Any) -> None:
     assert np.array_equal(pixels[1], frames["base_camera"][0])
     assert not np.array_equal(pixels[0], pixels[1])
     env.cameras.choose(["base_camera"])
-    assert list(env.cameras.frames(np.array([0]))) == ["base_camera"]
+    chosen = list(env.cameras.frames(np.array([0])))
+    env.cameras.choose(env.cameras.names)
+    assert chosen == ["base_camera"]
