@@ -162,7 +162,12 @@ def test_the_environment_alone_runs_in_processes_through_gymnasium(tmp_path: Pat
             "options": {
                 "vectorization": "async",
                 "episode_option": "episode",
-                "make": {"suite": "libero_spatial", "task": 0, "images": []},
+                "make": {
+                    "suite": "libero_spatial",
+                    "task": 0,
+                    "images": [],
+                    "vector_kwargs": {"context": "spawn"},
+                },
             },
         },
         policy={"type": "random"},
