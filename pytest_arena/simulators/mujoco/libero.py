@@ -14,7 +14,7 @@ import io
 import os
 import re
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -47,7 +47,18 @@ SETTLE_STEPS = 10
 """How many steps published evaluations wait until objects have come to rest."""
 STILL = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
 """The action of these steps: no motion, with the gripper open."""
-CAMERAS = ("agentview", "robot0_eye_in_hand")
+CameraName: TypeAlias = Literal[
+    "agentview",
+    "birdview",
+    "frontview",
+    "galleryview",
+    "paperview",
+    "robot0_eye_in_hand",
+    "robot0_robotview",
+    "sideview",
+]
+"""Cameras of LIBERO's scenes; ``paperview`` is in some of them only."""
+CAMERAS: tuple[CameraName, ...] = ("agentview", "robot0_eye_in_hand")
 _STATE = {
     "robot0_eef_pos": 3,
     "robot0_eef_quat": 4,
@@ -61,7 +72,7 @@ _ID = re.compile(r"([a-z0-9_]+)/(\d+)")
 class LiberoOptions(StrictModel):
     """``environment.options`` of the simulator ``libero``."""
 
-    images: tuple[str, ...] = Field(
+    images: tuple[CameraName, ...] = Field(
         default=CAMERAS, strict=False, description="cameras whose images are observed, as pixels.CAMERA"
     )
     image_size: tuple[int, int] = Field(
