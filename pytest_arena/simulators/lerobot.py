@@ -148,9 +148,7 @@ def import_lerobot(what: str) -> None:
     Raises `MissingDependencyError` where it is not installed; *what* needs it.
     """
     if importlib.util.find_spec("lerobot") is None:
-        raise MissingDependencyError(
-            f"{what} needs lerobot: pip install 'pytest-arena[lerobot]', with Python 3.12 or newer"
-        )
+        raise MissingDependencyError(f"{what} needs lerobot: pip install 'pytest-arena[lerobot]'")
     importlib.import_module("lerobot.utils.import_utils").register_third_party_plugins()
 
 
@@ -200,7 +198,8 @@ def _place(error: Exception, fields: set[str]) -> tuple[tuple[str, ...], str]:
 def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
     """Return the environments that LeRobot makes for the rows."""
     try:
-        made: Mapping[str, Mapping[int, Any]] = config.create_envs(n_envs=num_envs, use_async_envs=False)
+        factory: Any = importlib.import_module("lerobot.envs.factory")
+        made: Mapping[str, Mapping[int, Any]] = factory.make_env(config, n_envs=num_envs)
     except ModuleNotFoundError as error:
         missing = f"environment {config.type}: {error}"
         raise MissingDependencyError(f"{missing}: pip install 'lerobot[{config.type}]'") from error

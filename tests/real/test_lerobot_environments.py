@@ -13,11 +13,11 @@ import gymnasium
 import numpy as np
 import pytest
 
-pytest.importorskip("lerobot", reason="pip install 'pytest-arena[lerobot]', with Python 3.12")
+pytest.importorskip("lerobot", reason="pip install 'pytest-arena[lerobot]'")
 pytest.importorskip("gym_pusht", reason="pip install 'lerobot[pusht]'")
 
 from gymnasium.vector import SyncVectorEnv
-from lerobot.envs.configs import EnvConfig, PushtEnv
+from lerobot.envs.configs import EnvConfig
 
 from pytest_arena import EvaluationError, Job, JobFileError, MissingDependencyError
 from pytest_arena.evaluation.validate import validate
@@ -150,7 +150,7 @@ class FixedStates(gymnasium.Env[Any, Any]):
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def create(config: Any, n_envs: int, use_async_envs: bool = False) -> Any:
+    def create(config: Any, n_envs: int) -> Any:
         ids = range(2) if config.task == "two" else range(1)
         return {
             "suite": {
@@ -159,7 +159,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
             }
         }
 
-    monkeypatch.setattr(PushtEnv, "create_envs", create)
+    monkeypatch.setattr("lerobot.envs.factory.make_env", create)
 
 
 class TestFixedInitialStates:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lerobot", reason="pip install 'pytest-arena[lerobot]', with Python 3.12")
+pytest.importorskip("lerobot", reason="pip install 'pytest-arena[lerobot]'")
 pytest.importorskip("gym_pusht", reason="pip install 'lerobot[pusht]'")
 
 import torch
-from lerobot.configs import PreTrainedConfig
-from lerobot.envs import make_env, make_env_pre_post_processors
-from lerobot.envs.factory import make_env_config
-from lerobot.policies import make_policy, make_pre_post_processors
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.envs.factory import make_env, make_env_config, make_env_pre_post_processors
+from lerobot.policies.factory import make_policy, make_pre_post_processors
 from lerobot.scripts.lerobot_eval import eval_policy
 
 from pytest_arena import Episode, Job, Recorder, episode_seeds, evaluate

@@ -62,7 +62,7 @@ def load_checkpoint(folder: Path, device: str, execute: int | None = None) -> Lo
         MissingDependencyError: LeRobot, or what this policy needs beside it, is not installed.
     """
     import_lerobot("the policy lerobot")
-    configs: Any = importlib.import_module("lerobot.configs")
+    configs: Any = importlib.import_module("lerobot.configs.policies")
     factory: Any = importlib.import_module("lerobot.policies.factory")
     draccus: Any = importlib.import_module("draccus")
     migration: Any = importlib.import_module("lerobot.processor.pipeline").ProcessorMigrationError
