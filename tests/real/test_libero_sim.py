@@ -181,6 +181,12 @@ def test_the_environment_alone_runs_in_processes_through_gymnasium(tmp_path: Pat
     assert [line["initial_state"] for line in found] == [line["initial_state"] for line in expected[:2]]
 
 
+def test_no_opengl_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "disabled")
+    with pytest.raises(EvaluationError, match="libegl1 libgl1"):
+        make()
+
+
 @pytest.mark.parametrize("name", ["libero_spatail/0", "libero_spatial/10", "libero_100/0"])
 def test_a_task_that_is_not_there_is_one_line(name: str) -> None:
     with pytest.raises(EvaluationError) as error:

@@ -107,22 +107,23 @@ class LiberoTask(gymnasium.Env[dict[str, Any], NDArray[np.float64]]):
         Args:
             suite: Name of the suite, e.g. ``libero_spatial``.
             task: Number of the task in it, from 0.
-            images: Cameras whose images are observed; without any, OpenGL is not needed.
+            images: Cameras whose images are observed.
             image_size: Height and width of the images, in pixels.
             settle_steps: Steps without motion before an episode begins; they are not counted.
 
         Raises:
-            EvaluationError: There is no such suite or task, or no OpenGL for images.
+            EvaluationError: There is no such suite or task, or no OpenGL.
         """
+        choose_platform()
+        if os.environ.get("MUJOCO_GL") == "disabled":
+            raise EvaluationError(
+                "LIBERO needs OpenGL even without images, since its robosuite loads it at import: on "
+                "Debian and Ubuntu `apt-get install libegl1 libgl1`, and unset MUJOCO_GL"
+            )
         chosen = _suite(suite)
         if not 0 <= task < chosen.get_num_tasks():
             raise EvaluationError(
                 f"environment.id: {suite} has the tasks 0 to {chosen.get_num_tasks() - 1}, got {task}"
-            )
-        if images and os.environ.get("MUJOCO_GL") == "disabled":
-            raise EvaluationError(
-                "environment.options.images: images of LIBERO need OpenGL: on Debian and Ubuntu "
-                "apt-get install libegl1 libgl1, and unset MUJOCO_GL"
             )
         self.language_instruction = str(chosen.get_task(task).language)
         self.initial_states: NDArray[np.float64] = np.asarray(chosen.get_task_init_states(task))
