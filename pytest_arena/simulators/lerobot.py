@@ -113,7 +113,7 @@ class LeRobotSimulator(Simulator):
     gives_info: ClassVar[bool] = True
 
     def validate(self, job: Job) -> None:
-        """Check cameras and variations; where LeRobot is installed, also the environment and its options."""
+        """Check what no environment of LeRobot can have; where it is installed, also the id and the options."""
         environment = job.environment
         if environment.variations:
             raise job.problem(("environment", "variations"), "LeRobot's environments have no variations")
