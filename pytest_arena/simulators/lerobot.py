@@ -113,7 +113,7 @@ class LeRobotSimulator(Simulator):
     gives_info: ClassVar[bool] = True
 
     def validate(self, job: Job) -> None:
-        """Check what no environment of LeRobot can have; where it is installed, also the id and the options."""
+        """Check what no environment of LeRobot can have; where it is installed, also id and options."""
         environment = job.environment
         if environment.variations:
             raise job.problem(("environment", "variations"), "LeRobot's environments have no variations")
