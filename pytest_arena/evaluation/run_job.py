@@ -28,6 +28,7 @@ from pytest_arena.records.judgement import Judgement
 from pytest_arena.records.schema import NOT_REPRODUCIBLE, Episode, JobRecord
 from pytest_arena.records.to_plain import to_plain
 from pytest_arena.rollout.action_check import ActionCheck, outside_notes
+from pytest_arena.rollout.initial_state import leaves_out_images
 from pytest_arena.rollout.loop import Loop, Observers, Watch
 from pytest_arena.rollout.metrics import Metric
 from pytest_arena.rollout.recorder import Recorded, Recorder, RolloutContext, closed
@@ -307,7 +308,12 @@ class Evaluation:
             name = policy_name(self.policy)
             self._not_reproducible(f"the class {name} does not declare reproducible = True")
         self.record.reproducible &= self.policy.reproducible
-        self.record.deterministic = self.record.reproducible and self.policy.deterministic
+        # Episodes that begin alike are taken for one: what they begin with must be known as a whole.
+        self.record.deterministic = (
+            self.record.reproducible
+            and self.policy.deterministic
+            and not leaves_out_images(env.single_observation_space)
+        )
         if self._gate is not None and not self._earlier:
             self._gate.deterministic = self.record.deterministic
         self.policy.begin(env)

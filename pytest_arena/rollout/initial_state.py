@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_arena.simulators.array_types import IndexArray, Observation
-from pytest_arena.simulators.arrays import EntryPath, Place, Space, leaves, to_numpy
+from pytest_arena.simulators.arrays import (
+    ARRAY_SPACES,
+    EntryPath,
+    Place,
+    Space,
+    leaves,
+    spaces_by_path,
+    to_numpy,
+)
 
 _BYTES = 8
 
@@ -49,6 +57,13 @@ def initial_states(
         else:
             hashes = [_added(digest, name, batch, row) for digest, row in zip(hashes, rows, strict=True)]
     return [None if digest is None else digest.hexdigest() for digest in hashes]
+
+
+def leaves_out_images(space: Space) -> bool:
+    """Whether the hash of an observation of *space*, that of one row, does not tell its images apart."""
+    parts = [part for part in spaces_by_path(space).values() if isinstance(part, ARRAY_SPACES)]
+    images = [len(part.shape or ()) >= 3 and part.dtype == np.uint8 for part in parts]
+    return any(images) and not all(images)
 
 
 def _name(path: EntryPath) -> str:

@@ -22,6 +22,7 @@ from pytest_arena.policies.lerobot import checkpoint
 from pytest_arena.policies.lerobot.policy import LeRobotPolicy
 from pytest_arena.policies.registry import make_policy, policy_files
 from pytest_arena.simulators.registry import find_simulator
+from tests.policy_files import LINES
 from tests.real.lerobot_models import STATE, act, common, diffusion, save
 
 KEYPOINTS = {"obs_type": "environment_state_agent_pos"}
@@ -99,6 +100,14 @@ def test_the_same_episodes_from_another_simulator_through_the_observation_map(
         told(job(saved / "diffusion", simulator="gymnasium", observation=MAP), tmp_path / "map"),
     ]
     assert runs[0] == runs[1] == runs[2]
+
+
+def test_the_line_of_the_docs(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = [line for line in LINES if line["type"] == "lerobot"]
+    shutil.copytree(saved / "act", tmp_path / line["checkpoint"])
+    monkeypatch.chdir(tmp_path)
+    like_it = told(job(saved / "act"), tmp_path / "like it")
+    assert told(job(Path(line.pop("checkpoint")), **line), tmp_path / "line") == like_it
 
 
 def test_the_record_tells_the_policy(saved: Path, tmp_path: Path) -> None:

@@ -76,8 +76,7 @@ class LeRobotPolicy(ChunkedPolicy):
         if settings.ensemble is None:
             self.execute = settings.execute or getattr(config, "n_action_steps", None)
         self.reproducible = self._batch == "single"
-        # Episodes that differ in what images show alone seem to begin alike, and are none that repeat.
-        self.deterministic = self.reproducible and config.type in _WITHOUT_NOISE and not config.image_features
+        self.deterministic = self.reproducible and config.type in _WITHOUT_NOISE
 
     @classmethod
     def check(cls, settings: Any, job: Job) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from pytest_arena.rollout.initial_state import initial_states
+from pytest_arena.rollout.initial_state import initial_states, leaves_out_images
 
 STATE = np.arange(12, dtype=np.float64).reshape(4, 3)
 IMAGE = np.zeros((4, 8, 8, 3), np.uint8)
@@ -160,3 +160,23 @@ def test_a_tensor_is_hashed_as_an_array() -> None:
     assert states({"state": torch.from_numpy(STATE.copy())}) == states({"state": STATE})
     half = torch.from_numpy(STATE.copy()).to(torch.bfloat16)
     assert states(half) == states(STATE.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("parts", "left_out"),
+    [
+        ({"state": spaces.Box(-1, 1, (3,))}, False),
+        ({"pixels": spaces.Box(0, 255, (8, 8, 3), np.uint8)}, False),
+        ({"state": spaces.Box(-1, 1, (3,)), "pixels": spaces.Box(0, 255, (8, 8, 3), np.uint8)}, True),
+        ({"state": spaces.Box(-1, 1, (3,)), "depth": spaces.Box(0, 9, (8, 8, 1))}, False),
+        ({"state": spaces.Discrete(3), "text": spaces.Text(5)}, False),
+    ],
+)
+def test_which_images_no_hash_tells_apart(parts: dict[str, Any], left_out: bool) -> None:
+    space = spaces.Dict(parts)
+    assert leaves_out_images(space) is left_out
+    batch = {key: np.stack([part.sample()] * 2) for key, part in parts.items() if key != "text"}
+    if "pixels" in batch:
+        batch["pixels"][1] = 255 - batch["pixels"][1]
+        first, second = states(batch, (0, 1))
+        assert (first == second) is left_out
