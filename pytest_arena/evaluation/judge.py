@@ -244,6 +244,9 @@ def _problem(
         complete = measured + found.counts["errors"] == found.gate.counted
     if requested and not complete:
         return f"{measured} of {requested} requested episodes were measured{_first_error(episodes)}"
+    if not requested and (errors := found.counts["errors"]):  # limited by steps
+        count = "1 episode was" if errors == 1 else f"{errors} episodes were"
+        return f"{count} not measured{_first_error(episodes)}"
     if (blank := _without_value(found.thresholds, metrics)) is None:
         return None
     success = blank.metric in SUCCESS_METRICS

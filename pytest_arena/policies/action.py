@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pytest_arena.errors import EvaluationError, did_you_mean
+from pytest_arena.errors import EvaluationError, described, did_you_mean
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.simulators.arrays import ARRAY_SPACES, to_numpy
 from pytest_arena.simulators.base import SimEnv
@@ -94,18 +94,28 @@ class ActionMap:
             raise EvaluationError("expected at least one action, got none")
         if not np.isfinite(actions).all():
             raise EvaluationError("the actions are not finite")
-        return self._scaled(actions)
+        scaled = self._scaled(actions)
+        if self._limits is None and (wrong := [action for action in scaled if action not in self._space]):
+            raise EvaluationError(f"the action {wrong[0].tolist()} is not in {self._space}")
+        if not np.isfinite(scaled).all():
+            raise EvaluationError(f"the actions are too large for {scaled.dtype}")
+        return scaled
 
     def _scaled(self, actions: NDArray[Any]) -> NDArray[Any]:
         scale = self._entry.scale
         if scale == "env" and self._limits is not None:
             low, high = self._limits
             actions = low + (np.asarray(actions, np.float64) + 1.0) * 0.5 * (high - low)
+        elif isinstance(scale, tuple) and actions.shape[-1:] != (len(scale),):
+            raise EvaluationError(
+                f"policy.action.scale: expected {actions.shape[-1]} numbers, one a value, got {len(scale)}"
+            )
         elif scale is not None:
             actions = actions * np.asarray(scale, np.float64)
         if self._limits is not None and self._entry.clip:
             actions = np.clip(actions, *self._limits)
-        return np.array(actions, dtype=self._space.dtype)
+        with np.errstate(over="ignore"):  # what becomes infinite is found then
+            return np.array(actions, dtype=self._space.dtype)
 
     def _joined(self, answer: Any) -> NDArray[Any]:
         """Return the array (H, A) of an answer."""
@@ -140,5 +150,8 @@ class ActionMap:
 
 def _with_steps(value: Any, depth: int) -> NDArray[Any]:
     """Return *value* as an array with a first axis of steps: a single action gets one."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        raise EvaluationError(f"expected actions as an array, got {described(value)}") from None
     return array[None] if array.ndim == depth - 1 else array

@@ -206,7 +206,8 @@ class ChunkedPolicy(Policy):
         except ArenaError as error:
             if self._answered:
                 raise
-            raise type(error)(f"{error} (the model was given {describe_inputs(inputs)})") from error
+            given = describe_inputs(inputs)
+            raise type(error)(f"{error} (the model was given {given})") from error.__cause__
         self.request_times = self.request_times or Times()
         self.request_times.add(perf_counter() - began)
         if len(answers) != len(rows):

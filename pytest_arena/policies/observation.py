@@ -198,6 +198,10 @@ def _changed(name: str, entry: ObservationEntry, value: Any) -> Any:
             value = value if entry.resize is None else fitted(value, entry.resize, pad=entry.pad)
         if entry.take is not None:
             value = value[..., list(entry.take)]
+        if isinstance(entry.scale, tuple) and value.shape[-1] != len(entry.scale):
+            raise ValueError(
+                f"expected {value.shape[-1]} numbers to scale by, one for each value, got {len(entry.scale)}"
+            )
         if entry.scale is not None:
             value = value * np.asarray(entry.scale, np.result_type(value.dtype, np.float32))
     except (ValueError, IndexError) as error:

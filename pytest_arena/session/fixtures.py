@@ -88,6 +88,7 @@ def arena_env(
 @pytest.fixture
 def arena_policy(request: pytest.FixtureRequest, arena_job: Job, arena_env: SimEnv) -> Iterator[Policy]:
     """The job's policy."""
+    __tracebackhide__ = USERS_MISTAKE
     from pytest_arena.session.item_rollout import close_policy, policy
 
     made = policy(request.node, arena_job, arena_env)

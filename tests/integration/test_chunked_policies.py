@@ -80,6 +80,27 @@ def test_a_row_without_a_plan_costs_its_episode_alone_and_the_job_is_an_error(su
     assert resumed == told(suite.episodes("whole"))
 
 
+def test_a_row_without_a_plan_is_an_error_of_a_job_that_is_limited_by_steps(suite: Suite) -> None:
+    failing = {**PLANNER, "failing": [1], "fail_at": 2}
+    suite.jobs({"steps": rows(2)}, policy=failing, rollout={"steps": 60}, thresholds={"return": ">= -1000"})
+    suite.test()
+    result = suite.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*1 episode was not measured; episode 1 ended as an error: the server said*"]
+    )
+    record = suite.record("steps")
+    assert (record["status"], record["episodes"]["errors"]) == ("error", 1)
+
+
+def test_a_map_that_does_not_fit_the_environment_is_one_line(suite: Suite) -> None:
+    suite.jobs({"lost": rows(2)}, policy={**PLANNER, "observation": {"x": {"from": "pixels"}}})
+    suite.test()
+    result = suite.run()
+    result.stdout.fnmatch_lines(["E *policy.observation.x: the observation has no 'pixels'; it has *"])
+    assert "def arena_policy" not in result.stdout.str()
+
+
 def test_what_the_policy_took_is_in_the_record_and_can_have_a_threshold(suite: Suite) -> None:
     suite.jobs(
         {

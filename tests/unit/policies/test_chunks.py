@@ -109,6 +109,7 @@ def test_a_row_without_a_plan_is_an_error_of_that_row() -> None:
         (np.array([[0.0, np.nan]]), "not finite"),
         (np.zeros((0, 2)), "expected at least one action"),
         (np.array([["a", "b"]]), "expected actions as numbers"),
+        ({"actions": [[0.1, 0.2], [0.3]]}, "expected actions as an array, got a list of 2"),
         (
             {"action": np.zeros((1, 2)), "info": np.zeros(1)},
             r"the answer has no 'actions' \(did you mean 'action'",
@@ -123,6 +124,20 @@ def test_an_answer_that_does_not_fit_is_an_error_of_its_row(answer: Any, words: 
     with pytest.raises(EvaluationError, match=words):
         raise EvaluationError(policy.row_errors[0])
     assert "the model was given .: (3,) float64 in 0 .. 0" in policy.row_errors[0]
+
+
+class OutOfMemory(Planner):
+    def plan(self, rows: Any, inputs: Any) -> list[Any]:
+        raise PlanError("out of memory")
+
+
+def test_an_error_that_a_plan_raises_is_one_line() -> None:
+    policy = OutOfMemory(fake(1))
+    policy.reset(None, [1])
+    with pytest.raises(PlanError, match="out of memory") as caught:
+        taken(policy)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_temporal_ensembling_averages_all_plans_of_a_step() -> None:
@@ -207,6 +222,28 @@ class TestActionMap:
         assert to_actions(np.array([2, 1])).tolist() == [2, 1]
         with pytest.raises(EvaluationError, match="expected actions as integers"):
             to_actions(np.array([0.5]))
+
+    @pytest.mark.parametrize(
+        ("space", "answer", "words"),
+        [
+            (gymnasium.spaces.Discrete(3), [1, 3], r"the action 3 is not in Discrete\(3\)"),
+            (
+                gymnasium.spaces.MultiDiscrete([3, 4]),
+                [[2, 3], [3, 0]],
+                r"the action \[3, 0\] is not in Multi",
+            ),
+            (gymnasium.spaces.Box(-np.inf, np.inf, (1,)), [[1e300]], "the actions are too large for float32"),
+        ],
+    )
+    def test_an_answer_that_the_environment_cannot_take(self, space: Any, answer: Any, words: str) -> None:
+        with pytest.raises(EvaluationError, match=words):
+            ActionMap(None, fake(1, space))(np.array(answer))
+
+    def test_a_scale_of_another_length_is_named(self) -> None:
+        with pytest.raises(
+            EvaluationError, match=r"policy\.action\.scale: expected 2 numbers, one a value, got 3"
+        ):
+            ActionMap(ActionEntry(scale=(1.0, 2.0, 3.0)), fake(1))(np.zeros((4, 2)))
 
     def test_refuses_what_no_array_can_be(self) -> None:
         space = gymnasium.spaces.Dict(arm=ACTIONS)

@@ -132,7 +132,10 @@ def test_what_the_environment_lacks_is_said_before_the_first_episode(entry: Any,
             r"policy.observation.x: expected images, got values of shape \(1,\)",
         ),
         ({"from": "gripper", "take": [5]}, "policy.observation.x: index 5 is out of bounds"),
-        ({"from": "agent_pos", "scale": [1.0, 2.0]}, "policy.observation.x: operands could not be broadcast"),
+        (
+            {"from": "agent_pos", "scale": [1.0, 2.0]},
+            "policy.observation.x: expected 4 numbers to scale by, one for each value, got 2",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_named(entry: Any, words: str) -> None:
