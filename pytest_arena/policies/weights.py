@@ -8,7 +8,7 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pytest_arena.errors import first_few
 from pytest_arena.policies.archive import require_no_bomb
@@ -35,11 +35,15 @@ def read_weights(path: Path) -> dict[str, Any]:
 
     Raises ValueError, one line without the path, and OSError.
     """
-    torch: Any = importlib.import_module("torch")
     if path.suffix.lower() == ".safetensors":
         with open_regular(path) as file:
             return _read_safetensors(file)
-    found = read_saved(path)
+    return require_state_dict(read_saved(path))
+
+
+def require_state_dict(found: Any) -> dict[str, Any]:
+    """Return what `read_saved` or `load_saved` has *found*: name -> tensor; ValueError for anything else."""
+    torch: Any = importlib.import_module("torch")
     if not isinstance(found, Mapping) or not found or not all(map(torch.is_tensor, found.values())):
         kind = f"the keys {first_few(found)}" if isinstance(found, Mapping) else type(found).__name__
         raise ValueError(f"expected a state dict, which maps names to tensors, got {kind}")
@@ -48,17 +52,22 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 def read_saved(path: Path) -> Any:
     """Return what `torch.save` wrote: tensors, on the CPU, in plain containers. Raises as `read_weights`."""
-    torch: Any = importlib.import_module("torch")
     with open_regular(path) as file:
         require_no_bomb(file)
-        file.seek(0)
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(f"expected tensors and plain containers only: {reason}") from None
-        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"expected what torch.save writes of a state dict: {error}") from None
+        return load_saved(file)
+
+
+def load_saved(file: BinaryIO) -> Any:
+    """Return what `torch.save` wrote to *file*, as `read_saved`; ValueError, one line."""
+    torch: Any = importlib.import_module("torch")
+    file.seek(0)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"expected tensors and plain containers only: {reason}") from None
+    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"expected what torch.save writes of a state dict: {error}") from None
 
 
 def load_weights(module: Any, weights: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import inspect
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import Any
 import gymnasium
 
 from pytest_arena.errors import MissingDependencyError, first_few
-from pytest_arena.policies.archive import read_members
+from pytest_arena.policies.archive import read_members, require_no_bomb
 from pytest_arena.policies.sb3.plain_pickle import Unread, read_plain, unread_names, with_modules
-from pytest_arena.policies.weights import load_weights
+from pytest_arena.policies.weights import load_saved, load_weights, require_state_dict
 from pytest_arena.records.json_files import open_regular, parse_json
 
 TRUST = "set trust: true if you trust whoever made the file; unpickling then runs whatever it says, as you"
@@ -195,11 +196,10 @@ def _no_learning(progress_remaining: float) -> float:
 
 
 def _weights(data: bytes) -> Mapping[str, Any]:
-    torch: Any = importlib.import_module("torch")
+    file = io.BytesIO(data)
     try:
-        weights = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"policy.pth: expected tensors: {str(error).partition(chr(10))[0]}") from None
-    if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
-        raise ValueError("policy.pth: expected names and tensors")
-    return {str(name): tensor for name, tensor in weights.items()}
+        if zipfile.is_zipfile(file):  # what torch saved before version 1.6 is none
+            require_no_bomb(file)
+        return require_state_dict(load_saved(file))
+    except ValueError as error:
+        raise ValueError(f"policy.pth: {error}") from None

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from pytest_arena import EvaluationError, MissingDependencyError
+from pytest_arena.policies.archive import ALWAYS_ALLOWED
 from pytest_arena.policies.sb3 import policy as module
 from pytest_arena.policies.sb3.plain_pickle import _PLAIN, Unread, read_plain
 from pytest_arena.policies.sb3.policy import Sb3Policy, Sb3Settings
@@ -103,6 +104,23 @@ def changed(source: Path, target: Path, change: Callable[[dict[str, Any]], Any],
     return target
 
 
+def bomb() -> bytes:
+    """An archive of a few kilobytes that unpacks to more than any checkpoint may."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(ALWAYS_ALLOWED + 1))
+    return file.getvalue()
+
+
+def legacy(file: Path) -> bytes:
+    """The weights of *file* as torch saved them before version 1.6."""
+    weights = io.BytesIO()
+    torch.save(
+        stable_baselines3.PPO.load(file).policy.state_dict(), weights, _use_new_zipfile_serialization=False
+    )
+    return weights.getvalue()
+
+
 def pickled(value: Any) -> dict[str, str]:
     return {":type:": "any", ":serialized:": base64.b64encode(pickle.dumps(value)).decode()}
 
@@ -160,7 +178,8 @@ def test_code_of_ones_own_needs_trust(tmp_path: Path) -> None:
         ),
         (lambda d: d.update(policy_kwargs={"net_arch": "x"}), {}, "ActorCriticPolicy cannot be made"),
         (lambda d: d.update(policy_kwargs={"net_arch": [9]}), {}, "has the shape .*, the module"),
-        (lambda d: None, {"policy_pth": b"no"}, "policy.pth: expected tensors"),
+        (lambda d: None, {"policy_pth": b"no"}, "policy.pth: expected"),
+        (lambda d: None, {"policy_pth": bomb()}, "policy.pth: it unpacks from .* which no checkpoint does"),
     ],
 )
 def test_broken_files_are_named(
@@ -169,6 +188,12 @@ def test_broken_files_are_named(
     path = changed(file, tmp_path / "broken.zip", change, **members)
     with pytest.raises(EvaluationError, match=rf"broken\.zip cannot be read: .*{words}"):
         acting(path)
+
+
+def test_weights_of_an_early_torch(tmp_path: Path, file: Path) -> None:
+    old = changed(file, tmp_path / "old.zip", lambda data: None, policy_pth=legacy(file))
+    seen = np.ones((3, 3), np.float32)
+    assert np.array_equal(acting(old).act(seen), acting(file).act(seen))
 
 
 def test_weights_that_are_no_numbers(tmp_path: Path, file: Path) -> None:
