@@ -8,7 +8,6 @@ not complete: what is left out is told. ``null`` is what was not measured, where
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,9 @@ def write(run: FinishedRun, folder: Path) -> Written:
     columns = [_columns(run, job) for job in jobs]
     totals = [_totals([one], _interval(job)) for one, job in zip(columns, jobs, strict=True)]
     seconds = sum(job.record.timings.get("total_seconds", 0.0) for job in jobs)
-    whole = _totals(columns, None if any(_stopped_early(job) for job in jobs) else math.nan)
-    if len(jobs) > 1 and any(_stopped_early(job) for job in jobs):
+    stopped_early = any(_stopped_early(job) for job in jobs)
+    whole = _totals(columns, None if stopped_early else _wilson(columns))
+    if len(jobs) > 1 and stopped_early:
         written.notes.append("overall: no pc_success_ci95, since a gate decided how many episodes there are")
     write_json(
         folder / FILE,
@@ -104,26 +104,26 @@ def _columns(run: FinishedRun, job: FinishedJob) -> dict[str, list[Any]]:
     }
 
 
-def _totals(
-    columns: Sequence[dict[str, list[Any]]], interval: tuple[float, float] | float | None
-) -> dict[str, Any]:
-    """Return what a group says of its tasks; the *interval* of its rate, NaN for Wilson's, None for none."""
+def _totals(columns: Sequence[dict[str, list[Any]]], interval: tuple[float, float] | None) -> dict[str, Any]:
+    """Return what a group says of its tasks; *interval* is that of its rate, None: there is none."""
     joined = {name: [value for one in columns for value in one[name]] for name in columns[0]}
     successes, rate = joined["successes"], _mean(joined["successes"])
-    if rate is None:
-        interval = None
-    elif isinstance(interval, float):
-        interval = wilson(sum(successes), len(successes))
     return {
         "avg_sum_reward": _mean(joined["sum_rewards"]),
         "avg_max_reward": _mean(joined["max_rewards"]),
         "pc_success": None if rate is None else rate * 100,
         "n_success": None if rate is None else sum(successes),
         "n_episodes": len(joined["sum_rewards"]),
-        "pc_success_ci95": None if interval is None else [end * 100 for end in interval],
+        "pc_success_ci95": None if rate is None or interval is None else [end * 100 for end in interval],
         "video_paths": joined["video_paths"],
         "predicted_video_paths": joined["predicted_video_paths"],
     }
+
+
+def _wilson(columns: Sequence[dict[str, list[Any]]]) -> tuple[float, float] | None:
+    """Return the interval of the rate of all tasks together; None where an episode was not measured."""
+    successes = [success for one in columns for success in one["successes"]]
+    return wilson(sum(successes), len(successes)) if successes and None not in successes else None
 
 
 def _of_a_task(total: dict[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,8 @@ class Times:
     """Durations as a histogram: its size does not grow with their number, and two can be put together."""
 
     def __init__(self) -> None:
-        self._bins: dict[
-            int, int
-        ] = {}  # number of a bin -> durations in it; bin b ends at 2 ** (b / 32) seconds
+        # Number of a bin -> durations in it; bin b ends at 2 ** (b / _PER_DOUBLING) seconds.
+        self._bins: dict[int, int] = {}
         self._total = self._longest = 0.0
         # Counted many at once: `add` is called at every step.
         self._new: list[float] = []

@@ -72,7 +72,7 @@ class LeRobotEnv(GymnasiumEnv):
                 f"environment.max_episode_steps: LeRobot ends episodes of {config.type} after {own} steps"
             )
         vec = SyncVectorEnv(
-            [partial(_finished, row, limit or own) for row in rows],
+            [partial(_limited, row, limit or own) for row in rows],
             autoreset_mode=AutoresetMode.DISABLED,
         )
         fixed = hasattr(rows[0].unwrapped, "init_state_id")
@@ -217,7 +217,7 @@ def _rows(job: Job, config: Any, num_envs: int) -> list[Any]:
     return [InitialStateOfEpisode(row) if hasattr(row.unwrapped, "init_state_id") else row for row in rows]
 
 
-def _finished(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any]:
+def _limited(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any]:
     """Return *row* with a limit of *steps*: LeRobot's own loop counts where the environment does not."""
     layer: Any = row
     while isinstance(layer, gymnasium.Wrapper):

@@ -24,10 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def log(job: TrackedJob) -> None:
     """Write the episodes of *job* as curves, and its numbers as the summary."""
     mode: Any = os.environ.get("WANDB_MODE") or "offline"
-    if mode == "offline":
-        os.environ.setdefault(
-            "WANDB_ERROR_REPORTING", "false"
-        )  # wandb's own crash reports go over the network
+    if mode == "offline":  # wandb's own crash reports go over the network
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
     words = job.words()

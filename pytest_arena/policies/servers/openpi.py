@@ -156,8 +156,9 @@ class RoboArenaStream(OpenpiStream):
     def __init__(self, address: str, api_key: str | None, session: str) -> None:
         """Prepare a stream to *address*; *session* is its name where the server wants one."""
         super().__init__(address, api_key)
-        self._session: dict[str, Any] = {}
-        self._name, self._configuration = session, dict[str, Any]()
+        self._name = session
+        self._session: Mapping[str, str] = {}
+        self._configuration: Mapping[str, Any] = {}
         self._width: int | None = None
 
     async def open(self) -> Mapping[str, Any]:

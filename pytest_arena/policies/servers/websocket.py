@@ -90,7 +90,7 @@ class WebSocket:
 
 
 def _ended(error: Any) -> str:
-    """Say how the connection ended: with a server's farewell, or broken off."""
+    """Say how the connection ended: the server closed it, or it broke off."""
     if error.rcvd is None:
         return "the connection broke before the answer was complete"
     reason = f": {error.rcvd.reason}" if error.rcvd.reason else ""

@@ -59,7 +59,6 @@ class ManiSkillEnv(TensorEnv):
             cameras: Names of cameras that are filmed; empty: none.
             ignore_terminations: Whether only the horizon ends an episode.
             rebuilt: Whether each reset builds the row's scene anew.
-
         """
         self._wanted_cameras, self._rebuilt = tuple(cameras), rebuilt
         self._ignore_terminations = ignore_terminations

@@ -29,9 +29,15 @@ _DECIDED_ELSEWHERE = {
     "render_mode": "environment.cameras",
     **{
         name: f"environment.options.{name}"
-        for name in ("obs_mode", "control_mode", "reward_mode", "robot_uids", "render_backend")
+        for name in (
+            "control_mode",
+            "obs_mode",
+            "reconfiguration_freq",
+            "render_backend",
+            "reward_mode",
+            "robot_uids",
+        )
     },
-    "reconfiguration_freq": "environment.options.reconfiguration_freq",
 }
 _NO_VULKAN = (
     "SAPIEN finds no Vulkan device that it can use, and needs one even where nothing is drawn ({reason}); "
