@@ -98,6 +98,13 @@ def test_recorded_actions(suite: Suite) -> None:
     assert [e["return"] for e in suite.episodes("job")] == recorded
 
 
+def test_the_lines_of_the_readme_are_those_of_the_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    lines = [yaml.safe_load(found)["policy"] for found in re.findall(r"`(policy: \{.*?\})`", readme)]
+    assert len(lines) == 4
+    assert all(line in LINES for line in lines)
+
+
 def test_every_line_is_run_by_a_test() -> None:
     """Those of servers on their own page, that of LeRobot with LeRobot's packages."""
     page = (ROOT / "docs" / "policy-servers.md").read_text()
