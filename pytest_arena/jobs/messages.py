@@ -95,9 +95,13 @@ def fields_at(model: type[BaseModel], key: KeyPath) -> frozenset[str] | None:
 
 
 def plain_errors(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPath, str]]:
-    """Return pydantic's findings about data of *model*: for each key, what is expected there."""
+    """Return pydantic's findings about data of *model*: for each key, what is expected there.
+
+    What is missing comes last: it may be there under a misspelt name, which is found before.
+    """
     found: dict[KeyPath, list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in sorted(details, key=lambda detail: detail["type"] == "missing"):
         found.setdefault(_key(model, detail), []).append(detail)
     return [
         (key, _sentence(model, key, details) if number < MOST_HINTS else details[0]["msg"])

@@ -37,6 +37,7 @@ from pytest_arena.policies.weights import load_weights, read_weights
 from pytest_arena.records.json_files import open_regular
 from pytest_arena.simulators.array_types import IndexArray, Observation
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.devices import torch_device
 
 EXPORTED_STATES = frozenset(("hidden_state", "cell_state"))
 """What a recurrent policy that rsl_rl exported keeps in itself, of one row."""
@@ -80,6 +81,7 @@ class TorchModule(ModelPolicy):
             raise MissingDependencyError("the policy torch needs torch: pip install 'pytest-arena[torch]'")
         self._torch: Any = importlib.import_module("torch")
         super().__init__(settings, env)
+        torch_device(self.device, "policy.device")
         self._keys = settings.observation_keys
         self._made = settings.module
         try:

@@ -39,8 +39,8 @@ def own_device(wanted: str) -> str:
     return (assigned_device() or wanted) if _lifted and wanted in FIRST else wanted
 
 
-def torch_device(wanted: str | None) -> str:
-    """Return the device that a job *wanted*; None: the first GPU, or the CPU where there is none.
+def torch_device(wanted: str | None, key: str = "environment.device") -> str:
+    """Return the device that a job *wanted* under *key*; None: the first GPU, or the CPU where there is none.
 
     Raises `EvaluationError` for a device that torch cannot use here.
     """
@@ -52,8 +52,8 @@ def torch_device(wanted: str | None) -> str:
     try:
         device = torch.device(wanted)
     except RuntimeError:
-        raise EvaluationError(f"environment.device: expected cpu or cuda:N, got {wanted!r}") from None
+        raise EvaluationError(f"{key}: expected cpu or cuda:N, got {wanted!r}") from None
     if device.type == "cuda" and (device.index or 0) >= found:
         has = f"it has {found}" if found else "it has none, or a torch without CUDA"
-        raise EvaluationError(f"environment.device: {wanted!r} needs a GPU that this machine lacks: {has}")
+        raise EvaluationError(f"{key}: {wanted!r} needs a GPU that this machine lacks: {has}")
     return wanted

@@ -21,6 +21,7 @@ from pytest_arena.policies.rsl_rl.exported import ExportedOnnx, ExportedScript
 from pytest_arena.policies.rsl_rl.runner_config import NAME, RunnerConfig, find_config, read_config
 from pytest_arena.simulators.array_types import IndexArray
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.devices import torch_device
 
 _USUAL_GROUPS = ("policy", "actor")
 """What Isaac Lab and mjlab call the observation of the policy."""
@@ -98,6 +99,8 @@ class RslRlPolicy(ModelPolicy):
 
     def _loaded(self, env: SimEnv) -> Checkpoint | ExportedScript | ExportedOnnx:
         kind = kind_of_file(self.file)
+        if kind in ("script", "saved"):
+            torch_device(self.device, "policy.device")
         if kind == "script":
             return ExportedScript(self.file, self.device, env.num_envs)
         if kind == "onnx" or self.file.suffix == ".onnx":

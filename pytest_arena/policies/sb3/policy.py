@@ -26,6 +26,7 @@ from pytest_arena.policies.sb3.spaces import require_same_actions, require_same_
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.array_types import IndexArray, Observation
 from pytest_arena.simulators.base import SimEnv
+from pytest_arena.simulators.devices import torch_device
 
 
 class Sb3Settings(FileSettings):
@@ -56,6 +57,7 @@ class Sb3Policy(ModelPolicy):
             )
         self._torch: Any = importlib.import_module("torch")
         super().__init__(settings, env)
+        torch_device(self.device, "policy.device")
         try:
             self._saved = read_saved(self.file, settings.trust, _own_spaces(settings, env))
             self._policy = make_policy(self._saved, self.device)
@@ -84,8 +86,12 @@ class Sb3Policy(ModelPolicy):
                 )
             given = {key: self._tensor(observation[key]) for key in space.spaces}
         else:
-            whole = isinstance(observation, Mapping) and len(observation) == 1
-            given = self._tensor(next(iter(observation.values())) if whole else observation)
+            parts = list(observation.values()) if isinstance(observation, Mapping) else [observation]
+            if len(parts) != 1:
+                raise EvaluationError(
+                    f"policy sb3: it sees one array, {space}; policy.observation has {', '.join(observation)}"
+                )
+            given = self._tensor(parts[0])
         return _channels_first(given if self._normalization is None else self._normalization(given), space)
 
     def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:

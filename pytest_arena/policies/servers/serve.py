@@ -56,6 +56,10 @@ ServeSetting = Annotated[
 ]
 
 
+class NotReadyError(EvaluationError):
+    """A server was not ready in time: the run does not start it again, since each job would wait as long."""
+
+
 class LocalServer:
     """A server on this machine that this process uses, alone or with other workers of the run.
 
@@ -72,7 +76,8 @@ class LocalServer:
             health: Path that the protocol's servers answer once they are ready.
 
         Raises:
-            EvaluationError: It ended, or was not ready in time.
+            EvaluationError: It ended.
+            NotReadyError: It was not ready in time, here or for another worker that shares it.
         """
         self.serve, self._health = serve, serve.health or health
         self._folder = _folder(serve)
@@ -82,6 +87,8 @@ class LocalServer:
         starting.wait()
         try:
             self._users.share()
+            if (said := self._state().get("not_ready")) is not None:
+                raise NotReadyError(said)
             if not self.is_running:
                 self._start(address)
             self.port = int(self._state()["port"])
@@ -160,10 +167,14 @@ class LocalServer:
             if not self.is_running:
                 raise EvaluationError(f"policy.serve: {self.serve.command!r} ended{self.about()}")
             if time.monotonic() > until:
-                raise EvaluationError(
+                said = (
                     f"policy.serve: {self.serve.command!r} is not ready after {self.serve.ready_timeout:g} s "
                     f"(policy.serve.ready_timeout){self.about()}"
                 )
+                (self._folder / serve_guard.STATE).write_text(
+                    json.dumps({**self._state(), "not_ready": said})
+                )
+                raise NotReadyError(said)
             time.sleep(POLL_SECONDS)
 
     def _is_ready(self) -> bool:
@@ -197,16 +208,23 @@ def local_server(serve: Serve, address: str | None, health: str | None) -> Local
         The server, which is ready.
 
     Raises:
-        EvaluationError: It ended, or was not ready in time.
+        EvaluationError: It ended.
+        NotReadyError: It was not ready in time, now or before.
     """
     global _used
     wanted = (serve, address, health)
+    if wanted in _not_ready:
+        raise NotReadyError(_not_ready[wanted])
     if _used is not None:
         before, server = _used
         if before == wanted and server.is_running:
             return server
         leave_server()
-    _used = (wanted, LocalServer(serve, address, health))
+    try:
+        _used = (wanted, LocalServer(serve, address, health))
+    except NotReadyError as error:
+        _not_ready[wanted] = str(error)
+        raise
     return _used[1]
 
 
@@ -219,7 +237,9 @@ def leave_server() -> None:
         server.leave()
 
 
-_used: tuple[tuple[Serve, str | None, str | None], LocalServer] | None = None
+_Wanted = tuple[Serve, str | None, str | None]
+_used: tuple[_Wanted, LocalServer] | None = None
+_not_ready: dict[_Wanted, str] = {}
 atexit.register(leave_server)
 
 

@@ -145,6 +145,10 @@ class Settings(BaseModel):
     path: str = Field(description="where it is")
 
 
+class Policy(StrictModel):
+    checkpoint: str
+
+
 @pytest.mark.parametrize(
     ("data", "key", "expectation"),
     [
@@ -162,6 +166,15 @@ def test_findings_in_plain_words(data: dict[str, object], key: KeyPath, expectat
         Settings.model_validate(full)
     assert plain_error(caught.value, Settings) == (key, expectation)
     assert len(plain_errors(caught.value, Settings)) == 1
+
+
+def test_a_misspelt_key_is_said_before_the_one_that_is_missing_for_it() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Policy.model_validate({"chekpoint": "policy.pt"})
+    assert plain_error(caught.value, Policy) == (
+        ("chekpoint",),
+        "unknown key (did you mean 'checkpoint'?)",
+    )
 
 
 def test_known_keys_of_a_place() -> None:

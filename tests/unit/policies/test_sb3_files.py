@@ -196,6 +196,26 @@ def test_weights_of_an_early_torch(tmp_path: Path, file: Path) -> None:
     assert np.array_equal(acting(old).act(seen), acting(file).act(seen))
 
 
+def test_weights_that_are_code_are_named_without_advice_to_run_it(tmp_path: Path, file: Path) -> None:
+    content = io.BytesIO()
+    torch.save({"bias": os.system}, content)
+    path = changed(file, tmp_path / "code.zip", lambda data: None, policy_pth=content.getvalue())
+    with pytest.raises(EvaluationError, match=r"policy\.pth: expected tensors .*: .*GLOBAL posix") as caught:
+        acting(path)
+    assert "weights_only" not in str(caught.value)
+
+
+def test_several_inputs_of_a_policy_that_sees_one_array(file: Path) -> None:
+    policy = acting(file, observation={"a": {"from": "."}, "b": {"from": "."}})
+    with pytest.raises(EvaluationError, match=r"it sees one array, .*; policy\.observation has a, b"):
+        policy.act(np.zeros((3, 3), np.float32))
+
+
+def test_a_device_that_is_not_there_is_named(file: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"policy\.device: expected cpu or cuda:N, got 'gpu'"):
+        acting(file, device="gpu")
+
+
 def test_weights_that_are_no_numbers(tmp_path: Path, file: Path) -> None:
     model = stable_baselines3.PPO.load(file)
     with torch.no_grad():

@@ -43,6 +43,8 @@ def test_a_gpu_that_is_not_there_is_a_line(gpus: int, wanted: str) -> None:
 def test_a_word_that_is_no_device_is_a_line() -> None:
     with pytest.raises(EvaluationError, match=r"^environment.device: expected cpu or cuda:N, got 'gpu'$"):
         torch_device("gpu")
+    with pytest.raises(EvaluationError, match=r"^policy.device: expected cpu or cuda:N, got 'gpu'$"):
+        torch_device("gpu", "policy.device")
 
 
 def test_the_first_gpu_is_the_workers_own_with_and_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,22 @@ def test_one_that_is_never_ready_is_an_error_in_time() -> None:
     assert all_gone()
 
 
+@pytest.mark.parametrize("per", ["worker", "run"])
+def test_one_that_was_never_ready_is_not_waited_for_again(per: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each job, or each worker that shares it, would wait as long."""
+    monkeypatch.setenv(module.RUN_VARIABLE, f"never-ready-{os.getpid()}")
+    never = serve(ready_timeout=0.3, health="/never", per=per)
+    with pytest.raises(EvaluationError, match="is not ready after"):
+        local_server(never, None, None)
+    started = pids()
+    if per == "run":  # as in another worker
+        module._not_ready.clear()
+    with pytest.raises(EvaluationError, match="is not ready after"):
+        local_server(never, None, None)
+    assert pids() == started
+    assert all_gone()
+
+
 def test_a_server_without_such_a_path_is_ready_when_it_answers() -> None:
     assert local_server(serve(), None, "/health").is_running
 
