@@ -43,6 +43,16 @@ class FinishedJob:
         return self.record.counted(self.every)
 
     @property
+    def measured(self) -> list[Episode]:
+        """Those of `episodes` that no error cut off."""
+        return [episode for episode in self.episodes if episode.outcome != Outcome.ERROR]
+
+    @property
+    def errors(self) -> int:
+        """How many of `episodes` an error cut off."""
+        return len(self.episodes) - len(self.measured)
+
+    @property
     def seed(self) -> int | None:
         """The job's seed."""
         seed = self.at("environment", "seed")
@@ -143,7 +153,7 @@ def _job(run: RunDirectory, record: JobRecord, config: Mapping[str, Any]) -> Fin
     except StoredFileError as error:
         raise RunDirectoryError(str(error)) from None
     job = FinishedJob(record, config, every)
-    found = sum(episode.outcome != Outcome.ERROR for episode in job.episodes)
+    found = len(job.measured)
     stated = record.episodes.get("measured", found)
     if job.completed and found != stated:
         raise RunDirectoryError(

@@ -27,7 +27,7 @@ from pytest_arena.export.finished_run import (
 )
 from pytest_arena.recorders.films.mp4 import address
 from pytest_arena.records.hdf5_reader import DatasetError, DatasetReader
-from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.records.schema import Episode
 
 FPS_WITHOUT_TIME = 30
 """For a simulator that has no notion of time."""
@@ -94,7 +94,7 @@ def _write_job(run: FinishedRun, job: FinishedJob, target: Path, dataset_class: 
     """Write the dataset of *job* to *target*; returns what it does not have."""
     reader = DatasetReader(_inside(run, str(job.record.hdf5_path)))
     try:
-        episodes = [e for e in job.episodes if e.outcome != Outcome.ERROR and e.episode in reader]
+        episodes = [episode for episode in job.measured if episode.episode in reader]
         notes = [*beyond_the_gate(job), *_left_out(job, episodes)]
         if not episodes:
             raise RunDirectoryError(f"{job.label}: no measured episode has a trajectory")
@@ -132,9 +132,8 @@ def _write_job(run: FinishedRun, job: FinishedJob, target: Path, dataset_class: 
 
 def _left_out(job: FinishedJob, kept: Sequence[Episode]) -> list[str]:
     """Return a note on the episodes that are not among those *kept*."""
-    errors = sum(episode.outcome == Outcome.ERROR for episode in job.episodes)
-    lacking = len(job.episodes) - errors - len(kept)
-    counts = ((errors, "with an error"), (lacking, "without a trajectory"))
+    lacking = len(job.measured) - len(kept)
+    counts = ((job.errors, "with an error"), (lacking, "without a trajectory"))
     return [f"{job.label}: {quantity(n, 'episode')} {what} left out" for n, what in counts if n]
 
 

@@ -24,7 +24,6 @@ from pytest_arena.export.finished_run import (
 )
 from pytest_arena.gate.intervals import wilson
 from pytest_arena.records.files import write_json
-from pytest_arena.records.schema import Episode, Outcome
 
 FILE = "eval_info.json"
 
@@ -71,16 +70,16 @@ def _notes(job: FinishedJob) -> list[str]:
             f"{requested} episodes and {quantity(counts.get('errors', 0), 'error')}: {FILE} cannot say so"
         ]
     notes = beyond_the_gate(job)
-    if errors := len(job.episodes) - len(_measured(job)):
+    if job.errors:
         notes.append(
-            f"{job.label}: {quantity(errors, 'episode')} with an error left out: {FILE} cannot say so"
+            f"{job.label}: {quantity(job.errors, 'episode')} with an error left out: {FILE} cannot say so"
         )
-    if unknown := sum(success_of(episode) is None for episode in _measured(job)):
+    if unknown := sum(success_of(episode) is None for episode in job.measured):
         notes.append(
             f"{job.label}: success was not measured in {quantity(unknown, 'episode')}: it is null there, and "
             "so is pc_success"
         )
-    if any(episode.max_reward is None for episode in _measured(job)):
+    if any(episode.max_reward is None for episode in job.measured):
         notes.append(
             f"{job.label}: max_rewards and avg_max_reward are null: the run is of a version that did not "
             "keep the largest reward"
@@ -88,13 +87,9 @@ def _notes(job: FinishedJob) -> list[str]:
     return notes
 
 
-def _measured(job: FinishedJob) -> list[Episode]:
-    return [episode for episode in job.episodes if episode.outcome != Outcome.ERROR]
-
-
 def _columns(run: FinishedRun, job: FinishedJob) -> dict[str, list[Any]]:
     """Return the ``metrics`` of a task: a list each, an entry an episode in the order of their indices."""
-    episodes = _measured(job)
+    episodes = job.measured
     return {
         "sum_rewards": [episode.return_ for episode in episodes],
         "max_rewards": [episode.max_reward for episode in episodes],

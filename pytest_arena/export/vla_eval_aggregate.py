@@ -146,10 +146,10 @@ def _notes(job: FinishedJob) -> list[str]:
     notes = beyond_the_gate(job)
     if not job.completed:
         notes.append(f"{job.label}: its status is {job.record.status}, so the aggregate is marked partial")
-    if errors := sum(episode.outcome == Outcome.ERROR for episode in job.episodes):
+    if job.errors:
         notes.append(
-            f"{job.label}: {quantity(errors, 'episode')} with an error: failure_reason and num_errors tell, "
-            "and mean_success leaves them out"
+            f"{job.label}: {quantity(job.errors, 'episode')} with an error: failure_reason and num_errors "
+            "tell, and mean_success leaves them out"
         )
     if unknown := sum(episode.outcome == Outcome.UNKNOWN for episode in job.episodes):
         notes.append(

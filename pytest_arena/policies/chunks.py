@@ -26,6 +26,7 @@ from pytest_arena.policies.times import Times
 from pytest_arena.policies.untrained import idle_actions
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
+from pytest_arena.simulators.arrays import row_of
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.registry import find_simulator
 
@@ -180,7 +181,7 @@ class ChunkedPolicy(Policy):
     def _remember(self, rows: IndexArray, inputs: Mapping[str, Any]) -> None:
         """Add *inputs* of *rows* to what was seen of them."""
         for index, row in enumerate(rows.tolist()):
-            now = _row(inputs, index)
+            now = row_of(inputs, index)
             if row not in self._seen:
                 self._seen[row] = deque([now] * self.history, self.history)
             else:
@@ -223,7 +224,7 @@ class ChunkedPolicy(Policy):
             except EvaluationError as error:
                 errors[row] = str(error)
                 if first:
-                    errors[row] += f" (the model was given {describe_inputs(_row(inputs, index))})"
+                    errors[row] += f" (the model was given {describe_inputs(row_of(inputs, index))})"
                 self._acting[row] = False
         self.row_errors = errors
 
@@ -268,7 +269,3 @@ class _Ensemble:
         plans[:horizon] += 1
         self._sums, self._weights, self._plans = sums[1:], weights[1:], plans[1:]
         return np.asarray(sums[0] / weights[0], plan.dtype)
-
-
-def _row(inputs: Mapping[str, Any], index: int) -> dict[str, Any]:
-    return {name: value[index : index + 1] for name, value in inputs.items()}

@@ -22,7 +22,7 @@ from pytest_arena.policies.fingerprints import sha256_of
 from pytest_arena.policies.observation import ObservationMap, describe_inputs
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
-from pytest_arena.simulators.arrays import leaves, to_numpy
+from pytest_arena.simulators.arrays import leaves, row_of, to_numpy
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.devices import own_device
 from pytest_arena.simulators.registry import find_simulator
@@ -119,9 +119,9 @@ class ModelPolicy(Policy):
             if together:
                 answer = self.compute(rows, inputs)
             else:
-                places = rows if self._observed is None else range(len(rows))
+                places = rows.tolist() if self._observed is None else range(len(rows))
                 turns = zip(rows, places, strict=True)
-                answer = _joined([self.compute(np.array([row]), part_of(inputs, at)) for row, at in turns])
+                answer = _joined([self.compute(np.array([row]), row_of(inputs, at)) for row, at in turns])
         except (RuntimeError, AssertionError, TypeError, ValueError) as error:
             raise self._failed(given, inputs, error) from error
         actions = self._checked(answer if self._actions is None else self._mapped(answer, rows), rows)
@@ -169,7 +169,7 @@ class ModelPolicy(Policy):
     def _mapped(self, answer: Any, rows: IndexArray) -> NDArray[Any]:
         """Return the actions (K, *action shape) that the job's ``action`` makes of the *answer*."""
         assert self._actions is not None
-        actions = [self._actions(_row_of(answer, place)) for place in range(len(rows))]
+        actions = [self._actions(_answer_of(answer, place)) for place in range(len(rows))]
         longest = max(map(len, actions))
         if longest > 1:
             raise EvaluationError(f"{self.file}: expected one action a row, got a chunk of {longest}")
@@ -226,14 +226,7 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def part_of(inputs: Any, row: Any) -> Any:
-    """Return *row* of *inputs*, as K = 1: of an array or tensor (N, …), a list of N, or a dict of such."""
-    if isinstance(inputs, Mapping):
-        return {name: part_of(batch, row) for name, batch in inputs.items()}
-    return inputs[row : row + 1]
-
-
-def _row_of(answer: Any, place: int) -> Any:
+def _answer_of(answer: Any, place: int) -> Any:
     """Return the answer for one row of several, (…), with tensors as arrays."""
     if isinstance(answer, Mapping):
         return {name: to_numpy(part)[place] for name, part in answer.items()}

@@ -182,6 +182,21 @@ def merge_rows(
     return merged
 
 
+def row_of(batch: Any, row: int) -> Any:
+    """Return *row* of a batch as a batch of one row, which shares its memory.
+
+    Args:
+        batch: An array or tensor (N, …), a list of N values, or a mapping of such, nested at will.
+        row: Its index, from 0.
+
+    Returns:
+        The same with N = 1.
+    """
+    if isinstance(batch, Mapping):
+        return {name: row_of(part, row) for name, part in batch.items()}
+    return batch[row : row + 1]
+
+
 def to_numpy(actions: Any) -> Any:
     """Return actions as a numpy array; torch tensors leave their device, anything else is as it was.
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from pydantic import BaseModel
 
@@ -33,7 +32,7 @@ from pytest_arena.jobs.sections import Success
 from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.gymnasium.row import AddedWrapper
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
-from pytest_arena.simulators.gymnasium.vector import Row
+from pytest_arena.simulators.gymnasium.vector import vector_of
 
 _NO_SIMULATION = {
     "gym_manipulator": "is a real robot, or one that a person controls",
@@ -71,10 +70,7 @@ class LeRobotEnv(GymnasiumEnv):
             raise EvaluationError(
                 f"environment.max_episode_steps: LeRobot ends episodes of {config.type} after {own} steps"
             )
-        vec = SyncVectorEnv(
-            [partial(_limited, row, limit or own) for row in rows],
-            autoreset_mode=AutoresetMode.DISABLED,
-        )
+        vec = vector_of([_limited(row, limit or own) for row in rows])
         fixed = hasattr(rows[0].unwrapped, "init_state_id")
         super().__init__(vec, success, cameras, episode_option=_EPISODE if fixed else None)
         self.config = config
@@ -222,9 +218,9 @@ def _limited(row: gymnasium.Env[Any, Any], steps: int) -> gymnasium.Env[Any, Any
     layer: Any = row
     while isinstance(layer, gymnasium.Wrapper):
         if isinstance(layer, TimeLimit) and layer._max_episode_steps == steps:
-            return Row(row)
+            return row
         layer = layer.env
-    return Row(TimeLimit(row, steps))
+    return TimeLimit(row, steps)
 
 
 def _close(envs: Iterable[Any]) -> None:

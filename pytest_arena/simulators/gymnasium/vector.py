@@ -199,6 +199,11 @@ def make_vector(
     return _shared_if_possible(build_processes, env_id, given.get("shared_memory"))
 
 
+def vector_of(rows: Sequence[gymnasium.Env[Any, Any]]) -> SyncVectorEnv:
+    """Return a vector environment of *rows* that are made already, each of which is reset on request."""
+    return SyncVectorEnv([partial(Row, row) for row in rows], autoreset_mode=AutoresetMode.DISABLED)
+
+
 def _of_rows(
     source: str | Factory,
     num_envs: int,

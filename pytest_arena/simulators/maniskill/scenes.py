@@ -13,7 +13,7 @@ import numpy as np
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.simulators.array_types import Action, BoolArray, IndexArray, Observation
-from pytest_arena.simulators.arrays import merge_rows
+from pytest_arena.simulators.arrays import merge_rows, row_of
 from pytest_arena.simulators.tensor_env import RawStep
 
 
@@ -90,7 +90,7 @@ class Scenes:
             self._step(0, _masked(actions, still))
         else:
             for row in np.flatnonzero(~parked).tolist():
-                self._step(row, _rows(actions, row))
+                self._step(row, row_of(actions, row))
             for row, result in enumerate(self._steps):
                 if result is None:  # never stepped, since the rollout has fewer episodes than rows
                     self._steps[row] = self._nothing(row)
@@ -153,12 +153,6 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 def _has_rows(value: Any) -> bool:
     return getattr(value, "ndim", 0) > 0 and hasattr(value, "detach")
-
-
-def _rows(actions: Action, row: int) -> Action:
-    if isinstance(actions, Mapping):
-        return {key: _rows(value, row) for key, value in actions.items()}
-    return actions[row : row + 1]
 
 
 def _masked(actions: Action, rows: Any) -> Action:

@@ -13,13 +13,11 @@ import importlib.util
 import io
 import os
 import re
-from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from pydantic import Field
@@ -31,7 +29,7 @@ from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.simulators.base import SimEnv, Simulator
 from pytest_arena.simulators.gymnasium.cameras import RENDER_CAMERA
 from pytest_arena.simulators.gymnasium.simulator import GymnasiumEnv
-from pytest_arena.simulators.gymnasium.vector import Row
+from pytest_arena.simulators.gymnasium.vector import vector_of
 from pytest_arena.simulators.mujoco.rendering import choose_platform
 
 HORIZONS = {
@@ -255,9 +253,7 @@ class LiberoSimulator(Simulator):
         try:
             for _ in range(job.environment.num_envs):
                 rows.append(LiberoTask(suite, task, **options.model_dump()))
-            vec = SyncVectorEnv(
-                [partial(_limited, row, steps) for row in rows], autoreset_mode=AutoresetMode.DISABLED
-            )
+            vec = vector_of([TimeLimit(row, steps) for row in rows])
             env = GymnasiumEnv(vec, job.success, tuple(job.environment.cameras), episode_option="episode")
         except BaseException:
             for row in rows:
@@ -268,10 +264,6 @@ class LiberoSimulator(Simulator):
         versions = {name: importlib.metadata.version(name) for name in ("robosuite", "mujoco")}
         env.identity = {"spec": job.environment.id, "initial_states": len(rows[0].initial_states), **versions}
         return env
-
-
-def _limited(row: LiberoTask, steps: int) -> gymnasium.Env[Any, Any]:
-    return Row(TimeLimit(row, steps))
 
 
 def _horizon(suite: str) -> int:
