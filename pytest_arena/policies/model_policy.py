@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
 from pytest_arena.jobs.model import Job
+from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.action import ActionMap
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.chunks import ModelSettings
@@ -30,16 +31,28 @@ from pytest_arena.simulators.registry import find_simulator
 BatchMode: TypeAlias = Literal["all", "single"]
 
 
-class FileSettings(ModelSettings):
-    """Settings that all policies from files have."""
+class PassSettings(StrictModel):
+    """Settings of every policy whose model runs in this process: where, and for how many rows in one pass."""
 
-    checkpoint: str = Field(min_length=1, description="the file with the policy")
     device: str = Field(default="cpu", description="where the model runs, e.g. cpu, cuda:0")
     batch: Literal["auto", "all", "single"] = Field(
         default="auto",
         description="single: one forward pass a row, so that an action does not depend on the other rows; "
         "auto: single on the cpu",
     )
+
+    @property
+    def passes(self) -> BatchMode:
+        """``batch``, with what ``auto`` means."""
+        if self.batch != "auto":
+            return self.batch
+        return "single" if self.device == "cpu" else "all"
+
+
+class FileSettings(ModelSettings, PassSettings):
+    """Settings that all policies from files have."""
+
+    checkpoint: str = Field(min_length=1, description="the file with the policy")
     clip: bool = Field(default=True, description="clip actions to the limits of the action space")
 
     @model_validator(mode="after")
@@ -66,8 +79,7 @@ class ModelPolicy(Policy):
         """
         self.file = Path(settings.checkpoint)
         self.device = own_device(settings.device)
-        automatic: BatchMode = "single" if settings.device == "cpu" else "all"
-        self.batch: BatchMode = automatic if settings.batch == "auto" else settings.batch
+        self.batch: BatchMode = settings.passes
         self.num_envs = env.num_envs
         self.space = space = env.single_action_space
         box = space if settings.clip and isinstance(space, gymnasium.spaces.Box) else None

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,7 @@ from pytest_arena.policies.chunks import ChunkedPolicy, ChunkSettings
 from pytest_arena.policies.fingerprints import sha256_of
 from pytest_arena.policies.lerobot.checkpoint import FILES, load_checkpoint
 from pytest_arena.policies.lerobot.row_noise import noise_by_row
+from pytest_arena.policies.model_policy import PassSettings
 from pytest_arena.policies.row_generators import RowGenerators
 from pytest_arena.simulators.array_types import IndexArray
 from pytest_arena.simulators.base import SimEnv
@@ -33,17 +34,11 @@ _WITHOUT_NOISE = frozenset({"act"})
 """Policies that draw no random numbers in evaluation mode."""
 
 
-class LeRobotSettings(ChunkSettings):
+class LeRobotSettings(ChunkSettings, PassSettings):
     """Settings of the policy ``lerobot``."""
 
     checkpoint: str = Field(
         min_length=1, description="the folder pretrained_model, with config.json and model.safetensors"
-    )
-    device: str = Field(default="cpu", description="where the model runs, e.g. cpu, cuda:0")
-    batch: Literal["auto", "all", "single"] = Field(
-        default="auto",
-        description="single: one forward pass a row, so that an action does not depend on the other rows; "
-        "auto: single on the cpu",
     )
 
 
@@ -61,8 +56,7 @@ class LeRobotPolicy(ChunkedPolicy):
         """Load the folder; raises as `load_checkpoint`."""
         self._folder = Path(settings.checkpoint)
         self._device = own_device(settings.device)
-        automatic: Literal["all", "single"] = "single" if self._device == "cpu" else "all"
-        self._batch = automatic if settings.batch == "auto" else settings.batch
+        self._batch = settings.passes
         self._loaded = load_checkpoint(self._folder, self._device, settings.execute)
         self._torch: Any = importlib.import_module("torch")
         self._sha256 = sha256_of(self._folder)
