@@ -81,6 +81,10 @@ class ActionMap:
         if actions.dtype.kind not in kinds:
             numbers = "numbers" if self._limits is not None else "integers"
             raise EvaluationError(f"expected actions as {numbers}, got {actions.dtype}")
+        if actions.ndim < 2 and (entry.take is not None or isinstance(entry.scale, tuple)):
+            raise EvaluationError(
+                "policy.action: an action is a single number: expected no take or list as scale"
+            )
         if entry.take is not None:
             try:
                 actions = actions[..., list(entry.take)]

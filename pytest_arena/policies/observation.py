@@ -196,6 +196,8 @@ def _changed(name: str, entry: ObservationEntry, value: Any) -> Any:
             value = np.rot90(value, (entry.rotate or 0) // 90, axes=(1, 2))
             value = value if entry.flip is None else flipped(value, entry.flip)
             value = value if entry.resize is None else fitted(value, entry.resize, pad=entry.pad)
+        if value.ndim == 1 and (entry.take is not None or isinstance(entry.scale, tuple)):
+            raise ValueError("expected an array to take values from or scale one by one, got a single number")
         if entry.take is not None:
             value = value[..., list(entry.take)]
         if isinstance(entry.scale, tuple) and value.shape[-1] != len(entry.scale):
@@ -204,9 +206,9 @@ def _changed(name: str, entry: ObservationEntry, value: Any) -> Any:
             )
         if entry.scale is not None:
             value = value * np.asarray(entry.scale, np.result_type(value.dtype, np.float32))
-    except (ValueError, IndexError) as error:
+        value = value if entry.dtype is None else value.astype(entry.dtype)
+    except (ValueError, IndexError, TypeError) as error:  # a TypeError for texts
         raise EvaluationError(f"policy.observation.{name}: {error}") from None
-    value = value if entry.dtype is None else value.astype(entry.dtype)
     return np.ascontiguousarray(value)
 
 

@@ -27,7 +27,7 @@ class ActionCheck:
 
     def __init__(self, env: SimEnv, policy: str) -> None:
         """Check for the rows of *env*; *policy* names who acts, in messages."""
-        self._policy = policy
+        self._policy, self._rows = policy, env.num_envs
         self.space, self.clipped = env.single_action_space, env.clips_actions
         self._check = _check_of(self.space, env.num_envs, env.discrete_columns)
         self.actions = self.outside = 0
@@ -53,6 +53,21 @@ class ActionCheck:
         if (beyond := self._check.beyond) is not None:
             self.outside += int(np.count_nonzero(beyond & active))
         return checked
+
+    def row_errors(self, errors: Any) -> dict[int, str]:
+        """Return *errors*, row -> why the policy has no action for it, as plain numbers and texts.
+
+        Raises `EvaluationError` where they are no mapping, or name a row that there is not.
+        """
+        if not isinstance(errors, Mapping):
+            raise EvaluationError(
+                f"policy {self._policy}: row_errors: expected a dict of row to text, got {described(errors)}"
+            )
+        for row in errors:
+            if not isinstance(row, (int, np.integer)) or not 0 <= row < self._rows:
+                expected = f"expected rows from 0 to {self._rows - 1}"
+                raise EvaluationError(f"policy {self._policy}: row_errors: {expected}, got {row!r}")
+        return {int(row): str(reason) for row, reason in errors.items()}
 
 
 def outside_notes(checks: Sequence[ActionCheck]) -> list[str]:

@@ -178,7 +178,7 @@ class Loop:
         given = self.policy.act(self._observation)
         self.act_times.add(perf_counter() - began)
         if self.policy.row_errors:
-            self._cut_off(self.policy.row_errors)
+            self._cut_off(self.actions.row_errors(self.policy.row_errors))
         action = self.actions(given, self.active)
         self.acting = False
         return action

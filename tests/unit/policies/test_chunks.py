@@ -239,6 +239,11 @@ class TestActionMap:
         with pytest.raises(EvaluationError, match=words):
             ActionMap(None, fake(1, space))(np.array(answer))
 
+    def test_a_single_number_has_no_values_to_choose(self) -> None:
+        """Else the first step of each plan would be taken, and the others left out."""
+        with pytest.raises(EvaluationError, match="an action is a single number"):
+            ActionMap(ActionEntry(take=(0,)), fake(1, gymnasium.spaces.Discrete(3)))(np.array([2, 1, 0]))
+
     def test_a_scale_of_another_length_is_named(self) -> None:
         with pytest.raises(
             EvaluationError, match=r"policy\.action\.scale: expected 2 numbers, one a value, got 3"

@@ -157,3 +157,22 @@ def test_what_cannot_be_done_is_named(entry: Any, words: str) -> None:
 def test_entries_are_validated(entry: Any, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ObservationEntry.model_validate(entry)
+
+
+@pytest.mark.parametrize("entry", [{"take": [0, 0]}, {"scale": [1.0, 2.0]}])
+def test_a_single_number_has_no_values_to_choose(entry: Any) -> None:
+    """Else rows would be taken in place of values: two rows would both get what the first one saw."""
+    found = ObservationMap(
+        {"x": ObservationEntry.model_validate({"from": ".", **entry})}, env(gymnasium.spaces.Discrete(5))
+    )
+    with pytest.raises(EvaluationError, match=r"policy\.observation\.x: .* got a single number"):
+        found(np.arange(3), ROWS)
+
+
+@pytest.mark.parametrize("entry", [{"scale": 2.0}, {"dtype": "float32"}])
+def test_texts_are_no_numbers(entry: Any) -> None:
+    found = ObservationMap(
+        {"x": ObservationEntry.model_validate({"from": ".", **entry})}, env(gymnasium.spaces.Text(3))
+    )
+    with pytest.raises(EvaluationError, match=r"policy\.observation\.x: "):
+        found(("a", "b", "c"), ROWS)

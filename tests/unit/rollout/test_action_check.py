@@ -201,3 +201,21 @@ def test_arrays_of_another_library_become_numpys() -> None:
 
     assert isinstance(check(BOX)(Other(), ALL), np.ndarray)
     assert type(check(BOX)(np.asmatrix(GOOD), ALL)) is np.ndarray
+
+
+def test_errors_of_rows_are_plain_numbers_and_texts() -> None:
+    assert check(BOX).row_errors({np.int64(2): ValueError("broke")}) == {2: "broke"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ([0], "expected a dict of row to text, got a list of 1"),
+        ({3: "x"}, "expected rows from 0 to 2, got 3"),
+        ({-1: "the last row's episode would end"}, "expected rows from 0 to 2, got -1"),
+        ({"0": "x"}, "expected rows from 0 to 2, got '0'"),
+    ],
+)
+def test_errors_of_rows_that_there_are_not(errors: Any, words: str) -> None:
+    with pytest.raises(EvaluationError, match=f"^policy mine:Policy: row_errors: {words}$"):
+        check(BOX).row_errors(errors)
