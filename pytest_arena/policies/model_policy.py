@@ -123,7 +123,10 @@ class ModelPolicy(Policy):
 
     def act(self, observation: Observation) -> Action:
         """Return actions (N, A): a tensor on the observation's device, or an array for an array."""
-        together = self.batch == "all" or not self._running.any()
+        if not self._running.any():  # all rows have ended, and reset themselves in the step that comes
+            idle = np.zeros((self.num_envs, *(self.space.shape or ())), self.space.dtype)
+            return self._like(idle, observation)
+        together = self.batch == "all"
         rows = np.arange(self.num_envs) if together else np.flatnonzero(self._running)
         given = observation if self._observed is None else self._observed(observation, rows)
         inputs = self.inputs(given)
