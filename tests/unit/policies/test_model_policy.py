@@ -58,6 +58,7 @@ def test_rows_without_an_episode_are_not_computed(tmp_path: Path) -> None:
     made.reset(np.array([2]), [7])
     assert made.act(seen).tolist() == [[0, 0], [4, 6], [8, 10]]
     assert made.asked == [[1], [1], [2]]
+    assert made.begun == [([0, 1, 2], [4, 5, 6]), ([2], [7])]
 
 
 @pytest.mark.parametrize("batch", ["single", "all"])
@@ -68,7 +69,6 @@ def test_while_no_row_has_an_episode_nothing_is_computed(tmp_path: Path, batch: 
     made.end_episodes(np.array([0, 1, 2]), [])
     actions = made.act(SEEN)
     assert (actions.tolist(), actions.dtype, made.asked) == ([[0, 0]] * 3, np.float32, [])
-    assert made.begun == [([0, 1, 2], [4, 5, 6]), ([2], [7])]
 
 
 def test_all_rows_together_may_have_anything_where_no_episode_is(tmp_path: Path) -> None:
