@@ -31,7 +31,7 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     known, complete = known_metrics(job, extra_metrics)
     for name, text in job.thresholds.items():
         if name not in known | {P95_METRIC} and complete:
-            raise job.problem(("thresholds", name), _unknown_metric(name, known))
+            raise job.problem(("thresholds", name), _unknown_metric(name, known | {P95_METRIC}))
         if (wrong := _wrong_threshold(name, text, extra_metrics)) is not None:
             raise job.problem(("thresholds", name), wrong)
     _validate_gate(job, extra_metrics)

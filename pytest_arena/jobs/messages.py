@@ -80,7 +80,7 @@ def unknown_key(key: str | int, known: Iterable[str]) -> str:
     """Return the text for a key that nothing reads, with a suggestion or else with all known keys."""
     names = sorted(known)
     near = did_you_mean(str(key), names)
-    return f"unknown key{near or '; known: ' + ', '.join(names)}"
+    return f"unknown key{near or '; known: ' + (', '.join(names) or 'none')}"
 
 
 def fields_at(model: type[BaseModel], key: KeyPath) -> frozenset[str] | None:
@@ -171,6 +171,8 @@ def _sentence(model: type[BaseModel], key: KeyPath, details: list[ErrorDetails])
         return " ".join(f"{first['msg']}, got {shown(first['input'])}".split())
     # A union reports once for each member: together these are what is expected.
     expected = dict.fromkeys(_EXPECTED[d["type"]].format(**d.get("ctx", {})) for d in details)
+    if first["type"] == "literal_error":  # pydantic writes True as Python does
+        expected = dict.fromkeys(re.sub(r"\b(True|False)\b", lambda m: m[0].lower(), e) for e in expected)
     return f"expected {' or '.join(expected)}, got {shown(first['input'])}{_hint(first)}"
 
 

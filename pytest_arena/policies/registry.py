@@ -239,9 +239,12 @@ def _is_path(kind: str) -> bool:
 
 def _import(kind: str, job: Job) -> type[Any]:
     module, _, name = split_name(kind)
-    found = getattr(import_for(job, ("policy", "type"), module), name, None)
+    held = import_for(job, ("policy", "type"), module)
+    found = getattr(held, name, None)
     if not isinstance(found, type):
-        raise job.problem(("policy", "type"), f"expected a class, {module!r} has no class {name!r}")
+        acting = [key for key, value in vars(held).items() if hasattr(value, "act") or is_arena_style(value)]
+        hint = did_you_mean(name, acting)
+        raise job.problem(("policy", "type"), f"expected a class, {module!r} has no class {name!r}{hint}")
     return found
 
 

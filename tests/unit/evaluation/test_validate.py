@@ -70,6 +70,11 @@ def test_accepted() -> None:
     check({"success_rate": "> 0.8"}, episodes_max=20, method="e_process")
 
 
+def test_the_time_of_a_policy_is_suggested_where_it_is_misspelt() -> None:
+    with pytest.raises(JobFileError, match=r"did you mean 'inference_ms_p95'"):
+        validate(make_job(thresholds={"inference_ms_p99": "< 50"}))
+
+
 def test_what_a_simulator_reports_is_not_judged_beside_an_early_stop() -> None:
     """It is over all episodes that finished, also those beyond the verdict: the first ones, so the short ones."""
     job = make_job(

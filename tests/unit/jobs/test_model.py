@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
@@ -138,7 +139,13 @@ class Inner(StrictModel):
     size: int | str | None = None
 
 
+class Empty(StrictModel):
+    pass
+
+
 class Settings(BaseModel):
+    nothing: Empty = Empty()
+    said: Literal[True] | None = None
     inner: Inner = Inner()
     many: dict[str, Inner] = Field(default_factory=dict)
     listed: list[Inner] | None = None
@@ -156,6 +163,8 @@ class Policy(StrictModel):
         ({"many": {"a": {"sise": 1}}}, ("many", "a", "sise"), "unknown key (did you mean 'size'?)"),
         ({"listed": [{"zzz": 1}]}, ("listed", 0, "zzz"), "unknown key; known: size"),
         ({"inner": 3}, ("inner",), "expected a mapping, got 3"),
+        ({"nothing": {"x": 1}}, ("nothing", "x"), "unknown key; known: none"),
+        ({"said": False}, ("said",), "expected true, got false"),
         ({}, ("path",), "required, but missing (where it is)"),
         ({"path": 3}, ("path",), "expected text, got 3 (put it in quotes)"),
     ],

@@ -223,6 +223,7 @@ def test_an_arena_class_gets_the_simulators_own_environment() -> None:
         ({"type": f"{HERE}:Arena"}, "missing 1 required positional argument: 'horizon'"),
         ({"type": f"{HERE}:Config", "horizon": 1}, "has neither"),
         ({"type": f"{HERE}:BOX"}, "has no class 'BOX'"),
+        ({"type": "tests.registered:Planer"}, r"has no class 'Planer' \(did you mean 'Planner'\?\)"),
         ({"type": "torch", "checkpoint": "nowhere.pt"}, "expected a file, there is none"),
         ({"type": "torch"}, "checkpoint"),
         ({"type": "rando"}, "did you mean 'random'"),
