@@ -185,7 +185,7 @@ class RerunRecorder(Recorder):
         except RecordingError as error:
             add_note(self._found, f"recordings for Rerun have no images: {error}")
             return None
-        cameras.choose([name for name in known if name in self._wanted])
+        cameras.choose(cameras.with_observed([name for name in known if name in self._wanted]))
         return cameras
 
     def _wants(self, row: int, episode: int) -> bool:

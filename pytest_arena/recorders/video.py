@@ -196,7 +196,7 @@ class VideoRecorder(Recorder):
                 raise
             add_note(self._found, f"no videos: {error}")
             return ()
-        cameras.choose(list(dict.fromkeys([*wanted, *cameras.observed])))
+        cameras.choose(cameras.with_observed(wanted))
         return wanted
 
     def _wants(self, row: int, episode: int) -> bool:

@@ -23,7 +23,7 @@ class Cameras(ABC):
     names: tuple[str, ...]
     """All cameras that there are."""
     observed: tuple[str, ...] = ()
-    """Those whose images the policy is shown: whoever chooses cameras keeps them."""
+    """Those whose images the policy is shown: `frames` gives them whatever is chosen."""
     notice: str | None = None
     """What a viewer of the images should know, once there are some; a note of every job with films."""
 
@@ -40,7 +40,11 @@ class Cameras(ABC):
         return None
 
     def choose(self, names: Sequence[str]) -> None:
-        """Take note that `frames` will be asked for these cameras alone; others need not be rendered."""
+        """Take note that `frames` will be asked for these cameras and those `observed`, no others."""
+
+    def with_observed(self, chosen: Sequence[str]) -> tuple[str, ...]:
+        """Return the *chosen* cameras and those `observed`: a choice may be that of a job before."""
+        return tuple(dict.fromkeys([*chosen, *self.observed]))
 
     def check(self) -> None:
         """Raise `RecordingError` where `frames` could not give images."""

@@ -124,7 +124,7 @@ class TensorCameras(Cameras):
             return None
         return {
             camera: torch.stack([self._last[row][camera] for row in rows]).cpu().numpy()
-            for camera in self._chosen
+            for camera in self.with_observed(self._chosen)
         }
 
     def _gathered(self, rows: IndexArray, image: Callable[[str], Any] | None = None) -> dict[str, Any]:
@@ -132,4 +132,4 @@ class TensorCameras(Cameras):
         import torch
 
         index, image = torch.as_tensor(rows, device=self._device), image or self._image
-        return {camera: gather(image(camera), index) for camera in self._chosen}
+        return {camera: gather(image(camera), index) for camera in self.with_observed(self._chosen)}

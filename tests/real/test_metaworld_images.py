@@ -103,6 +103,15 @@ def test_a_model_is_given_the_image(make_env: MakeEnv) -> None:
     assert inputs["image"].std() > 5
 
 
+def test_a_model_is_given_a_camera_that_no_film_has(make_env: MakeEnv) -> None:
+    env = make_env((), num_envs=2)
+    assert env.cameras is not None
+    env.cameras.choose(["topview"])
+    entries = {"image": ObservationEntry(camera="corner2")}
+    inputs = ObservationMap(entries, env)(env.reset(seeds=[1, 2]).observation, np.array([1]))
+    assert inputs["image"].std() > 5
+
+
 def test_ray_cast_images_are_shown_to_no_policy(make_env: MakeEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering.Renderer, "opened", False)
     monkeypatch.setenv("MUJOCO_GL", "disabled")

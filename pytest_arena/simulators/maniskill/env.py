@@ -28,7 +28,8 @@ class SceneCameras(TensorCameras):
         return self._scenes.images(camera, np.arange(self._scenes.num_envs))
 
     def _gathered(self, rows: IndexArray, image: Any = None) -> dict[str, Any]:
-        return {camera: self._scenes.images(camera, rows) for camera in self._chosen}
+        cameras = self.with_observed(self._chosen)
+        return {camera: self._scenes.images(camera, rows) for camera in cameras}
 
 
 class ManiSkillEnv(TensorEnv):

@@ -409,7 +409,7 @@ class MetaworldCameras(Cameras):
         seen = self._env.images
         return {
             camera: seen[camera][env_ids] if camera in seen else self.render(camera, env_ids)
-            for camera in self._chosen
+            for camera in self.with_observed(self._chosen)
         }
 
     def close(self) -> None:

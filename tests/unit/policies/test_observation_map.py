@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pytest_arena import EvaluationError
 from pytest_arena.policies.images import fitted
 from pytest_arena.policies.observation import ObservationEntry, ObservationMap, describe_inputs, whole
+from pytest_arena.simulators.tensor_cameras import TensorCameras
 
 torch = pytest.importorskip("torch")
 
@@ -62,6 +63,17 @@ def test_gives_the_rows_that_are_asked_for_under_the_models_names() -> None:
 
 def test_images_of_cameras_are_inputs() -> None:
     assert mapped(image={"camera": "front"})["image"][:, 0, 0, 0].tolist() == [0, 2]
+
+
+def test_a_camera_is_an_input_whatever_was_chosen_for_films() -> None:
+    """By a job before in the same environment, or by a recorder of this one."""
+    images = {"front": torch.full((3, 2, 2, 3), 5, dtype=torch.uint8), "top": torch.zeros(3, 2, 2, 3)}
+    cameras = TensorCameras(("front", "top"), images.__getitem__, 3, "cpu")
+    cameras.choose(["top"])
+    given: Any = SimpleNamespace(single_observation_space=SPACE, cameras=cameras)
+    made = ObservationMap({"image": ObservationEntry(camera="front")}, given)
+    assert (made(observation(), ROWS)["image"] == 5).all()
+    assert set(cameras.frames(ROWS)) == {"front", "top"}
 
 
 def test_takes_scales_and_converts() -> None:
