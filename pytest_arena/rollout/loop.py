@@ -32,6 +32,8 @@ from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.base import UNMEASURED, EpisodeEnd, Reset, Step
 from pytest_arena.simulators.env_check import check_metrics, check_reset, check_step
 
+_REWARDS_AT_ONCE = 64
+"""Steps whose rewards are compared with the largest at once: one comparison a step would cost more."""
 Watch = Callable[["Loop"], None]
 """Called after every step, to show progress. It must return at once: the loop waits for it."""
 
@@ -116,7 +118,8 @@ class Loop:
         self._began_at: list[tuple[str, float]] = [("", 0.0)] * n  # UTC as text, and monotonic seconds
         # What it has gathered since.
         self._return = np.zeros(n, np.float64)
-        self._max_reward = np.full(n, -np.inf)
+        self._max_reward = np.full(n, -np.inf)  # without that of `_rewards`
+        self._rewards: list[np.ndarray] = []  # (N,) each, of steps that counted in all rows
         self._first_success = np.full(n, -1, np.int64)  # steps to its first success; -1: none yet
         self._without_success = np.zeros(n, np.bool_)
         self._rule = SuccessRule.of(self.job)
@@ -252,6 +255,7 @@ class Loop:
         self._waiting[index] = False
         self._first_step[index] = self.row_steps[index]
         self._return[index] = 0.0
+        self._compare_rewards()
         self._max_reward[index] = -np.inf
         self._first_success[index] = -1
         self._without_success[index] = True
@@ -279,9 +283,12 @@ class Loop:
         if self._running == len(counted) and b"\x00" not in step.valid.tobytes():
             self._steps_of_all += 1
             self._return += step.reward
-            np.maximum(self._max_reward, step.reward, out=self._max_reward)
+            self._rewards.append(step.reward)
+            if len(self._rewards) == _REWARDS_AT_ONCE:
+                self._compare_rewards()
         else:
             counted = counted & step.valid
+            self._compare_rewards()
             self._row_steps += counted
             np.add(self._return, step.reward, out=self._return, where=counted)
             np.maximum(self._max_reward, step.reward, out=self._max_reward, where=counted)
@@ -296,6 +303,12 @@ class Loop:
             finished = [self._finish(end, step) for end in step.ends if counted[end.env_idx]]
             if finished:
                 self.policy.end_episodes(np.array(rows, np.int64), finished)
+
+    def _compare_rewards(self) -> None:
+        """Take the rewards of the latest steps, which counted in all rows, into each row's largest."""
+        if self._rewards:
+            np.maximum(self._max_reward, np.maximum.reduce(self._rewards), out=self._max_reward)
+            self._rewards.clear()
 
     def _notify_of_step(self, rows: np.ndarray, action: Action, step: Step) -> None:
         if self._step_metrics:
@@ -331,6 +344,7 @@ class Loop:
             self.observers.stop.add(episode)
 
     def _episode(self, row: int, end: EpisodeEnd, success_at_end: bool | None) -> Episode:
+        self._compare_rewards()
         start, (started_at, began) = self._starts[row], self._began_at[row]
         assert start is not None, "an active row has an episode"
         once: bool | None = bool(self._first_success[row] >= 0)
