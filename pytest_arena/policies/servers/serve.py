@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -33,6 +34,9 @@ LINES_SHOWN = 20
 """Of a server's output in a message: the last ones."""
 RUN_VARIABLE = "PYTEST_XDIST_TESTRUNUID"
 """What pytest-xdist gives to the workers of one run, and to them alone."""
+PREFIX = "pytest-arena-serve-"
+SECONDS_KEPT = 7 * 24 * 3600
+"""How long a server's folder stays after its last output."""
 ENDING_SECONDS = 2 * serve_guard.GRACE_SECONDS
 
 
@@ -245,16 +249,30 @@ atexit.register(leave_server)
 
 def _folder(serve: Serve) -> Path:
     """Return a folder for the server's files: one for all workers of a run where they share it."""
+    _remove_old_folders(Path(tempfile.gettempdir()))
     run = os.environ.get(RUN_VARIABLE)
     if serve.per == "worker" or run is None:
-        return Path(tempfile.mkdtemp(prefix="pytest-arena-serve-"))
+        return Path(tempfile.mkdtemp(prefix=PREFIX))
     name = hashlib.sha256(f"{run} {serve.command}".encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir(), f"pytest-arena-serve-{os.getuid()}-{name}")
+    folder = Path(tempfile.gettempdir(), f"{PREFIX}{os.getuid()}-{name}")
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise EvaluationError(f"policy.serve: expected a folder of your own, {folder} is another user's")
     return folder
+
+
+def _remove_old_folders(parent: Path) -> None:
+    """Remove what servers have left that ended long ago: records name their output, so it stays some time."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):  # another process has just removed it
+            found = folder.lstat()
+            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+                continue
+            if time.time() - (folder / serve_guard.LOG).stat().st_mtime < SECONDS_KEPT:
+                continue
+            if "status" in json.loads((folder / serve_guard.STATE).read_text()):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_port() -> int:

@@ -230,3 +230,16 @@ def test_workers_have_one_each_where_it_is_for_a_worker() -> None:
     for one in users:
         let_go(one)
     assert all_gone()
+
+
+def test_what_old_servers_left_is_removed(tmp_path: Path) -> None:
+    """Not what another server still writes, or what somebody may yet want to read."""
+    made = {name: tmp_path / f"{module.PREFIX}{name}" for name in ("old", "new", "runs")}
+    for name, folder in made.items():
+        folder.mkdir()
+        (folder / "state.json").write_text("{}" if name == "runs" else '{"status": 0}')
+        (folder / "server.log").touch()
+        if name != "new":
+            os.utime(folder / "server.log", (0, 0))
+    local_server(serve(), None, "/healthz")
+    assert [name for name, folder in made.items() if folder.exists()] == ["new", "runs"]
