@@ -17,28 +17,15 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import ArenaError, EvaluationError
-from pytest_arena.jobs.model import Job
-from pytest_arena.jobs.sections import StrictModel
-from pytest_arena.policies.action import ActionEntry, ActionMap
-from pytest_arena.policies.base import Policy
-from pytest_arena.policies.observation import ObservationEntry, ObservationMap, describe_inputs, whole
+from pytest_arena.policies.action import ActionMap
+from pytest_arena.policies.mapped_policy import MappedPolicy, ModelSettings
+from pytest_arena.policies.observation import ObservationMap, describe_inputs, whole
 from pytest_arena.policies.times import Times
 from pytest_arena.policies.untrained import idle_actions
 from pytest_arena.records.schema import Episode
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import row_of
 from pytest_arena.simulators.base import SimEnv
-from pytest_arena.simulators.registry import find_simulator
-
-
-class ModelSettings(StrictModel):
-    """Settings of every policy with a model: what it sees, and what its answer means."""
-
-    observation: dict[str, ObservationEntry] | None = Field(
-        default=None,
-        description="input of the model -> where it comes from; default: the whole observation",
-    )
-    action: ActionEntry | None = Field(default=None, description="how the answer becomes an action")
 
 
 class ChunkSettings(ModelSettings):
@@ -70,7 +57,7 @@ class PlanError(EvaluationError):
     """A row has no plan: its episode cannot go on. Its text is what the model, or its server, said."""
 
 
-class ChunkedPolicy(Policy):
+class ChunkedPolicy(MappedPolicy):
     """Acts by plans of H actions, of which the first few are executed before the next plan is asked for.
 
     A subclass answers for rows that need a plan. A row needs one at the begin of its episode and whenever it
@@ -90,27 +77,19 @@ class ChunkedPolicy(Policy):
         self.execute = settings.execute
         """Steps of a plan that are executed; None: all."""
         self._answered = False
-        self._task_description: str | None = None
-        self._prepare(env)
+        super().__init__(settings, env)
 
     def _prepare(self, env: SimEnv) -> None:
+        super()._prepare(env)
         n = env.num_envs
-        entries = self._settings.observation
-        self._observed = ObservationMap(whole(env) if entries is None else entries, env)
-        self._observed.task_description = self._task_description
+        self._inputs = self.observed or ObservationMap(whole(env), env)
         self._actions = ActionMap(self._settings.action, env)
         self._idle = idle_actions(env.single_action_space, n, type(self).__name__)
-        self._acting = np.zeros(n, np.bool_)
         self._place = np.zeros(n, np.int64)  # of the next action in the row's plan
         self._length = np.zeros(n, np.int64)  # of the row's plan, as far as it is executed
         self._plans = self._idle[:, None]  # (N, H, A)
         self._ensembles: dict[int, _Ensemble] = {}
         self._seen: dict[int, deque[Mapping[str, Any]]] = {}  # the latest inputs of each row, of `history`
-
-    @classmethod
-    def check(cls, settings: Any, job: Job) -> None:
-        """Check the cameras that the observation map asks for."""
-        ObservationMap.check(settings.observation, job, find_simulator(job).named_cameras_only)
 
     @abstractmethod
     def plan(self, rows: IndexArray, inputs: Mapping[str, Any]) -> Sequence[Any]:
@@ -130,23 +109,20 @@ class ChunkedPolicy(Policy):
             Exception: Nothing can be measured any more: the job ends as an error.
         """
 
-    def forget(self, rows: IndexArray, seeds: Sequence[int]) -> None:
-        """Forget what was remembered of *rows* (K,), which begin new episodes with these policy seeds."""
-
     @final
     def act(self, observation: Observation) -> Action:
         """Return (N, A) actions: the next of each row's plan; rows without an episode get an idle one."""
         self.row_errors = {}
-        observed = np.flatnonzero(self._acting & (self._length - self._place < self.history))
+        observed = np.flatnonzero(self.running & (self._length - self._place < self.history))
         if len(observed):
-            inputs = self._observed(observation, observed)
+            inputs = self._inputs(observation, observed)
             needing = self._place[observed] >= self._length[observed]
             if self.history > 1:
                 self._remember(observed, inputs)
             if needing.any():
                 self._renew(observed[needing], self._past(observed[needing], inputs))
         actions = self._idle.copy()
-        rows = np.flatnonzero(self._acting)
+        rows = np.flatnonzero(self.running)
         actions[rows] = self._plans[rows, self._place[rows]]
         self._place[rows] += 1
         return actions
@@ -154,23 +130,13 @@ class ChunkedPolicy(Policy):
     @final
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
         """Forget the plans of these rows alone."""
-        rows = np.arange(len(self._acting)) if env_ids is None else np.asarray(env_ids, np.int64)
-        self._drop(rows)
-        self._acting[rows] = True
-        self.forget(rows, list(seeds) if seeds is not None else [0] * len(rows))
+        self._drop(np.arange(len(self.running)) if env_ids is None else np.asarray(env_ids, np.int64))
+        super().reset(env_ids, seeds)
 
     def end_episodes(self, env_ids: IndexArray, episodes: Sequence[Episode]) -> None:
         """Ask for no plans of these rows until they begin new episodes."""
         self._drop(np.asarray(env_ids, np.int64))
-        self._acting[env_ids] = False
-
-    def set_task_description(self, text: str | None) -> None:
-        """Take the instruction, for the inputs that are one."""
-        self._task_description = self._observed.task_description = text
-
-    def begin(self, env: SimEnv) -> None:
-        """Act in *env* from now on."""
-        self._prepare(env)
+        super().end_episodes(env_ids, episodes)
 
     def _drop(self, rows: IndexArray) -> None:
         self._place[rows] = self._length[rows] = 0
@@ -225,7 +191,7 @@ class ChunkedPolicy(Policy):
                 errors[row] = str(error)
                 if first:
                     errors[row] += f" (the model was given {describe_inputs(row_of(inputs, index))})"
-                self._acting[row] = False
+                self.running[row] = False
         self.row_errors = errors
 
     def _follow(self, row: int, plan: NDArray[Any]) -> None:

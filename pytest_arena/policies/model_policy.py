@@ -14,19 +14,15 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pytest_arena.errors import EvaluationError
-from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.policies.action import ActionMap
-from pytest_arena.policies.base import Policy
-from pytest_arena.policies.chunks import ModelSettings
 from pytest_arena.policies.fingerprints import sha256_of
-from pytest_arena.policies.observation import ObservationMap, describe_inputs
-from pytest_arena.records.schema import Episode
+from pytest_arena.policies.mapped_policy import MappedPolicy, ModelSettings
+from pytest_arena.policies.observation import describe_inputs
 from pytest_arena.simulators.array_types import Action, IndexArray, Observation
 from pytest_arena.simulators.arrays import leaves, row_of, to_numpy
 from pytest_arena.simulators.base import SimEnv
 from pytest_arena.simulators.devices import own_device
-from pytest_arena.simulators.registry import find_simulator
 
 BatchMode: TypeAlias = Literal["all", "single"]
 
@@ -62,11 +58,11 @@ class FileSettings(ModelSettings, PassSettings):
         return self
 
 
-class ModelPolicy(Policy):
+class ModelPolicy(MappedPolicy):
     """A model from a file that answers the observations of some rows with their actions.
 
     A family loads its file in its constructor and has `compute`; where its model remembers something of a
-    row, it forgets that in `begin_episodes`.
+    row, it forgets that in `forget`.
     """
 
     file_settings: ClassVar[tuple[str, ...]] = ("checkpoint",)
@@ -84,20 +80,16 @@ class ModelPolicy(Policy):
         self.space = space = env.single_action_space
         box = space if settings.clip and isinstance(space, gymnasium.spaces.Box) else None
         self._limits = None if box is None else (box.low, box.high)
-        self._running = np.ones(env.num_envs, np.bool_)
-        self._entries = settings.observation
-        self._task_description: str | None = None
         self._actions = None if settings.action is None else ActionMap(settings.action, env)
-        self._map(env)
+        super().__init__(settings, env)
         try:
             self._sha256 = sha256_of(self.file)
         except (OSError, ValueError) as error:
             raise self.unreadable(error) from None
 
-    @classmethod
-    def check(cls, settings: Any, job: Job) -> None:
-        """Check the cameras that the observation map asks for."""
-        ObservationMap.check(settings.observation, job, find_simulator(job).named_cameras_only)
+    def _prepare(self, env: SimEnv) -> None:
+        super()._prepare(env)
+        self.running[:] = True  # whoever asks it without a reset gets an answer for each row
 
     @abstractmethod
     def compute(self, rows: IndexArray, inputs: Any) -> Any:
@@ -111,9 +103,6 @@ class ModelPolicy(Policy):
             An array or a tensor, on any device. A dict of them needs the job's ``action`` to choose from it.
         """
 
-    def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:
-        """Forget what the model remembers of *rows* (K,), which begin episodes with *seeds*."""
-
     def inputs(self, observation: Any) -> Any:
         """Return what `compute` needs of an observation: an array or tensor (N, …), or a dict of such.
 
@@ -123,44 +112,24 @@ class ModelPolicy(Policy):
 
     def act(self, observation: Observation) -> Action:
         """Return actions (N, A): a tensor on the observation's device, or an array for an array."""
-        if not self._running.any():  # all rows have ended, and reset themselves in the step that comes
+        if not self.running.any():  # all rows have ended, and reset themselves in the step that comes
             idle = np.zeros((self.num_envs, *(self.space.shape or ())), self.space.dtype)
             return self._like(idle, observation)
         together = self.batch == "all"
-        rows = np.arange(self.num_envs) if together else np.flatnonzero(self._running)
-        given = observation if self._observed is None else self._observed(observation, rows)
+        rows = np.arange(self.num_envs) if together else np.flatnonzero(self.running)
+        given = observation if self.observed is None else self.observed(observation, rows)
         inputs = self.inputs(given)
         try:
             if together:
                 answer = self.compute(rows, inputs)
             else:
-                places = rows.tolist() if self._observed is None else range(len(rows))
+                places = rows.tolist() if self.observed is None else range(len(rows))
                 turns = zip(rows, places, strict=True)
                 answer = _joined([self.compute(np.array([row]), row_of(inputs, at)) for row, at in turns])
         except (RuntimeError, AssertionError, TypeError, ValueError) as error:
             raise self._failed(given, inputs, error) from error
         actions = self._checked(answer if self._actions is None else self._mapped(answer, rows), rows)
         return self._like(_spread(actions, rows, self.num_envs), observation)
-
-    def begin(self, env: SimEnv) -> None:
-        """Act in *env* from now on."""
-        self._map(env)
-
-    def set_task_description(self, text: str | None) -> None:
-        """Take the instruction, for the inputs that are one."""
-        self._task_description = text
-        if self._observed is not None:
-            self._observed.task_description = text
-
-    def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
-        """Begin episodes in these rows: nothing is left of what the model remembered of them."""
-        rows = np.arange(self.num_envs) if env_ids is None else np.asarray(env_ids)
-        self._running[rows] = True
-        self.begin_episodes(rows, [int(row) for row in rows] if seeds is None else seeds)
-
-    def end_episodes(self, env_ids: IndexArray, episodes: Sequence[Episode]) -> None:
-        """Compute nothing for these rows until they begin another episode."""
-        self._running[env_ids] = False
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -177,10 +146,6 @@ class ModelPolicy(Policy):
         reason = getattr(error, "strerror", None) or error
         return EvaluationError(f"checkpoint {self.file} cannot be read: {reason}")
 
-    def _map(self, env: SimEnv) -> None:
-        self._observed = None if self._entries is None else ObservationMap(self._entries, env)
-        self.set_task_description(self._task_description)
-
     def _mapped(self, answer: Any, rows: IndexArray) -> NDArray[Any]:
         """Return the actions (K, *action shape) that the job's ``action`` makes of the *answer*."""
         assert self._actions is not None
@@ -192,7 +157,7 @@ class ModelPolicy(Policy):
 
     def _failed(self, given: Any, inputs: Any, error: Exception) -> EvaluationError:
         """Return what is raised where the model fails with *error* on *inputs*, made of what was *given*."""
-        if self._observed is not None:
+        if self.observed is not None:
             found = describe_inputs(given)
         else:
             parts = {".".join(map(str, path)): getattr(part, "shape", ()) for path, part in leaves(inputs)}
@@ -215,7 +180,7 @@ class ModelPolicy(Policy):
         finite = lib.isfinite(actions).reshape(len(rows), -1).all(1)
         if not finite.all():
             wrong = [
-                int(row) for row, good in zip(rows, finite, strict=True) if not good and self._running[row]
+                int(row) for row, good in zip(rows, finite, strict=True) if not good and self.running[row]
             ]
             if wrong:
                 raise EvaluationError(f"{self.file}: the actions of rows {wrong} are not finite")

@@ -122,7 +122,7 @@ class TorchModule(ModelPolicy):
 
         Where the job's ``observation`` has several entries, a dict of such: the module's named arguments.
         """
-        if self._observed is None:
+        if self.observed is None:
             return self._tensor(self._flat(observation))
         tensors = {name: self._tensor(part) for name, part in observation.items()}
         return next(iter(tensors.values())) if len(tensors) == 1 else tensors

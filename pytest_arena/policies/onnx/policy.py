@@ -54,7 +54,7 @@ class OnnxPolicy(ModelPolicy):
             for name, part in self._named(observation).items()
         }
 
-    def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:
+    def forget(self, rows: IndexArray, seeds: Sequence[int]) -> None:
         """Forget the states of *rows*."""
         self.model.forget(rows)
 

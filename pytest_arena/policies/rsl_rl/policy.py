@@ -76,7 +76,7 @@ class RslRlPolicy(ModelPolicy):
             )
         return {name: self._tensor(observation[name]) for name in self._groups}
 
-    def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:
+    def forget(self, rows: IndexArray, seeds: Sequence[int]) -> None:
         """Forget what the model remembers of *rows*."""
         self._model.forget(rows)
 

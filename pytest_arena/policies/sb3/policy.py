@@ -94,7 +94,7 @@ class Sb3Policy(ModelPolicy):
             given = self._tensor(parts[0])
         return _channels_first(given if self._normalization is None else self._normalization(given), space)
 
-    def begin_episodes(self, rows: IndexArray, seeds: Sequence[int]) -> None:
+    def forget(self, rows: IndexArray, seeds: Sequence[int]) -> None:
         """Begin the memory of *rows* anew, and their noise from their seeds."""
         self._states.forget(rows)
         if self._chance is not None:

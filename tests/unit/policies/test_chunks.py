@@ -57,7 +57,7 @@ def ended(row: int) -> Any:
 
 
 def taken(policy: Planner) -> list[list[int]]:
-    return np.round(policy.act(np.zeros((policy._acting.size, 3))) * 100).astype(int).tolist()
+    return np.round(policy.act(np.zeros((policy.running.size, 3))) * 100).astype(int).tolist()
 
 
 def test_a_plan_is_executed_to_its_end_and_then_asked_for_anew() -> None:

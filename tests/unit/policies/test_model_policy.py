@@ -33,7 +33,7 @@ class Doubling(ModelPolicy):
         self.asked.append(rows.tolist())
         return {k: v * 2 for k, v in inputs.items()} if isinstance(inputs, dict) else inputs * 2
 
-    def begin_episodes(self, rows: Any, seeds: Any) -> None:
+    def forget(self, rows: Any, seeds: Any) -> None:
         self.begun.append((rows.tolist(), list(seeds)))
 
 
