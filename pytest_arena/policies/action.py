@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pytest_arena.errors import EvaluationError, described, did_you_mean
+from pytest_arena.errors import EvaluationError, described, did_you_mean, shortened
 from pytest_arena.jobs.sections import StrictModel
 from pytest_arena.simulators.arrays import ARRAY_SPACES, to_numpy
 from pytest_arena.simulators.base import SimEnv
@@ -145,11 +145,16 @@ class ActionMap:
         keys = [source] if isinstance(source, str) else list(source)
         for key in keys:
             if key not in answer:
-                has = ", ".join(map(str, answer)) or "nothing"
+                has = ", ".join(_said(name, value) for name, value in answer.items()) or "nothing"
                 raise EvaluationError(
                     f"the answer has no {key!r}{did_you_mean(key, answer)}; it has {has} (policy.action.from)"
                 )
         return keys
+
+
+def _said(name: Any, value: Any) -> str:
+    """Return a key of an answer, with its value where that is a text: what a server says of an error."""
+    return f"{name}: {shortened(value)!r}" if isinstance(value, str) else str(name)
 
 
 def _with_steps(value: Any, depth: int) -> NDArray[Any]:

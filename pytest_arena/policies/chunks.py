@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any, final
 
 import numpy as np
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -84,6 +85,10 @@ class ChunkedPolicy(MappedPolicy):
         n = env.num_envs
         self._inputs = self.observed or ObservationMap(whole(env), env)
         self._actions = ActionMap(self._settings.action, env)
+        if self._settings.ensemble is not None and not isinstance(env.single_action_space, Box):
+            raise EvaluationError(
+                f"policy.ensemble: expected actions that have a mean, got {env.single_action_space}"
+            )
         self._idle = idle_actions(env.single_action_space, n, type(self).__name__)
         self._place = np.zeros(n, np.int64)  # of the next action in the row's plan
         self._length = np.zeros(n, np.int64)  # of the row's plan, as far as it is executed

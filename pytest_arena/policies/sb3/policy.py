@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from pydantic import Field
 
-from pytest_arena.errors import EvaluationError, MissingDependencyError
+from pytest_arena.errors import EvaluationError, MissingDependencyError, did_you_mean
 from pytest_arena.policies.file_kinds import other_kind
 from pytest_arena.policies.fingerprints import sha256_of
 from pytest_arena.policies.model_policy import FileSettings, ModelPolicy
@@ -83,6 +83,13 @@ class Sb3Policy(ModelPolicy):
                 lacks, has = ", ".join(missing), ", ".join(observation)
                 raise EvaluationError(
                     f"policy sb3: it needs the inputs {lacks}; policy.observation has {has}"
+                )
+            other = [key for key in observation if key not in space.spaces]
+            if other and self.observed is not None:
+                has = ", ".join(space.spaces)
+                raise EvaluationError(
+                    f"policy.observation.{other[0]}: the policy has no such input"
+                    f"{did_you_mean(other[0], space.spaces)}; it has {has}"
                 )
             given = {key: self._tensor(observation[key]) for key in space.spaces}
         else:

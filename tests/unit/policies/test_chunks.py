@@ -114,6 +114,7 @@ def test_a_row_without_a_plan_is_an_error_of_that_row() -> None:
             {"action": np.zeros((1, 2)), "info": np.zeros(1)},
             r"the answer has no 'actions' \(did you mean 'action'",
         ),
+        ({"error": "out of memory"}, r"the answer has no 'actions'; it has error: 'out of memory'"),
     ],
 )
 def test_an_answer_that_does_not_fit_is_an_error_of_its_row(answer: Any, words: str) -> None:
@@ -194,6 +195,13 @@ def test_a_plan_is_made_from_the_rows_latest_observations(execute: int) -> None:
             if (step - first) % execute == 0:
                 wanted.append([row, *(max(first, step - back) for back in (2, 1, 0))])
     assert policy.given == wanted
+
+
+def test_actions_without_a_mean_have_no_ensemble() -> None:
+    with pytest.raises(
+        EvaluationError, match=r"policy.ensemble: expected actions that have a mean, got Discrete"
+    ):
+        Planner(fake(1, gymnasium.spaces.Discrete(3)), ensemble=0.1)
 
 
 class TestActionMap:

@@ -211,6 +211,17 @@ def test_several_inputs_of_a_policy_that_sees_one_array(file: Path) -> None:
         policy.act(np.zeros((3, 3), np.float32))
 
 
+def test_inputs_that_a_policy_does_not_have_are_named(tmp_path: Path) -> None:
+    space = gymnasium.spaces.Dict(state=gymnasium.spaces.Box(-1, 1, (3,)))
+    saved(tmp_path / "dict.zip", Still(space), "MultiInputPolicy")
+    entries = {"state": {"from": "state"}, "stat": {"from": "state"}}
+    policy = acting(tmp_path / "dict.zip", Still(space), observation=entries)
+    with pytest.raises(
+        EvaluationError, match=r"policy\.observation\.stat: the policy has no such input .*'state'"
+    ):
+        policy.act({"state": np.zeros((3, 3), np.float32)})
+
+
 def test_a_device_that_is_not_there_is_named(file: Path) -> None:
     with pytest.raises(EvaluationError, match=r"policy\.device: expected cpu or cuda:N, got 'gpu'"):
         acting(file, device="gpu")
