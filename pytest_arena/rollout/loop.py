@@ -151,15 +151,22 @@ class Loop:
         self._reset_all()
         while self._unfinished() and (max_steps is None or self.vector_steps < max_steps):
             deadline.check()
-            action = self._act()
+            self.acting = True
+            began = perf_counter()
+            actions = self.policy.act(self._observation)
+            self.act_times.add(perf_counter() - began)
+            if errors := self.policy.row_errors:
+                self._cut_off(self.actions.row_errors(errors))
+            actions = self.actions(actions, self.active)
+            self.acting = False
             end_forked_child(self._forks)
-            given = self.env.step(action)
+            given = self.env.step(actions)
             end_forked_child(self._forks)
             step = check_step(self.env, given)
             if self._rule is not None:
                 step = self._rule.applied(step, self.row_steps - self._first_step + step.valid)
             self.vector_steps += 1
-            self._count(action, step)
+            self._count(actions, step)
             self._observation = step.observation
             if step.ends or self._following or self._after_error:
                 self._next_episodes(step)
@@ -173,18 +180,6 @@ class Loop:
         self.active[:] = False
         self._running = 0
         return abandoned
-
-    def _act(self) -> Action:
-        """Return the policy's actions; episodes that it cannot go on with end here, as errors."""
-        self.acting = True
-        began = perf_counter()
-        given = self.policy.act(self._observation)
-        self.act_times.add(perf_counter() - began)
-        if self.policy.row_errors:
-            self._cut_off(self.actions.row_errors(self.policy.row_errors))
-        action = self.actions(given, self.active)
-        self.acting = False
-        return action
 
     def _cut_off(self, errors: Mapping[int, str]) -> None:
         """End the episodes of rows that have no action; their next ones begin after this step."""

@@ -299,11 +299,13 @@ class MetaworldEnv(SimEnv):
         reward = np.zeros(self.num_envs, dtype=np.float64)
         success = np.full(self.num_envs, UNMEASURED, dtype=np.int8)
         numbers = self._watched.nothing()
-        for i in np.flatnonzero(valid):
+        running = np.flatnonzero(valid)
+        for i in running:
             observation, reward[i], _, _, info = self.rows[i].step(actions[i])
             self._observation[i] = observation
             success[i] = success_of(info["success"], "info['success'] is")
-            self._watched.read_row(numbers, int(i), info)
+            if numbers:
+                self._watched.read_row(numbers, int(i), info)
         self.lengths += valid
         terminated = valid & (success == 1) & self._terminate_on_success
         truncated = valid & ~terminated & (self.lengths >= self._horizon)
@@ -312,7 +314,7 @@ class MetaworldEnv(SimEnv):
         if some_ended:
             self._parking.park(ended)
             self._watched.require()
-        observation = self._observe(np.flatnonzero(valid))
+        observation = self._observe(running)
         return Step(
             observation=observation,
             reward=reward,
