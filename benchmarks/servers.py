@@ -155,7 +155,7 @@ def one_request(openpi: str, vla_eval: str) -> None:
     """Ours and openpi's own client in turns, on one server that answers at once."""
     ours = policy("openpi", 1, 0.0, openpi)
     seen = observation(1)
-    inputs = ours._observed(seen, np.array([0]))
+    inputs = ours.observed(seen, np.array([0]))
     client = subprocess.Popen(
         [openpi, "-c", OPENPI_CLIENT, str(ours._served.port)],
         stdin=subprocess.PIPE,
