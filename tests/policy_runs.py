@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,17 @@ def run_policy(folder: Path, env_id: str, policy: dict[str, Any], num_envs: int 
     assert evaluate(job, output=output).status == "completed"
     (run,) = set(output.glob("*Z-*")) - before
     return read_episodes(run / "job/episodes.jsonl")
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute with one thread: sums do not depend on the machine then."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def measured(episodes: list[Episode]) -> list[tuple[int, float]]:

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
 
 import numpy as np
 
@@ -76,7 +75,6 @@ class Evaluation:
         self._frames_notice: str | None = None
         self._reviewed = False
         self._actions: list[ActionCheck] = []  # one a rebuild
-        self._inference: list[dict[str, Any]] = [self.record.inference]  # of what ran before, and a rebuild
         self._gate = JobGate.of(self.job, self.metrics, self._earlier, self.record.deterministic)
         # So the rule is on disk before the first episode.
         self.record.gate = self._gate.record if self._gate is not None else None
@@ -242,8 +240,7 @@ class Evaluation:
         if (requests := policy.request_times) is not None:
             policy.request_times = None
         took = inference_record(loop.act_times, requests, batch=env.num_envs, step_dt=env.step_dt)
-        self._inference.append(took)
-        self.record.inference = merged_inference(self._inference)
+        self.record.inference = merged_inference([self.record.inference, took])
 
     def _warn_of_no_end(self, env: SimEnv) -> None:
         """Say at once that an episode may last for ever: nobody reads the record of a job that never ends."""

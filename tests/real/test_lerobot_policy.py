@@ -23,6 +23,7 @@ from pytest_arena.policies.lerobot.policy import LeRobotPolicy
 from pytest_arena.policies.registry import make_policy, policy_files
 from pytest_arena.simulators.registry import find_simulator
 from tests.policy_files import LINES
+from tests.policy_runs import one_torch_thread
 from tests.real.lerobot_models import STATE, act, common, diffusion, save
 
 KEYPOINTS = {"obs_type": "environment_state_agent_pos"}
@@ -34,10 +35,8 @@ MAP = {
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from lerobot.policies.factory import make_policy, make_pre_post_processors
 from lerobot.scripts.lerobot_eval import eval_policy
 
 from pytest_arena import Episode, Job, Recorder, episode_seeds, evaluate
+from tests.policy_runs import one_torch_thread
 from tests.real.lerobot_models import PIXELS, act, diffusion, easy_pusht, save, vqbet
 
 START, STEPS = 1000, 20
@@ -35,10 +36,8 @@ POLICIES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_torch_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

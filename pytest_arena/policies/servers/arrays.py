@@ -19,11 +19,13 @@ KINDS = "biuf"
 """Kinds of dtypes that may travel: booleans, integers, floats."""
 
 
-def require_sendable(array: NDArray[Any] | np.generic) -> None:
-    """Raise ValueError where *array* holds anything but numbers."""
-    if array.dtype.kind not in KINDS:
+def require_sendable(value: Any) -> None:
+    """Raise ValueError where *value* is no array or number of numpy, or holds anything but numbers."""
+    if not isinstance(value, (np.ndarray, np.generic)):
+        raise ValueError(f"expected a number, text or array, got {described(value)}")
+    if value.dtype.kind not in KINDS:
         raise ValueError(
-            f"expected an array of booleans, integers or floats, got one of the type {array.dtype}"
+            f"expected an array of booleans, integers or floats, got one of the type {value.dtype}"
         )
 
 

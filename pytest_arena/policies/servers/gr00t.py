@@ -33,12 +33,9 @@ _OLD_ERROR = b"ERROR"
 
 def encode(value: Any) -> Any:
     """Return *value*, an array or a number of numpy, as GR00T's map or a plain number; ValueError."""
-    if isinstance(value, np.generic):
-        require_sendable(value)
-        return value.item()
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"expected a number, text or array, got {described(value)}")
     require_sendable(value)
+    if isinstance(value, np.generic):
+        return value.item()
     file = io.BytesIO()
     np.save(file, value, allow_pickle=False)
     return {ARRAY: True, "as_npy": file.getvalue()}

@@ -37,13 +37,10 @@ WIDTHS = {"joint_position": 8, "joint_velocity": 8, "cartesian_position": 7, "ca
 
 def encode(value: Any) -> Any:
     """Return *value*, an array or a number of numpy, as openpi's map; ValueError for any other object."""
-    if isinstance(value, np.ndarray):
-        require_sendable(value)
-        return {ARRAY: True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
+    require_sendable(value)
     if isinstance(value, np.generic):
-        require_sendable(value)
         return {SCALAR: True, b"data": value.item(), b"dtype": value.dtype.str}
-    raise ValueError(f"expected a number, text or array, got {described(value)}")
+    return {ARRAY: True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
 
 
 def decode(value: dict[Any, Any]) -> Any:

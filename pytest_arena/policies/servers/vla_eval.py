@@ -46,12 +46,9 @@ def encode(value: Any, images: ImageFormat = "raw") -> Any:
     Raises:
         ValueError: It is any other object.
     """
-    if isinstance(value, np.generic):
-        require_sendable(value)
-        return value.item()
-    if not isinstance(value, np.ndarray):
-        raise ValueError(f"expected a number, text or array, got {described(value)}")
     require_sendable(value)
+    if isinstance(value, np.generic):
+        return value.item()
     if images != "raw" and value.dtype == np.uint8 and value.ndim == 3 and value.size:
         if value.shape[2] == 3:
             return _compressed(value, images)

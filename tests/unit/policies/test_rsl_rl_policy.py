@@ -19,7 +19,7 @@ from pytest_arena import EvaluationError, MissingDependencyError
 from pytest_arena.policies.rsl_rl import policy as module
 from pytest_arena.policies.rsl_rl.policy import RslRlPolicy, RslRlSettings
 from pytest_arena.policies.torch_module import TorchModule, TorchSettings
-from tests.policy_runs import EPISODES, measured, run_policy
+from tests.policy_runs import EPISODES, measured, one_torch_thread, run_policy
 
 pytest.importorskip("rsl_rl")
 pytest.importorskip("onnxruntime")
@@ -38,12 +38,9 @@ KINDS = [kind for kind in ACTORS if kind != "cnn"]
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
+    with one_torch_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-    torch.set_num_threads(threads)
 
 
 def acting(path: Path, seen: Any = None, num_envs: int = 3, actions: int = 1, **settings: Any) -> RslRlPolicy:

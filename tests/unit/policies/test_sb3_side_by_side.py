@@ -17,7 +17,7 @@ import pytest
 
 from pytest_arena import Episode
 from pytest_arena.rollout.schedule import episode_seeds
-from tests.policy_runs import SEED, STEPS, measured, run_policy
+from tests.policy_runs import SEED, STEPS, measured, one_torch_thread, run_policy
 
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
@@ -62,12 +62,9 @@ gymnasium.register("arena/Reach-v0", Reach, max_episode_steps=STEPS)
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
+    with one_torch_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-    torch.set_num_threads(threads)
 
 
 class Watched(gymnasium.Wrapper):  # type: ignore[type-arg]
