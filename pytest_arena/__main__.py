@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "compare the jobs of two runs, and tell by the exit status whether one is worse",
     "export": "write the results of a run as files of LeRobot, vla-eval or IsaacLab-Arena, or as tables",
     "plan": "print boundary, power and mean episodes of a gate",
+    "report": "write the page of a run again, also of an old one",
     "schema": "print the JSON Schema of job files, for editors and checks",
 }
 """Name, which is that of the module under `pytest_arena.commands`, and what it does."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_arena.jobs.sections import VideoChoice
 
 VIDEO_CHOICES: tuple[VideoChoice, ...] = ("off", "on", "retain-on-failure")
+HTML_CHOICES = ("on", "off")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Settings:
     """What jobs with ``regression`` are compared with."""
     family_error: FamilyError | None
     """The error rate of all regressions of the session together."""
+    html: bool = True
+    """Whether the pages of the run, and of those beside it, are written."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -92,6 +95,11 @@ def _add_what_to_evaluate(group: pytest.OptionGroup) -> None:
         help="error rate of all regressions of the session together, e.g. 0.05: Holm's method; '0.05 e-bh' "
         "for the share of false ones among those that are found",
     )
+    group.addoption(
+        "--arena-html",
+        choices=HTML_CHOICES,
+        help="whether index.html, the page of the run, is written into its directory (default: on)",
+    )
 
 
 def _add_where_workers_run(group: pytest.OptionGroup) -> None:
@@ -126,6 +134,7 @@ def _add_ini_keys(parser: pytest.Parser) -> None:
     parser.addini("arena_resume", "a run directory to go on with", default="")
     parser.addini("arena_baseline", "what jobs with the key regression are compared with", default="")
     parser.addini("arena_family_error", "error rate of all regressions of the session together", default="")
+    parser.addini("arena_html", "whether the page of the run is written: on or off", default="on")
     parser.addini("arena_set", "overrides of job keys, [JOB:]KEY=VALUE", type="linelist", default=[])
 
 

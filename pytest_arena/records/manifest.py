@@ -35,6 +35,9 @@ class JobEntry:
     config: dict[str, Any] = field(default_factory=dict)
     """Resolved, of the whole job."""
     nodeid: str = ""
+    file: str | None = None
+    """Where the job is written, and in which ``line``, from 1."""
+    line: int | None = None
     config_sha256: str | None = None
     environment_group: str | None = None
     """Jobs with the same one can share an environment, those with the same ``launch_group`` a process."""
@@ -77,6 +80,12 @@ class Manifest:
     """The later sessions that worked on the run: ``command``, ``started_at``."""
     versions: dict[str, Any] = field(default_factory=dict)
     revision: dict[str, Any] | None = None
+    exit_status: int | None = None
+    """Of the session; None where it has not ended."""
+    never_ran: list[str] = field(default_factory=list)
+    """Node ids of tests that were lost."""
+    troubles: list[str] = field(default_factory=list)
+    """What kept the session from success, beside tests that failed."""
 
     @classmethod
     def from_json(cls, data: Any) -> Manifest:

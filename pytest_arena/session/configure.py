@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from pytest_arena.comparison.family_error import FamilyError
-from pytest_arena.options import SETTINGS, VIDEO_CHOICES, Settings, asked_by, is_worker, launcher, settings
+from pytest_arena.options import (
+    HTML_CHOICES,
+    SETTINGS,
+    VIDEO_CHOICES,
+    Settings,
+    asked_by,
+    is_worker,
+    launcher,
+    settings,
+)
 
 _PATHS_AND_RATES = ("arena_output", "arena_resume", "arena_baseline", "arena_family_error")
 """What means nothing if it is empty: most likely a shell variable that is not set."""
@@ -23,6 +32,9 @@ def configure(config: pytest.Config) -> None:
     video_default = config.getini("arena_video") or None
     if video_default not in (None, *VIDEO_CHOICES):
         raise pytest.UsageError(f"arena_video: expected one of {VIDEO_CHOICES}, got {video_default!r}")
+    html = config.getoption("arena_html") or config.getini("arena_html")
+    if html not in HTML_CHOICES:
+        raise pytest.UsageError(f"arena_html: expected one of {HTML_CHOICES}, got {html!r}")
     files = [_existing("--arena-jobs", path) for path in given]
     files += [_existing("arena_jobs", path) for path in config.getini("arena_jobs")]
     config.stash[SETTINGS] = Settings(
@@ -37,6 +49,7 @@ def configure(config: pytest.Config) -> None:
         family_error=_family_error(config),
         overrides=(*config.getini("arena_set"), *(config.getoption("arena_set") or ())),
         launcher=launcher(config),
+        html=html == "on",
     )
     _collect_job_files(config)
     _refuse_bad_overrides(config)

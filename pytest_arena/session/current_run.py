@@ -48,6 +48,21 @@ class Run:
         if line not in self.unwritten:
             self.unwritten.append(line)
 
+    @contextlib.contextmanager
+    def showing(self, what: str) -> Iterator[None]:
+        """Show results that are on disk already: what cannot be shown is a line, and changes no status."""
+        try:
+            yield
+        except OSError as error:
+            line = f"{what} could not be written: {error.strerror or error}"
+        except Exception as error:
+            again = f"python -m pytest_arena report {self.directory.path} shows where"
+            line = f"{what} could not be made: {type(error).__name__}: {error}; {again}"
+        else:
+            return
+        if (line, None) not in self.suite:
+            self.suite.append((line, None))
+
     def troubles(self) -> list[str]:
         """Return in words what keeps the session from success, beside tests that failed."""
         tests = "1 test" if len(self.lost) == 1 else f"{len(self.lost)} tests"

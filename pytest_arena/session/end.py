@@ -15,7 +15,7 @@ import pytest
 
 from pytest_arena.evaluation.dead_process import close_all_unclosed
 from pytest_arena.evaluation.metrics_json import metrics_of
-from pytest_arena.options import is_worker
+from pytest_arena.options import is_worker, settings
 from pytest_arena.parallel.crashes import UNWRITTEN, end_workers
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.schema import Status
@@ -71,10 +71,12 @@ class SessionEnd:
             # The status: verdicts that failed are tests that failed.
             ("what passed without a measurement", self._refuse_unmeasured),
             ("the number of failures", self._count_failures),
-            # Files last, and run.json last of them: it has the status, and so says that the run is over.
+            # Files last, and run.json last of those with results: it has the status, and so says that the run
+            # is over. What is made of all of them comes after it.
             ("what failed, in pytest's cache", lambda: remember_failures(self._config, self._run.directory)),
             ("metrics.json", self._write_metrics),
             ("run.json", self._finish_manifest),
+            ("index.html", self._write_pages),
         )
 
     def finish(self) -> None:
@@ -166,8 +168,21 @@ class SessionEnd:
         self._refuse_unwritten()
         status = int(self._session.exitstatus)
         self._run.directory.finish_manifest(
-            **self._verdicts, finished_at=utc_now(), exit_status=status, never_ran=self._run.lost
+            **self._verdicts,
+            finished_at=utc_now(),
+            exit_status=status,
+            never_ran=self._run.lost,
+            troubles=self._run.troubles(),
         )
+
+    def _write_pages(self) -> None:
+        """Write the pages; one that cannot be written is a line of the summary, and changes no status."""
+        if not settings(self._config).html:
+            return
+        from pytest_arena.reports.html.run_page import write_run_page
+
+        with self._run.showing("index.html"):
+            write_run_page(self._run.directory.path)
 
     def _refuse_success(self) -> None:
         if self._session.exitstatus in _MILD:
@@ -184,4 +199,5 @@ class SessionEnd:
         if self._written_status not in (None, status):
             self._written_status = status
             with self._run.writing("run.json"):
-                self._run.directory.finish_manifest(exit_status=status)
+                self._run.directory.finish_manifest(exit_status=status, troubles=self._run.troubles())
+            self._write_pages()

@@ -52,6 +52,7 @@ def write_manifest(session: pytest.Session, directory: RunDirectory, groups: lis
             "jobs": {
                 label: {
                     "nodeid": item.nodeid,
+                    **_place(job),
                     "config_sha256": job.sha256(),
                     # Schedulers read these: what can share an environment, what a process, how long it is.
                     "environment_group": fingerprint(environment_key(job)),
@@ -84,6 +85,14 @@ def _whole(item: pytest.Item, job: Job) -> dict[str, Any]:
         return {}
     whole = {"label": whole_label(item), "nodeid": whole_node_id(item, job)}
     return {"shard": {"index": job.shard.index, "count": job.shard.count, **whole}}
+
+
+def _place(job: Job) -> dict[str, Any]:
+    """Return where the job is written; nothing for a job that was made in Python."""
+    if job.source is None:
+        return {}
+    line, _ = job.source.locate(())
+    return {"file": str(job.source.file), "line": line}
 
 
 def fingerprint(key: Hashable) -> str:

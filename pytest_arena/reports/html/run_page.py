@@ -1,0 +1,62 @@
+"""``index.html`` of a run directory: written job by job, so that only one job's episodes are in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import IO
+
+from pytest_arena.reports.html.films import Films
+from pytest_arena.reports.html.job_row import JobRow
+from pytest_arena.reports.html.job_section import job_section
+from pytest_arena.reports.html.render import Inline, render
+from pytest_arena.reports.html.run_head import RunHead
+from pytest_arena.reports.html.stored_job import raw_manifest, stored_jobs
+
+PAGE = "index.html"
+STYLES = ("base", "head", "jobs", "job", "episodes")
+SCRIPTS = ("view", "jobs", "episodes", "charts")
+
+
+def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
+    """Write the page of the run in *run_dir*, and return its path.
+
+    Args:
+        run_dir: The run directory; what is missing or broken in it costs its own part of the page a note.
+        embed: Bytes of films that may stand in the page itself; all others are found beside it.
+
+    Returns:
+        Path of ``index.html``. Readers see the old page or the new one, never a half.
+
+    Raises:
+        OSError: The page cannot be written.
+    """
+    page = run_dir / PAGE
+    drafts = [run_dir / f".{PAGE}.{secrets.token_hex(4)}.tmp" for _ in range(2)]
+    try:
+        with drafts[0].open("w+", encoding="utf-8") as jobs, drafts[1].open("w", encoding="utf-8") as whole:
+            _write(run_dir, jobs, whole)
+        os.replace(drafts[1], page)
+    finally:
+        for draft in drafts:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+    return page
+
+
+def _write(run_dir: Path, sections: IO[str], page: IO[str]) -> None:
+    """Write the jobs' sections, which the top must come before: it counts them."""
+    data, manifest, notes = raw_manifest(run_dir)
+    films = Films(run_dir)
+    rows = []
+    for job in stored_jobs(run_dir, manifest):
+        rows.append(JobRow.of(job))
+        sections.write(job_section(job, films))
+    head = RunHead.of(run_dir.name, data, rows, notes)
+    page.write(render("run.html", head=head, rows=rows, inline=Inline.of(STYLES, SCRIPTS)))
+    sections.seek(0)
+    shutil.copyfileobj(sections, page)
+    page.write("</main>\n")
