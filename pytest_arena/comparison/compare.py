@@ -101,7 +101,7 @@ def _by_pairs(comparison: Comparison, pairs: Pairs, rule: Rule, *, fixed: bool) 
         _conclude(
             comparison,
             lambda times, quick: _pair_claims(falls * times, rises * times, count * times, rule, quick),
-            count,
+            count if rule.proposes else None,
         )
     else:
         _conclude_at_any_time(comparison, differences, rule)
@@ -153,14 +153,18 @@ def _by_counts(comparison: Comparison, before: Sample, after: Sample, rule: Rule
     _conclude(
         comparison,
         lambda times, quick: _count_claims((k * times, n * times), (j * times, m * times), rule, quick),
-        max(n, m),
+        max(n, m) if rule.proposes else None,
     )
 
 
 def _conclude_at_any_time(comparison: Comparison, differences: Values, rule: Rule) -> None:
     """Test *differences* (n,) in episode order, wherever either run stopped."""
     gains = differences if rule.higher_is_better else -differences
-    _conclude(comparison, lambda times, quick: _anytime_claims(gains, rule, times), len(gains))
+    _conclude(
+        comparison,
+        lambda times, quick: _anytime_claims(gains, rule, times),
+        len(gains) if rule.proposes else None,
+    )
 
 
 def _anytime_claims(gains: Values, rule: Rule, times: int) -> Claims:
@@ -191,12 +195,15 @@ def _count_claims(before: tuple[int, int], after: tuple[int, int], rule: Rule, q
     )
 
 
-def _conclude(comparison: Comparison, claims: Callable[[int, bool], Claims], episodes: int) -> None:
-    """Draw the verdict from *claims*, which take how many times as many episodes, and whether to be quick."""
+def _conclude(comparison: Comparison, claims: Callable[[int, bool], Claims], episodes: int | None) -> None:
+    """Draw the verdict from *claims*, which take how many times as many episodes, and whether to be quick.
+
+    *episodes*: how many there are; None: nothing is proposed.
+    """
     found = claims(1, False)
     comparison.worse, comparison.better, comparison.within_margin = found
     comparison.verdict = _verdict(comparison, found)
-    if comparison.verdict == ComparisonVerdict.INCONCLUSIVE:
+    if comparison.verdict == ComparisonVerdict.INCONCLUSIVE and episodes is not None:
         comparison.times_more = _first_decided(comparison, claims, episodes)
 
 

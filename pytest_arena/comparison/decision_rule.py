@@ -24,6 +24,8 @@ class Rule:
     high: float
     margin: float
     confidence: float
+    proposes: bool = True
+    """An inconclusive comparison is tried with more episodes, to say how many would decide."""
 
     @classmethod
     def of(cls, regression: Regression, metric: Metric, horizon: int | None = None) -> Rule:
