@@ -130,9 +130,7 @@ def lacking(run: NamedRun, others: Iterable[NamedRun]) -> list[str]:
         return []
     if any(one.baseline.only is not None for one in (run, *others)):
         return []
-    met = {
-        id(job) for one in others for label in one.baseline.jobs if (job := run.find(label)) is not None
-    }
+    met = {id(job) for one in others for label in one.baseline.jobs if (job := run.find(label)) is not None}
     return [
         label
         for label, job in run.baseline.jobs.items()

@@ -17,8 +17,8 @@ from pytest_arena.reports.html.run_head import RunHead
 from pytest_arena.reports.html.stored_job import raw_manifest, stored_jobs
 
 PAGE = "index.html"
-STYLES = ("base", "head", "jobs", "job", "episodes")
-SCRIPTS = ("view", "jobs", "episodes", "charts")
+STYLES = ("base", "head", "jobs", "job", "comparison_parts", "episodes")
+SCRIPTS = ("view", "jobs", "films", "pairs", "episodes", "charts")
 
 
 def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:

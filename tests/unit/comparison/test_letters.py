@@ -19,7 +19,9 @@ def largest_groups(names: str, different: set[Pair]) -> list[list[str]]:
     def alike(some: tuple[str, ...]) -> bool:
         return not any(pair in different for pair in combinations(some, 2))
 
-    subsets = [set(some) for size in range(1, len(names) + 1) for some in combinations(names, size) if alike(some)]
+    subsets = [
+        set(some) for size in range(1, len(names) + 1) for some in combinations(names, size) if alike(some)
+    ]
     return sorted(sorted(some) for some in subsets if not any(some < other for other in subsets))
 
 

@@ -1,0 +1,1 @@
+jobOpened.push(playPairs);
