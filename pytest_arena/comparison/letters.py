@@ -1,7 +1,7 @@
 """The compact letter display: runs that cannot be told apart share a letter.
 
-Insert and absorb (H.-P. Piepho, Journal of Computational and Graphical Statistics 13:456, 2004): begin with one
-group of all. For each pair that differs, every group with both is replaced by two, without the one and
+Insert and absorb (H.-P. Piepho, Journal of Computational and Graphical Statistics 13:456, 2004): begin with
+one group of all. For each pair that differs, every group with both is replaced by two, without the one and
 without the other (insert); groups inside of another one are dropped (absorb). What is left are all largest
 groups in which no pair differs, so two runs share a group if and only if they are not told apart. The paper's
 last step, which takes redundant letters away, is left out: a letter then means all of its group.
@@ -53,7 +53,7 @@ def letter_display(names: Sequence[str], different: Iterable[tuple[str, str]]) -
     The first name has the first letter: ``a`` to ``z``, ``A`` to ``Z``, then ``a2`` and so on. Raises
     `TooManyLettersError`.
     """
-    display: dict[str, tuple[str, ...]] = {name: () for name in names}
+    display: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
     for index, group in enumerate(groups(names, different)):
         for name in group:
             display[name] = (*display[name], _letter(index))

@@ -70,7 +70,7 @@ def _name(index: int) -> str:
 def shared_jobs(runs: Sequence[NamedRun]) -> dict[str, dict[str, BaselineJob]]:
     """Return label -> name of a run -> job, for the jobs that at least two of *runs* have.
 
-    A file that does not name its job meets the only one of the others, and so does a job that was named alone.
+    A file that does not name its job meets the only one of the others; so does a job that was named alone.
     Raises `BaselineError` where it cannot be told which job is meant, or none is shared.
     """
     if any(run.job is not None for run in runs):
@@ -91,14 +91,14 @@ def shared_jobs(runs: Sequence[NamedRun]) -> dict[str, dict[str, BaselineJob]]:
 
 
 def _of_named_jobs(runs: Sequence[NamedRun]) -> dict[str, dict[str, BaselineJob]]:
-    """Return the one comparison of the jobs that were named; a run that names none has the one of that name."""
+    """Return the jobs that were named; a run that names none takes part with the job of that name."""
     labels = list(dict.fromkeys(run.job for run in runs if run.job is not None))
     jobs = {}
     for run in runs:
         if run.job is None and len(labels) > 1 and run.baseline.only is None:
             raise BaselineError(
-                f"{run.baseline.path}: the other runs name different jobs ({', '.join(labels)}): say which one "
-                f"is meant, {run.baseline.path}:JOB"
+                f"{run.baseline.path}: the other runs name different jobs ({', '.join(labels)}): say which "
+                f"one is meant, {run.baseline.path}:JOB"
             )
         job = run.find(labels[0])
         if job is None:

@@ -1,8 +1,8 @@
 """More than two runs of a job, ordered by a metric; those that cannot be told apart share a letter.
 
-All pairs of all jobs are tested together, so that one error rate holds for the whole ranking. Of each pair the
-tests of `compare` give two one-sided p-values, of "worse" and of "better": twice the smaller one is the p-value
-of "the two are equal".
+All pairs of all jobs are tested together, so that one error rate holds for the whole ranking. Of each pair
+the tests of `compare` give two one-sided p-values, of "worse" and of "better": twice the smaller one is the
+p-value of "the two are equal".
 """
 
 from __future__ import annotations
