@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -25,7 +24,6 @@ from pytest_arena.recorders.films.film import Film
 from pytest_arena.recorders.films.mp4 import FilmFormat
 from pytest_arena.recorders.films.overview import HEADER_HEIGHT, LABEL_HEIGHT
 from tests.jobs import make_job
-from tests.lacking import lacking
 
 FLAGS = [
     "--headless",
@@ -103,16 +101,6 @@ class Seat(SimpleHTTPRequestHandler):
         self.server.heard.set()
 
     def log_message(self, format: str, *args: Any) -> None: ...
-
-
-@pytest.fixture
-def browser_path() -> str:
-    """Chromium."""
-    return (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or lacking("no browser: apt-get install chromium")
-    )
 
 
 @contextlib.contextmanager
