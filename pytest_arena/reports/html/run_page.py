@@ -52,7 +52,8 @@ def _write(run_dir: Path, sections: IO[str], page: IO[str]) -> None:
     data, manifest, notes = raw_manifest(run_dir)
     films = Films(run_dir)
     rows = []
-    for job in stored_jobs(run_dir, manifest):
+    options = data.get("options")
+    for job in stored_jobs(run_dir, manifest, options if isinstance(options, dict) else {}):
         rows.append(JobRow.of(job))
         sections.write(job_section(job, films))
     head = RunHead.of(run_dir.name, data, rows, notes)

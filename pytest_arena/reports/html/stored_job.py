@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.manifest import JobEntry, Manifest
@@ -28,6 +29,14 @@ class StoredJob:
     """What ``run.json`` says of the job; empty where it says nothing."""
     notes: list[str] = field(default_factory=list)
     """What could not be read, a line each."""
+    attempts: Sequence[str] = ()
+    """Folders of all attempts at the job, in their order."""
+    shards: Sequence[str] = ()
+    """Labels of its shards."""
+    groups: Sequence[str] = ()
+    """Tags of the groups that it is in."""
+    overrides: Sequence[str] = ()
+    """The texts of ``--arena-set`` of the run, for whichever job."""
 
     @property
     def folder(self) -> str:
@@ -47,50 +56,94 @@ class StoredJob:
         return self.entry.shard is not None
 
 
-def stored_jobs(run_dir: Path, manifest: Manifest) -> Iterator[StoredJob]:
+def stored_jobs(
+    run_dir: Path, manifest: Manifest, options: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[StoredJob]:
     """Yield every attempt of a run, one at a time: jobs in the order of *manifest*, then those it lacks.
 
     Args:
         run_dir: The run directory.
         manifest: Its ``run.json``; without jobs where there is none.
+        options: Its ``options``, as they are.
 
     Yields:
         The attempts at each job in their order. A job that has no folder is one that never ran.
     """
     run, seen = RunDirectory(run_dir), set[str]()
-    labels = dict.fromkeys(manifest.jobs)
-    for entry in manifest.jobs.values():
-        if entry.shard is not None:  # a whole has no entry of its own
-            labels.setdefault(entry.shard.label)
-    for label in labels:
-        entry = _entry(manifest, label)
-        directories = [d for d in run.attempts(label) if d.path.name == label or d.path.name not in labels]
+    texts = options.get("overrides")
+    overrides = [str(text) for text in texts] if isinstance(texts, list) else []
+    shards, groups = _shards(manifest), _groups(manifest)
+    for label in dict.fromkeys([*manifest.jobs, *shards]):  # a whole has no entry of its own
+        directories = [
+            d
+            for d in run.attempts(label)
+            if d.path.name == label or (d.path.name not in manifest.jobs and d.path.name not in shards)
+        ]
+        known = StoredJob(
+            attempt_folder(run_dir, label, 1),
+            label,
+            1,
+            None,
+            _entry(manifest, label, shards.get(label, ())),
+            attempts=[directory.path.name for directory in directories],
+            shards=shards.get(label, ()),
+            groups=groups.get(label, ()),
+            overrides=overrides,
+        )
         if not directories:
-            yield StoredJob(attempt_folder(run_dir, label, 1), label, 1, None, entry)
+            yield known
         for directory in directories:
             seen.add(directory.path.name)
-            yield _read(directory.path, label, directory.attempt, entry)
+            yield _read(replace(known, path=directory.path, attempt=directory.attempt))
     for path in sorted(run_dir.glob("*/record.json")):
         if (folder := path.parent).name not in seen and not folder.name.startswith("."):
-            yield _read(folder, folder.name, 1, JobEntry())
+            yield _read(StoredJob(folder, folder.name, 1, None, JobEntry()))
 
 
-def _entry(manifest: Manifest, label: str) -> JobEntry:
+def _shards(manifest: Manifest) -> dict[str, list[str]]:
+    """Return label of a sharded job -> labels of its shards."""
+    found: dict[str, list[str]] = {}
+    for label, entry in manifest.jobs.items():
+        if entry.shard is not None:
+            found.setdefault(entry.shard.label, []).append(label)
+    return found
+
+
+def _groups(manifest: Manifest) -> dict[str, list[str]]:
+    """Return label -> tags of the groups that the job is in."""
+    found: dict[str, list[str]] = {}
+    for group in manifest.groups:
+        for labels in group.jobs.values():
+            for label in labels:
+                found.setdefault(label, []).append(group.tag)
+    return found
+
+
+def _entry(manifest: Manifest, label: str, shards: Sequence[str]) -> JobEntry:
     """Return what the manifest says of the job *label*: of a sharded job, what its first shard says."""
-    if (entry := manifest.jobs.get(label)) is not None:
-        return entry
-    parts = [e for e in manifest.jobs.values() if e.shard is not None and e.shard.label == label]
-    return JobEntry(parts[0].config, parts[0].shard.nodeid) if parts and parts[0].shard else JobEntry()
+    if (entry := manifest.jobs.get(label)) is not None or not shards:
+        return entry or JobEntry()
+    first = manifest.jobs[shards[0]]
+    return JobEntry(
+        first.config,
+        first.shard.nodeid if first.shard else "",
+        first.file,
+        first.line,
+        first.config_sha256,
+        policy_files=first.policy_files,
+        policy_source=first.policy_source,
+    )
 
 
-def _read(path: Path, label: str, attempt: int, entry: JobEntry) -> StoredJob:
+def _read(job: StoredJob) -> StoredJob:
+    """Return *job*, of which nothing is known but its folder, with its record, or the note why it has none."""
     try:
-        record = read_record(path / "record.json")
+        record = read_record(job.path / "record.json")
     except FileNotFoundError:
-        return StoredJob(path, label, attempt, None, entry, ["record.json is missing"])
+        return replace(job, notes=["record.json is missing"])
     except (OSError, ValueError) as error:
-        return StoredJob(path, label, attempt, None, entry, [f"record.json cannot be read: {error}"])
-    return StoredJob(path, record.job, record.attempt, record, entry)
+        return replace(job, notes=[f"record.json cannot be read: {error}"])
+    return replace(job, label=record.job, attempt=record.attempt, record=record)
 
 
 def raw_manifest(run_dir: Path) -> tuple[dict[str, object], Manifest, list[str]]:
