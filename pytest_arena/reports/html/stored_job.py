@@ -136,7 +136,7 @@ def _entry(manifest: Manifest, label: str, shards: Sequence[str]) -> JobEntry:
 
 
 def _read(job: StoredJob) -> StoredJob:
-    """Return *job*, of which nothing is known but its folder, with its record, or the note why it has none."""
+    """Return *job*, of which its folder is known, with its record, or a note why it has none."""
     try:
         record = read_record(job.path / "record.json")
     except FileNotFoundError:

@@ -27,7 +27,7 @@ def test_attempts_shards_and_groups_know_of_each_other(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(manifest))
     for folder in ("reach", "reach.2", "cut-shard0of2", "cut"):
         (tmp_path / folder).mkdir()
-    data, read, notes = raw_manifest(tmp_path)
+    _, read, notes = raw_manifest(tmp_path)
     assert not notes
     found = {job.folder: job for job in stored_jobs(tmp_path, read, options)}
     assert [*found] == ["reach", "reach.2", "cut-shard0of2", "cut-shard1of2", "cut"]
