@@ -16,6 +16,7 @@ from pytest_arena.errors import ArenaError
 COMMANDS = {
     "compare": "compare the jobs of two runs, and tell by the exit status whether one is worse",
     "export": "write the results of a run as files of LeRobot, vla-eval or IsaacLab-Arena, or as tables",
+    "history": "print the success rates of jobs over the runs in a folder, or write them as a page",
     "plan": "print boundary, power and mean episodes of a gate",
     "report": "write the page of a run again, also of an old one",
     "schema": "print the JSON Schema of job files, for editors and checks",
