@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pytest_arena.comparison.lerobot_eval_info import group_aliases, lerobot_jobs
 from pytest_arena.comparison.samples import Sample, sample_of
-from pytest_arena.errors import BaselineError, NotComparableError
+from pytest_arena.errors import BaselineError, NotComparableError, first_few
 from pytest_arena.jobs.model import Job
 from pytest_arena.jobs.sections import MOST_EPISODES
 from pytest_arena.records.episodes import numbered_episodes
@@ -20,6 +20,7 @@ from pytest_arena.records.json_files import StoredFileError, problems_in, read_j
 from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.run_directory import (
     METRICS_EPISODES,
+    METRICS_ONLY,
     METRICS_STATUS,
     METRICS_VERDICT,
     LastAttempt,
@@ -237,6 +238,8 @@ def _job_of_attempt(run: RunDirectory, attempt: LastAttempt, config: Mapping[str
         return BaselineJob(problem="the job did not run, or its folder is lost")
     if record.status != Status.COMPLETED:
         return BaselineJob(problem=f"the job did not complete ({record.status})")
+    if record.only is not None:
+        return BaselineJob(problem=_part(record.only))
     if config is None:
         config = {"simulator": record.simulator, "environment": {"id": record.environment}}
     if config.get("rollout", {}).get("steps") is not None:
@@ -263,6 +266,9 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
         if status != Status.COMPLETED:
             yield label, BaselineJob(problem=f"the job did not complete ({status})")
             continue
+        if isinstance(only := metrics.get(METRICS_ONLY), list):
+            yield label, BaselineJob(problem=_part(only))
+            continue
         metrics = {name: value for name, value in metrics.items() if name not in _NO_METRICS}
         if METRICS_EPISODES not in metrics:
             missing = f"its metrics.json has no fixed number of episodes ({METRICS_EPISODES})"
@@ -284,6 +290,11 @@ def _jobs_of_metrics(data: Mapping[str, Any], path: Path) -> Iterator[tuple[str,
             if name not in {*rates, METRICS_EPISODES} and value is not None  # None: it was not measured
         }
         yield label, BaselineJob(samples=samples, faults=faults, hint=hint)
+
+
+def _part(only: Sequence[Any]) -> str:
+    """Say why a job of which some episodes ran is not compared: these were not drawn, they were chosen."""
+    return f"a part of the job ran (rollout.only: episodes {first_few(only)}): run all of it"
 
 
 def _as_json(value: Any) -> str:

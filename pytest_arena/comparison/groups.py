@@ -198,6 +198,7 @@ def judge_group(
     }
     missing = _missing(len(jobs), "not selected", deselected)
     missing += _missing(len(labels), "not completed", [label for label in labels if label not in completed])
+    missing += _missing(len(labels), "ran in part", [label for label in completed if completed[label].only])
     if missing:
         return GroupVerdict(values, missing)
     means, intervals, unmeasured = {}, {}, {}

@@ -145,6 +145,12 @@ def process_died(judgement: Judgement) -> Judgement:
 def notes_of(job: Job, episodes: Sequence[Episode]) -> list[str]:
     """Return what a reader of the numbers should know, as far as *episodes* tell."""
     notes = list(job.source.notes) if job.source is not None else []
+    if job.rollout.only is not None:
+        ran = f"{len(job.rollout.only)} of its {job.rollout.episodes} episodes"
+        notes.append(
+            f"a part of the job: {ran} ({first_few(job.wanted_episodes)}), as rollout.only says; thresholds "
+            "and comparisons are not judged"
+        )
     at_reset = sorted(e.episode for e in episodes if e.success_at_reset)
     if at_reset:
         count = "1 episode" if len(at_reset) == 1 else f"{len(at_reset)} episodes"

@@ -39,6 +39,10 @@ _OTHER_SOURCE = (
     "the file that defines the policy's class has changed since the first episodes: not all of them ran with "
     "the same code"
 )
+_OTHER_NUMBERS = (
+    "its episodes may have other numbers than in the whole job: its policy, or its environment, does not say "
+    "that an episode depends on its seed alone"
+)
 MakeEnv = Callable[[int], SimEnv]
 """rebuild number -> environment; 0 is the first."""
 _FOREIGN = "the environment, the policy, a recorder or a metric"
@@ -288,6 +292,11 @@ class Evaluation:
                 "environment.seeds: the environment's rows cannot be seeded one by one, so that no episode "
                 "would have its own seed: leave it out, and set environment.seed"
             )
+        if self.job.rollout.only is not None and not caps.episode_seeds:
+            raise EvaluationError(
+                "rollout.only: the environment's rows cannot be seeded one by one, so that no episode can be "
+                "run without those before it (row i of N runs episodes i, i+N, …): run the whole job"
+            )
         schedule = (
             fixed_schedule(share, seeds, rebuild=rebuild, num_envs=env.num_envs, seeded=caps.episode_seeds)
             if self.job.rollout.episodes is not None
@@ -305,6 +314,8 @@ class Evaluation:
             name = policy_name(self.policy)
             self._not_reproducible(f"the class {name} does not declare reproducible = True")
         self.record.reproducible &= self.policy.reproducible
+        if self.job.rollout.only is not None and not self.record.reproducible:
+            self.attempt.note(_OTHER_NUMBERS)
         # Episodes that begin alike are taken for one: what they begin with must be known as a whole.
         self.record.deterministic = (
             self.record.reproducible

@@ -107,7 +107,7 @@ def _evaluate(
 
     try:
         every = [*standard, *recorders]
-        return Evaluation(job, attempt, make_env, policy, every, metrics, watch, against).run()
+        return Evaluation(job.as_run, attempt, make_env, policy, every, metrics, watch, against).run()
     finally:
         problem = close_within(job.rollout.timeout, "the policy", policy.close)
         if problem is not None:

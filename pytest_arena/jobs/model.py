@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -222,15 +222,17 @@ class Job(StrictModel):
 
     @property
     def as_run(self) -> Job:
-        """The job as one test runs it: a shard has no verdict of its own, the whole job has it."""
-        if self._shard is None:
+        """The job as one test runs it: a part has no verdict of its own, the whole job has it."""
+        if self._shard is None and self.rollout.only is None:
             return self
         return self.model_copy(update={"thresholds": {}, "gate": None, "regression": None})
 
     @property
-    def wanted_episodes(self) -> range:
-        """The episodes to run; empty for a job that is limited by steps."""
+    def wanted_episodes(self) -> Sequence[int]:
+        """The episodes to run, in their order; empty for a job that is limited by steps."""
         total = self.rollout.episodes or 0
+        if self.rollout.only is not None:
+            return sorted(self.rollout.only)
         return range(total) if self._shard is None else self._shard.episodes(total)
 
     def written_in(self, source: Source) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -120,6 +121,24 @@ class PolicyConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _chosen_episodes(value: Any) -> Any:
+    """Check what is typed as a choice of episodes."""
+    if value is None:
+        return value
+    expected = "expected a list of episodes, by their index from 0, such as [3]"
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"{expected}, got {shown(value)}")
+    for episode in value:
+        if type(episode) is not int or episode < 0:
+            raise ValueError(f"{expected}, got {shown(episode)} in it")
+    [(most, times)] = Counter(value).most_common(1)
+    if times > 1:
+        raise ValueError(
+            f"expected each episode once, got {most} {'twice' if times == 2 else f'{times} times'}"
+        )
+    return value
+
+
 class Rollout(StrictModel):
     """How long to evaluate: exactly one of ``episodes`` and ``steps``."""
 
@@ -134,6 +153,12 @@ class Rollout(StrictModel):
         default=1, ge=1, le=1_000_000, description="build the environment anew this many times"
     )
     shards: int = Field(default=1, ge=1, le=10_000, description="split the episodes over this many tests")
+    only: Annotated[
+        Annotated[tuple[int, ...], Field(strict=False)] | None, BeforeValidator(_chosen_episodes)
+    ] = Field(
+        default=None,
+        description="run these episodes of the job alone, by their index from 0: a part, without a verdict",
+    )
     timeout: float | None = Field(
         default=None, gt=0, description="seconds for each phase of the job, or of a shard of it"
     )
@@ -153,6 +178,18 @@ class Rollout(StrictModel):
                 f"expected at least one episode a shard, got {self.episodes or 'no'} episodes "
                 f"for {self.shards} shards"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_part(self) -> Rollout:
+        if self.only is None:
+            return self
+        if self.episodes is None:
+            raise ValueError("expected episodes beside only, got steps, which decide how many there are")
+        if max(self.only) >= self.episodes:
+            raise ValueError(f"only: expected episodes from 0 to {self.episodes - 1}, got {max(self.only)}")
+        if self.shards > 1:
+            raise ValueError(f"expected shards: 1 beside only, which is one test, got {self.shards}")
         return self
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def share_with_worker(node: Any) -> None:
     for key in ("resume", "baseline"):
         path = getattr(settings(config), key)
         node.workerinput[f"arena_{key}"] = None if path is None else str(path)
-    node.workerinput["arena_command"] = [str(arg) for arg in sys.argv]
+    node.workerinput["arena_command"] = command(config)
+    node.workerinput["arena_typed"] = arguments(config)
 
 
 def run_directory(config: pytest.Config) -> RunDirectory:
@@ -89,6 +91,21 @@ def command(config: pytest.Config) -> list[str]:
         typed: list[str] = config.workerinput["arena_command"]  # type: ignore[attr-defined]
         return typed
     return [str(arg) for arg in sys.argv]
+
+
+def arguments(config: pytest.Config) -> list[str]:
+    """Return what pytest was given beside paths: its options and their values."""
+    if is_worker(config):
+        typed: list[str] = config.workerinput["arena_typed"]  # type: ignore[attr-defined]
+        return typed
+    paths = Counter(map(str, config.getoption("file_or_dir") or ()))
+    found = []
+    for arg in map(str, config.invocation_params.args):
+        if paths[arg]:
+            paths[arg] -= 1
+        elif arg != "--" and not arg.startswith("@"):  # a file of further arguments
+            found.append(arg)
+    return found
 
 
 def directory_with_jobs(config: pytest.Config) -> RunDirectory | None:

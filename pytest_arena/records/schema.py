@@ -352,6 +352,8 @@ class JobRecord:
     """What the simulator computed itself, an entry a rebuild: episodes, metric -> value."""
     episodes: dict[str, int] = field(default_factory=dict)
     """``requested``, ``measured``, ``errors``; with a gate ``beyond``: finished, and not counted."""
+    only: list[int] | None = None
+    """The episodes that ``rollout.only`` chose: the record is of a part of the job. None: of all of it."""
     boundaries: list[dict[str, int]] = field(default_factory=list)
     """``episode``, ``env_idx``, ``start_step``, ``end_step`` of each measured episode, as in `Episode`."""
     videos: list[str] = field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from pytest_arena.errors import shown
+from pytest_arena.errors import first_few, shown
 from pytest_arena.jobs.model import Job, split_episodes
 from pytest_arena.jobs.sections import ENVIRONMENT_SEEDS
 from pytest_arena.records.schema import Episode, JobRecord, Outcome
@@ -74,13 +74,15 @@ def _require_none(number: int, problems: Iterable[Problem]) -> None:
 
 @dataclass(frozen=True)
 class _Planned:
-    """The episodes that a job, or its shard, runs; none of them is listed, for there may be millions."""
+    """The episodes that a job, or its shard, runs; not listed, for there may be millions."""
 
     job: Job
     episodes: range | None
     """None of a job that is limited by steps."""
     starts: list[int]
     """The first episode of each rebuild."""
+    only: frozenset[int] | None = None
+    """Those of ``rollout.only``; None where the job has no such key."""
 
     @classmethod
     def of(cls, job: Job, record: JobRecord) -> _Planned:
@@ -91,7 +93,8 @@ class _Planned:
             # The budget of such a gate may have grown since run.json was written.
             total = max(total, record.episodes.get("requested", 0))
         wanted = range(total) if job.shard is None else job.shard.episodes(total)
-        return cls(job, wanted, [share.start for share in split_episodes(total, job.rollout.rebuilds)])
+        only = None if job.rollout.only is None else frozenset(job.rollout.only)
+        return cls(job, wanted, [share.start for share in split_episodes(total, job.rollout.rebuilds)], only)
 
     def problems(self, episode: Episode, older: bool) -> Iterator[Problem]:
         """Yield where the job does not run *episode* so."""
@@ -100,6 +103,10 @@ class _Planned:
         if self.episodes is not None:
             if episode.episode not in self.episodes:
                 runs = f"one of episodes {self.episodes[0]} to {self.episodes[-1]}"
+                yield "episode", runs, shown(episode.episode)
+                return
+            if self.only is not None and episode.episode not in self.only:
+                runs = f"one of the episodes {first_few(sorted(self.only))}"
                 yield "episode", runs, shown(episode.episode)
                 return
             rebuild = bisect(self.starts, episode.episode) - 1

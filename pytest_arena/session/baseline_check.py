@@ -15,6 +15,7 @@ from pytest_arena.session.job_items import LABEL, added_metrics, job_of, whole_l
 if TYPE_CHECKING:
     from pytest_arena.comparison.baseline import Baseline
     from pytest_arena.jobs.model import Job
+    from pytest_arena.jobs.sections import Regression
 
 _BASELINE = pytest.StashKey["Baseline"]()
 
@@ -42,7 +43,7 @@ def against(config: pytest.Config, job: Job) -> Against:
 
 def problems(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Return a line for each reason why *items*, all that were collected, cannot have this baseline."""
-    compared = [item for item in items if (job := job_of(item)) is not None and job.regression is not None]
+    compared = [item for item in items if _regression(job_of(item)) is not None]
     if not compared:
         return []
     try:
@@ -75,12 +76,18 @@ def broken(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     jobs = {whole_label(item): job_of(item) for item in items if LABEL in item.stash}
     problems = []
     for label, job in jobs.items():
-        if job is None or job.regression is None or (baseline := baseline_of(config)) is None:
+        regression = _regression(job)
+        if job is None or regression is None or (baseline := baseline_of(config)) is None:
             continue
-        found, metric = baseline.find(label), metric_named(job.regression.metric, added_metrics(config, job))
+        found, metric = baseline.find(label), metric_named(regression.metric, added_metrics(config, job))
         try:
             if found is not None and metric is not None:
                 found.checked(metric)
         except BaselineError as error:
             problems.append(f"{asked_by(config, 'arena_baseline')}: job {label!r}: {error}")
     return problems
+
+
+def _regression(job: Job | None) -> Regression | None:
+    """Return what *job* compares; a part of a job compares nothing."""
+    return job.regression if job is not None and job.rollout.only is None else None

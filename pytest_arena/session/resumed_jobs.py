@@ -135,7 +135,7 @@ def _beyond(run: RunDirectory, label: str, job: Job) -> str | None:
     """Say which episode of the last attempt the job does not want: its gate may have had a larger budget."""
     if job.gate is None or job.gate.method != "e_process" or not (records := run.records_of(label)):
         return None
-    path, wanted = run.directory_of(records[-1]).episodes, len(job.wanted_episodes)
+    path, wanted = run.directory_of(records[-1]).episodes, job.rollout.episodes or 0
     last = max((episode.episode for episode in read_episodes(path)), default=0)
     if last < wanted:
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_arena.options import settings
-from pytest_arena.parallel.shared_run_directory import command
+from pytest_arena.parallel.shared_run_directory import arguments, command
 from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.files import utc_now
 from pytest_arena.records.provenance import machine, source_revision, versions
@@ -44,6 +44,8 @@ def write_manifest(session: pytest.Session, directory: RunDirectory, groups: lis
             "run": directory.path.name,
             "command": command(config),
             "working_directory": str(config.invocation_params.dir),
+            "rootdir": str(config.rootpath),
+            "arguments": arguments(config),
             "started_at": utc_now(),
             "versions": versions(),
             "revision": source_revision(config.rootpath),

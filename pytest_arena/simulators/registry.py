@@ -74,6 +74,12 @@ def validate_simulation(job: Job) -> Simulator:
             f"the rows of {job.simulator} share one stream of random numbers, so that no episode has a seed "
             "of its own: set environment.seed",
         )
+    if job.rollout.only is not None and not simulator.seeds_rows:
+        raise job.problem(
+            ("rollout", "only"),
+            f"the rows of {job.simulator} share one stream of random numbers, so that no episode can be run "
+            "without those before it: run the whole job",
+        )
     if not simulator.gives_info:
         _refuse_info(job)
     simulator.validate(job)

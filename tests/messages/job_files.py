@@ -110,6 +110,20 @@ VALUES = {
             "far-beyond": f"{{start: {2**31}}}",
         }.items()
     },
+    **{
+        f"only-{name}": native().replace("episodes: 2", f"episodes: 2, {keys}")
+        for name, keys in {
+            "out-of-range": "only: [0, 2]",
+            "negative": "only: [-1]",
+            "twice": "only: [1, 0, 1]",
+            "empty": "only: []",
+            "a-number": "only: 1",
+            "text": "only: [first]",
+            "true": "only: [true]",
+            "beside-shards": "only: [1], shards: 2",
+        }.items()
+    },
+    "only-beside-steps": native().replace("episodes: 2", "steps: 2, only: [1]"),
     "seeds-beside-steps": native().replace("id: e", "id: e, seeds: [1, 2]").replace("episodes", "steps"),
     "thousands-of-digits": native().replace("id: e", "id: e, seed: " + "9" * 5000),
     "nan": native().replace("type: p", "type: p, x: .nan"),

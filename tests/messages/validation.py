@@ -169,10 +169,18 @@ def check_seeds(simulator: str, **options: Any) -> None:
     validate_simulation(make_job(simulator=simulator, environment=environment))
 
 
+def check_only(simulator: str, **options: Any) -> None:
+    environment = {"id": "CartPole-v1", "options": options}
+    job = make_job(simulator=simulator, environment=environment, rollout={"episodes": 4, "only": [3]})
+    validate_simulation(job)
+
+
 MISTAKES: dict[str, Callable[[], object]] = {
     **{name: partial(check, **changes) for name, changes in NAMES.items()},
     **{f"gate-{name}": partial(check, GATED, thresholds=t, gate=g) for name, (t, g) in GATES.items()},
     **{f"seeds-in-{name}": partial(check_seeds, name) for name in ("isaaclab", "isaaclab_arena", "mjlab")},
+    **{f"only-in-{name}": partial(check_only, name) for name in ("isaaclab", "isaaclab_arena", "mjlab")},
+    "only-of-rows-that-reset-themselves": partial(check_only, "gymnasium", autoreset="same_step"),
     "seeds-of-rows-that-reset-themselves": partial(check_seeds, "gymnasium", autoreset="same_step"),
     "metric-of-the-job-that-is-standard": partial(
         validate, make_job(metrics={"return": {"info": "episode_return"}})

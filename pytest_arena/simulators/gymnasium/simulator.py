@@ -361,8 +361,10 @@ class GymnasiumSimulator(Simulator):
 
 
 def _check_episodes(job: Job, options: GymnasiumOptions, vectorization: str) -> None:
-    """Raise `JobFileError` where the job says what each episode begins with, and rows reset themselves."""
+    """Raise `JobFileError` where the job needs episodes that a seed decides, and rows reset themselves."""
     asked: list[KeyPath] = []
+    if job.rollout.only is not None:
+        asked.append(("rollout", "only"))
     if job.environment.seeds is not None:
         asked.append(("environment", "seeds"))
     if options.episode_option is not None:

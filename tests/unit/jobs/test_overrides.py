@@ -89,6 +89,7 @@ def test_one_limit_replaces_the_other(load: Any) -> None:
         "steps": 5,
         "rebuilds": 1,
         "shards": 1,
+        "only": None,
         "timeout": None,
     }
     assert load(SHARED_RUNS, overrides=["rollout={episodes: 5}"])[0].rollout.steps is None
