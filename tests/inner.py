@@ -13,7 +13,7 @@ def inner_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name != "CI" and not name.startswith("PYTEST_XDIST_")
+        if name != "CI" and not name.startswith(("PYTEST_XDIST_", "GITHUB_", "GITLAB_", "CI_"))
     }
     path = os.environ.get("PYTHONPATH")
     kept["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)

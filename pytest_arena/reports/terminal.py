@@ -14,6 +14,7 @@ from pytest_arena.comparison.describe import describe_comparison
 from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import describe_rate_test
 from pytest_arena.records.schema import ComparisonVerdict, JobRecord, Status, Verdict
+from pytest_arena.reports.job_outcomes import episodes_text, success_text, time_text
 from pytest_arena.reports.reported_run import ReportedRun
 
 if TYPE_CHECKING:
@@ -91,15 +92,13 @@ def _footnotes(records: Sequence[JobRecord]) -> Iterable[str]:
 
 
 def _row(record: JobRecord) -> tuple[str, ...]:
-    measured, requested = record.episodes.get("measured", 0), record.episodes.get("requested", 0)
     name = record.job if record.attempt == 1 else f"{record.job}.{record.attempt}"
-    seconds = record.timings.get("total_seconds")
     return (
         name,
-        f"{measured}/{requested}" if requested else str(measured),
-        _success(record),
+        episodes_text(record),
+        success_text(record),
         _verdict(record),
-        "" if seconds is None else f"{seconds:.1f} s",
+        time_text(record),
         str(Path(record.record_path or "").parent),
     )
 
@@ -137,15 +136,6 @@ def _undecided(record: JobRecord) -> bool:
 
 def _has_interval(record: JobRecord) -> bool:
     return record.metrics.get("success_rate") is not None and "success_rate" in record.intervals
-
-
-def _success(record: JobRecord) -> str:
-    rate = record.metrics.get("success_rate")
-    if rate is None:
-        return "-"
-    interval = record.intervals.get("success_rate")
-    shown = f"{rate:.1%}"
-    return shown if interval is None else f"{shown} [{interval[0]:.1%}, {interval[1]:.1%}]"
 
 
 def _remarks(record: JobRecord) -> Iterable[str]:

@@ -9,6 +9,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from pytest_arena.options import is_worker, settings
 from pytest_arena.parallel.crashes import UNWRITTEN, end_workers
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.schema import Status
-from pytest_arena.reports import terminal
+from pytest_arena.reports import github, terminal
 from pytest_arena.session import suite_verdicts
 from pytest_arena.session.current_run import Run
 from pytest_arena.session.lost_tests import CollectedTests
@@ -35,12 +36,22 @@ _MILD = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TE
 """Statuses that say nothing worse than that tests were lost."""
 
 
+@contextlib.contextmanager
+def _showing(what: str) -> Iterator[None]:
+    """Show results elsewhere: what cannot be shown is a line, and changes no status."""
+    try:
+        yield
+    except Exception as error:
+        print(f"{what} could not be written: {type(error).__name__}: {error}", file=sys.stderr)
+
+
 class SessionEnd:
     """The end of a session that has run jobs, in the order of its public methods."""
 
     def __init__(self, session: pytest.Session, run: Run, tests: CollectedTests, shards: ShardWatch) -> None:
         """Prepare the end of *session*, which ran *tests*, of which *shards* are parts of one job."""
         self._session, self._config = session, session.config
+        self._started_in = Path(session.config.invocation_params.dir)
         self._run, self._tests, self._shards = run, tests, shards
         self._verdicts: dict[str, Any] = {}
         """Verdicts over several jobs, for ``run.json``."""
@@ -103,10 +114,13 @@ class SessionEnd:
         self._note_status(int(self._session.exitstatus))
 
     def summarize(self, reporter: TerminalReporter, exit_status: int) -> None:
-        """Print the table of jobs."""
+        """Print the table of jobs, and what GitHub's runner reads in the log."""
         with self._run.writing("the table of jobs"):
             terminal.summarize(reporter, self._config, self._run, exit_status)
             self._summarized = True
+        with _showing("the annotations for GitHub"):
+            for line in github.annotation_lines(self._run, self._tests.failed, self._started_in):
+                reporter.write_line(line)
 
     def close(self) -> None:
         """Print troubles that no summary has shown; close the environment and, last, the simulator's app."""
@@ -115,9 +129,12 @@ class SessionEnd:
             raised = self._raised is not None
             self._note_status(STATUS_OF_AN_EXCEPTION if raised else int(self._session.exitstatus))
         self.restore.close()
-        if not is_worker(self._config) and not self._summarized:
-            for line in self._run.troubles():
-                print(line, file=sys.stderr)
+        if not is_worker(self._config):
+            if not self._summarized:
+                for line in self._run.troubles():
+                    print(line, file=sys.stderr)
+            with _showing("the summary for GitHub"):  # here, for only now the status is known for certain
+                github.write_summary(self._run, self._tests.failed, self._exit_status, self._started_in)
         sys.stdout.flush()
         sys.stderr.flush()
         if self._raised is not None and self._run.pool.has_app:

@@ -14,6 +14,8 @@ class CollectedTests:
         self._waiting = dict.fromkeys(nodeids)
         self.passed: set[str] = set()
         """Tests whose body passed."""
+        self.failed: set[str] = set()
+        """Tests of which some stage failed, and verdicts that were reported like tests."""
         self.internal_error = False
         """Whether pytest failed inside, here or in a worker: then the session cannot be trusted."""
 
@@ -21,6 +23,8 @@ class CollectedTests:
         """Cross off a test that came to its end; an attempt that is followed by another one is none."""
         if report.when == "teardown" or report.failed:
             self._waiting.pop(report.nodeid, None)
+        if report.failed:
+            self.failed.add(report.nodeid)
         if report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
 

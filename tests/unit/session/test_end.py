@@ -25,7 +25,8 @@ def test_a_verdict_that_stops_the_session_hides_no_test_that_never_ran(tmp_path:
 
     shards: Any = SimpleNamespace(join_rest=fail_with_maxfail_1)
     plugins = SimpleNamespace(hasplugin=lambda name: False, get_plugin=lambda name: None)
-    session.config = SimpleNamespace(pluginmanager=plugins)
+    started = SimpleNamespace(dir=tmp_path)
+    session.config = SimpleNamespace(pluginmanager=plugins, invocation_params=started)
     run = Run(RunDirectory(tmp_path))
     SessionEnd(session, run, CollectedTests(["never_ran"]), shards).finish()
     assert run.lost == ["never_ran"]
