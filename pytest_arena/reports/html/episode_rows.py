@@ -1,35 +1,214 @@
-"""The table of a job's episodes: a row each, read line by line."""
+"""The table of a job's episodes: a row each, as short as it can be, for a page may have 100,000."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import chain, repeat
 
-from pytest_arena.records.json_files import json_lines
-from pytest_arena.records.schema import Episode
+from markupsafe import Markup, escape
+
+from pytest_arena.jobs.threshold import Threshold
+from pytest_arena.records.schema import Episode, Outcome
+from pytest_arena.reports.html.episode_lines import stored_episodes
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.stored_job import StoredJob
+
+MOST_METRICS = 30
+"""Columns of metrics; of a record with more, which somebody else has written, the others are left out."""
+_FIRST_FAILED = (Outcome.ERROR, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.SUCCESS)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table."""
+
+    key: str
+    """What the page's script knows it by; of a metric ``metric``."""
+    head: str
+    text: Callable[[Episode], str]
+    unit: str = ""
 
 
 @dataclass
 class EpisodeTable:
-    """A job's episodes, for the template."""
+    """A job's episodes, for the template. They are read when it asks for them."""
 
     job: StoredJob
     films: Films
-    notes: list[str] = field(default_factory=list)
-    """Lines that could not be read; complete when the rows have been taken."""
+    command: tuple[str, str] | str = ""
+    """What stands before and behind an episode's index in its command, or why it has none."""
+    _notes: list[str] = field(default_factory=list)
 
-    def rows(self) -> Iterator[Episode]:
-        """Yield the episodes in their order."""
-        path = self.job.path / "episodes.jsonl"
-        found = []
-        try:
-            for number, line in json_lines(path):
+    @cached_property
+    def episodes(self) -> Sequence[Episode]:
+        """The episodes in their order, each index once."""
+        record = self.job.record
+        if not (self.job.path / "episodes.jsonl").exists() and not (record and any(record.episodes.values())):
+            return []  # none has been begun
+        found, notes = stored_episodes(self.job.path / "episodes.jsonl")
+        self._notes += notes
+        return found
+
+    @cached_property
+    def counts(self) -> list[tuple[str, int]]:
+        """How many episodes there are of each outcome that there is."""
+        found = [episode.outcome for episode in self.episodes]
+        return [(str(outcome), found.count(outcome)) for outcome in Outcome if outcome in found]
+
+    @cached_property
+    def beyond(self) -> int | None:
+        """The first episode that the gate did not read, where there is such a one."""
+        gate = self.job.record.gate if self.job.record is not None else None
+        limit = gate.counted if gate is not None else None
+        return limit if limit is not None and any(e.episode >= limit for e in self.episodes) else None
+
+    @property
+    def first_failed(self) -> int:
+        """Index of the episode that a reader would run again first."""
+        return min(self.episodes, key=lambda e: (_FIRST_FAILED.index(e.outcome), e.episode)).episode
+
+    @property
+    def bounds(self) -> str:
+        """The bounds of the threshold of the success rate, as numbers with a space between; else empty."""
+        for threshold in self.job.record.thresholds if self.job.record is not None else ():
+            if threshold.metric == "success_rate":
                 try:
-                    found.append(Episode.from_json(line))
-                except ValueError as error:
-                    self.notes.append(f"episodes.jsonl, line {number}: {error}")
-        except (OSError, ValueError) as error:
-            self.notes.append(f"episodes.jsonl cannot be read: {error}")
-        yield from sorted(found, key=lambda episode: episode.episode)
+                    accepted = Threshold.parse(threshold.expression)
+                except ValueError:  # of a record that somebody else has written
+                    return ""
+                return " ".join(f"{b:g}" for b in (accepted.low, accepted.high) if 0 <= b <= 1)
+        return ""
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns whose values differ, beside that of the outcome."""
+        return self._cells[0]
+
+    @property
+    def same(self) -> list[tuple[Column, Markup]]:
+        """The columns that have one value in all rows, and the value as HTML."""
+        return self._cells[1]
+
+    @cached_property
+    def _cells(self) -> tuple[list[Column], list[tuple[Column, Markup]], list[list[str]]]:
+        """Return `columns`, `same`, and the cells of each of the columns."""
+        columns = list[Column]()
+        same = list[tuple[Column, Markup]]()
+        cells = list[list[str]]()
+        if not self.episodes:
+            return columns, same, cells
+        for column in _columns(self._metrics, any(e.rebuild for e in self.episodes)):
+            texts = [f"<td>{column.text(episode)}" for episode in self.episodes]
+            if texts.count(texts[0]) < len(texts) or (len(texts) == 1 and texts != ["<td>"]):
+                columns.append(column)
+                cells.append(texts)
+            elif texts[0] != "<td>":
+                same.append((column, Markup(texts[0].removeprefix("<td>"))))
+        return columns, same, cells
+
+    @cached_property
+    def _metrics(self) -> dict[str, str]:
+        """Metric beside the standard ones -> its unit."""
+        names = list(dict.fromkeys(chain.from_iterable(episode.metrics for episode in self.episodes)))
+        if len(names) > MOST_METRICS:
+            self._notes.append(f"{len(names) - MOST_METRICS} of {len(names)} metrics are left out")
+        known = self.job.record.definitions if self.job.record is not None else {}
+        return {name: known.get(name, {}).get("unit", "") for name in names[:MOST_METRICS]}
+
+    @cached_property
+    def trajectories(self) -> str | None:
+        """The file in which every episode has its trajectory at the place of its index; None if not so."""
+        found = {
+            e.trajectory.removesuffix(f"#data/demo_{e.episode}") if e.trajectory else None
+            for e in self.episodes
+        }
+        path = found.pop() if len(found) == 1 else None
+        return path if path is not None and "#" not in path else None
+
+    @cached_property
+    def overview(self) -> tuple[str, str | None] | None:
+        """URLs of the films side by side, and of its poster; None without such a film."""
+        files = self.job.record.overview if self.job.record is not None else {}
+        film = self.films.source(files["film"]) if "film" in files else None
+        poster = self.films.source(files["poster"]) if "poster" in files else None
+        return (film, poster) if film is not None else None
+
+    @cached_property
+    def trajectories_source(self) -> str | None:
+        """URL of the file `trajectories`."""
+        return self.films.source(self.trajectories) if self.trajectories is not None else None
+
+    @cached_property
+    def rows(self) -> Markup:
+        """The rows, as HTML."""
+        cells = map("".join, zip(*self._cells[2], strict=True)) if self.columns else repeat("")
+        return Markup("".join(map(self._row, self.episodes, cells)))
+
+    @cached_property
+    def has_more(self) -> bool:
+        """Whether a row has films, files or notes, which stand in a last column."""
+        return "<td class=more>" in self.rows
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What is not shown, a line each."""
+        _ = self.episodes, self.rows, self.overview, self.trajectories_source
+        return [*self._notes, *self.films.take_notes()]
+
+    def _row(self, e: Episode, cells: str) -> str:
+        # The class of a row is the first letter of its outcome. Closing tags may be left out, and are.
+        beyond = self.beyond is not None and e.episode >= self.beyond
+        kind = f'"{e.outcome[0]} beyond"' if beyond else e.outcome[0]
+        more = "".join(self._more(e))
+        last = f"<td class=more>{more}" if more else ""
+        return f'<tr class={kind} id="{self._id}{e.episode}"><th>{e.episode}<td>{e.outcome}{cells}{last}\n'
+
+    @cached_property
+    def _id(self) -> str:
+        return escape(f"{self.job.folder}/episode-")
+
+    def _more(self, e: Episode) -> Iterator[str]:
+        """Yield what few episodes have: films, files and notes."""
+        for camera, path in e.videos.items():
+            if (source := self.films.source(path)) is not None:
+                yield f'<figure><video controls preload=none src="{source}"></video>'
+                yield f"<figcaption>{escape(camera)}</figcaption></figure>"
+        if e.videos_note:
+            yield f"<p class=note>{escape(e.videos_note)}</p>"
+        if e.success_at_reset:
+            yield "<p class=note>a success before its first step</p>"
+        if e.error:
+            yield f"<pre>{escape(e.error)}</pre>"
+        if e.rerun and (source := self.films.source(e.rerun)) is not None:
+            yield f'<a href="{source}">recording for the Rerun viewer</a> '
+        if e.trajectory and self.trajectories is None:
+            path, _, place = e.trajectory.partition("#")
+            if (source := self.films.source(path)) is not None:
+                yield f'<a href="{source}">trajectory</a> {escape(place)}'
+
+
+def _columns(metrics: Mapping[str, str], rebuilt: bool) -> Iterator[Column]:
+    yield Column("reason", "end reason", lambda e: escape(e.end_reason))
+    yield Column("length", "length", lambda e: str(e.length), "steps")
+    yield Column("return", "return", lambda e: _number(e.return_))
+    yield Column("time", "time to success", lambda e: _number(e.time_to_success), "steps")
+    for name, unit in metrics.items():
+        yield Column("metric", name, partial(_metric, name), unit)
+    yield Column("seconds", "wall time", lambda e: f"{e.wall_time_seconds:.3g}", "s")
+    yield Column("seed", "seed", lambda e: _number(e.seed))
+    if rebuilt:
+        yield Column("rebuild", "rebuild", lambda e: str(e.rebuild))
+    yield Column("row", "row", lambda e: str(e.env_idx))
+    yield Column("steps", "steps of the row", lambda e: f"{e.start_step}–{e.end_step}")
+
+
+def _metric(name: str, episode: Episode) -> str:
+    return _number(episode.metrics.get(name))
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from pytest_arena.reports.html.embedding import embedded
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.job_row import JobRow
 from pytest_arena.reports.html.job_section import job_section
@@ -26,7 +27,7 @@ def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
 
     Args:
         run_dir: The run directory; what is missing or broken in it costs its own part of the page a note.
-        embed: Bytes of films that may stand in the page itself; all others are found beside it.
+        embed: Bytes of the page that films may take; all others are found beside it.
 
     Returns:
         Path of ``index.html``. Readers see the old page or the new one, never a half.
@@ -37,8 +38,8 @@ def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
     page = run_dir / PAGE
     drafts = [run_dir / f".{PAGE}.{secrets.token_hex(4)}.tmp" for _ in range(2)]
     try:
-        with drafts[0].open("w+", encoding="utf-8") as jobs, drafts[1].open("w", encoding="utf-8") as whole:
-            _write(run_dir, jobs, whole)
+        with _opened(drafts[0]) as jobs, _opened(drafts[1]) as whole:
+            _write(run_dir, jobs, whole, embed)
         os.replace(drafts[1], page)
     finally:
         for draft in drafts:
@@ -47,15 +48,23 @@ def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
     return page
 
 
-def _write(run_dir: Path, sections: IO[str], page: IO[str]) -> None:
+def _opened(draft: Path) -> IO[str]:
+    # JSON may hold halves of characters, which no file in UTF-8 can: they are shown as what they are.
+    return draft.open("w+", encoding="utf-8", errors="backslashreplace")
+
+
+def _write(run_dir: Path, sections: IO[str], page: IO[str], embed: int) -> None:
     """Write the jobs' sections, which the top must come before: it counts them."""
     data, manifest, notes = raw_manifest(run_dir)
     films = Films(run_dir)
+    if embed:
+        films.embedded, said = embedded(stored_jobs(run_dir, manifest), films, embed)
+        notes = [*notes, said]
     rows = []
     options = data.get("options")
     for job in stored_jobs(run_dir, manifest, options if isinstance(options, dict) else {}):
         rows.append(JobRow.of(job))
-        sections.write(job_section(job, films))
+        sections.write(job_section(job, films, data))
     head = RunHead.of(run_dir.name, data, rows, notes)
     page.write(render("run.html", head=head, rows=rows, inline=Inline.of(STYLES, SCRIPTS)))
     sections.seek(0)
