@@ -254,7 +254,7 @@ def _require_own(record: JobRecord, attempt: _StoredAttempt) -> None:
         ("simulator", part.job.simulator, record.simulator),
         ("environment", part.job.environment.id, record.environment),
         ("policy", part.job.policy.type, record.policy),
-        ("only", None if part.job.rollout.only is None else sorted(part.job.rollout.only), record.only),
+        ("only", None if part.job.rollout.only is None else [*part.job.rollout.only], record.only),
         ("record_path", f"{folder}/record.json", record.record_path or f"{folder}/record.json"),
         ("episodes_path", f"{folder}/episodes.jsonl", record.episodes_path or f"{folder}/episodes.jsonl"),
     ]

@@ -19,7 +19,7 @@ from pytest_arena.export.finished_run import (
     FinishedRun,
     Written,
     beyond_the_gate,
-    jobs_that_never_ran,
+    incomplete_jobs,
     success_of,
 )
 from pytest_arena.records.files import write_json, write_whole
@@ -31,7 +31,7 @@ FILE = "arena_experiment_result.json"
 
 def write(run: FinishedRun, folder: Path) -> Written:
     """Write the episodes of *run*, a file a job and rebuild, and the experiment's result into *folder*."""
-    written = Written(notes=jobs_that_never_ran(run))
+    written = Written(notes=incomplete_jobs(run))
     runs = {}
     for job in run.jobs:
         written.notes += beyond_the_gate(job)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.export.finished_run import FinishedJob, FinishedRun, Written, jobs_that_never_ran
+from pytest_arena.export.finished_run import FinishedJob, FinishedRun, Written, incomplete_jobs
 from pytest_arena.records.files import write_whole
 from pytest_arena.records.schema import Episode
 from pytest_arena.records.to_plain import to_plain
@@ -29,7 +29,7 @@ def write(run: FinishedRun, folder: Path) -> Written:
     for job in run.jobs:
         counted = {episode.episode for episode in job.episodes}
         episodes += [_episode_row(run, one, counted=one.episode in counted) for one in job.every]
-    written = Written(notes=jobs_that_never_ran(run))
+    written = Written(notes=incomplete_jobs(run))
     for name, rows in (("jobs.csv", jobs), ("episodes.csv", episodes)):
         write_whole(folder / name, _table(rows))
         written.files.append(folder / name)

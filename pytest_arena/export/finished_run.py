@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_arena.errors import RunDirectoryError
+from pytest_arena.errors import RunDirectoryError, first_few
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.json_files import StoredFileError, problems_in
 from pytest_arena.records.manifest import Manifest
@@ -180,6 +180,12 @@ def beyond_the_gate(job: FinishedJob) -> list[str]:
     return [f"{job.label}: {quantity(beyond, 'episode')} that the gate did not count left out"]
 
 
-def jobs_that_never_ran(run: FinishedRun) -> list[str]:
-    """Return a note for each job of *run* that has no record."""
-    return [f"{label}: never ran, so it is left out" for label in run.never_ran]
+def incomplete_jobs(run: FinishedRun) -> list[str]:
+    """Return a note for each job of *run* that has no record, and for each of which only a part ran."""
+    parts = [
+        f"{job.label}: a part of the job, episodes {first_few(job.record.only)} (rollout.only): what is made "
+        "of it is about these alone"
+        for job in run.jobs
+        if job.record.only is not None
+    ]
+    return [*(f"{label}: never ran, so it is left out" for label in run.never_ran), *parts]

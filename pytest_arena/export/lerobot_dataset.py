@@ -21,7 +21,7 @@ from pytest_arena.export.finished_run import (
     FinishedRun,
     Written,
     beyond_the_gate,
-    jobs_that_never_ran,
+    incomplete_jobs,
     quantity,
     success_of,
 )
@@ -69,7 +69,7 @@ def write(run: FinishedRun, folder: Path) -> Written:
         raise MissingDependencyError(
             f"lerobot-dataset needs LeRobot: pip install 'pytest-arena[lerobot]' ({error})"
         ) from None
-    written = Written(notes=jobs_that_never_ran(run))
+    written = Written(notes=incomplete_jobs(run))
     for job in run.jobs:
         if job.record.hdf5_path is None:
             written.notes.append(f"{job.label}: left out, since it has no trajectories (record.trajectory)")

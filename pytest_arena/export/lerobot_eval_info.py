@@ -18,7 +18,7 @@ from pytest_arena.export.finished_run import (
     FinishedRun,
     Written,
     beyond_the_gate,
-    jobs_that_never_ran,
+    incomplete_jobs,
     quantity,
     success_of,
 )
@@ -33,7 +33,7 @@ def write(run: FinishedRun, folder: Path) -> Written:
 
     Raises `RunDirectoryError` where no job of the run completed.
     """
-    written = Written([folder / FILE], jobs_that_never_ran(run))
+    written = Written([folder / FILE], incomplete_jobs(run))
     jobs = [job for job in run.jobs if job.completed]
     for job in run.jobs:
         written.notes += _notes(job)

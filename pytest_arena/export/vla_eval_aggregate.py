@@ -17,7 +17,7 @@ from pytest_arena.export.finished_run import (
     FinishedRun,
     Written,
     beyond_the_gate,
-    jobs_that_never_ran,
+    incomplete_jobs,
     quantity,
     success_of,
 )
@@ -37,7 +37,7 @@ _AGGREGATE = {
 
 def write(run: FinishedRun, folder: Path) -> Written:
     """Write an aggregate for each simulator of *run* into *folder*, which exists."""
-    written = Written(notes=jobs_that_never_ran(run))
+    written = Written(notes=incomplete_jobs(run))
     for job in run.jobs:
         written.notes += _notes(job)
     for simulator in dict.fromkeys(job.record.simulator for job in run.jobs):

@@ -232,7 +232,7 @@ class Job(StrictModel):
         """The episodes to run, in their order; empty for a job that is limited by steps."""
         total = self.rollout.episodes or 0
         if self.rollout.only is not None:
-            return sorted(self.rollout.only)
+            return self.rollout.only
         return range(total) if self._shard is None else self._shard.episodes(total)
 
     def written_in(self, source: Source) -> Job:

@@ -122,7 +122,7 @@ class PolicyConfig(BaseModel):
 
 
 def _chosen_episodes(value: Any) -> Any:
-    """Check what is typed as a choice of episodes."""
+    """Check what is typed as a choice of episodes, and put it in order: any order means the same."""
     if value is None:
         return value
     expected = "expected a list of episodes, by their index from 0, such as [3]"
@@ -136,7 +136,7 @@ def _chosen_episodes(value: Any) -> Any:
         raise ValueError(
             f"expected each episode once, got {most} {'twice' if times == 2 else f'{times} times'}"
         )
-    return value
+    return sorted(value)
 
 
 class Rollout(StrictModel):

@@ -94,7 +94,7 @@ class Attempt:
             policy=job.policy.type,
             nodeid=nodeid,
             identity={"versions": versions(), "host": host()},
-            only=None if job.rollout.only is None else sorted(job.rollout.only),
+            only=None if job.rollout.only is None else [*job.rollout.only],
             episodes={"requested": len(job.wanted_episodes), "measured": 0, "errors": 0},
             record_path=directory.record.relative_to(run.path).as_posix(),
             episodes_path=directory.episodes.relative_to(run.path).as_posix(),

@@ -27,6 +27,7 @@ def arena_metadata(record: JobRecord) -> dict[str, Any]:
         "gate",
         "comparison",
         "episodes",
+        "only",
         "boundaries",
         "videos",
         "overview",
