@@ -11,6 +11,7 @@ from statistics import NormalDist
 from pytest_arena.comparison.decision_rule import metric_named
 from pytest_arena.comparison.samples import Sample, sample_of
 from pytest_arena.errors import NotComparableError, first_few
+from pytest_arena.gate.describe import describe_threshold
 from pytest_arena.gate.thresholds import judge_thresholds
 from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.run_directory import RunDirectory
@@ -162,6 +163,28 @@ class GroupVerdict:
     def passed(self) -> bool | None:
         """Whether every threshold holds; None where the group was not judged."""
         return None if self.missing else all(result.passed for result in self.results)
+
+
+def describe_group(tag: str, verdict: GroupVerdict, *, fixed: bool) -> str:
+    """Return one line: what the mean over the group's jobs is, or why it is not judged.
+
+    Args:
+        tag: Of the group.
+        verdict: What was found.
+        fixed: Whether the number of episodes was, in all of its jobs: see `gate.describe.describe_threshold`.
+
+    Returns:
+        The line.
+    """
+    if verdict.missing:
+        return f"group {tag} is not judged: {'; '.join(verdict.missing)}"
+    results = (describe_threshold(result, fixed=fixed) for result in verdict.results)
+    return f"{mean_over_group(tag, verdict)}: {'; '.join(results)}"
+
+
+def mean_over_group(tag: str, verdict: GroupVerdict) -> str:
+    """Return e.g. ``group easy, mean over 3 jobs``."""
+    return f"group {tag}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
 
 
 def judge_group(

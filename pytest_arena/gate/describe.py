@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -20,6 +21,21 @@ PROBABLE = 0.9
 """A larger budget is proposed if it decides with this probability at the measured rate."""
 LARGEST_BUDGET = 10_000
 """Budgets beyond this are not proposed."""
+
+UNDECIDED = "* an interval contains its threshold: more episodes could tell otherwise"
+"""Below a table in which verdicts have an asterisk."""
+
+
+def describe_intervals(may_stop: Sequence[bool]) -> Iterator[str]:
+    """Yield what the intervals of success rates in a table are, for below it.
+
+    *may_stop* tells of each job with an interval whether it has a gate that may stop it or be extended.
+    """
+    if not all(may_stop):
+        yield f"intervals{' of the other jobs' if any(may_stop) else ''}: 95%, Wilson's"
+    if any(may_stop):
+        what = "hold wherever the run stopped; each end with the confidence of its gate"
+        yield f"intervals of gated jobs {what}"
 
 
 def describe_rate_test(gate: GateRecord, test: RateTest) -> str:

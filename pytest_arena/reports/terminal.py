@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import pytest
 
 from pytest_arena.comparison.describe import describe_comparison
 from pytest_arena.evaluation.verdict import outcome_of_test
-from pytest_arena.gate.describe import describe_rate_test
+from pytest_arena.gate.describe import UNDECIDED, describe_intervals, describe_rate_test
 from pytest_arena.records.schema import ComparisonVerdict, JobRecord, Status, Verdict
 from pytest_arena.reports.job_outcomes import episodes_text, success_text, time_text
 from pytest_arena.reports.reported_run import ReportedRun
@@ -71,24 +71,14 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRu
     for text, holds in run.suite:
         reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
-        reporter.write_line("* an interval contains its threshold: more episodes could tell otherwise")
-    for line in _footnotes([record for record in records if _has_interval(record)]):
+        reporter.write_line(UNDECIDED)
+    for line in describe_intervals([_may_stop(record) for record in records if _has_interval(record)]):
         reporter.write_line(line)
     for text in troubles:
         reporter.write_line(text, red=True, bold=not text.startswith(" "))
     reporter.write_line(f"results: {_shown(config, run)}")
     if exit_status == pytest.ExitCode.INTERRUPTED:
         reporter.write_line(f"the same command with --arena-resume {_shown(config, run)} goes on")
-
-
-def _footnotes(records: Sequence[JobRecord]) -> Iterable[str]:
-    """Return what the intervals in the table of these *records* are."""
-    gated = [record for record in records if _may_stop(record)]
-    if len(gated) < len(records):
-        yield f"intervals{' of the other jobs' if gated else ''}: 95%, Wilson's"
-    if gated:
-        what = "hold wherever the run stopped; each end with the confidence of its gate"
-        yield f"intervals of gated jobs {what}"
 
 
 def _row(record: JobRecord) -> tuple[str, ...]:

@@ -100,25 +100,24 @@ def _judge_group(
     manifest: Manifest,
     records: Mapping[str, JobRecord],
 ) -> tuple[dict[str, Any], VerdictLine]:
-    from pytest_arena.comparison.groups import judge_group
+    from pytest_arena.comparison.groups import describe_group, judge_group, mean_over_group
     from pytest_arena.gate.describe import describe_threshold, describe_threshold_briefly
 
     verdict = judge_group(group.thresholds, group.jobs, records, directory)
-    name = f"group {group.tag}"
-    if verdict.missing:
-        return _for_reports(verdict), (f"{name} is not judged: {'; '.join(verdict.missing)}", None)
-    what = f"{name}, mean over {len(verdict.jobs)} job{'' if len(verdict.jobs) == 1 else 's'}"
     gates = [gate for label in verdict.jobs if (gate := records[label].gate) is not None]
     fixed = all(gate.fixed for gate in gates)
-    lines = [describe_threshold(result, fixed=fixed) for result in verdict.results]
-    text = f"{what}: {'; '.join(lines)}"
+    text = describe_group(group.tag, verdict, fixed=fixed)
+    if verdict.missing:
+        return _for_reports(verdict), (text, None)
     message = None
     if not verdict.passed:
+        lines = (describe_threshold(result, fixed=fixed) for result in verdict.results)
         jobs = (f"  {label}: {_values(values)}" for label, values in verdict.jobs.items())
         # pytest's short summary shows the first line only, and of that what fits into the terminal.
         first = "; ".join(
             describe_threshold_briefly(result) for result in verdict.results if not result.passed
         )
+        what = mean_over_group(group.tag, verdict)
         message = "\n".join([f"{first} ({what})", *(f"  {line}" for line in lines), *jobs])
     file, _, item = group.nodeid.partition("::")
     report_as_test(

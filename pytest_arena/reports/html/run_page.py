@@ -13,13 +13,14 @@ from pytest_arena.reports.html.embedding import embedded
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.job_row import JobRow
 from pytest_arena.reports.html.job_section import job_section
+from pytest_arena.reports.html.jobs_table import JobsTable
 from pytest_arena.reports.html.render import Inline, render
 from pytest_arena.reports.html.run_head import RunHead
 from pytest_arena.reports.html.stored_job import raw_manifest, stored_jobs
 
 PAGE = "index.html"
 STYLES = ("base", "head", "jobs", "job", "comparison_parts", "episodes")
-SCRIPTS = ("view", "jobs", "films", "pairs", "episodes", "charts")
+SCRIPTS = ("view", "copy", "head", "jobs", "films", "pairs", "episodes", "charts")
 
 
 def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
@@ -65,8 +66,9 @@ def _write(run_dir: Path, sections: IO[str], page: IO[str], embed: int) -> None:
     for job in stored_jobs(run_dir, manifest, options if isinstance(options, dict) else {}):
         rows.append(JobRow.of(job))
         sections.write(job_section(job, films, data))
-    head = RunHead.of(run_dir.name, data, rows, notes)
-    page.write(render("run.html", head=head, rows=rows, inline=Inline.of(STYLES, SCRIPTS)))
+    table = JobsTable.of(rows)
+    head = RunHead.of(run_dir.name, data, manifest, table, notes)
+    page.write(render("run.html", head=head, table=table, inline=Inline.of(STYLES, SCRIPTS)))
     sections.seek(0)
     shutil.copyfileobj(sections, page)
     page.write("</main>\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,8 @@ from pytest_arena.records.schema import JobRecord, Status
 
 NEVER_RAN = "never ran"
 UNREADABLE = "unreadable"
+NOT_JOINED = "not joined"
+"""Of a sharded job of which some shards ran, and which has no verdict."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,12 @@ class StoredJob:
 
     @property
     def verdict(self) -> str:
-        """The verdict of a completed job, else its status, `NEVER_RAN` or `UNREADABLE`."""
+        """The verdict of a completed job, else its status, `NEVER_RAN`, `NOT_JOINED` or `UNREADABLE`."""
         if self.record is None:
-            return UNREADABLE if self.path.exists() else NEVER_RAN
+            if self.path.exists():
+                return UNREADABLE
+            began = any(self.path.with_name(shard).exists() for shard in self.shards)
+            return NOT_JOINED if began else NEVER_RAN
         return str(self.record.verdict if self.record.status == Status.COMPLETED else self.record.status)
 
     @property
@@ -67,13 +72,14 @@ def stored_jobs(
         options: Its ``options``, as they are.
 
     Yields:
-        The attempts at each job in their order. A job that has no folder is one that never ran.
+        The attempts at each job in their order, of a sharded job before those of its shards. A job that has
+        no folder is one that never ran.
     """
     run, seen = RunDirectory(run_dir), set[str]()
     texts = options.get("overrides")
     overrides = [str(text) for text in texts] if isinstance(texts, list) else []
     shards, groups = _shards(manifest), _groups(manifest)
-    for label in dict.fromkeys([*manifest.jobs, *shards]):  # a whole has no entry of its own
+    for label in _labels(manifest):
         directories = [
             d
             for d in run.attempts(label)
@@ -98,6 +104,16 @@ def stored_jobs(
     for path in sorted(run_dir.glob("*/record.json")):
         if (folder := path.parent).name not in seen and not folder.name.startswith("."):
             yield _read(StoredJob(folder, folder.name, 1, None, JobEntry()))
+
+
+def _labels(manifest: Manifest) -> Iterable[str]:
+    """Return the labels of all jobs in their order; one that is shared out has no entry of its own."""
+    labels: dict[str, None] = {}
+    for label, entry in manifest.jobs.items():
+        if entry.shard is not None:
+            labels.setdefault(entry.shard.label)
+        labels.setdefault(label)
+    return labels
 
 
 def _shards(manifest: Manifest) -> dict[str, list[str]]:
@@ -143,6 +159,8 @@ def _read(job: StoredJob) -> StoredJob:
         return replace(job, notes=["record.json is missing"])
     except (OSError, ValueError) as error:
         return replace(job, notes=[f"record.json cannot be read: {error}"])
+    if attempt_folder(job.path.parent, record.job, record.attempt) != job.path:
+        return replace(job, notes=["record.json is that of another attempt, whose folder has another name"])
     return replace(job, label=record.job, attempt=record.attempt, record=record)
 
 

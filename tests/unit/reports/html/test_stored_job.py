@@ -30,7 +30,7 @@ def test_attempts_shards_and_groups_know_of_each_other(tmp_path: Path) -> None:
     _, read, notes = raw_manifest(tmp_path)
     assert not notes
     found = {job.folder: job for job in stored_jobs(tmp_path, read, options)}
-    assert [*found] == ["reach", "reach.2", "cut-shard0of2", "cut-shard1of2", "cut"]
+    assert [*found] == ["reach", "reach.2", "cut", "cut-shard0of2", "cut-shard1of2"]
     assert found["reach.2"].attempts == found["reach"].attempts == ["reach", "reach.2"]
     assert found["reach"].groups == ["smoke"]
     assert found["cut"].groups == ()
