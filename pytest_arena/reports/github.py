@@ -9,8 +9,10 @@ import os
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
+from pytest_arena.reports.films_of_failures import missed_episodes
 from pytest_arena.reports.job_outcomes import JobOutcome, job_outcomes, reasons
 from pytest_arena.reports.markdown import one_line
+from pytest_arena.reports.paths import below
 from pytest_arena.reports.reported_run import ReportedRun
 from pytest_arena.reports.summary import Session, session_summary
 
@@ -99,7 +101,7 @@ def _lines(outcome: JobOutcome, run_dir: Path) -> Iterator[str]:
         return
     found = [one_line(reason, _CHARACTERS) for reason in reasons(outcome.record)]
     yield from found or [f"the test failed, the job's verdict is {outcome.record.verdict}"]
-    for episode in outcome.missed_episodes(run_dir)[:_EPISODES]:
+    for episode in missed_episodes(run_dir, outcome.record)[:_EPISODES]:
         end = one_line(episode.error or episode.end_reason)
         yield f"episode {episode.episode}: {episode.outcome}, seed {episode.seed}, {end}"
 
@@ -119,11 +121,8 @@ def from_workspace(path: Path, started_in: Path) -> str:
     """Return *path* relative to the checkout, or else to where pytest was *started in*, if it is below it."""
     workspace = os.environ.get("GITHUB_WORKSPACE")
     path = Path(started_in, path)
-    for base in (*([Path(workspace)] if workspace else []), started_in):
-        for file, folder in ((path, base), (path.resolve(), base.resolve())):
-            if file.is_relative_to(folder):
-                return file.relative_to(folder).as_posix()
-    return path.as_posix()
+    folders = [Path(workspace), started_in] if workspace else [started_in]
+    return next((found for folder in folders if (found := below(path, folder))), path.as_posix())
 
 
 def _data(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from pathlib import Path
 from pytest_arena.comparison.describe import describe_comparison
 from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import describe_threshold
-from pytest_arena.records.episodes import read_episodes
 from pytest_arena.records.manifest import Manifest
-from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status, Verdict
+from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.reports.html.stored_job import StoredJob, stored_jobs
 
 EXPECTED = "expected to fail"
@@ -79,25 +77,6 @@ class JobOutcome:
     def rank(self) -> int:
         """How good it is: 0 is the worst."""
         return _WORST_FIRST.index(self.word) if self.word in _WORST_FIRST else 0
-
-    def missed_episodes(self, run_dir: Path) -> list[Episode]:
-        """Return the counted episodes that were no success, in their order; none that cannot be read.
-
-        Args:
-            run_dir: The run directory.
-
-        Returns:
-            Failures, errors, and episodes whose success is not known.
-        """
-        if self.record is None or self.record.episodes_path is None:
-            return []
-        with contextlib.suppress(OSError, ValueError):
-            episodes = read_episodes(run_dir / self.record.episodes_path)
-            errors = [episode for episode in episodes if episode.outcome == Outcome.ERROR]
-            counted = [e for e in self.record.counted(episodes) if e.outcome != Outcome.ERROR]
-            missed = [e for e in counted if e.outcome != Outcome.SUCCESS]
-            return sorted([*errors, *missed], key=lambda episode: episode.episode)
-        return []
 
 
 def job_outcomes(run_dir: Path, manifest: Manifest, failed: Container[str]) -> list[JobOutcome]:

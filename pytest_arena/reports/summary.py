@@ -19,6 +19,7 @@ from pytest_arena.records.schema import (
     ThresholdResult,
     Verdict,
 )
+from pytest_arena.reports.films_of_failures import missed_episodes
 from pytest_arena.reports.job_outcomes import (
     EXPECTED,
     JobOutcome,
@@ -203,7 +204,7 @@ def _failure(session: Session, outcome: JobOutcome) -> Iterator[str]:
     if _has_page(session):
         yield f"- in the page: {code(f'index.html#{folder}')}"
     yield ""
-    yield from _episodes(record, outcome.missed_episodes(session.run_dir))
+    yield from _episodes(record, missed_episodes(session.run_dir, record))
 
 
 def _episodes(record: JobRecord, missed: Sequence[Episode]) -> Iterator[str]:

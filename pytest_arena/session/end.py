@@ -20,7 +20,7 @@ from pytest_arena.options import is_worker, settings
 from pytest_arena.parallel.crashes import UNWRITTEN, end_workers
 from pytest_arena.records.files import utc_now, write_json
 from pytest_arena.records.schema import Status
-from pytest_arena.reports import github, terminal
+from pytest_arena.reports import github, junit, terminal
 from pytest_arena.session import suite_verdicts
 from pytest_arena.session.current_run import Run
 from pytest_arena.session.lost_tests import CollectedTests
@@ -88,6 +88,7 @@ class SessionEnd:
             ("metrics.json", self._write_metrics),
             ("run.json", self._finish_manifest),
             ("index.html", self._write_pages),
+            ("films in JUnit's file", self._attach_films),
         )
 
     def finish(self) -> None:
@@ -200,6 +201,11 @@ class SessionEnd:
 
         with self._run.showing("index.html"):
             write_run_page(self._run.directory.path)
+
+    def _attach_films(self) -> None:
+        """Before pytest writes its JUnit file: a test that lacks its film changes no status."""
+        with _showing("films in JUnit's file"):
+            junit.attach_films(self._config, self._run)
 
     def _refuse_success(self) -> None:
         if self._session.exitstatus in _MILD:

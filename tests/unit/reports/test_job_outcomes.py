@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pytest_arena.records.schema import Status
 from pytest_arena.reports.job_outcomes import EXPECTED, OTHERWISE, JobOutcome, counts, job_outcomes
-from tests.unit.gate.samples import episode
 from tests.unit.reports.run_of_jobs import write_broken_job, write_job, write_manifest
 
 
@@ -91,20 +90,3 @@ def test_the_parts_of_a_sharded_job_are_one_job_with_a_place(tmp_path: Path) -> 
     manifest = write_manifest(tmp_path, [], **parts)
     (found,) = job_outcomes(tmp_path, manifest, {"jobs.yaml::rollout[big]"})
     assert (found.job.label, found.word, found.job.entry.line) == ("big", "fail", 7)
-
-
-def test_missed_episodes_are_those_that_count_and_the_errors(tmp_path: Path) -> None:
-    write_job(tmp_path, "job", [True, False, True, False])
-    (found,) = outcomes_of(tmp_path, ["job"], {"job"})
-    assert [e.episode for e in found.missed_episodes(tmp_path)] == [1, 3]
-    broken = [episode(0, False), episode(1, None, outcome="error", error="boom")]
-    write_job(tmp_path, "cut", [], episodes=broken)
-    found = next(o for o in outcomes_of(tmp_path, ["job", "cut"], {"cut"}) if o.job.label == "cut")
-    assert [e.outcome for e in found.missed_episodes(tmp_path)] == ["failure", "error"]
-
-
-def test_episodes_that_cannot_be_read_are_none(tmp_path: Path) -> None:
-    write_job(tmp_path, "job", [False])
-    (tmp_path / "job" / "episodes.jsonl").write_text("{}\n{}\n")
-    (found,) = outcomes_of(tmp_path, ["job"], {"job"})
-    assert found.missed_episodes(tmp_path) == []
