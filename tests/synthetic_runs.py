@@ -15,11 +15,11 @@ from pytest_arena import Episode, Job, JobRecord, Outcome, RunDirectory, Status
 from pytest_arena.comparison.baseline import Baseline, load_baseline
 from pytest_arena.evaluation.judge import Against, compared, judge, process_died
 from pytest_arena.evaluation.metrics_json import metrics_of
-from pytest_arena.records.attempt import Attempt
-from pytest_arena.records.files import write_json
 from pytest_arena.recorders.films.encoder import Encoder
 from pytest_arena.recorders.films.film import Film
 from pytest_arena.recorders.films.mp4 import FilmFormat
+from pytest_arena.records.attempt import Attempt
+from pytest_arena.records.files import write_json
 from pytest_arena.rollout.metrics import Metric
 
 TASKS = (
