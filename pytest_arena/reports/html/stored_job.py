@@ -39,6 +39,8 @@ class StoredJob:
     """Tags of the groups that it is in."""
     overrides: Sequence[str] = ()
     """The texts of ``--arena-set`` of the run, for whichever job."""
+    versions: Mapping[str, object] = field(default_factory=dict)
+    """Of the packages that the run was begun with."""
 
     @property
     def folder(self) -> str:
@@ -95,6 +97,7 @@ def stored_jobs(
             shards=shards.get(label, ()),
             groups=groups.get(label, ()),
             overrides=overrides,
+            versions=manifest.versions,
         )
         if not directories:
             yield known

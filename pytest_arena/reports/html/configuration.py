@@ -1,0 +1,162 @@
+"""The resolved configuration of a job as YAML, with the keys that differ from the defaults marked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+MOST_LINES = 300
+LONGEST_VALUE = 1000
+"""Characters."""
+_PLAIN = re.compile(r"[A-Za-z_/][\w./+@-]*(?::[\w./+@-]+)*(?: [\w./+@-]+)*", re.ASCII)
+"""Text that YAML takes for itself without quotes."""
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+"""Text that YAML takes for something else."""
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the text."""
+
+    text: str
+    changed: bool
+    """Whether its key differs from the default, or there is no default."""
+    from_command_line: bool = False
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What the model says of a key."""
+
+    default: Any
+    """As JSON; `_REQUIRED` where there is none."""
+    below: type[BaseModel] | None
+    """What its mapping is checked with."""
+    each: bool
+    """Whether it is each value of the mapping that is checked."""
+
+
+_REQUIRED = object()
+
+
+def configuration(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> list[Line]:
+    """Return the lines of a job's resolved configuration, without its name and what is empty by default.
+
+    Args:
+        config: As ``run.json`` has it.
+        overrides: The texts of ``--arena-set`` of the run; those for other jobs do not count.
+
+    Returns:
+        At most `MOST_LINES` lines, and one more that says how many there are beside them.
+    """
+    from pytest_arena.jobs.model import Job  # pydantic, which a page without jobs does not need
+
+    shown = {key: value for key, value in config.items() if key != "name"}
+    lines = list(_lines(shown, Job, (), _set_keys(overrides, config.get("name"))))
+    if (more := len(lines) - MOST_LINES) > 0:
+        lines[MOST_LINES:] = [Line(f"# {more} more lines: see run.json", changed=False)]
+    return lines
+
+
+def yaml_text(value: Any) -> str:
+    """Return *value* as YAML on one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_scalar(key)}: {yaml_text(below)}' for key, below in value.items())}}}"
+    if isinstance(value, list | tuple):
+        items = ", ".join(yaml_text(item) for item in value[:30])
+        return f"[{items}{f', … {len(value) - 30} more' if len(value) > 30 else ''}]"
+    return _scalar(value)
+
+
+def _lines(
+    config: Mapping[str, Any], model: type[BaseModel] | None, at: Path, set_keys: Sequence[Path]
+) -> Iterator[Line]:
+    keys = {} if model is None else _keys(model)
+    closed = model is not None and model.model_config.get("extra") != "allow"
+    for name, value in config.items():
+        path = (*at, name)
+        # What the model does not know is a policy's, a name of the user's, or a key of a later version.
+        known = keys.get(name, _Key(value if closed else _REQUIRED, None, each=False))
+        if value == known.default and value in (None, {}, []):
+            continue
+        given = any(path[: len(key)] == key for key in set_keys)
+        begin = f"{'  ' * len(at)}{_scalar(name)}:"
+        if not (isinstance(value, Mapping) and value):
+            yield Line(f"{begin} {yaml_text(value)}", value != known.default, given)
+            continue
+        # A section that is always there is marked by its keys alone.
+        yield Line(begin, known.default in (None, {}) or model is None, given)
+        if known.each:
+            yield from _lines_of_each(value, known.below, path, set_keys)
+        else:
+            yield from _lines(value, known.below, path, set_keys)
+
+
+def _lines_of_each(
+    config: Mapping[str, Any], model: type[BaseModel] | None, at: Path, set_keys: Sequence[Path]
+) -> Iterator[Line]:
+    """Yield the lines of a mapping with names of the user's."""
+    for name, value in config.items():
+        path = (*at, name)
+        yield Line(f"{'  ' * len(at)}{_scalar(name)}:", changed=True)
+        yield from _lines(value, model, path, set_keys)
+
+
+@cache
+def _keys(model: type[BaseModel]) -> dict[str, _Key]:
+    """Return what *model* says of each of its keys."""
+    from pydantic import BaseModel
+
+    found = {}
+    for name, field in model.model_fields.items():
+        default = _REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
+        below = next(_models(field.annotation), None)
+        if isinstance(default, BaseModel):
+            default = default.model_dump(mode="json")
+        if default == ():
+            default = []
+        found[name] = _Key(default, below, each=below is not None and get_origin(field.annotation) is dict)
+    return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that *annotation* names."""
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _set_keys(overrides: Sequence[str], name: object) -> list[Path]:
+    """Return the keys of the job *name* that *overrides* have set."""
+    from pytest_arena.errors import JobFileError
+    from pytest_arena.jobs.overrides import parse_override
+
+    found = []
+    for text in overrides:
+        try:
+            override = parse_override(text)
+        except JobFileError:
+            continue  # it was of another version's, or it would have ended the run
+        if override.job in (None, name):
+            found.append(override.key)
+    return found
+
+
+def _scalar(value: Any) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    text = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+    plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)

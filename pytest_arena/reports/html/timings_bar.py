@@ -1,0 +1,102 @@
+"""Where the time of a job went, as a bar and in numbers, and what its policy cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from pytest_arena.reports.html.svg import number
+
+TOTAL = "total_seconds"
+SHADES = 6
+"""Colours of the bar; the last one is that of all else."""
+_ORDER = ("build_seconds", "rollout_seconds", "filming_seconds", "recording_seconds", "overview_seconds")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One part of a job's time."""
+
+    name: str
+    seconds: float
+    shade: int
+    """Which of the bar's colours it has."""
+
+
+def spent(timings: Mapping[str, float]) -> list[Spent]:
+    """Return the parts of *timings* that took time, and what the total has beside them."""
+    names = [*_ORDER, *(name for name in timings if name not in (*_ORDER, TOTAL))]
+    found = [
+        Spent(name.removesuffix("_seconds"), timings[name], shade % SHADES)
+        for shade, name in enumerate(names)
+        if timings.get(name, 0.0) >= 0.0005
+    ]
+    rest = timings.get(TOTAL, 0.0) - sum(part.seconds for part in found)
+    return [*found, Spent("other", rest, SHADES - 1)] if rest >= 0.0005 else found
+
+
+def timings_bar(parts: list[Spent]) -> Markup:
+    """Return *parts* side by side as SVG; the numbers stand in the table below it."""
+    whole, at, bars = sum(part.seconds for part in parts), 0.0, []
+    for part in parts:
+        width = 400 * part.seconds / whole
+        bars.append(f'<path class=t{part.shade} d="M{number(at)} 4H{number(at + width)}"/>')
+        at += width
+    return Markup(f'<svg class=bar viewBox="0 0 400 8" aria-hidden=true>{"".join(bars)}</svg>')
+
+
+def total(timings: Mapping[str, float]) -> tuple[str, str] | None:
+    """Return the total with its name; None where it is not known.
+
+    The total begins with the job's rollout. An environment that was built before it does not count in it.
+    """
+    if (whole := timings.get(TOTAL)) is None:
+        return None
+    parts = sum(part.seconds for part in spent(timings))
+    name = "total" if parts <= 1.001 * whole + 0.0005 else "total without the first build"
+    return name, seconds(whole)
+
+
+def seconds(value: float) -> str:
+    """Return a duration as people read it."""
+    if value < 1:
+        return f"{1000 * value:.3g} ms"
+    if value < 120:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def policy_cost(inference: Mapping[str, Any], timings: Mapping[str, float]) -> Iterator[str]:
+    """Yield sentences about what the policy cost; none where that is not known.
+
+    Args:
+        inference: The record's.
+        timings: The record's.
+
+    Yields:
+        A sentence each, without its full stop.
+    """
+    if act := inference.get("act"):
+        batch, steps = inference.get("batch", 1), act["count"]
+        yield f"policy: {_times(act)} a step{f' of {batch} rows' if batch != 1 else ''}, {steps} steps"
+        whole, rollout = act["total_seconds"], timings.get("rollout_seconds", 0.0)
+        share = f", {min(whole / rollout, 1.0):.0%} of the rollout" if rollout > 0 else ""
+        yield f"{seconds(whole)} in all{share}"
+    if requests := inference.get("requests"):
+        yield f"its model or server: {_times(requests)} an answer, {requests['count']} answers"
+    if (factor := inference.get("real_time_factor")) is not None:
+        yield f"{factor:.3g} simulated seconds for each second of the policy"
+
+
+def _times(times: Mapping[str, Any]) -> str:
+    median, most, longest = (_ms(times.get(key)) for key in ("p50_ms", "p95_ms", "max_ms"))
+    return f"{median} ms (95%: {most}, most {longest})"
+
+
+def _ms(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3g}"
