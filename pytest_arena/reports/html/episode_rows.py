@@ -29,6 +29,8 @@ class Column:
     head: str
     text: Callable[[Episode], str]
     unit: str = ""
+    is_technical: bool = False
+    """Whether it stands behind the films and notes, for those who look for it."""
 
 
 @dataclass
@@ -92,18 +94,18 @@ class EpisodeTable:
         return self._cells[1]
 
     @cached_property
-    def _cells(self) -> tuple[list[Column], list[tuple[Column, Markup]], list[list[str]]]:
+    def _cells(self) -> tuple[list[Column], list[tuple[Column, Markup]], list[tuple[Column, list[str]]]]:
         """Return `columns`, `same`, and the cells of each of the columns."""
         columns = list[Column]()
         same = list[tuple[Column, Markup]]()
-        cells = list[list[str]]()
+        cells = list[tuple[Column, list[str]]]()
         if not self.episodes:
             return columns, same, cells
         for column in _columns(self._metrics, any(e.rebuild for e in self.episodes)):
             texts = [f"<td>{column.text(episode)}" for episode in self.episodes]
             if texts.count(texts[0]) < len(texts) or (len(texts) == 1 and texts != ["<td>"]):
                 columns.append(column)
-                cells.append(texts)
+                cells.append((column, texts))
             elif texts[0] != "<td>":
                 same.append((column, Markup(texts[0].removeprefix("<td>"))))
         return columns, same, cells
@@ -123,6 +125,7 @@ class EpisodeTable:
         found = {
             e.trajectory.removesuffix(f"#data/demo_{e.episode}") if e.trajectory else None
             for e in self.episodes
+            if e.trajectory or e.outcome != Outcome.ERROR  # which has none
         }
         path = found.pop() if len(found) == 1 else None
         return path if path is not None and "#" not in path else None
@@ -143,13 +146,23 @@ class EpisodeTable:
     @cached_property
     def rows(self) -> Markup:
         """The rows, as HTML."""
-        cells = map("".join, zip(*self._cells[2], strict=True)) if self.columns else repeat("")
-        return Markup("".join(map(self._row, self.episodes, cells)))
+        more = [f"<td class=more>{text}" if text else "<td>" for text in self._more]
+        cells = [
+            *(texts for column, texts in self._cells[2] if not column.is_technical),
+            *([more] if self.has_more else []),
+            *(texts for column, texts in self._cells[2] if column.is_technical),
+        ]
+        joined = map("".join, zip(*cells, strict=True)) if cells else repeat("")
+        return Markup("".join(map(self._row, self.episodes, joined)))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a row has films, files or notes, which have a column where there are such."""
+        return any(self._more)
 
     @cached_property
-    def has_more(self) -> bool:
-        """Whether a row has films, files or notes, which stand in a last column."""
-        return "<td class=more>" in self.rows
+    def _more(self) -> list[str]:
+        return ["".join(self._films_and_notes(episode)) for episode in self.episodes]
 
     @cached_property
     def notes(self) -> list[str]:
@@ -161,15 +174,13 @@ class EpisodeTable:
         # The class of a row is the first letter of its outcome. Closing tags may be left out, and are.
         beyond = self.beyond is not None and e.episode >= self.beyond
         kind = f'"{e.outcome[0]} beyond"' if beyond else e.outcome[0]
-        more = "".join(self._more(e))
-        last = f"<td class=more>{more}" if more else ""
-        return f'<tr class={kind} id="{self._id}{e.episode}"><th>{e.episode}<td>{e.outcome}{cells}{last}\n'
+        return f'<tr class={kind} id="{self._id}{e.episode}"><th>{e.episode}<td>{e.outcome}{cells}\n'
 
     @cached_property
     def _id(self) -> str:
         return escape(f"{self.job.folder}/episode-")
 
-    def _more(self, e: Episode) -> Iterator[str]:
+    def _films_and_notes(self, e: Episode) -> Iterator[str]:
         """Yield what few episodes have: films, files and notes."""
         for camera, path in e.videos.items():
             if (source := self.films.source(path)) is not None:
@@ -196,12 +207,12 @@ def _columns(metrics: Mapping[str, str], rebuilt: bool) -> Iterator[Column]:
     yield Column("time", "time to success", lambda e: _number(e.time_to_success), "steps")
     for name, unit in metrics.items():
         yield Column("metric", name, partial(_metric, name), unit)
-    yield Column("seconds", "wall time", lambda e: f"{e.wall_time_seconds:.3g}", "s")
-    yield Column("seed", "seed", lambda e: _number(e.seed))
+    yield Column("seconds", "wall time", lambda e: f"{e.wall_time_seconds:.3g}", "s", is_technical=True)
+    yield Column("seed", "seed", lambda e: _number(e.seed), is_technical=True)
     if rebuilt:
-        yield Column("rebuild", "rebuild", lambda e: str(e.rebuild))
-    yield Column("row", "row", lambda e: str(e.env_idx))
-    yield Column("steps", "steps of the row", lambda e: f"{e.start_step}–{e.end_step}")
+        yield Column("rebuild", "rebuild", lambda e: str(e.rebuild), is_technical=True)
+    yield Column("row", "row", lambda e: str(e.env_idx), is_technical=True)
+    yield Column("steps", "steps of the row", lambda e: f"{e.start_step}–{e.end_step}", is_technical=True)
 
 
 def _metric(name: str, episode: Episode) -> str:

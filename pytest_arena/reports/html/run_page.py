@@ -20,7 +20,7 @@ from pytest_arena.reports.html.stored_job import raw_manifest, stored_jobs
 
 PAGE = "index.html"
 STYLES = ("base", "head", "jobs", "job", "comparison_parts", "episodes")
-SCRIPTS = ("view", "copy", "head", "jobs", "films", "pairs", "episodes", "charts")
+SCRIPTS = ("view", "copy", "head", "jobs", "films", "pairs", "episodes", "episode_films", "charts")
 
 
 def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:

@@ -107,11 +107,11 @@ def test_films_files_and_notes_stand_in_a_last_column(tmp_path: Path) -> None:
     assert '<video controls preload=none src="reach/videos/a%20b.mp4"></video><figcaption>front' in first
     assert '<a href="reach/e.rrd">' in first
     assert "none.mp4" not in first
-    assert second.endswith(
-        "<td class=more><p class=note>not what happened</p><p class=note>a success before its first step</p>"
-    )
+    notes = "<p class=note>not what happened</p><p class=note>a success before its first step</p>"
+    assert second.endswith(f"<td class=more>{notes}<td>101")
     assert made.notes == ["1 file is missing: reach/none.mp4"]
-    told = table(stored(tmp_path, [episode(index, trajectory=f"{place}{index}") for index in (0, 1)]))
+    cut_off = episode(2, outcome=Outcome.ERROR)
+    told = table(stored(tmp_path, [*(episode(n, trajectory=f"{place}{n}") for n in (0, 1)), cut_off]))
     assert told.trajectories == "reach/dataset.hdf5"
     assert "trajectory" not in told.rows
     assert '<a href="reach/dataset.hdf5">reach/dataset.hdf5</a>' in rendered(told)
@@ -145,7 +145,7 @@ def test_the_bound_of_the_success_rate_is_on_the_table(expression: str, bounds: 
 def test_the_command_is_there_once_with_the_first_failure(tmp_path: Path) -> None:
     job = stored(tmp_path, [episode(index, index != 2) for index in range(4)])
     page = rendered(table(job, command=("run <only>=[", "]")))
-    assert "<code>run &lt;only&gt;=[<var>2</var>]</code>" in page
+    assert '<code class="command">run &lt;only&gt;=[<var>2</var>]</code>' in page
     assert "No episode can be run again alone: dice decide." in rendered(table(job, command="dice decide"))
 
 
