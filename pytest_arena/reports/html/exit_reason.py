@@ -33,8 +33,9 @@ def exit_reason(ending: SessionEnding, *, jobs_failed: bool) -> str:
         return f"Exit status {status} is that of the session before the last one"
     meaning = _MEANING.get(status, "of a process that a signal, a simulator or another plugin ended")
     if status == 1 and not jobs_failed:
-        which = "of a verdict over several jobs" if ending.suite_failed else "that is no job's verdict"
-        meaning = f"a test failed {which}"
+        meaning = "a test failed for another reason than its job's verdict"
+        if ending.suite_failed:
+            meaning = "a verdict over several jobs failed"
     return f"Exit status {status}: {meaning}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pytest_arena.errors import first_few
 from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.manifest import JobEntry, ShardEntry
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, JobRecord, Status
@@ -36,6 +37,8 @@ class JobRow:
     """Of the attempt; also the address of its section."""
     label: str
     attempt: int
+    part: str
+    """Which episodes it is limited to; empty for all of them."""
     verdict: str
     """The verdict of a completed job, else its status: ``pass``, ``fail``, ``crashed``, ``never ran`` …"""
     shard: ShardEntry | None
@@ -79,6 +82,7 @@ class JobRow:
             folder=job.folder,
             label=job.label,
             attempt=job.attempt,
+            part="" if numbers.only is None else f"episodes {first_few(numbers.only, at_most=3)} only",
             verdict=job.verdict,
             shard=job.entry.shard,
             environment=environment,

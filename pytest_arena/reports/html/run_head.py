@@ -39,7 +39,7 @@ class RunHead:
     """Verdicts over several jobs."""
     facts: Sequence[Fact]
     notes: Sequence[str]
-    """What could not be read, a line each."""
+    """What the reader should know, such as what could not be read, a line each."""
 
     @classmethod
     def of(
@@ -57,7 +57,7 @@ class RunHead:
             data: ``run.json`` as it is; empty where it cannot be read.
             manifest: What of it is sound.
             table: The table of jobs.
-            notes: What could not be read: with any, the manifest is empty.
+            notes: What the reader should know, such as what could not be read.
 
         Returns:
             The top.
@@ -65,7 +65,7 @@ class RunHead:
         told = [*notes]
         suite = suite_lines(data, table.jobs, told)
         ending = SessionEnding(
-            ended=bool(notes) or _has_ended(data, manifest),
+            ended=_has_ended(data, manifest),
             status=manifest.exit_status,
             suite_failed=any(line.good is False for line in suite),
         )
@@ -84,7 +84,7 @@ class RunHead:
 
 def _has_ended(data: Mapping[str, object], manifest: Manifest) -> bool:
     """Whether the session that worked on the run last has ended; an evaluation without pytest is none."""
-    if manifest.exit_status is None:
+    if not isinstance(data.get("exit_status"), int):
         return "groups" not in data
     ended = _time(data.get("finished_at"))
     begun = _time(manifest.resumed[-1].get("started_at")) if manifest.resumed else None

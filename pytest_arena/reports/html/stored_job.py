@@ -100,13 +100,21 @@ def stored_jobs(
             versions=manifest.versions,
         )
         if not directories:
-            yield known
+            yield replace(known, notes=_not_joined(known))
         for directory in directories:
             seen.add(directory.path.name)
             yield _read(replace(known, path=directory.path, attempt=directory.attempt))
     for path in sorted(run_dir.glob("*/record.json")):
         if (folder := path.parent).name not in seen and not folder.name.startswith("."):
             yield _read(StoredJob(folder, folder.name, 1, None, JobEntry()))
+
+
+def _not_joined(job: StoredJob) -> list[str]:
+    """Return why a job of which shards ran has no verdict; nothing of one that never ran."""
+    if job.verdict != NOT_JOINED:
+        return []
+    there = sum(job.path.with_name(shard).exists() for shard in job.shards)
+    return [f"no verdict: {there} of {len(job.shards)} shards ran"]
 
 
 def _labels(manifest: Manifest) -> Iterable[str]:
