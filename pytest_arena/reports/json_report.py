@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from pytest_arena.options import is_worker, settings
 from pytest_arena.records.files import write_json
 from pytest_arena.records.for_reports import arena_metadata
+from pytest_arena.records.page_address import PAGE, episode_address, job_address
 from pytest_arena.records.to_plain import to_plain
 from pytest_arena.reports.reported_run import ReportedRun
 
@@ -83,8 +85,12 @@ class ReportRepair:
         tests = json_report.get("tests", [])
         if any("call" not in test for test in tests) or settings(self._config).family_error is not None:
             self._refresh(tests)
+        pages = settings(self._config).html and (self._run.directory.path / PAGE).is_file()
         for test in tests:
             test["outcome"] = _outcome(test)
+            about = test.get("metadata", {}).get("arena") if pages else None
+            if isinstance(about, dict) and isinstance(path := about.get("record_path"), str):
+                about |= _addresses(PurePosixPath(path).parent.name)
         if tests:
             kept = {k: v for k, v in json_report["summary"].items() if k in ("collected", "deselected")}
             json_report["summary"] = {
@@ -122,6 +128,11 @@ def _outcome(test: dict[str, Any]) -> str:
     if outcome == "rerun" and _all_passed(stages.values()):
         return "passed"
     return outcome.removeprefix("subtests ")
+
+
+def _addresses(folder: str) -> dict[str, str]:
+    """Return where the page shows the job with this *folder*, and its episodes."""
+    return {"page": job_address(folder), "episode_page": episode_address(folder, "{episode}")}
 
 
 def _all_passed(outcomes: Iterable[str]) -> bool:

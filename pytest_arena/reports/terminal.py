@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_arena.comparison.describe import describe_comparison
-from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import UNDECIDED, describe_intervals, describe_rate_test
+from pytest_arena.options import settings
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.records.schema import ComparisonVerdict, JobRecord, Status, Verdict
+from pytest_arena.reports.failure_addresses import address_lines, failed
 from pytest_arena.reports.job_outcomes import episodes_text, success_text, time_text
 from pytest_arena.reports.reported_run import ReportedRun
 
@@ -77,6 +79,9 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRu
     for text in troubles:
         reporter.write_line(text, red=True, bold=not text.startswith(" "))
     reporter.write_line(f"results: {_shown(config, run)}")
+    if settings(config).html and (directory.path / PAGE).is_file():
+        for line in address_lines(records, directory.path, _shown(config, run)):
+            reporter.write_line(line)
     if exit_status == pytest.ExitCode.INTERRUPTED:
         reporter.write_line(f"the same command with --arena-resume {_shown(config, run)} goes on")
 
@@ -94,11 +99,9 @@ def _row(record: JobRecord) -> tuple[str, ...]:
 
 
 def _colour(record: JobRecord) -> str:
-    if record.status != Status.COMPLETED or record.verdict in (Verdict.FAIL, Verdict.ERROR):
+    if failed(record):
         return "red"
-    if record.verdict is Verdict.INCONCLUSIVE:
-        return "red" if outcome_of_test(record) == "fail" else "yellow"
-    return "green"
+    return "yellow" if record.verdict is Verdict.INCONCLUSIVE else "green"
 
 
 def _decisions(record: JobRecord) -> Iterable[str]:

@@ -175,3 +175,26 @@ def test_an_episode_of_a_part(suite: Suite) -> None:
     suite.test()
     suite.run("--arena-set", "reach:rollout.only=[1, 4]")
     require_same(suite, "reach", 4)
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
+def test_addresses_of_failures(suite: Suite, args: list[str]) -> None:
+    """Where the page is written, the terminal and report.json lead into it."""
+    suite.jobs(
+        {"good": {}, "bad": {"thresholds": {"success_rate": ">= 0.99"}}}, policy=SKILL, environment=FILMED
+    )
+    suite.test()
+    result = suite.run(*args)
+    shown = f"arena-results/{suite.run_dir.name}/index.html"
+    failed = [e["episode"] for e in suite.episodes("bad") if e["outcome"] != "success"]
+    result.stdout.fnmatch_lines([f"page: {shown}", f"  failed: {shown}#bad"])
+    assert f": {shown}#bad/episode-{failed[0]}" in result.stdout.str()
+    assert f"{shown}#good" not in result.stdout.str()
+    assert (suite.path / shown).is_file()
+    told = suite.arena("bad")
+    assert (told["page"], told["episode_page"]) == ("index.html#bad", "index.html#bad/episode-{episode}")
+    assert suite.arena("good")["page"] == "index.html#good"
+
+    result = suite.run("--arena-html", "off", *args)
+    assert "index.html" not in result.stdout.str()
+    assert "page" not in suite.arena("bad")

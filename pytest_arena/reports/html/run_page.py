@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.reports.html.embedding import embedded
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.job_row import JobRow
@@ -18,7 +19,6 @@ from pytest_arena.reports.html.render import Inline, render
 from pytest_arena.reports.html.run_head import RunHead
 from pytest_arena.reports.html.stored_job import raw_manifest, stored_jobs
 
-PAGE = "index.html"
 STYLES = ("base", "head", "jobs", "job", "comparison_parts", "episodes")
 SCRIPTS = ("view", "copy", "head", "jobs", "films", "pairs", "episodes", "episode_films", "charts")
 
