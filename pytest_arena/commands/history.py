@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--job", metavar="JOB", help=f"this job alone, in all runs (else the last {SHOWN})")
     parser.add_argument("--json", action="store_true", help="print JSON, of all runs")
+    parser.add_argument(
+        "--html", action="store_true", help="write index.html in DIR, as each session does at its end"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,6 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         shown = SHOWN if arguments.job is None else None
         print("\n".join(_lines(arguments.DIR, found, histories, shown)))
+    if arguments.html:
+        page = _write_page(arguments.DIR)
+        if not arguments.json:
+            print(f"\nwrote {page}")
     return 0
 
 
@@ -62,6 +69,17 @@ def _read(results: Path) -> RunsBeside:
     if (results / "run.json").is_file():
         raise RunDirectoryError(f"{results}: expected a folder of runs, this is one run; its folder has them")
     raise RunDirectoryError(f"{results}: {first_few(found.notes) or 'there is no run in this folder'}")
+
+
+def _write_page(results: Path) -> Path:
+    from pytest_arena.reports.html.history_page import write_history
+
+    try:
+        return write_history(results)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{results}/index.html: cannot be written: {error.strerror or error}"
+        ) from None
 
 
 def _named(label: str, histories: Sequence[JobHistory], results: Path) -> JobHistory:

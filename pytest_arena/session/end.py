@@ -197,10 +197,14 @@ class SessionEnd:
         """Write the pages; one that cannot be written is a line of the summary, and changes no status."""
         if not settings(self._config).html:
             return
+        from pytest_arena.reports.html.history_page import write_history
         from pytest_arena.reports.html.run_page import write_run_page
 
         with self._run.showing("index.html"):
             write_run_page(self._run.directory.path)
+        # Of the folder of runs: a page of this name that is somebody else's is left alone.
+        with self._run.showing("the history of the runs"), contextlib.suppress(FileExistsError):
+            write_history(self._run.directory.path.parent)
 
     def _attach_films(self) -> None:
         """Before pytest writes its JUnit file: a test that lacks its film changes no status."""

@@ -1,0 +1,211 @@
+"""``index.html`` of a folder of runs: the success rate of each job over time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from pytest_arena.records.files import write_whole
+from pytest_arena.records.job_history import JobHistory, Measurement, histories_of
+from pytest_arena.records.run_index import RunsBeside, read_runs
+from pytest_arena.records.run_summary import RunSummary, ThresholdSummary
+from pytest_arena.reports.html.history_picture import Dot, rate_picture, spark_picture
+from pytest_arena.reports.html.render import Inline, render
+
+PAGE = "index.html"
+OURS = '<meta name="generator" content="pytest-arena history">'
+"""What tells the page from another one of this name, which somebody else has put there."""
+MOST_RUNS, FEWEST_RUNS = 200, 5
+"""Of a job that the page shows; the command prints all."""
+MOST_ROWS = 10_000
+"""Of all jobs together, about: with many jobs, each shows fewer runs."""
+MOST_NOTES = 20
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A job in one run."""
+
+    measurement: Measurement
+    link: str | None
+    """Address of the job in the run's page; None where there is no page."""
+
+    @property
+    def run(self) -> RunSummary:
+        """The run."""
+        return self.measurement.run
+
+    @property
+    def when(self) -> str:
+        """When the run began, in UTC, to the minute."""
+        return self.run.started_at[:16].replace("T", " ")
+
+    @property
+    def rate(self) -> str:
+        """The success rate in per cent."""
+        return _percent(self.measurement.success_rate)
+
+    @property
+    def interval(self) -> str:
+        """The ends of its interval."""
+        found = None if self.measurement.success_rate is None else self.measurement.job.interval
+        return "" if found is None else f"{_percent(found[0])} to {_percent(found[1])}"
+
+    @property
+    def episodes(self) -> str:
+        """Measured and requested ones."""
+        job = self.measurement.job
+        return f"{job.measured}/{job.requested}" if job.requested else str(job.measured)
+
+    @property
+    def other_thresholds(self) -> list[ThresholdSummary]:
+        """Those on other metrics than the success rate."""
+        return [found for found in self.measurement.job.thresholds if found.metric != "success_rate"]
+
+    @property
+    def revision(self) -> str:
+        """The git commit, with a ``+`` where files differed from it."""
+        commit = self.run.commit
+        return "" if commit is None else f"{commit[:9]}{'+' if self.run.dirty else ''}"
+
+    @property
+    def changes(self) -> str:
+        """What differs from the run before, in words."""
+        found = self.measurement
+        configuration = [f"configuration ({', '.join(found.reconfigured)})"] if found.reconfigured else []
+        return "; ".join([*configuration, *(["policy"] if found.other_policy else []), *found.other_versions])
+
+    @property
+    def title(self) -> str:
+        """The row in a line."""
+        policy, revision = self.measurement.job.policy_sha256, self.revision
+        parts = [
+            self.when,
+            f"{self.rate} ({self.interval})" if self.interval else self.rate,
+            f"{self.episodes} episodes",
+            self.measurement.outcome,
+            *([f"revision {revision}"] if revision else []),
+            *([f"policy {policy[:9]}"] if policy else []),
+        ]
+        return " · ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class JobPart:
+    """What the page shows of a job."""
+
+    label: str
+    rows: Sequence[RunRow]
+    """The last runs, the newest first."""
+    runs: int
+    """How many there are."""
+    spark: Markup
+    picture: Markup
+
+    @classmethod
+    def of(cls, job: JobHistory, shown: int, pages: Mapping[str, str]) -> JobPart:
+        """Return the part of the page about *job*.
+
+        Args:
+            job: All its measurements.
+            shown: How many of them are shown.
+            pages: Name of a run -> address of its page, of runs that have one.
+
+        Returns:
+            The part.
+        """
+        rows = [RunRow(found, _link(found, pages)) for found in job.measurements[-shown:]]
+        dots = [Dot(row.measurement, row.link, row.title) for row in rows]
+        spark = spark_picture(job.measurements)
+        return cls(job.label, rows[::-1], len(job.measurements), spark, rate_picture(dots))
+
+    @property
+    def latest(self) -> RunRow:
+        """The newest run."""
+        return self.rows[0]
+
+    @property
+    def has_other_thresholds(self) -> bool:
+        """Whether a run has thresholds on other metrics than the success rate."""
+        return any(row.other_thresholds for row in self.rows)
+
+
+@dataclass(frozen=True)
+class HistoryHead:
+    """What stands on top of the page."""
+
+    folder: str
+    runs: Sequence[RunSummary]
+    verdicts: Sequence[tuple[str, int]]
+    """Outcome -> how many jobs have it in their latest run, the worst first."""
+    latest: str | None
+    """Address of the newest run's page."""
+    notes: Sequence[str]
+
+    @property
+    def span(self) -> str:
+        """The days of the first and of the last run."""
+        first, last = self.runs[0].started_at[:10], self.runs[-1].started_at[:10]
+        return first if first == last else f"{first} to {last}"
+
+
+def write_history(results: Path) -> Path:
+    """Write the page of the runs in the folder *results*, and return its path.
+
+    Readers see the old page or the new one, never a half. Raises OSError where it cannot be written, or the
+    folder cannot be read; FileExistsError where a page of somebody else has its name.
+    """
+    page = results / PAGE
+    if page.exists() and not _is_ours(page):
+        raise FileExistsError(17, "another file has its name", str(page))
+    # A name of a file may have bytes, and a label letters, that no text can have.
+    text = history_page(read_runs(results), results).encode("utf-8", "replace").decode("utf-8")
+    write_whole(page, text)
+    return page
+
+
+def history_page(found: RunsBeside, results: Path) -> str:
+    """Return the text of the page about the runs that were *found* in the folder *results*."""
+    histories = histories_of(found.runs)
+    shown = max(FEWEST_RUNS, min(MOST_RUNS, MOST_ROWS // max(1, len(histories))))
+    pages = {
+        run.name: f"{quote(os.fsencode(run.name))}/{PAGE}"
+        for run in found.runs
+        if (results / run.name / PAGE).is_file()
+    }
+    outcomes = Counter(job.latest.outcome for job in histories)
+    more = len(found.notes) - MOST_NOTES
+    head = HistoryHead(
+        results.resolve().name,
+        found.runs,
+        [*outcomes.items()],
+        pages.get(found.runs[-1].name) if found.runs else None,
+        [*found.notes[:MOST_NOTES], *([f"and {more} more that could not be read"] if more > 0 else [])],
+    )
+    return render(
+        "history.html",
+        head=head,
+        jobs=[JobPart.of(job, shown, pages) for job in histories],
+        inline=Inline.of(("base", "history"), ("history",)),
+        generator=Markup(OURS),
+    )
+
+
+def _is_ours(page: Path) -> bool:
+    with page.open("rb") as file:
+        return OURS.encode() in file.read(4096)
+
+
+def _link(measurement: Measurement, pages: Mapping[str, str]) -> str | None:
+    page = pages.get(measurement.run.name)
+    return None if page is None else f"{page}#{quote(measurement.job.folder)}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
