@@ -227,8 +227,10 @@ class RunDirectory:
         # Names begin with the time; of those begun in the same second, none is earlier than another.
         now = self.path.name.rpartition("-")[0]
         for name in names:
-            if name not in (LATEST, self.path.name) and name.rpartition("-")[0] <= now:
-                yield RunDirectory(self.path.parent / name)
+            path = self.path.with_name(name)
+            # What is no folder is the page of all runs, and their index.
+            if name not in (LATEST, self.path.name) and name.rpartition("-")[0] <= now and path.is_dir():
+                yield RunDirectory(path)
 
     def _folders(self, *patterns: str) -> Iterator[Path]:
         """Yield the folders with a ``record.json``; hidden ones are nobody's attempt."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from json import dumps
@@ -20,8 +19,6 @@ INDEX = ".runs.jsonl"
 """Name of the file in the results folder. It may be deleted: it is made again of the runs."""
 _HEADER = {"index": "pytest-arena runs", "version": 1}
 """Its first line. A file with another one is made again: change the version when `RunSummary` changes."""
-_RUN_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
-"""What run directories are named when they are made; they may be renamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +72,13 @@ def read_runs(results: Path) -> RunsBeside:
 
 
 def _run_directories(results: Path) -> Iterator[Path]:
-    """Yield the folders in *results* that are runs, or named like one; links to them add none."""
+    """Yield the folders in *results* that are runs, or were; links to them add none."""
     with os.scandir(results) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not _leads_beside(entry))
     for name in names:
-        if _RUN_NAME.fullmatch(name) or (results / name / "run.json").is_file():
-            yield results / name
+        path = results / name
+        if (path / "run.json").exists() or any(path.glob("*/record.json")):
+            yield path
 
 
 def _leads_beside(entry: os.DirEntry[str]) -> bool:

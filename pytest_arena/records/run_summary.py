@@ -113,6 +113,7 @@ class _Record:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     thresholds: list[ThresholdSummary] = field(default_factory=list)
     episodes: dict[str, int] = field(default_factory=dict)
+    only: list[int] | None = None
     identity: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -150,22 +151,23 @@ def summarize_run(path: Path) -> RunSummary:
 
 
 def _whole_jobs(manifest: Manifest) -> Iterator[tuple[str, JobEntry]]:
-    """Yield each job of which all episodes were asked for, with its label; of a sharded one the whole."""
+    """Yield each job with its label; of a sharded one the whole."""
     found = {}
     for label, entry in manifest.jobs.items():
-        if (entry.config.get("rollout") or {}).get("only") is None:
-            found[label if entry.shard is None else entry.shard.label] = entry
+        found[label if entry.shard is None else entry.shard.label] = entry
     yield from found.items()
 
 
 def _summarize_job(run: RunDirectory, label: str, entry: JobEntry) -> JobSummary | None:
-    """Return the last attempt at the job *label*; None where there is none."""
+    """Return the last attempt at the job *label*; None where there is none, or of some episodes only."""
     for directory in reversed(run.attempts(label)):
         record = _read(directory)
         if record.job != label:  # the folder "reach.2" of the job "reach.2" is no attempt at "reach"
             continue
         if record.attempt != directory.attempt:
             raise ValueError(f"{directory.path.name}/record.json: expected the attempt {directory.attempt}")
+        if record.only is not None:
+            return None
         return JobSummary(
             label,
             directory.path.name,

@@ -49,14 +49,19 @@ class Run:
             self.unwritten.append(line)
 
     @contextlib.contextmanager
-    def showing(self, what: str) -> Iterator[None]:
-        """Show results that are on disk already: what cannot be shown is a line, and changes no status."""
+    def showing(self, what: str, command: str) -> Iterator[None]:
+        """Show results that are on disk already: what cannot be shown is a line, and changes no status.
+
+        Args:
+            what: What is written, for the line.
+            command: The subcommand that writes it too, and shows where it fails, with its arguments.
+        """
         try:
             yield
         except OSError as error:
             line = f"{what} could not be written: {error.strerror or error}"
         except Exception as error:
-            again = f"python -m pytest_arena report {self.directory.path} shows where"
+            again = f"python -m pytest_arena {command} shows where"
             line = f"{what} could not be made: {type(error).__name__}: {error}; {again}"
         else:
             return

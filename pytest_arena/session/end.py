@@ -200,11 +200,15 @@ class SessionEnd:
         from pytest_arena.reports.html.history_page import write_history
         from pytest_arena.reports.html.run_page import write_run_page
 
-        with self._run.showing("index.html"):
-            write_run_page(self._run.directory.path)
-        # Of the folder of runs: a page of this name that is somebody else's is left alone.
-        with self._run.showing("the history of the runs"), contextlib.suppress(FileExistsError):
-            write_history(self._run.directory.path.parent)
+        path = self._run.directory.path
+        with self._run.showing("index.html", f"report {path}"):
+            write_run_page(path)
+        # A page of this name that is somebody else's is left alone.
+        with (
+            self._run.showing("the history of the runs", f"history {path.parent} --html"),
+            contextlib.suppress(FileExistsError),
+        ):
+            write_history(path.parent)
 
     def _attach_films(self) -> None:
         """Before pytest writes its JUnit file: a test that lacks its film changes no status."""

@@ -47,7 +47,7 @@ class Folder:
     @property
     def run_dirs(self) -> list[Path]:
         """The directories of all runs, in their order."""
-        found = [path for path in (self.path / "arena-results").iterdir() if not path.is_symlink()]
+        found = (self.path / "arena-results").glob("2*")
         return sorted(found, key=lambda path: path.stat().st_ctime_ns)
 
     @property

@@ -77,7 +77,7 @@ def test_a_changed_working_directory_no_hard_links_and_a_disk_that_fills_at_the_
     result = suite.run("--arena-output", "a:b é/%d")
     assert result.ret == 3
     assert "INTERNALERROR" not in result.stdout.str()
-    (run,) = (path for path in (suite.path / "a:b é" / "%d").iterdir() if not path.is_symlink())
+    (run,) = (suite.path / "a:b é" / "%d").glob("2*")
     result.stdout.fnmatch_lines(
         [
             "parts/record.json could not be written: No space left on device",

@@ -156,7 +156,7 @@ class Session(Folder):
     @property
     def run_dir(self) -> Path:
         base = self.path / "arena-results" / "of" / "this" / "week"
-        (found,) = (path for path in base.iterdir() if not path.is_symlink())
+        (found,) = base.glob("2*")
         return found
 
     def manifest(self) -> dict[str, Any]:

@@ -74,14 +74,12 @@ def spark_picture(measurements: Sequence[Measurement]) -> Markup:
     last = shown[-1]
     dot = ""
     if last.success_rate is not None:
-        dot = (
-            f'<path class="dot {last.outcome}" d="{_mark(last.verdict, x[-1], rate(last.success_rate), 3)}"/>'
-        )
-    return Markup(
-        f'<svg class="spark" width="{number(width)}" height="{number(height)}" aria-hidden="true">'
-        f'<path class="grid" d="M4 {number(rate(1))}H{number(width - 4)}M4 {number(rate(0))}H{number(width - 4)}"/>'
-        f"{_line(shown, x, rate)}{dot}</svg>"
-    )
+        mark = _mark(last.verdict, x[-1], rate(last.success_rate), 3)
+        dot = f'<path class="dot {escape(last.outcome)}" d="{mark}"/>'
+    right = number(width - 4)
+    grid = f'<path class="grid" d="M4 {number(rate(1))}H{right}M4 {number(rate(0))}H{right}"/>'
+    size = f'width="{number(width)}" height="{number(height)}"'
+    return Markup(f'<svg class="spark" {size} aria-hidden="true">{grid}{_line(shown, x, rate)}{dot}</svg>')
 
 
 class _Lanes:
@@ -105,10 +103,14 @@ def _grid(rate: Scale, end: float) -> Iterator[str]:
         y = number(rate(value))
         yield f'<path class="grid" d="M{number(LEFT)} {y}H{number(end)}"/>'
         if value in (0.0, 0.5, 1.0):
-            yield f'<text class="axis end" x="{number(LEFT - 6)}" y="{number(rate(value) + 4)}">{value:.0%}</text>'
+            yield _text("end", LEFT - 6, rate(value) + 4, f"{value:.0%}")
 
 
-def _runs_of(
+def _text(kind: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{kind}" x="{number(x)}" y="{number(y)}">{escape(text)}</text>'
+
+
+def _stretches(
     dots: Sequence[Dot], key: Callable[[Measurement], object]
 ) -> Iterator[tuple[int, int, Measurement]]:
     """Yield the stretches of neighbours with one *key*: index of the first, after the last, the first one."""
@@ -122,8 +124,8 @@ def _expression(measurement: Measurement) -> str | None:
 
 
 def _thresholds(dots: Sequence[Dot], step: float, rate: Scale) -> Iterator[str]:
-    """Yield a line at each bound of the threshold on the rate, as far as it held, and the last one in words."""
-    for first, after, measurement in _runs_of(dots, _expression):
+    """Yield a line at each bound of the threshold on the rate, where it was set; the last one in numbers."""
+    for first, after, measurement in _stretches(dots, _expression):
         for bound in _bounds(_expression(measurement)):
             y = rate(bound)
             yield (
@@ -131,8 +133,7 @@ def _thresholds(dots: Sequence[Dot], step: float, rate: Scale) -> Iterator[str]:
                 f'H{number(LEFT + step * after)}"/>'
             )
             if after == len(dots):
-                text = escape(f"{bound:.4g}")
-                yield f'<text class="threshold" x="{number(LEFT + step * after + 6)}" y="{number(y + 4)}">{text}</text>'
+                yield _text("threshold", LEFT + step * after + 6, y + 4, f"{bound:.4g}")
 
 
 def _bounds(expression: str | None) -> list[float]:
@@ -208,19 +209,19 @@ def _mark(verdict: Verdict, x: float, y: float, size: float) -> str:
 
 def _policies(dots: Sequence[Dot], step: float, middle: float) -> Iterator[str]:
     """Yield a bar as long as the policy stayed the same, with its hash where there is room."""
-    found = _runs_of(dots, lambda measurement: measurement.job.policy_sha256)
+    found = _stretches(dots, lambda measurement: measurement.job.policy_sha256)
     for turn, (first, after, measurement) in enumerate(found):
         sha256 = measurement.job.policy_sha256
         if sha256 is None:
             continue
         width = step * (after - first)
         x, y = LEFT + step * first, middle - LANE / 2 + 2
-        yield (
-            f'<rect class="policy{" other" if turn % 2 else ""}" x="{number(x)}" y="{number(y)}" '
-            f'width="{number(width)}" height="{number(LANE - 4)}"><title>policy {escape(sha256)}</title></rect>'
-        )
+        kind = "policy other" if turn % 2 else "policy"
+        size = f'width="{number(width)}" height="{number(LANE - 4)}"'
+        title = f"<title>policy {escape(sha256)}</title>"
+        yield f'<rect class="{kind}" x="{number(x)}" y="{number(y)}" {size}>{title}</rect>'
         if width >= HASH_WIDTH:
-            yield f'<text class="policy" x="{number(x + 4)}" y="{number(middle + 3.5)}">{escape(sha256[:7])}</text>'
+            yield _text("policy", x + 4, middle + 3.5, sha256[:7])
 
 
 def _dates(dots: Sequence[Dot], x: Sequence[float], step: float, middle: float) -> Iterator[str]:
@@ -230,4 +231,4 @@ def _dates(dots: Sequence[Dot], x: Sequence[float], step: float, middle: float) 
     one_day = all(before[:10] == after[:10] for before, after in pairwise(times))
     for index in range(0, len(dots), every):
         text = times[index][11:16] if one_day else times[index][:10]
-        yield f'<text class="axis" x="{number(x[index])}" y="{number(middle + 4)}">{escape(text)}</text>'
+        yield _text("date", x[index], middle + 4, text)

@@ -204,6 +204,13 @@ def test_the_link_latest_is_no_earlier_run(results: Path) -> None:
     assert earlier_record(run.path, "job", attempt=1) is None
 
 
+def test_files_beside_the_runs_are_no_earlier_ones(results: Path) -> None:
+    first = RunDirectory.create(results)
+    for name in ("index.html", ".runs.jsonl", f"{first.path.name}.zip"):
+        (results / name).write_text("")
+    assert list(RunDirectory.create(results).earlier()) == [first]
+
+
 def test_a_folder_that_was_asked_for_holds_nothing_but_runs(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "mine")
     run.publish_manifest({"jobs": {}})

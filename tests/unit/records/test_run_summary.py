@@ -60,9 +60,8 @@ def test_a_job_that_never_ran_is_left_out(tmp_path: Path) -> None:
 
 def test_a_part_of_a_job_is_no_measurement_of_it(tmp_path: Path) -> None:
     run = make_up_run(tmp_path, NAME, [made_up_job("a"), made_up_job("b")])
-    data = json.loads((run / "run.json").read_text())
-    data["jobs"]["a"]["config"]["rollout"]["only"] = [3]
-    write_json(run / "run.json", data)
+    record = json.loads((run / "a" / "record.json").read_text())
+    write_json(run / "a" / "record.json", {**record, "only": [3]})
     assert [job.label for job in summarize_run(run).jobs] == ["b"]
 
 
