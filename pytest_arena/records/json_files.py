@@ -68,24 +68,46 @@ def kind_of(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def read_json(path: Path, *, finite: bool = True) -> Any:
+def read_json(path: Path, *, finite: bool = True, whole: bool = True) -> Any:
     """Return the data of the JSON file *path*.
 
-    Raises OSError, and ValueError, one line without the path, where it is no regular file, too large, no
-    UTF-8, no JSON, or JSON that `parse_json` refuses; NaN and infinities only where *finite*.
+    Args:
+        path: The file.
+        finite: Whether NaN and infinities are refused.
+        whole: Whether all of it is checked, as `parse_json` has it.
+
+    Returns:
+        What is in it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: One line without the path, where it is no regular file, too large, no UTF-8, no JSON, or
+            JSON that `parse_json` refuses.
     """
     with open_regular(path) as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise ValueError(f"expected at most {LARGEST_FILE >> 20} MiB, the file is larger")
-    return parse_json(content, finite=finite)
+    return parse_json(content, finite=finite, whole=whole)
 
 
-def parse_json(content: bytes, *, finite: bool = True) -> Any:
-    """Return the data of *content*; ValueError, one line, where it is not what this package writes.
+def parse_json(content: bytes, *, finite: bool = True, whole: bool = True) -> Any:
+    """Return the data of *content*, which is what this package writes.
 
     That is UTF-8 with integers of at most 64 bits, no key twice, nested `DEEPEST` levels at most, and with
-    finite numbers, unless *finite* is false: for files of other programs.
+    finite numbers.
+
+    Args:
+        content: The bytes.
+        finite: Whether numbers must be finite; files of other programs have NaN.
+        whole: Whether integers, keys and levels are checked, which takes longer than all else. Who needs a
+            few keys of thousands of files checks these alone.
+
+    Returns:
+        What is in it.
+
+    Raises:
+        ValueError: One line, where it is something else.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -95,15 +117,15 @@ def parse_json(content: bytes, *, finite: bool = True) -> Any:
         data = json.loads(
             text,
             parse_constant=_no_number if finite else None,
-            parse_int=_integer,
+            parse_int=_integer if whole else None,
             parse_float=_finite if finite else None,
-            object_pairs_hook=_without_duplicates,
+            object_pairs_hook=_without_duplicates if whole else None,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"expected JSON, {error}") from None
     except RecursionError:
         raise ValueError(f"expected JSON that is nested at most {DEEPEST} levels deep") from None
-    if _deeper_than(data, DEEPEST):
+    if whole and _deeper_than(data, DEEPEST):
         raise ValueError(f"expected JSON that is nested at most {DEEPEST} levels deep")
     return data
 

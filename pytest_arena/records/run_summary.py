@@ -189,7 +189,7 @@ def _summarize_job(run: RunDirectory, label: str, entry: JobEntry) -> JobSummary
 
 def _read(directory: JobDirectory) -> _Record:
     try:
-        data = read_json(directory.record)
+        data = read_json(directory.record, whole=False)
         record = from_json(_Record, data)
         require_version(data)
     except FileNotFoundError:

@@ -197,18 +197,17 @@ class SessionEnd:
         """Write the pages; one that cannot be written is a line of the summary, and changes no status."""
         if not settings(self._config).html:
             return
-        from pytest_arena.reports.html.history_page import write_history
-        from pytest_arena.reports.html.run_page import write_run_page
-
         path = self._run.directory.path
         with self._run.showing("index.html", f"report {path}"):
+            from pytest_arena.reports.html.run_page import write_run_page
+
             write_run_page(path)
-        # A page of this name that is somebody else's is left alone.
-        with (
-            self._run.showing("the history of the runs", f"history {path.parent} --html"),
-            contextlib.suppress(FileExistsError),
-        ):
-            write_history(path.parent)
+        with self._run.showing("the history of the runs", f"history {path.parent} --html"):
+            from pytest_arena.reports.html.history_page import write_history
+
+            # A page of this name that is somebody else's is left alone.
+            with contextlib.suppress(FileExistsError):
+                write_history(path.parent)
 
     def _attach_films(self) -> None:
         """Before pytest writes its JUnit file: a test that lacks its film changes no status."""
