@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from pytest_arena.reports.html.history_page import write_history
 from pytest_arena.reports.html.run_page import write_run_page
 from tests.browser import Pages
 from tests.lacking import lacking
+from tests.made_up_runs import made_up_job, make_up_run
 from tests.synthetic_runs import write_run
 
 RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
@@ -108,3 +110,20 @@ def test_paper_is_white(open_page: Pages, page_of_a_run: Path, address: str) -> 
     assert page.evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate(f"{style}.color") == "rgb(0, 0, 0)"
     assert page.pdf().startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("how", [{}, {"dark": True}, {"width": 390}])
+def test_axe_finds_no_serious_fault_in_a_history(
+    open_page: Pages, tmp_path: Path, axe: str, how: dict[str, Any]
+) -> None:
+    for day in range(1, 9):
+        jobs = [
+            made_up_job("reach", day / 10, rollout={"episodes": 10 * (day // 5 + 1)}),
+            made_up_job("push"),
+        ]
+        make_up_run(tmp_path, f"2026010{day}T000000Z-0000", jobs)
+    page = open_page(write_history(tmp_path), **how)
+    page.locator("summary").first.click()
+    page.evaluate(axe)
+    faults = page.evaluate(RUN_AXE)
+    assert not faults, "\n".join(faults)
