@@ -159,10 +159,9 @@ class BaselineJob:
         if self.config is None:
             return []
         for key in SAME:
-            if _at(self.config, key) != _at(config, key):
-                raise NotComparableError(
-                    f"{'.'.join(key)} was {_at(self.config, key)!r} in the baseline, is {_at(config, key)!r}"
-                )
+            before, now = value_at(self.config, key), value_at(config, key)
+            if before != now:
+                raise NotComparableError(f"{'.'.join(key)} was {before!r} in the baseline, is {now!r}")
         if "rollout" not in self.config:  # all that a record alone has
             return []
         different = [".".join(key) for key in ALIKE if _said(self.config, key) != _said(config, key)]
@@ -318,13 +317,14 @@ def _of_samples(samples: Mapping[str, Sample]) -> BaselineJob:
 
 def _said(config: Mapping[str, Any], key: tuple[str, ...]) -> Any:
     """Return what is under *key*, without what is null: earlier versions did not know all keys."""
-    value = _at(config, key)
+    value = value_at(config, key)
     if isinstance(value, Mapping):
         return {name: part for name, part in value.items() if part is not None}
     return {} if value is None else value
 
 
-def _at(config: Mapping[str, Any], key: tuple[str, ...]) -> Any:
+def value_at(config: Mapping[str, Any], key: tuple[str, ...]) -> Any:
+    """Return what a resolved configuration has under *key*, a path of names; None where there is nothing."""
     value: Any = config
     for part in key:
         value = value.get(part) if isinstance(value, Mapping) else None

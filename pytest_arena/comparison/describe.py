@@ -46,9 +46,12 @@ def in_family(comparison: Comparison) -> Iterator[str]:
 
 def amount(comparison: Comparison, value: float | None) -> str:
     """Return a value of the metric: a rate in percent."""
-    if value is None:
-        return "-"
-    return f"{value:.1%}" if comparison.rate else f"{value:.4g}"
+    return "-" if value is None else amount_of(value, comparison.rate)
+
+
+def amount_of(value: float, rate: bool) -> str:
+    """Return a value of a metric in words: of a *rate* in percent."""
+    return f"{value:.1%}" if rate else f"{value:.4g}"
 
 
 def difference(comparison: Comparison) -> str:

@@ -239,3 +239,153 @@ def test_hidden_folders_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     write_json(hidden / "record.json", {**record, "attempt": 9})
     assert main(["compare", one, two]) == 1
     assert capsys.readouterr().out == told
+
+
+def test_one_job_of_a_run_against_another_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "run", {"good": GOOD, "bad": BAD})
+    assert main(["compare", f"{run}:good", f"{run}:bad"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith(f"A: {run}:good\nB: {run}:bad\n\njob ")
+    assert "\ngood vs bad: success_rate, regression; worse (McNemar, one-sided p 0.00051" in told
+    assert "only in" not in told
+    assert main(["compare", f"{run}:bad", f"{run}:good"]) == 0
+    other = make_run(tmp_path / "other", {"good": EVEN, "more": GOOD})
+    assert main(["compare", f"{run}:good", other]) == 2
+    assert "good: success_rate, inconclusive" in capsys.readouterr().out
+
+
+def test_what_differs_stands_on_top(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = make_run(tmp_path / "one", {"reach": GOOD, "push": GOOD})
+    two = make_run(tmp_path / "two", {"reach": GOOD, "push": GOOD}, policy={"type": "random"})
+    assert main(["compare", one, two]) == 2
+    assert capsys.readouterr().out.startswith(
+        f"A: {one}\nB: {two}\ndiffers: policy.type: zero | random\n\njob "
+    )
+
+
+def test_two_runs_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = make_run(tmp_path / "one", {"reach": GOOD, "push": GOOD, "old": GOOD})
+    two = make_run(tmp_path / "two", {"reach": BAD, "push": EVEN}, policy={"type": "random"})
+    assert main(["compare", one, two, "--json", "--family-error", "0.05"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [*told] == ["runs", "differences", "exit_status", "comparisons", "family"]
+    assert told["runs"] == {
+        "A": {"path": one, "job": None, "only": ["old"]},
+        "B": {"path": two, "job": None, "only": []},
+    }
+    assert told["differences"] == [
+        {
+            "part": "configuration",
+            "key": "policy.type",
+            "values": {"A": "zero", "B": "random"},
+            "jobs": ["push", "reach"],
+        }
+    ]
+    assert told["exit_status"] == 1
+    reach = told["comparisons"]["reach"]
+    assert (reach["verdict"], reach["table"]["only_baseline"], len(reach["lost"])) == ("regression", 10, 10)
+    assert reach["family"] == {"p_value": reach["worse"]["p_value"], "e_value": reach["worse"]["e_value"]} | {
+        "rejected": True,
+        "size": 2,
+    }
+    assert told["family"]["comparisons"]["push"]["rejected"] is False
+
+
+def test_three_runs_are_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    best, same, bad = [1] * 40, [1] * 39 + [0], [1] * 12 + [0] * 28
+    runs = [
+        make_run(tmp_path / name, {"reach": successes, "push": best})
+        for name, successes in (("one", bad), ("two", best), ("three", same))
+    ]
+    assert main(["compare", *runs]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [f"A: {runs[0]}", f"B: {runs[1]}", f"C: {runs[2]}", ""]
+    at = lines.index("reach: success_rate, higher is better")
+    assert lines[at + 1 : at + 5] == [
+        "     run  letters  value   episodes  interval",
+        "  1  B    a        100.0%  40        91.2% to 100.0%",
+        "  2  C    a        97.5%   40        87.1% to 99.6%",
+        "  3  A    b        30.0%   40        18.1% to 45.4%",
+    ]
+    assert lines[-1] == (
+        "runs that share a letter are not told apart; the probability that any two runs are told apart that are "
+        "equal is at most 0.05, over all 6 pairs of 2 jobs (Holm; each p-value is twice the smaller one-sided one)"
+    )
+    assert main(["compare", *runs, "--json", "--confidence", "0.9"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["family"] == {"rate": 0.1, "method": "holm", "pairs": 6}
+    ranking = told["rankings"]["reach"]
+    assert [(run["run"], run["letters"]) for run in ranking["runs"]] == [
+        ("B", ["a"]),
+        ("C", ["a"]),
+        ("A", ["b"]),
+    ]
+    assert (ranking["metric"], ranking["direction"], ranking["rate"]) == ("success_rate", "higher", True)
+    assert [pair["different"] for pair in ranking["pairs"]] == [True, True, False]
+    assert main(["compare", *runs, "--json", "--family-error", "0.01 e-bh"]) == 0
+    assert json.loads(capsys.readouterr().out)["family"]["method"] == "e-bh"
+
+
+def test_jobs_that_not_all_runs_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = make_run(tmp_path / "one", {"reach": GOOD, "push": GOOD, "old": GOOD})
+    two = make_run(tmp_path / "two", {"reach": GOOD, "push": GOOD})
+    three = make_run(tmp_path / "three", {"reach": GOOD})
+    assert main(["compare", one, two, three]) == 2
+    told = capsys.readouterr().out
+    assert "  C is not ranked: it has no such job\n" in told
+    assert "old: only in A\n" in told
+    assert main(["compare", f"{one}:reach", two, three]) == 0
+    assert main(["compare", f"{one}:reach", f"{one}:push", f"{one}:old"]) == 0
+    assert "reach vs push vs old: success_rate" in capsys.readouterr().out
+
+
+def test_another_task_is_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = (make_run(tmp_path / name, {"reach": GOOD}) for name in ("one", "two"))
+    three = make_run(tmp_path / "three", {"reach": GOOD}, environment={"id": "Acrobot-v1"})
+    assert main(["compare", one, two, three]) == 2
+    told = capsys.readouterr().out
+    assert "  C is not ranked: environment.id is 'Acrobot-v1', and 'CartPole-v1' in A\n" in told
+    assert main(["compare", one, three, three]) == 2
+    assert "  2  C" not in capsys.readouterr().out
+    record = tmp_path / "one" / "reach" / "record.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "status": "error"}))
+    assert main(["compare", one, two, three]) == 2
+    assert (
+        "reach: not ranked: fewer than two runs can be ranked; A: the job did not c"
+        in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--margin", "0.1"], "--margin: only of two runs; a ranking tells runs apart, by any amount"),
+        (["--confidence", "95"], "confidence: expected less than 1"),
+        (["--metric", "foo"], "--metric: no job has values of 'foo' for each episode; known"),
+        (["--bounds", "0", "1"], "job 'reach': expected no bounds: success_rate is a rate"),
+        (["--family-error", "2"], "--family-error 2: expected a rate between 0 and 0.5"),
+    ],
+)
+def test_mistakes_in_a_ranking(
+    tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = make_run(tmp_path / "one", {"reach": GOOD})
+    assert main(["compare", one, one, one, *options]) == 4
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert words in told.err
+
+
+def test_a_ranking_needs_one_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    regression = {"metric": "return", "bounds": [0, 12]}
+    one, two = (make_run(tmp_path / name, {"reach": GOOD}) for name in ("one", "two"))
+    three = make_run(tmp_path / "three", {"reach": BAD}, regression=regression)
+    assert main(["compare", one, two, three]) == 4
+    words = "job 'reach': the runs differ in regression.metric (success_rate in A, success_rate in B, return in C)"
+    assert f"{words}: give --metric" in capsys.readouterr().err
+    assert main(["compare", one, two, three, "--metric", "return"]) == 4
+    assert (
+        "regression.bounds (None in A, None in B, (0.0, 12.0) in C): give --bounds" in capsys.readouterr().err
+    )
+    assert main(["compare", one, two, three, "--metric", "return", "--bounds", "0", "12"]) == 0
+    assert "reach: return, higher is better" in capsys.readouterr().out
