@@ -82,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         if "margin" in asked:
             raise BaselineError("--margin: only of two runs; a ranking tells runs apart, by any amount")
         found = rank_runs(runs, asked, allowed or FamilyError(_usual_rate(asked), "holm"))
+    if arguments.html is not None:
+        _write_page(found, arguments.html)
     if arguments.json:
         print(json.dumps(found.to_json(), indent=2))
     else:
@@ -105,6 +107,15 @@ def _usual_rate(asked: Mapping[str, object]) -> float:
     """Return the error rate of a ranking where none is asked for; whether it is one is checked later."""
     confidence = asked.get("confidence", Regression.model_fields["confidence"].default)
     return round(1 - float(str(confidence)), 12)
+
+
+def _write_page(found: ComparedRuns, file: Path) -> None:
+    from pytest_arena.reports.html.comparison_page import write_comparison_page  # only a page needs jinja2
+
+    try:
+        write_comparison_page(found, file)
+    except OSError as error:
+        raise BaselineError(f"--html {file}: it cannot be written: {error.strerror or error}") from None
 
 
 def _print_runs(found: ComparedRuns) -> None:

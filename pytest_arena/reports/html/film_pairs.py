@@ -29,7 +29,11 @@ Sources = Mapping[int, Mapping[str, str]]
 
 
 def film_pairs(
-    lost: Sequence[int], gained: Sequence[int], before: Sources, after: Sources
+    lost: Sequence[int],
+    gained: Sequence[int],
+    before: Sources,
+    after: Sources,
+    said: str = FilmPair.said,
 ) -> tuple[list[FilmPair], int]:
     """Return the films of the episodes that differ, where both runs have them; lost ones first.
 
@@ -38,6 +42,7 @@ def film_pairs(
         gained: Episodes that counted in the second run only.
         before: The films of the first run.
         after: The films of the second run.
+        said: What is said before the name of the run in which an episode counted.
 
     Returns:
         A pair for each episode and camera of both, of at most `MOST_PAIRS` episodes; and how many more
@@ -55,6 +60,6 @@ def film_pairs(
             continue
         shown += 1
         pairs += [
-            FilmPair(episode, episode in lost, camera, one[camera], other[camera]) for camera in cameras
+            FilmPair(episode, episode in lost, camera, one[camera], other[camera], said) for camera in cameras
         ]
     return pairs, left

@@ -1,0 +1,53 @@
+"""The films of one job of a run, for a page that may stand anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+from pytest_arena.records.episodes import numbered_episodes
+from pytest_arena.reports.html.film_pairs import Sources
+from pytest_arena.reports.html.films import Films
+
+
+def beside(page: Path, path: Path) -> str:
+    """Return the URL of the file or folder *path* relative to the folder of *page*."""
+    relative = os.path.relpath(path.resolve(), page.parent.resolve())
+    return quote(PurePath(relative).as_posix())
+
+
+def films_of(episodes: Path, wanted: Iterable[int], page: Path) -> tuple[Sources, list[str]]:
+    """Return where *page* finds the films of some episodes of a job.
+
+    Args:
+        episodes: The job's ``episodes.jsonl``, in its folder in a run directory.
+        wanted: Indices of the episodes.
+        page: The page's file, which need not exist yet.
+
+    Returns:
+        Episode -> camera -> URL of the film; and what could not be found, a line each.
+    """
+    numbers = set(wanted)
+    if not numbers:
+        return {}, []
+    run_dir = episodes.parent.parent
+    films = Films(run_dir)
+    found: dict[int, dict[str, str]] = {}
+    notes = []
+    try:
+        for _, episode in numbered_episodes(episodes):
+            if episode.episode in numbers:
+                sources = {camera: films.source(path) for camera, path in episode.videos.items()}
+                found[episode.episode] = {
+                    camera: f"{beside(page, run_dir)}/{source}"
+                    for camera, source in sources.items()
+                    if source
+                }
+    except (OSError, ValueError) as error:
+        notes.append(f"{episodes}: films cannot be found: {error}")
+    if films.missing:
+        more = f" and {len(films.missing) - 1} more" if len(films.missing) > 1 else ""
+        notes.append(f"{run_dir}: a film is missing: {films.missing[0]}{more}")
+    return found, notes
