@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from pytest_arena.reports.html.svg import Scale, number
 
-WIDTH, HEIGHT, EDGE = 300, 22, 8
+WIDTH, HEIGHT, EDGE = 300, 22, 14
 """Of a picture in pixels; what is drawn leaves an edge to both sides."""
 _TICKS = 5
 """About as many numbers stand at an axis."""
@@ -53,9 +53,8 @@ class Axis:
         """Return the axis with its numbers; *unit* is said to those who do not see it."""
         scale = self.scale
         marks = "".join(
-            f'<text x="{number(scale(tick))}" y="15" text-anchor="{_anchor(index, len(self.ticks))}">'
-            f"{self.text(tick)}</text>"
-            for index, tick in enumerate(self.ticks)
+            f'<text x="{number(scale(tick))}" y="15" text-anchor="middle">{self.text(tick)}</text>'
+            for tick in self.ticks
         )
         about = f"axis from {self.text(self.low)} to {self.text(self.high)} {unit}"
         return _svg("axis", about, marks, height=18)
@@ -105,10 +104,6 @@ def _svg(kind: str, about: str, content: str, height: int) -> Markup:
         f'<svg class="{escape(kind)}" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         f'role="img" aria-label="{escape(about)}">{content}</svg>'
     )
-
-
-def _anchor(index: int, count: int) -> str:
-    return "start" if index == 0 else "end" if index == count - 1 else "middle"
 
 
 def _round_step(step: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-MOST_PAIRS = 24
+MOST_PAIRS = 12
 """Episodes whose films are shown: a page of hundreds of videos serves nobody."""
 
 

@@ -47,7 +47,5 @@ def films_of(episodes: Path, wanted: Iterable[int], page: Path) -> tuple[Sources
                 }
     except (OSError, ValueError) as error:
         notes.append(f"{episodes}: films cannot be found: {error}")
-    if films.missing:
-        more = f" and {len(films.missing) - 1} more" if len(films.missing) > 1 else ""
-        notes.append(f"{run_dir}: a film is missing: {films.missing[0]}{more}")
+    notes += [f"{run_dir}: {note}" for note in films.take_notes()]
     return found, notes
