@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,14 @@ class Collisions(Metric):
 METRICS = (Smoothness(), Collisions())
 
 
-def write_run(base: Path, jobs: int, episodes: int, *, films: bool = True, seed: int = 0) -> Path:
+def write_run(base: Path, jobs: Iterable[int], episodes: int, *, films: bool = True, seed: int = 0) -> Path:
     """Write a finished run, and the baseline that a tenth of its jobs are compared with.
 
     Every fifth job has films of two cameras, every tenth a gate; a few ended with an error, crashed or never ran.
 
     Args:
         base: Folder of the run directories.
-        jobs: How many.
+        jobs: Their numbers, which decide what each has: ``range(98)`` has some of everything.
         episodes: Of each job.
         films: Whether the films are there, which records name in any case.
         seed: Of everything that is drawn.
@@ -66,10 +66,10 @@ def write_run(base: Path, jobs: int, episodes: int, *, films: bool = True, seed:
         The run directory.
     """
     film = _film(base) if films else None
-    every = [make_job(number, episodes) for number in range(jobs)]
-    before, _ = _run(base / "baseline", [job for job in every if job.regression], None, film, seed + 1)
-    path, _ = _run(base / "runs", every, load_baseline(before.path) if before else None, film, seed)
-    return path.path
+    every = {number: make_job(number, episodes) for number in jobs}
+    compared_ones = {number: job for number, job in every.items() if job.regression is not None}
+    before = _run(base / "baseline", compared_ones, None, film, seed + 1)
+    return _run(base / "runs", every, load_baseline(before.path), film, seed).path
 
 
 def make_job(number: int, episodes: int) -> Job:
@@ -113,11 +113,11 @@ def _film(base: Path) -> Path:
 
 
 def _run(
-    base: Path, jobs: list[Job], baseline: Baseline | None, film: Path | None, seed: int
-) -> tuple[RunDirectory, int]:
+    base: Path, jobs: Mapping[int, Job], baseline: Baseline | None, film: Path | None, seed: int
+) -> RunDirectory:
     run, rng = RunDirectory.create(base), random.Random(seed)
-    run.publish_manifest(_manifest(run, jobs))
-    for number, job in enumerate(jobs):
+    run.publish_manifest(_manifest(run, jobs.values()))
+    for number, job in jobs.items():
         if number % 97 != 96:  # which never ran
             _attempt(run, job, baseline, film, rng, number)
     write_json(run.path / "metrics.json", metrics_of(run))
@@ -127,10 +127,10 @@ def _run(
         never_ran=[],
         troubles=["1 test never ran to the end:"],
     )
-    return run, len(jobs)
+    return run
 
 
-def _manifest(run: RunDirectory, jobs: list[Job]) -> Mapping[str, Any]:
+def _manifest(run: RunDirectory, jobs: Iterable[Job]) -> Mapping[str, Any]:
     entries = {
         job.name: {
             "nodeid": f"evals/jobs/metaworld.yaml::rollout[{job.name}]",

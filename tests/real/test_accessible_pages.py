@@ -25,7 +25,7 @@ RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})
 @pytest.fixture(scope="module")
 def page_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run with films, gates, comparisons, errors, a crash, and a job that never ran."""
-    return write_run_page(write_run(tmp_path_factory.mktemp("run"), 98, 8))
+    return write_run_page(write_run(tmp_path_factory.mktemp("run"), range(98), 8))
 
 
 @pytest.fixture(scope="module")
