@@ -28,12 +28,11 @@ from pytest_arena.records.json_files import StoredFileError, kind_of, problems_i
 from pytest_arena.records.lock import SESSION, WORKERS
 from pytest_arena.records.manifest import JobEntry, Manifest, ShardEntry
 from pytest_arena.records.rerun_names import RERUN, recording_name
-from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder
+from pytest_arena.records.run_directory import RUN_FILES, RunDirectory, attempt_folder, is_label
 from pytest_arena.records.schema import Episode, JobRecord, Outcome, Status
 from pytest_arena.rollout.metrics import require_own_value
 from pytest_arena.rollout.schedule_check import is_time, require_scheduled
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _FOLDERS = (VIDEOS, TRAJECTORIES, RERUN)
 """Folders in a job's, all of whose files are this package's."""
 _OURS = re.compile(
@@ -156,7 +155,7 @@ def _job(where: str, entry: JobEntry) -> Job:
 
 
 def _require_label(where: str, label: str) -> None:
-    if not _LABEL.fullmatch(label) or label in RUN_FILES:
+    if not is_label(label):
         raise ValueError(f"{where}: expected the name of a job's folder, got {shown(label)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from pytest_arena.records.schema import JobRecord, Status
 
 RUN_FILES = ("run.json", "report.json", "metrics.json", "index.html")
 """Names in a run directory that no job's folder can have."""
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 RESULTS = "arena-results"
 """Name of the folder of runs where no other is asked for."""
@@ -309,6 +311,11 @@ def earlier_record(run_dir: Path, label: str, attempt: int) -> JobRecord | None:
         with contextlib.suppress(ValueError, OSError):
             return read_record(directory.record)
     return None
+
+
+def is_label(name: str) -> bool:
+    """Whether a job's folder can have this *name*, which somebody else may have written."""
+    return bool(_LABEL.fullmatch(name)) and name not in RUN_FILES
 
 
 def attempt_folder(run: Path, label: str, attempt: int) -> Path:

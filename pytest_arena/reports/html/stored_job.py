@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from pytest_arena.errors import first_few, shortened
 from pytest_arena.records.json_files import read_json
 from pytest_arena.records.manifest import JobEntry, Manifest
-from pytest_arena.records.run_directory import RunDirectory, attempt_folder, read_record
+from pytest_arena.records.run_directory import RunDirectory, attempt_folder, is_label, read_record
 from pytest_arena.records.schema import JobRecord, Status
 
 NEVER_RAN = "never ran"
@@ -45,7 +47,7 @@ class StoredJob:
     @property
     def folder(self) -> str:
         """Name of its folder: the address of the job in the page."""
-        return self.path.name
+        return os.fsencode(self.path.name).decode(errors="replace")
 
     @property
     def verdict(self) -> str:
@@ -185,6 +187,17 @@ def raw_manifest(run_dir: Path) -> tuple[dict[str, object], Manifest, list[str]]
     if not isinstance(data, dict):
         return {}, Manifest(jobs={}), ["run.json cannot be read: expected an object"]
     try:
-        return data, Manifest.from_json(data), []
+        manifest = Manifest.from_json(data)
     except ValueError as error:
         return data, Manifest(jobs={}), [f"run.json cannot be read: {error}"]
+    foreign = [label for label, entry in manifest.jobs.items() if not _is_of_a_job(label, entry)]
+    if not foreign:
+        return data, manifest, []
+    kept = {label: entry for label, entry in manifest.jobs.items() if label not in foreign}
+    names = first_few(map(shortened, foreign), 3)
+    note = f"run.json: expected names of jobs' folders, got {names}, which are left out"
+    return data, replace(manifest, jobs=kept), [note]
+
+
+def _is_of_a_job(label: str, entry: JobEntry) -> bool:
+    return is_label(label) and (entry.shard is None or is_label(entry.shard.label))

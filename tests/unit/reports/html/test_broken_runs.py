@@ -101,7 +101,9 @@ def test_a_broken_line_costs_one_episode(run: Path) -> None:
     assert [f"{OTHER}/episode-{index}" in part for index in (0, 1, 2)] == [True, False, True]
 
 
-@pytest.mark.parametrize("label", ["../outside", "/etc", "", ".", "..", "x" * 300, "a\0b", "\ud800", "a/b", "é"])
+@pytest.mark.parametrize(
+    "label", ["../outside", "/etc", "", ".", "..", "x" * 300, "a\0b", "\ud800", "a/b", "é"]
+)
 def test_a_label_leads_nowhere_else(run: Path, label: str) -> None:
     outside = run.parent / "outside"
     shutil.copytree(run / JOB, outside)

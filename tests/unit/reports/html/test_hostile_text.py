@@ -90,7 +90,16 @@ def changed(data: Any, text: Callable[[str], str], key: str = "") -> Any:
     if isinstance(data, list):
         return [changed(item, text, key) for item in data]
     if isinstance(data, dict):
-        free = key in ("metrics", "intervals", "unmeasured", "definitions", "videos", "versions", "timings", "options")
+        free = key in (
+            "metrics",
+            "intervals",
+            "unmeasured",
+            "definitions",
+            "videos",
+            "versions",
+            "timings",
+            "options",
+        )
         return {text(name) if free else name: changed(item, text, name) for name, item in data.items()}
     return data
 
@@ -109,7 +118,9 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {(tag, name) for name, _ in attrs}
-        self.addresses |= {value or "" for name, value in attrs if name in ("href", "src", "poster", "xlink:href")}
+        self.addresses |= {
+            value or "" for name, value in attrs if name in ("href", "src", "poster", "xlink:href")
+        }
         if tag in self.contents:
             self.contents[tag].append("")
 
