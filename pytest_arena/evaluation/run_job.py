@@ -353,6 +353,7 @@ class Evaluation:
             policy=to_plain(source_identity(type(self.policy)) | policy | self._files),
             horizon=env.max_episode_steps,
             capabilities={name: getattr(caps, name) for name in caps.__slots__},
+            cameras=to_plain([*env.cameras.names] if env.cameras else []),
         )
         if self._earlier and changed_source(before, self.record.identity["policy"]):
             self.attempt.note(_OTHER_SOURCE, of="earlier")

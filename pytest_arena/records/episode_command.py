@@ -24,7 +24,7 @@ from pytest_arena.records.manifest import JobEntry
 from pytest_arena.records.schema import NOT_REPRODUCIBLE, JobRecord
 
 _PROGRAMS = ("pytest", "py.test")
-_SELECTING = {"-k", "-m", "--deselect", "--ignore", "--ignore-glob", "--keep-duplicates", "--pyargs"}
+_SELECTING = {"-k", "--deselect", "--ignore", "--ignore-glob", "--keep-duplicates", "--pyargs"}
 """Options that select tests, which the node id does."""
 _FAILED_BEFORE = {"--lf", "--last-failed", "--lfnf", "--last-failed-no-failures", "--ff", "--failed-first"}
 _IN_PARTS = {"--nf", "--new-first", "--splits", "--group", "--shard-id", "--num-shards", "--count"}
@@ -45,7 +45,7 @@ _DROPPED = frozenset(
     | _FILES.union(_JSON_REPORT, _PRINTED, _MORE_PRINTED, _SAID_ANEW, _OF_VERDICTS)
 )
 """Options of the run that the command for one episode does without."""
-_OF_PYTEST = {"-p", "-c", "--config-file", "-o", "--override-ini", "-W", "--rootdir", "--confcutdir"}
+_OF_PYTEST = {"-p", "-c", "-m", "--config-file", "-o", "--override-ini", "-W", "--rootdir", "--confcutdir"}
 _OF_ARENA = {"--arena-set", "--arena-output", "--arena-launcher", "--arena-html"}
 _WITH_A_VALUE = frozenset(_OF_PYTEST | _OF_ARENA)
 """Options that are kept, whose value may stand in the next word."""
@@ -225,9 +225,10 @@ def _filmed(record: JobRecord, config: Mapping[str, Any]) -> Iterator[str]:
     for key, every in _FILMED_IN_PART.items():
         if (_at(config, "record", key) or every) != every:
             yield from ("--arena-set", f"{_at(config, 'name')}:record.{key}=null")
-    # To ask for films where there are no cameras, or no images, would be an error.
-    has_cameras = bool(_at(config, "environment", "cameras")) or bool(record.videos)
-    if has_cameras and not any(note.startswith("no videos: ") for note in record.notes):
+    # To ask for films where there are no cameras, or no images, would be an error. Records of earlier
+    # versions do not tell the cameras.
+    cameras = record.identity.get("cameras", _at(config, "environment", "cameras") or record.videos)
+    if cameras and not any(note.startswith("no videos: ") for note in record.notes):
         yield from ("--arena-video", "on")
 
 

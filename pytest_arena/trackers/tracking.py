@@ -111,7 +111,7 @@ class Tracking:
 
     def pytest_arena_record(self, record: JobRecord, run_dir: Path) -> None:
         """Take a job that this process ran, or whose shards it has put together."""
-        if not _is_shard(record, run_dir):
+        if not _is_part(record, run_dir):
             self._take(record, run_dir)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -128,7 +128,7 @@ class Tracking:
         except (OSError, ValueError) as error:
             self._give_up(f"{path}: {error}")
             return
-        if not _is_shard(record, run_dir):
+        if not _is_part(record, run_dir):
             self._take(record, run_dir)
 
     def _take(self, record: JobRecord, run_dir: Path) -> None:
@@ -145,7 +145,10 @@ class Tracking:
         warn(self._config, f"{self._name} tracks no more jobs of this session: {reason}")
 
 
-def _is_shard(record: JobRecord, run_dir: Path) -> bool:
+def _is_part(record: JobRecord, run_dir: Path) -> bool:
+    """Whether the record is that of some episodes of a job: its numbers are not the job's."""
+    if record.only is not None:
+        return True
     from pytest_arena.records.run_directory import RunDirectory
 
     entry = RunDirectory(run_dir).manifest_if_sound().jobs.get(record.job)

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from pytest_arena import EvaluationError, Metric, Recorded, Recorder, evaluate, load_baseline, load_jobs
+from pytest_arena import (
+    EvaluationError,
+    Metric,
+    Recorded,
+    Recorder,
+    evaluate,
+    load_baseline,
+    load_jobs,
+    read_episodes,
+)
 from tests.integration.conftest import Folder
 from tests.jobs import make_job
 
@@ -55,6 +64,20 @@ def test_evaluate_leaves_what_a_session_leaves(jobs: Any, tmp_path: Path) -> Non
     assert json.loads((run / "metrics.json").read_text())["a"]["status"] == "completed"
     for path in (run, run / "metrics.json"):
         assert load_baseline(path).find("a") is not None
+
+
+def test_evaluate_some_episodes(jobs: Any, tmp_path: Path) -> None:
+    """Of a part no threshold is judged."""
+    rules = {"thresholds": {"success_rate": ">= 0.99", "episode_length": "< 1"}}
+    found = {}
+    for name, chosen in (("whole", None), ("part", [2])):
+        (job,) = jobs(**rules, rollout={"episodes": 4, "only": chosen})
+        record = evaluate(job, output=tmp_path / name)
+        episodes = read_episodes(only(tmp_path / name) / "a" / "episodes.jsonl")
+        found[name] = {e.episode: (e.seed, e.return_) for e in episodes}
+        assert (record.only, record.config_sha256) == (chosen, job.sha256())
+    assert found["part"] == {2: found["whole"][2]}
+    assert record.verdict == "none"
 
 
 def test_evaluate_in_a_relative_folder_that_the_environment_leaves(

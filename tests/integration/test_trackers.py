@@ -73,10 +73,12 @@ def in_tensorboard(folder: Path) -> dict[str, dict[int, float]]:
 def test_tensorboard(suite: Suite, workers: tuple[str, ...]) -> None:
     pytest.importorskip("tensorboard")
     crashed = {"crashed": CRASHED} if workers else {}
-    suite.jobs({**JOBS, **crashed})
+    suite.jobs({**JOBS, **crashed, "part": {"rollout": {"episodes": 5, "only": [3]}}})
     suite.run("--arena-jobs", "jobs.yaml", "-p", "pytest_arena.trackers.tensorboard", *workers)
     written = Counter(path.parents[1].name for path in suite.run_dir.glob("*/tensorboard/events*"))
-    assert written == dict.fromkeys([*JOBS, *crashed], 1), "shards are tracked as a whole"
+    assert written == dict.fromkeys([*JOBS, *crashed], 1), (
+        "shards are tracked as a whole, other parts are not"
+    )
     for job in written:
         found = in_tensorboard(suite.run_dir / job / "tensorboard")
         for name, value in numbers(suite, job).items():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
@@ -10,6 +10,7 @@ from pytest_arena import Job, StrictModel
 from pytest_arena.errors import shown
 from pytest_arena.jobs.messages import KeyPath, dotted, fields_at, place, plain_error, plain_errors
 from pytest_arena.jobs.model import Source
+from tests.jobs import make_job
 
 MINIMAL = {
     "name": "reach",
@@ -191,3 +192,15 @@ def test_known_keys_of_a_place() -> None:
     assert fields_at(Settings, ("path",)) is None
     assert fields_at(Job, ("policy",)) is None
     assert fields_at(Job, ("environment", "cameras", "corner")) == {"width", "height"}
+
+
+def test_a_part_of_a_job_has_no_verdict() -> None:
+    rules: dict[str, Any] = {"thresholds": {"success_rate": ">= 0.5"}, "regression": {}}
+    job = make_job(rollout={"episodes": 9, "only": [7, 2]}, **rules)
+    for part in (job, job.as_run):
+        assert [*part.wanted_episodes] == [2, 7]
+    assert (job.as_run.thresholds, job.as_run.gate, job.as_run.regression) == ({}, None, None)
+    assert make_job(rollout={"episodes": 9, "only": [2, 7]}, **rules).sha256() == job.sha256()
+    whole = make_job(rollout={"episodes": 9}, **rules)
+    assert whole.as_run is whole
+    assert whole.config()["rollout"]["only"] is None

@@ -70,7 +70,8 @@ def test_the_whole_of_it() -> None:
     ("given", "kept"),
     [
         ("-n 4 --dist=load -nauto", ""),
-        ("-m smoke -k 'reach and not far' --lf --deselect x::y -x --maxfail=2 -vv -sq", ""),
+        ("-k 'reach and not far' --lf --deselect x::y -x --maxfail=2 -vv -sq", ""),
+        ("-m 'smoke and not slow'", None),
         ("-c ini/pytest.ini -p mine.plugin -o addopts= -W error", None),
         ("--arena-set policy.level=0.5 --arena-output 'my results'", None),
         ("--checkpoint run42.pt --fast --level=3", None),
@@ -140,6 +141,9 @@ def test_films_of_every_camera() -> None:
     assert words(manifest(environment=environment)) == [NODE, "--arena-video", "on", *ONLY]
     without = record(notes=["no videos: the renderer cannot start"])
     assert words(manifest(environment=environment), without) == [NODE, *ONLY]
+    for cameras in ([], ["wrist"]):
+        of = record(identity={"cameras": cameras})
+        assert words(manifest(), of) == [NODE, *(["--arena-video", "on"] if cameras else []), *ONLY]
     assert words(manifest(), record(videos=["reach/videos/a.mp4"])) == [NODE, "--arena-video", "on", *ONLY]
 
 
