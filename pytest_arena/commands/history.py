@@ -141,7 +141,7 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
 
 
 def _rate(measurement: Measurement) -> str:
-    rate, interval = measurement.success_rate, measurement.job.interval
+    rate, interval = measurement.success_rate, measurement.interval
     if rate is None:
         return "-"
     return f"{rate:.1%}" + ("" if interval is None else f" [{interval[0]:.1%}, {interval[1]:.1%}]")

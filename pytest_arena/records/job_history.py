@@ -43,6 +43,14 @@ class Measurement:
         return self.job.success_rate if self.job.status == Status.COMPLETED else None
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """That of the rate; None where there is no rate, or an end is missing."""
+        ends = self.job.interval
+        if self.success_rate is None or ends is None or None in ends:
+            return None
+        return ends
+
+    @property
     def threshold(self) -> ThresholdSummary | None:
         """The threshold on the success rate."""
         return next((found for found in self.job.thresholds if found.metric == "success_rate"), None)

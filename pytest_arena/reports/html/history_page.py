@@ -54,7 +54,7 @@ class RunRow:
     @property
     def interval(self) -> str:
         """The ends of its interval."""
-        found = None if self.measurement.success_rate is None else self.measurement.job.interval
+        found = self.measurement.interval
         return "" if found is None else f"{_percent(found[0])} to {_percent(found[1])}"
 
     @property

@@ -171,8 +171,8 @@ def _line(measurements: Sequence[Measurement], x: Sequence[float], rate: Scale) 
 def _intervals(dots: Sequence[Dot], x: Sequence[float], rate: Scale) -> str:
     drawn = ""
     for dot, at in zip(dots, x, strict=True):
-        interval = dot.measurement.job.interval
-        if dot.measurement.success_rate is not None and interval is not None:
+        interval = dot.measurement.interval
+        if interval is not None:
             drawn += f"M{number(at)} {number(rate(interval[0]))}V{number(rate(interval[1]))}"
     return f'<path class="interval" d="{drawn}"/>'
 
@@ -225,10 +225,10 @@ def _policies(dots: Sequence[Dot], step: float, middle: float) -> Iterator[str]:
 
 
 def _dates(dots: Sequence[Dot], x: Sequence[float], step: float, middle: float) -> Iterator[str]:
-    """Yield as many dates as there is room for; times of day where all runs are of one day."""
+    """Yield as many dates as there is room for, the newest one too; times where all runs are of one day."""
     every = math.ceil(DATE_WIDTH / step)
     times = [dot.measurement.run.started_at for dot in dots]
     one_day = all(before[:10] == after[:10] for before, after in pairwise(times))
-    for index in range(0, len(dots), every):
+    for index in range(len(dots) - 1, -1, -every):
         text = times[index][11:16] if one_day else times[index][:10]
         yield _text("date", x[index], middle + 4, text)

@@ -179,6 +179,22 @@ def test_a_run_that_cannot_be_read_is_a_note(tmp_path: Path) -> None:
     assert "20260102T000000Z-0000/a: a/record.json: expected the keys" in page
 
 
+def test_odd_numbers_cost_nothing_else(tmp_path: Path) -> None:
+    run = make_up_run(tmp_path, "20260101T000000Z-0000", [made_up_job("a"), made_up_job("b")])
+    path = run / "a" / "record.json"
+    odd = {"intervals": {"success_rate": [None, 1]}, "metrics": {"success_rate": 7}, "timings": {}}
+    write_json(path, {**json.loads(path.read_text()), **odd})
+    manifest = json.loads((run / "run.json").read_text())
+    write_json(
+        run / "run.json", {**manifest, "started_at": "", "versions": {"mujoco": [1]}, "revision": None}
+    )
+    rows = Read(write_history(tmp_path)).rows
+    assert [row[2:4] for row in rows if row[0] in ("a", "b")] == [
+        ["700.0%", ""],
+        ["90.0%", "80.0% to 100.0%"],
+    ]
+
+
 def test_many_notes_are_counted(tmp_path: Path) -> None:
     for number in range(30):
         (make_up_run(tmp_path, f"202601{number + 1:02}T000000Z-0000") / "run.json").write_text("{")
