@@ -181,15 +181,15 @@ def _attempt(
     }
     record.definitions = {metric.name: metric.definition() for metric in METRICS}
     record.timings = {
-        "make": 0.8,
-        "reset": 0.2,
-        "act": 11.3,
-        "step": 24.9,
-        "frames": 3.1,
-        "films": 2.2,
-        "total": 43.0,
+        "build_seconds": 0.8,
+        "rollout_seconds": 39.5,
+        "filming_seconds": 2.2,
+        "recording_seconds": 0.1,
+        "overview_seconds": 0.2,
+        "total_seconds": 43.0,
     }
-    record.inference = {"act": {"calls": 1200, "mean_ms": 9.4, "p50_ms": 9.1, "p95_ms": 14.2, "max_ms": 80.5}}
+    times = {"count": 1200, "mean_ms": 9.4, "p50_ms": 9.1, "p95_ms": 14.2, "max_ms": 80.5}
+    record.inference = {"batch": 4, "real_time_factor": 2.1, "act": {**times, "total_seconds": 11.3}}
     record.steps = 200 * len(job.wanted_episodes)
     if number % 11 == 3:
         attempt.note(

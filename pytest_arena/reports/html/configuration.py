@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from markupsafe import Markup
+
+from pytest_arena.reports.html.parts import plain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -67,6 +72,17 @@ def configuration(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> l
     return lines
 
 
+def configuration_text(lines: Sequence[Line]) -> Markup:
+    """Return *lines* as HTML for a ``<pre>``: those that are changed stand in ``<b>``."""
+    parts = []
+    for changed, group in itertools.groupby(lines, key=lambda line: line.changed or line.from_command_line):
+        text = "".join(
+            f"{line.text}{'  # --arena-set' if line.from_command_line else ''}\n" for line in group
+        )
+        parts.append(f"<b>{plain(text)}</b>" if changed else plain(text))
+    return Markup("".join(parts))
+
+
 def yaml_text(value: Any) -> str:
     """Return *value* as YAML on one line."""
     if isinstance(value, Mapping):
@@ -84,21 +100,22 @@ def _lines(
     closed = model is not None and model.model_config.get("extra") != "allow"
     for name, value in config.items():
         path = (*at, name)
-        # What the model does not know is a policy's, a name of the user's, or a key of a later version.
-        known = keys.get(name, _Key(value if closed else _REQUIRED, None, each=False))
-        if value == known.default and value in (None, {}, []):
-            continue
         given = any(path[: len(key)] == key for key in set_keys)
         begin = f"{'  ' * len(at)}{_scalar(name)}:"
+        if closed and name not in keys:  # a key of another version's: nothing is known of its default
+            yield Line(f"{begin} {yaml_text(value)}", changed=False, from_command_line=given)
+            continue
+        known = keys.get(name, _Key(_REQUIRED, None, each=False))
+        if value == known.default and value in (None, {}, []):
+            continue
         if not (isinstance(value, Mapping) and value):
             yield Line(f"{begin} {yaml_text(value)}", value != known.default, given)
             continue
         # A section that is always there is marked by its keys alone.
-        yield Line(begin, known.default in (None, {}) or model is None, given)
-        if known.each:
-            yield from _lines_of_each(value, known.below, path, set_keys)
-        else:
-            yield from _lines(value, known.below, path, set_keys)
+        head = Line(begin, known.default in (None, {}) or model is None, given)
+        lines = _lines_of_each if known.each else _lines
+        below = list(lines(value, known.below, path, set_keys))
+        yield from _joined(head, below) if not known.each else (head, *below)
 
 
 def _lines_of_each(
@@ -107,8 +124,16 @@ def _lines_of_each(
     """Yield the lines of a mapping with names of the user's."""
     for name, value in config.items():
         path = (*at, name)
-        yield Line(f"{'  ' * len(at)}{_scalar(name)}:", changed=True)
-        yield from _lines(value, model, path, set_keys)
+        head = Line(f"{'  ' * len(at)}{_scalar(name)}:", changed=True)
+        yield from _joined(head, list(_lines(value, model, path, set_keys)))
+
+
+def _joined(head: Line, below: Sequence[Line]) -> Iterable[Line]:
+    """Return a mapping's *head* and the lines *below* it: as one line, if none of its keys is changed."""
+    if not below or any(line.changed or line.from_command_line for line in below):
+        return (head, *below)
+    text = f"{head.text} {{{', '.join(line.text.strip() for line in below)}}}"
+    return (replace(head, text=text),)
 
 
 @cache

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from pytest_arena.records.schema import JobRecord
-from pytest_arena.reports.html.configuration import yaml_text
 from pytest_arena.reports.html.stored_job import StoredJob
 from pytest_arena.reports.html.timings_bar import TOTAL, seconds
 
@@ -90,23 +90,28 @@ def identity(job: StoredJob) -> Iterator[tuple[str, str]]:
         yield "written in", entry.file if entry.line is None else f"{entry.file}:{entry.line}"
     files = {**entry.policy_files, **({"source": entry.policy_source} if entry.policy_source else {})}
     if files:
-        yield "policy's files", yaml_text(_short(files))
+        yield "policy's files", _said(files)
     if record is None:
         return
     yield "reproducible", "yes, episode by episode" if record.reproducible else "no"
     for key, value in record.identity.items():
-        if key == "versions" and value == job.versions:
-            continue
-        if key == "capabilities" and isinstance(value, Mapping):
-            value = [name if has is True else f"{name} {has}" for name, has in value.items() if has]
+        if key == "versions" and isinstance(value, Mapping):
+            value = {name: version for name, version in value.items() if version != job.versions.get(name)}
         if value not in (None, {}, [], ""):
-            yield key, yaml_text(_short(value))[:LONGEST_IDENTITY]
+            yield key, _said(value)[:LONGEST_IDENTITY]
 
 
-def _short(value: Any) -> Any:
-    """Return *value* with hashes cut to `HASH_DIGITS`."""
+def _said(value: Any, *, inside: bool = False) -> str:
+    """Return *value* in words: what is true by its name, hashes with `HASH_DIGITS`."""
     if isinstance(value, Mapping):
-        return {key: _short(below) for key, below in value.items()}
-    if isinstance(value, str) and len(value) in (40, 64) and set(value) <= set("0123456789abcdef"):
-        return f"{value[:HASH_DIGITS]}…"
-    return value
+        text = ", ".join(
+            str(key) if below is True else f"{key} {_said(below, inside=True)}"
+            for key, below in value.items()
+        )
+        return f"({text})" if inside else text
+    if isinstance(value, list):
+        return f"[{', '.join(_said(item, inside=True) for item in value)}]"
+    if isinstance(value, str):
+        is_hash = len(value) in (40, 64) and set(value) <= set("0123456789abcdef")
+        return value[:HASH_DIGITS] if is_hash else value
+    return json.dumps(value)

@@ -18,7 +18,7 @@ from pytest_arena.records.schema import (
     ThresholdResult,
 )
 from pytest_arena.reports.html.baseline_films import baseline_page, films_of_both
-from pytest_arena.reports.html.configuration import configuration
+from pytest_arena.reports.html.configuration import configuration, configuration_text
 from pytest_arena.reports.html.episode_rows import EpisodeTable
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.gate_picture import gate_picture
@@ -165,4 +165,4 @@ def _timings(record: JobRecord) -> str:
 
 
 def _configuration(job: StoredJob) -> str:
-    return _html("configuration", lines=configuration(job.entry.config, job.overrides))
+    return _html("configuration", text=configuration_text(configuration(job.entry.config, job.overrides)))

@@ -19,7 +19,7 @@ class MetricRow:
     """Empty where it is unmeasured."""
     interval: str
     unit: str
-    """With how the episodes' values became this one, where that is not plain."""
+    """With how the episodes' values became this one, where that is neither their mean nor their rate."""
     reason: str
     """Why it is unmeasured."""
 
@@ -42,7 +42,7 @@ def _unit(definition: Mapping[str, Any], *, own: bool) -> Iterator[str]:
     """Yield the unit of a metric and, of one of the user's *own*, what it is over the episodes."""
     if unit := definition.get("unit"):
         yield str(unit)
-    if own:
+    if own and definition.get("reduction", "mean") not in ("mean", "rate"):
         yield f"{definition.get('reduction', 'mean')} over the episodes"
 
 

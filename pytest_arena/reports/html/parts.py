@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 from markupsafe import Markup
 
 LONGEST_NOTE = 300
 """Characters of an exception's text in a note."""
+
+
+def plain(text: str) -> Markup:
+    """Return *text* as HTML that stands between tags: quotes, which matter in attributes, stay."""
+    return Markup(html.escape(text, quote=False))
 
 
 def part(what: str, make: Callable[[], str]) -> Markup:

@@ -13,6 +13,8 @@ from pytest_arena.reports.html.svg import number
 TOTAL = "total_seconds"
 SHADES = 6
 """Colours of the bar; the last one is that of all else."""
+SMALLEST = 0.005
+"""Share of the whole that a part must have to be seen."""
 _ORDER = ("build_seconds", "rollout_seconds", "filming_seconds", "recording_seconds", "overview_seconds")
 
 
@@ -27,15 +29,16 @@ class Spent:
 
 
 def spent(timings: Mapping[str, float]) -> list[Spent]:
-    """Return the parts of *timings* that took time, and what the total has beside them."""
+    """Return the parts of *timings* that can be seen in a bar, and what there is beside them as one more."""
     names = [*_ORDER, *(name for name in timings if name not in (*_ORDER, TOTAL))]
+    whole = max(timings.get(TOTAL, 0.0), sum(timings.get(name, 0.0) for name in names))
     found = [
         Spent(name.removesuffix("_seconds"), timings[name], shade % SHADES)
         for shade, name in enumerate(names)
-        if timings.get(name, 0.0) >= 0.0005
+        if timings.get(name, 0.0) > SMALLEST * whole
     ]
-    rest = timings.get(TOTAL, 0.0) - sum(part.seconds for part in found)
-    return [*found, Spent("other", rest, SHADES - 1)] if rest >= 0.0005 else found
+    rest = whole - sum(part.seconds for part in found)
+    return [*found, Spent("other", rest, SHADES - 1)] if rest > SMALLEST * whole else found
 
 
 def timings_bar(parts: list[Spent]) -> Markup:
@@ -55,8 +58,8 @@ def total(timings: Mapping[str, float]) -> tuple[str, str] | None:
     """
     if (whole := timings.get(TOTAL)) is None:
         return None
-    parts = sum(part.seconds for part in spent(timings))
-    name = "total" if parts <= 1.001 * whole + 0.0005 else "total without the first build"
+    parts = sum(value for name, value in timings.items() if name != TOTAL)
+    name = "total" if parts <= 1.001 * whole else "total without the first build"
     return name, seconds(whole)
 
 
@@ -90,7 +93,7 @@ def policy_cost(inference: Mapping[str, Any], timings: Mapping[str, float]) -> I
     if requests := inference.get("requests"):
         yield f"its model or server: {_times(requests)} an answer, {requests['count']} answers"
     if (factor := inference.get("real_time_factor")) is not None:
-        yield f"{factor:.3g} simulated seconds for each second of the policy"
+        yield f"{factor:.3g} times real time"
 
 
 def _times(times: Mapping[str, Any]) -> str:
