@@ -168,7 +168,7 @@ function runningRate({ episodes, table }) {
     parts.push(svg("text", { class: "on-line", x: TO - 36, y: at(y(bound) + beside), "text-anchor": "end" }, `threshold ${short(bound * 100)} %`));
   }
   const line = thinned(points).map(([place, value], number) => `${number ? "L" : "M"}${at(scale(place))} ${at(y(value))}`);
-  parts.push(svg("path", { class: "running", d: line.join("") }));
+  parts.push(svg("path", { class: "rate-line", d: line.join("") }));
   thinned(errors, 100).forEach((place) => parts.push(svg("g", { class: "lane e" }, mark("error", scale(place), bottom - 5))));
   const said = [element("span", {}, rate === null ? "no episode was measured" : `${short(rate * 100)} % in the end`)];
   if (errors.length) said.push(element("span", {}, outcomeMark("error"), ` ${errors.length}, in no rate`));

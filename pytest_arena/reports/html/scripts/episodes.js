@@ -49,7 +49,7 @@ function readEpisodes(section) {
 function readTable(section, part, table) {
   const column = (place, at) => ({
     key: place.dataset.key,
-    name: place.querySelector("span").textContent,
+    name: place.firstChild.textContent.trim(),
     unit: place.querySelector("i") ? place.querySelector("i").textContent : "",
     ...at,
   });
@@ -220,17 +220,20 @@ const neighbours = ({ episodes }, { place }) => ({
   after: episodes.slice(place + 1),
 });
 
-// The keys of a panel are those of its buttons.
+// The keys of a panel are those of its buttons. They come before those of the page, where Escape leaves the job.
 addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || document.fullscreenElement) return;
   const panel = document.querySelector("section.job.open .panel:not([hidden])");
-  if (!panel || event.target.closest("input, select, textarea, .grid, [role='region']")) return;
-  if (event.key === " " && event.target.closest("button, a, summary")) return; // which the key presses
+  const at = event.target;
+  if (!panel || at.closest("input:not([type='range']), select, textarea, dialog")) return;
+  // Keys that the thing with the focus has a use for.
+  if (event.key.startsWith("Arrow") && at.closest("input, .grid, [role='region']")) return;
+  if (event.key === " " && at.closest("button, a, summary")) return;
   const button = Array.from(panel.querySelectorAll("button[data-key]")).find((one) => one.dataset.key === event.key);
   if (!button) return;
   event.preventDefault();
   button.click();
-});
+}, true);
 
 function factsOf({ columns, part }, episode) {
   const facts = element("dl", { className: "episode-facts" });
@@ -252,5 +255,6 @@ function notesOf(episode) {
   if (!more) return [];
   const copy = element("div", { className: "more" });
   copy.append(...Array.from(more.cloneNode(true).childNodes).filter((node) => !(node.matches && node.matches(".film"))));
+  copy.querySelectorAll("pre, .note").forEach((long) => (long.tabIndex = 0)); // it may be scrolled
   return copy.textContent.trim() ? [copy] : [];
 }

@@ -39,9 +39,9 @@ def test_what_is_the_same_in_all_rows_is_said_once(tmp_path: Path) -> None:
         ("steps of the row", "0–9"),
     ]
     assert made.rows.splitlines() == [
-        '<tr class=f id="reach/episode-0"><th>0<td>failure<td>0<td>100',
-        '<tr class=s id="reach/episode-1"><th>1<td>success<td>0.333333<td>101',
-        '<tr class=s id="reach/episode-2"><th>2<td>success<td>0.666667<td>102',
+        '<tr class="f" id="reach/episode-0"><th>0<td>failure<td>0<td>100',
+        '<tr id="reach/episode-1"><th>1<td>success<td>0.33333<td>101',
+        '<tr id="reach/episode-2"><th>2<td>success<td>0.66667<td>102',
     ]
     page = rendered(made)
     assert "<caption>2 success, 1 failure</caption>" in page
