@@ -22,7 +22,7 @@ from pytest_arena.parallel.plain_reports import PlainReports
 from pytest_arena.parallel.shared_run_directory import hold_in_worker, run_directory, shared_directory
 from pytest_arena.parallel.worker_progress import watch_workers
 from pytest_arena.records.run_directory import RunDirectory
-from pytest_arena.reports import json_report, terminal
+from pytest_arena.reports import json_report, other_reports, terminal
 from pytest_arena.session import item_attempt, item_outcome, item_rollout
 from pytest_arena.session.current_run import RUN, Run
 from pytest_arena.session.end import SessionEnd
@@ -132,6 +132,7 @@ def begin_run(session: pytest.Session, groups: list[dict[str, Any]]) -> None:
     arena = ArenaSession(session, directory, [item.nodeid for item in session.items])
     config.pluginmanager.register(arena, _PLUGIN)
     json_report.enable(config, arena.run)
+    other_reports.enable(config, arena.run)
     if is_worker(config):
         config.pluginmanager.register(PlainReports(), "arena-transport")
     else:
@@ -159,6 +160,7 @@ def join_as_controller(config: pytest.Config, directory: RunDirectory, tests: Se
     arena = ArenaSession(session, directory, tests)
     config.pluginmanager.register(arena, _PLUGIN)
     json_report.enable(config, arena.run)
+    other_reports.enable(config, arena.run)
     crashes = CrashReports(config, directory, arena.run.unwritten)
     config.pluginmanager.register(crashes, "arena-crash-reports")
     _interrupt_on_sigterm(arena.end.restore)
