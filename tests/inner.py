@@ -19,5 +19,6 @@ def inner_environment() -> dict[str, str]:
     kept["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
     # hypothesis' plugin imports all of it, which takes longer than the rest of most inner runs together.
     # pytest-randomly, where it is installed, would shuffle jobs whose order a test asserts.
-    kept["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:randomly"
+    # Other reports are tested in tests/real/test_other_reports.py, and would cost every run their imports.
+    kept["PYTEST_ADDOPTS"] = "-p no:hypothesispytest -p no:randomly -p no:html -p no:allure_pytest"
     return kept
