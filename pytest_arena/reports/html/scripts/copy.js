@@ -5,17 +5,20 @@ function offerCopy(root) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "copy";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", "Copy the command");
+    const tell = (text, label) => {
+      button.textContent = text;
+      button.setAttribute("aria-label", label);
+    };
+    tell("Copy", "Copy the command");
     button.addEventListener("click", async () => {
       getSelection().selectAllChildren(code); // where a browser refuses, the keys for copying do it
       try {
         await navigator.clipboard.writeText(code.textContent);
-        button.textContent = "Copied";
+        tell("Copied", "Copied");
       } catch {
-        button.textContent = "Selected";
+        tell("Selected", "The command is selected");
       }
-      setTimeout(() => (button.textContent = "Copy"), 2000);
+      setTimeout(() => tell("Copy", "Copy the command"), 2000);
     });
     code.after(" ", button);
   }

@@ -8,9 +8,9 @@
   const jobs = []; // {rows, row, verdict, values: {name: [value, …]}, text, found}
   for (const row of body.rows) {
     if (row.classList.contains("part")) jobs[jobs.length - 1].rows.push(row);
-    else jobs.push({ row, rows: [row], found: true });
+    else jobs.push({ row, rows: [row] });
   }
-  const inOrder = jobs.slice();
+  let order = jobs.slice(); // as they stand in the table
   const columns = Array.from(table.tHead.rows[0].cells, (cell) => cell.textContent.trim());
   const cellOf = (row, name) => row.cells[columns.indexOf(name)];
   const plain = (text) => text.toLowerCase().normalize("NFKC");
@@ -22,7 +22,7 @@
       tag: Array.from(job.row.querySelectorAll(".tag"), (tag) => tag.textContent),
     };
     for (const name of ["simulator", "policy"]) {
-      if (columns.includes(name)) job.values[name] = [cellOf(job.row, name).textContent];
+      if (columns.includes(name)) job.values[name] = [cellOf(job.row, name).textContent.trim()];
     }
     // What a search finds: names, environment, tags, simulator, policy, instruction.
     const texts = job.rows.flatMap((row) => [row.cells[0].textContent, row.dataset.find || ""]);
@@ -57,19 +57,39 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   if (jobs.length) table.before(form);
 
+  // Of thousands of rows, those are shown that a reader has come to: the browser lays out no others.
+  const AT_ONCE = 300;
+  let found = jobs; // that search and filters find, in the order of the table
+  let shown = new Set(jobs);
+  let end = 0; // how many of those found are shown
+  const more = make("div");
+  table.after(more);
+  function show(count) {
+    end = count;
+    const now = new Set(found.slice(0, end));
+    for (const job of shown) if (!now.has(job)) for (const row of job.rows) row.hidden = true;
+    for (const job of now) if (!shown.has(job)) for (const row of job.rows) row.hidden = false;
+    shown = now;
+    coming.unobserve(more);
+    if (end < found.length) coming.observe(more);
+  }
+  const coming = new IntersectionObserver(
+    ([entry]) => entry.isIntersecting && show(end + AT_ONCE),
+    { rootMargin: "1500px" },
+  );
+  addEventListener("beforeprint", () => show(Infinity));
+
   function filter() {
     const words = plain(search.value).split(/\s+/).filter(Boolean);
     const wanted = Object.entries(filters).filter(([, select]) => select.value);
-    let found = 0;
-    for (const job of jobs) {
-      job.found =
+    found = order.filter(
+      (job) =>
         words.every((word) => job.text.includes(word)) &&
-        wanted.every(([name, select]) => (job.values[name] || []).includes(select.value));
-      found += job.found;
-      for (const row of job.rows) if (row.hidden === job.found) row.hidden = !job.found;
-    }
-    told.textContent = found === jobs.length ? `${jobs.length} jobs` : `${found} of ${jobs.length} jobs`;
+        wanted.every(([name, select]) => (job.values[name] || []).includes(select.value)),
+    );
+    told.textContent = found.length === jobs.length ? `${jobs.length} jobs` : `${found.length} of ${jobs.length} jobs`;
     clear.disabled = !words.length && !wanted.length;
+    show(AT_ONCE);
   }
   form.addEventListener("input", filter);
   function showAll() {
@@ -102,21 +122,20 @@
   }
   function sort(heading, descending) {
     const column = heading.cellIndex;
-    let order;
-    if (columns[column] === "verdict") order = descending ? inOrder.slice() : inOrder.slice().reverse();
+    if (columns[column] === "verdict") order = descending ? jobs.slice() : jobs.slice().reverse();
     else {
       const keys = new Map(jobs.map((job) => [job, keyOf(job.row.cells[column], heading)]));
       const lacks = (key) => key === "" || Number.isNaN(key);
-      order = inOrder.slice().sort((one, other) => {
+      order = jobs.slice().sort((one, other) => {
         const [a, b] = [keys.get(one), keys.get(other)];
         if (lacks(a) || lacks(b)) return lacks(a) - lacks(b); // at the end in either direction
         const difference = typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
         return descending ? -difference : difference;
       });
     }
-    const sorted = document.createDocumentFragment();
-    for (const job of order) sorted.append(...job.rows);
-    body.append(sorted);
+    show(0); // what is not shown is moved at no cost
+    for (const job of order) body.append(...job.rows);
+    filter();
     for (const other of table.tHead.rows[0].cells) other.setAttribute("aria-sort", "none");
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   }
@@ -132,7 +151,7 @@
     button.addEventListener("click", () => {
       const now = heading.getAttribute("aria-sort");
       // The first order of a column is the one that people look for: names from A, the worst verdicts, low rates first.
-      sort(heading, now === "none" ? heading.cellIndex > 2 : now === "ascending");
+      sort(heading, now === "none" ? !heading.matches(".c-job, .c-rate") : now === "ascending");
     });
   }
 
@@ -161,6 +180,11 @@
   function move(by) {
     const rows = Array.from(body.rows).filter((row) => !row.hidden);
     const here = rows.indexOf(document.activeElement.closest("tr"));
+    if (here + by >= rows.length && end < found.length) {
+      show(end + AT_ONCE);
+      move(by);
+      return;
+    }
     const next = here < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(here + by, 0), rows.length - 1);
     if (!rows[next]) return;
     linkOf(rows[next]).focus({ preventScroll: true });
@@ -199,20 +223,25 @@
     event.preventDefault();
   });
 
-  // --- back from a job: to the row, and to the place where the table was
+  // --- back from a job: to its row, and to the place where the table was
 
-  let left = null;
-  let place = 0;
+  let opened = null; // folder of the job that was open last
+  let place = null;
+  const note = () => (opened = document.querySelector("section.job.open")?.id ?? opened);
+  addEventListener("DOMContentLoaded", note);
   body.addEventListener("click", (event) => {
-    if (!event.target.closest("a")) return;
-    left = event.target.closest("a");
-    place = scrollY;
+    if (event.target.closest("a")) place = scrollY;
   });
   addEventListener("hashchange", () => {
-    if (!inTable() || !left) return;
-    left.focus({ preventScroll: true });
-    scrollTo(0, place);
-    left = null;
+    note();
+    if (!inTable() || opened === null) return;
+    const row = Array.from(body.rows).find((one) => linkOf(one).textContent === opened);
+    opened = null;
+    if (!row || row.hidden) return;
+    linkOf(row).focus({ preventScroll: true });
+    if (place === null) row.scrollIntoView({ block: "center" });
+    else scrollTo(0, place);
+    place = null;
   });
 
   filter();
