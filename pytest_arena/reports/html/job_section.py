@@ -45,9 +45,13 @@ def job_section(job: StoredJob, films: Films, run: Mapping[str, Any]) -> str:
     Returns:
         HTML. What belongs to the job stands in a ``<noscript>``: see ``scripts/view.js``.
     """
+    episodes = part("The table of episodes", lambda: _episodes(job, films, run))
+    return render("job.html", job=job, above=_above(job), episodes=episodes, below=_below(job))
+
+
+def _episodes(job: StoredJob, films: Films, run: Mapping[str, Any]) -> str:
     table = EpisodeTable(job, films, _command(job, run))
-    above, below = _above(job), _below(job)
-    return render("job.html", job=job, record=job.record, table=table, above=above, below=below)
+    return render("episodes.html", job=job, record=job.record, table=table)
 
 
 def _command(job: StoredJob, run: Mapping[str, Any]) -> tuple[str, str] | str:
