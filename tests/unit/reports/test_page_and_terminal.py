@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_arena.options import SETTINGS
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import Status, Verdict
 from pytest_arena.reports import terminal
@@ -70,7 +71,8 @@ def terminal_rows(run_dir: Path) -> list[list[str]]:
     reporter: Any = SimpleNamespace(
         write_sep=lambda *_: None, write_line=lambda line, **_: lines.append(line)
     )
-    config: Any = SimpleNamespace(invocation_params=SimpleNamespace(dir=run_dir))
+    stash = {SETTINGS: SimpleNamespace(html=False)}
+    config: Any = SimpleNamespace(invocation_params=SimpleNamespace(dir=run_dir), stash=stash)
     terminal.summarize(reporter, config, Run(RunDirectory(run_dir)), 1)
     cells = (re.split(r"\s{2,}", line) for line in lines)
     return [row for row in cells if len(row) >= 5 and row[0] != "job"]
