@@ -6,8 +6,9 @@ import base64
 import contextlib
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -25,8 +26,8 @@ class Films:
     run_dir: Path
     embedded: Collection[str] = frozenset()
     """Paths of the files that go into the page."""
-    _missing: list[str] = field(default_factory=list)
-    _outside: list[str] = field(default_factory=list)
+    _missing: dict[str, None] = field(default_factory=dict)
+    _outside: dict[str, None] = field(default_factory=dict)
     _folders: dict[str, bool] = field(default_factory=dict)
     """Folder, as paths name it -> whether it is in the run directory, whatever links lead there."""
 
@@ -48,20 +49,20 @@ class Films:
         """Return the bytes of the file at *path*, None where there is no such file in the run directory."""
         parts = PurePosixPath(path).parts
         if not parts or parts[0] == "/" or ".." in parts or not self._holds(str(PurePosixPath(*parts[:-1]))):
-            self._outside.append(path)
+            self._outside[path] = None
             return None
         try:
             status = os.lstat(self.run_dir / path)
             if stat.S_ISLNK(status.st_mode):
                 if not self._leads_inside(path):
-                    self._outside.append(path)
+                    self._outside[path] = None
                     return None
                 status = os.stat(self.run_dir / path)
         except (OSError, ValueError):  # a NUL, or a lone surrogate
-            self._missing.append(path)
+            self._missing[path] = None
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._missing.append(path)
+            self._missing[path] = None
             return None
         return status.st_size
 
@@ -74,7 +75,7 @@ class Films:
         if count := len(self._outside):
             what = "1 path that leads" if count == 1 else f"{count} paths that lead"
             notes.append(f"{what} out of the run directory, not followed: {_named(self._outside)}")
-        self._missing, self._outside = [], []
+        self._missing, self._outside = {}, {}
         return notes
 
     def _holds(self, folder: str) -> bool:
@@ -89,5 +90,5 @@ class Films:
             return False
 
 
-def _named(paths: list[str]) -> str:
-    return first_few(map(shortened, paths[:4]), 3)
+def _named(paths: Iterable[str]) -> str:
+    return first_few(map(shortened, islice(paths, 4)), 3)
