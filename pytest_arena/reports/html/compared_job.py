@@ -136,6 +136,8 @@ def _words(comparison: Comparison) -> Iterator[str]:
     if comparison.value is None:
         yield str(comparison.reason)
         return
+    before, now = (amount(comparison, value) for value in (comparison.baseline_value, comparison.value))
+    yield f"{before} in A, {now} in B: {difference(comparison)}"
     yield from decision(comparison)
     yield from in_family(comparison)
     if comparison.table is None or comparison.repeated or comparison.matched != comparison.pairs:

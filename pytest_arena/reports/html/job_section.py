@@ -152,8 +152,8 @@ def _comparison(job: StoredJob, comparison: Comparison) -> str:
 
 
 def _films(job: StoredJob) -> str:
-    pairs, left = films_of_both(job)
-    return _html("films", pairs=pairs, left=left)
+    pairs, left, notes = films_of_both(job)
+    return _html("films", pairs=pairs, left=left, notes=notes)
 
 
 def _timings(record: JobRecord) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
-from pytest_arena.records.episodes import numbered_episodes
+from pytest_arena.records.json_files import json_lines
+from pytest_arena.records.schema import Episode
 from pytest_arena.reports.html.film_pairs import Sources
 from pytest_arena.reports.html.films import Films
 
@@ -15,7 +16,7 @@ from pytest_arena.reports.html.films import Films
 def beside(page: Path, path: Path) -> str:
     """Return the URL of the file or folder *path* relative to the folder of *page*."""
     relative = os.path.relpath(path.resolve(), page.parent.resolve())
-    return quote(PurePath(relative).as_posix())
+    return quote(PurePath(relative).as_posix(), errors="surrogateescape")
 
 
 def films_of(episodes: Path, wanted: Iterable[int], page: Path) -> tuple[Sources, list[str]]:
@@ -30,22 +31,23 @@ def films_of(episodes: Path, wanted: Iterable[int], page: Path) -> tuple[Sources
         Episode -> camera -> URL of the film; and what could not be found, a line each.
     """
     numbers = set(wanted)
-    if not numbers:
+    if not numbers or not episodes.is_file():
         return {}, []
     run_dir = episodes.parent.parent
-    films = Films(run_dir)
+    films, folder = Films(run_dir), beside(page, run_dir)
+    before = "" if folder == "." else f"{folder}/"
     found: dict[int, dict[str, str]] = {}
     notes = []
     try:
-        for _, episode in numbered_episodes(episodes):
-            if episode.episode in numbers:
-                sources = {camera: films.source(path) for camera, path in episode.videos.items()}
-                found[episode.episode] = {
-                    camera: f"{beside(page, run_dir)}/{source}"
-                    for camera, source in sources.items()
-                    if source
-                }
+        for _, line in json_lines(episodes):
+            if not isinstance(line, dict) or line.get("episode") not in numbers or not line.get("videos"):
+                continue  # of thousands of episodes a few differ
+            episode = Episode.from_json(line)
+            sources = {camera: films.source(path) for camera, path in episode.videos.items()}
+            found[episode.episode] = {
+                camera: f"{before}{source}" for camera, source in sources.items() if source
+            }
     except (OSError, ValueError) as error:
-        notes.append(f"{episodes}: films cannot be found: {error}")
+        notes.append(f"{episodes}: not all films can be found: {error}")
     notes += [f"{run_dir}: {note}" for note in films.take_notes()]
     return found, notes

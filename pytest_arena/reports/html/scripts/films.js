@@ -42,15 +42,6 @@ function playTogether(videos) {
 
 // The films of one episode in two runs, side by side: see film_pairs in templates/comparison_parts.html.
 function playPairs(root) {
-  // Of a hundred films, those that can be seen load their first frame.
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      entry.target.preload = "metadata";
-      seen.unobserve(entry.target);
-    }
-  });
-  root.querySelectorAll(".film-pair video").forEach((film) => seen.observe(film));
   for (const pair of root.querySelectorAll(".film-pair")) {
     const films = pair.querySelectorAll("video");
     if (films.length < 2) continue;
