@@ -94,6 +94,9 @@ def test_filters_are_built_from_what_is_there(open_page: Pages, index: Path) -> 
     assert page.evaluate("location.hash") == ""
     page.get_by_role("link", name="3 failed").click()
     assert shown(page) == EVERY
+    assert shown(open_page(index, address="=fail")) == ["door", "push", "reach.2", "reach"], (
+        "an address of its own"
+    )
 
 
 def test_each_column_sorts_the_jobs_and_keeps_their_parts_below_them(open_page: Pages, index: Path) -> None:

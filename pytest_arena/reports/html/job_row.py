@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -91,7 +92,7 @@ class JobRow:
             tags=tuple(clipped(str(tag)) for tag in tags) if isinstance(tags, list) else (),
             instruction=clipped(str(config.get("language_instruction") or "")),
             rate=numbers.metrics.get(RATE),
-            interval=numbers.intervals.get(RATE),
+            interval=_whole(numbers.intervals.get(RATE)),
             threshold=_threshold(numbers),
             undecided=numbers.status == Status.COMPLETED and any(t.undecided for t in numbers.thresholds),
             may_stop=numbers.gate is not None and not numbers.gate.fixed,
@@ -146,6 +147,13 @@ def _configured(entry: JobEntry) -> tuple[str, str, str]:
     """Return environment, simulator and policy as the job has them."""
     environment, policy = (entry.config.get(key) or {} for key in ("environment", "policy"))
     return str(environment.get("id", "")), str(entry.config.get("simulator", "")), str(policy.get("type", ""))
+
+
+def _whole(interval: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """Return *interval*; None where an end of it was no number when the record was written."""
+    if interval is None or (low := interval[0]) is None or (high := interval[1]) is None:
+        return None
+    return low, high
 
 
 def _threshold(record: JobRecord) -> Threshold | None:

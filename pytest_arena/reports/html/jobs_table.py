@@ -104,13 +104,13 @@ class JobsTable:
 
     @property
     def simulators(self) -> set[str]:
-        """All simulators."""
-        return {job.simulator for job in self.jobs}
+        """All simulators, as far as it is known."""
+        return {job.simulator for job in self.jobs if job.simulator}
 
     @property
     def policies(self) -> set[str]:
-        """All policies."""
-        return {job.policy for job in self.jobs}
+        """All policies, as far as it is known."""
+        return {job.policy for job in self.jobs if job.policy}
 
     @property
     def compares(self) -> bool:

@@ -12,7 +12,7 @@ from pytest_arena.reports.html.exit_reason import exit_reason, troubles
 from pytest_arena.reports.html.jobs_table import Count, JobsTable
 from pytest_arena.reports.html.suite_lines import SuiteLine, suite_lines
 from pytest_arena.reports.html.verdict_sentence import Sentence, SessionEnding, verdict_sentence
-from pytest_arena.reports.html.words import duration, in_words, moment, typed
+from pytest_arena.reports.html.words import clipped, duration, in_words, moment, typed
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _when(data: Mapping[str, object], manifest: Manifest) -> Iterator[Fact]:
 
 def _revision(revision: Mapping[str, object]) -> str:
     state = "with uncommitted changes" if revision.get("dirty") is True else "clean"
-    return f"{revision.get('commit')}, {state}"
+    return f"{clipped(str(revision.get('commit')))}, {state}"
 
 
 def _machine(machine: Mapping[str, object]) -> str:

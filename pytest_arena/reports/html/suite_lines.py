@@ -41,7 +41,7 @@ class _Judged:
 class _Family:
     """All comparisons of a run in ``run.json``."""
 
-    rate: float
+    rate: float | None
     method: str
     comparisons: dict[str, _Judged]
 
@@ -74,6 +74,8 @@ def suite_lines(data: Mapping[str, object], jobs: Sequence[JobRow], notes: list[
 
 
 def _family(family: _Family, jobs: Mapping[str, JobRow]) -> SuiteLine:
+    if family.rate is None:
+        raise ValueError("rate: expected a number, got null")
     if not family.comparisons:
         return SuiteLine("no comparison with a baseline to judge together", None)
     claimed = [
@@ -94,6 +96,8 @@ def _group(data: object, jobs: Mapping[str, JobRow]) -> Iterator[SuiteLine]:
     if not isinstance(data, Mapping) or "verdict" not in data:
         return  # the session has not come to it
     group = from_json(_Group, data)
+    if any(found.interval is not None and None in found.interval for found in group.verdict.results):
+        raise ValueError("verdict.results: expected intervals of two numbers, got null")
     if any(group.jobs.values()):
         fixed = not any(jobs[label].may_stop for label in group.verdict.jobs if label in jobs)
         yield SuiteLine(describe_group(group.tag, group.verdict, fixed=fixed), group.verdict.passed)

@@ -22,7 +22,7 @@
       tag: Array.from(job.row.querySelectorAll(".tag"), (tag) => tag.textContent),
     };
     for (const name of ["simulator", "policy"]) {
-      if (columns.includes(name)) job.values[name] = [cellOf(job.row, name).textContent.trim()];
+      if (columns.includes(name)) job.values[name] = [cellOf(job.row, name).textContent.trim()].filter(Boolean);
     }
     // What a search finds: names, environment, tags, simulator, policy, instruction.
     const texts = job.rows.flatMap((row) => [row.cells[0].textContent, row.dataset.find || ""]);
@@ -42,8 +42,7 @@
   for (const name of ["verdict", "tag", "simulator", "policy"]) {
     const counts = new Map();
     for (const job of jobs) for (const value of job.values[name] || []) counts.set(value, (counts.get(value) || 0) + 1);
-    if (name === "tag" ? !counts.size : counts.size < 2) continue;
-    if (counts.size === 1 && [...counts.values()][0] === jobs.length) continue;
+    if (!counts.size || (counts.size === 1 && counts.values().next().value === jobs.length)) continue;
     const select = make("select", {}, make("option", { value: "", textContent: `any ${name}` }));
     select.setAttribute("aria-label", `Show jobs by ${name}`);
     for (const [value, count] of counts) select.append(make("option", { value, textContent: `${value} (${count})` }));
@@ -51,7 +50,7 @@
   }
   const told = make("output");
   const clear = make("button", { type: "button", textContent: "Clear" });
-  const keysButton = make("button", { type: "button", className: "keys", textContent: "Keys" });
+  const keysButton = make("button", { type: "button", className: "tell-keys", textContent: "Keys" });
   const form = make("form", { className: "find" }, search, ...Object.values(filters), clear, told, keysButton);
   form.setAttribute("role", "search");
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -101,16 +100,18 @@
     showAll();
     search.focus();
   });
+  const verdictOf = (hash) => hash.slice(2).replaceAll("-", " "); // of "#=never-ran", which leads to the first such job
   for (const link of document.querySelectorAll("ul.counts a")) {
     link.addEventListener("click", (event) => {
       if (!filters.verdict) return; // all jobs came to the same
       event.preventDefault();
-      const word = decodeURIComponent(link.hash.slice(2)).replaceAll("-", " ");
+      const word = verdictOf(link.hash);
       filters.verdict.value = filters.verdict.value === word ? "" : word;
       filter();
       section.scrollIntoView({ block: "nearest" });
     });
   }
+  if (filters.verdict && location.hash.startsWith("#=")) filters.verdict.value = verdictOf(location.hash);
 
   // --- order
 

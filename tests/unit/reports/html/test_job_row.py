@@ -99,6 +99,12 @@ def test_texts_of_any_length_take_little_room() -> None:
     assert max(map(len, (found.environment, found.policy, found.instruction))) == 120
 
 
+def test_an_interval_without_an_end_is_none() -> None:
+    record = a_record(metrics={"success_rate": 0.5}, intervals={"success_rate": (None, 0.75)})
+    found = JobRow.of(stored(record))
+    assert (found.interval, found.interval_text) == (None, "")
+
+
 def test_a_part_of_a_job_says_so() -> None:
     assert JobRow.of(stored(a_record(only=[3, 5]))).part == "episodes 3, 5 only"
     assert JobRow.of(stored(a_record())).part == ""

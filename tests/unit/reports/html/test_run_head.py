@@ -168,13 +168,19 @@ def test_a_failed_group_is_why_a_run_of_good_jobs_is_none() -> None:
 
 
 def test_verdicts_that_cannot_be_read_are_notes() -> None:
-    data = {"jobs": {}, "family": {"rate": "x"}, "groups": [{"verdict": 3}, "nonsense"]}
-    found = RunHead.of("run", data, Manifest(jobs={}), JobsTable.of([]), ["a note"])
-    assert len(found.suite) == 0
-    first, second, third = found.notes
-    assert first == "a note"
-    assert second.startswith("run.json cannot be read: family.rate: ")
-    assert third.startswith("run.json cannot be read: groups[0].")
+    endless = a_group()
+    endless["verdict"]["results"][0]["interval"] = [None, 0.5]
+    families: list[Any] = [
+        {"rate": "x"},
+        {"rate": None, "method": "holm", "comparisons": {"a": {"rejected": True}}},
+    ]
+    for family in families:
+        data = {"jobs": {}, "family": family, "groups": [{"verdict": 3}, "nonsense", endless]}
+        found = RunHead.of("run", data, Manifest(jobs={}), JobsTable.of([]), ["a note"])
+        assert len(found.suite) == 0
+        assert [note.partition(": ")[2].partition(":")[0] for note in found.notes] == [
+            *("", "family.rate", "groups[0].tag", "groups[2].verdict.results")
+        ]
 
 
 def test_what_was_run_with_what() -> None:
