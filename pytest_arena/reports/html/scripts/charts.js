@@ -37,18 +37,18 @@ function chart(title, height, parts, said) {
   return element("figure", { className: "chart" }, element("h4", {}, title), picture, element("figcaption", {}, ...said));
 }
 
-// An axis along the bottom: round numbers, and the scale from values to coordinates.
-function axis(low, high, y, unit) {
-  const step = roundStep((high - low) / 4);
-  const scale = (value) => FROM + ((value - low) / (high - low)) * (TO - FROM);
-  const parts = [svg("line", { class: "axis", x1: FROM, x2: TO, y1: y, y2: y })];
+// An axis along the bottom, up to the coordinate `to`: round numbers, and the scale from values to coordinates.
+function axis(low, high, y, unit, to = TO) {
+  const step = roundStep((high - low) / 5);
+  const scale = (value) => FROM + ((value - low) / (high - low)) * (to - FROM);
+  const parts = [svg("line", { class: "axis", x1: FROM, x2: to, y1: y, y2: y })];
   for (let tick = Math.ceil(low / step) * step; tick <= high + step * 1e-6; tick += step) {
     const x = at(scale(tick));
-    const anchor = scale(tick) > TO - 20 ? "end" : scale(tick) < FROM + 12 ? "start" : "middle";
+    const anchor = scale(tick) > to - 12 ? "end" : scale(tick) < FROM + 12 ? "start" : "middle";
     parts.push(svg("line", { class: "axis", x1: x, x2: x, y1: y, y2: y + 4 }));
     parts.push(svg("text", { x, y: y + 16, "text-anchor": anchor }, short(tick)));
   }
-  if (unit) parts.push(svg("text", { class: "unit", x: TO, y: y + 30, "text-anchor": "end" }, cut(unit)));
+  if (unit) parts.push(svg("text", { class: "unit", x: to, y: y + 30, "text-anchor": "end" }, cut(unit)));
   return { scale, parts };
 }
 
@@ -69,10 +69,9 @@ function distribution({ episodes }, column, length) {
   if (isLength) return null; // each success ends its episode: the distribution is that of the lengths
   const height = 46 * lanes.length + (column.unit ? 36 : 22);
   const { scale, parts } = axis(low, high, 46 * lanes.length, column.unit);
-  const most = Math.max(...lanes.map((lane) => Math.max(...binned(lane.values, low, high))));
-  lanes.forEach((lane, number) => parts.push(laneOf(lane, 46 * number, scale, { low, high, most })));
+  lanes.forEach((lane, number) => parts.push(laneOf(lane, 46 * number, scale, low, high)));
   const said = lanes.map(({ outcome, values }) =>
-    element("span", {}, outcomeMark(outcome), ` ${values.length}: median ${short(median(values))}, ${short(values[0])} to ${short(values.at(-1))}`),
+    element("span", {}, outcomeMark(outcome), ` ${values.length}: ${inWords(values)}`),
   );
   const name = column.key === "time" ? "Time to success" : column.key === "length" ? "Length" : "Return";
   return chart(name, height, parts, said);
@@ -83,6 +82,11 @@ const numbersOf = (episodes, outcome, column) =>
 
 const median = (sorted) => (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 
+function inWords(sorted) {
+  const [first, last] = [sorted[0], sorted.at(-1)].map(short);
+  return first === last ? first : `median ${short(median(sorted))}, ${first} to ${last}`;
+}
+
 function binned(values, low, high) {
   const counts = new Array(BARS).fill(0);
   for (const value of values) counts[Math.min(BARS - 1, Math.floor(((value - low) / (high - low)) * BARS))] += 1;
@@ -90,13 +94,15 @@ function binned(values, low, high) {
 }
 
 // The values of one outcome: marks of its own shape, or bars where there are many; and their median.
-function laneOf({ outcome, values }, top, scale, { low, high, most }) {
+function laneOf({ outcome, values }, top, scale, low, high) {
   const lane = svg("g", { class: `lane ${outcome[0]}` });
   lane.append(svg("text", { x: FROM, y: top + 12 }, `${GLYPHS[outcome]} ${outcome}`));
   if (values.length <= DOTS) {
     values.forEach((value, number) => lane.append(mark(outcome, scale(value), top + 24 + ((number * 0.618) % 1) * 14)));
   } else {
-    binned(values, low, high).forEach((count, bar) => {
+    const counts = binned(values, low, high);
+    const most = Math.max(...counts); // of this outcome: failures are few, and have a shape as well
+    counts.forEach((count, bar) => {
       const tall = (count / most) * 28;
       const x = FROM + (bar / BARS) * (TO - FROM);
       if (count) lane.append(svg("rect", { x: at(x), y: at(top + 44 - tall), width: at((TO - FROM) / BARS - 1), height: at(tall) }));
@@ -156,16 +162,17 @@ function runningRate({ episodes, table }) {
   if (new Set(counted.map((one) => one.outcome)).size < 2) return null;
   const top = 10, bottom = 130;
   const y = (rate) => bottom - rate * (bottom - top);
-  const { scale, parts } = axis(0, counted.length, bottom, "episodes, in their order");
+  const to = TO - 34;
+  const { scale, parts } = axis(0, counted.length, bottom, "episodes, in their order", to);
   for (const rate of [0, 0.5, 1]) {
-    parts.push(svg("line", { class: "grid-line", x1: FROM, x2: TO, y1: y(rate), y2: y(rate) }));
-    parts.push(svg("text", { class: "on-line", x: TO, y: y(rate) - 3, "text-anchor": "end" }, `${rate * 100} %`));
+    parts.push(svg("line", { class: "grid-line", x1: FROM, x2: to, y1: y(rate), y2: y(rate) }));
+    parts.push(svg("text", { class: "on-line", x: to + 5, y: y(rate) + 3.5 }, `${rate * 100} %`));
   }
   const { points, errors, rate } = runningPoints(counted);
   for (const bound of (table.dataset.bounds || "").split(" ").filter(Boolean).map(Number)) {
     const beside = bound < 0.15 || (rate < bound && bound < 0.9) ? -4 : 12; // not where the line ends
-    parts.push(svg("line", { class: "bound", x1: FROM, x2: TO, y1: at(y(bound)), y2: at(y(bound)) }));
-    parts.push(svg("text", { class: "on-line", x: TO - 36, y: at(y(bound) + beside), "text-anchor": "end" }, `threshold ${short(bound * 100)} %`));
+    parts.push(svg("line", { class: "bound", x1: FROM, x2: to, y1: at(y(bound)), y2: at(y(bound)) }));
+    parts.push(svg("text", { class: "on-line", x: to - 2, y: at(y(bound) + beside), "text-anchor": "end" }, `threshold ${short(bound * 100)} %`));
   }
   const line = thinned(points).map(([place, value], number) => `${number ? "L" : "M"}${at(scale(place))} ${at(y(value))}`);
   parts.push(svg("path", { class: "rate-line", d: line.join("") }));

@@ -166,6 +166,8 @@
     ["j  k", "next and previous job of the table"],
     ["Enter", "open the job"],
     ["Escape", "back to the table; in the search, clear it"],
+    ["n  p", "next and previous failure, in an open episode"],
+    [",  .", "its films one step back, and on"],
     ["?", "these keys"],
   ]) {
     list.append(make("dt", {}, make("kbd", { textContent: names })), make("dd", { textContent: what }));
