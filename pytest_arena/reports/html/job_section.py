@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pytest_arena.comparison.describe import describe_comparison
+from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.episode_command import command_parts, why_not_alone
 from pytest_arena.records.schema import (
     Comparison,
@@ -25,7 +26,7 @@ from pytest_arena.reports.html.gate_picture import gate_picture
 from pytest_arena.reports.html.job_facts import facts, files, identity, relations
 from pytest_arena.reports.html.metrics_table import metric_rows, reported_lines
 from pytest_arena.reports.html.parts import part
-from pytest_arena.reports.html.rate_picture import rate_picture
+from pytest_arena.reports.html.rate_axis import rate_picture
 from pytest_arena.reports.html.render import environment, render
 from pytest_arena.reports.html.stored_job import StoredJob
 from pytest_arena.reports.html.timings_bar import policy_cost, seconds, spent, timings_bar, total
@@ -125,7 +126,7 @@ def _picture(threshold: ThresholdResult) -> Markup:
     value, interval = threshold.value, threshold.interval
     if value is None or interval is None:
         return Markup()
-    return part("Its picture", lambda: rate_picture(value, interval, threshold.expression))
+    return part("Its picture", lambda: rate_picture(value, interval, Threshold.parse(threshold.expression)))
 
 
 def _gate(gate: GateRecord) -> str:

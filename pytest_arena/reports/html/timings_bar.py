@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pytest_arena.reports.html.svg import number
+from pytest_arena.reports.html.words import duration
 
 TOTAL = "total_seconds"
 SHADES = 6
@@ -64,14 +65,8 @@ def total(timings: Mapping[str, float]) -> tuple[str, str] | None:
 
 
 def seconds(value: float) -> str:
-    """Return a duration as people read it."""
-    if value < 1:
-        return f"{1000 * value:.3g} ms"
-    if value < 120:
-        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    """Return a duration, also a very short one."""
+    return f"{1000 * value:.3g} ms" if value < 1 else duration(value)
 
 
 def policy_cost(inference: Mapping[str, Any], timings: Mapping[str, float]) -> Iterator[str]:
