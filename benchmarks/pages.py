@@ -49,7 +49,11 @@ def main(jobs: int, episodes: int) -> int:
     good = True
     try:
         each = max(1, round(episodes / jobs))
-        for name, number, goal in (("large", jobs, LARGE), ("a tenth", jobs // 10, LARGE), ("small", 10, SMALL)):
+        for name, number, goal in (
+            ("large", jobs, LARGE),
+            ("a tenth", jobs // 10, LARGE),
+            ("small", 10, SMALL),
+        ):
             run = write_run(folder / name, range(number), each)
             met = report(f"{number} jobs, {number * each} episodes", run, goal)
             good = met and good
@@ -142,7 +146,9 @@ def parsed(arguments: list[str]) -> Any:
     if arguments[:1] == ["--write"]:
         return write(Path(arguments[1]))
     numbers = [int(argument) for argument in arguments]
-    print("| run | page | written in | other steps of the end | memory | until a search filters | until a job is open |")
+    print(
+        "| run | page | written in | other steps of the end | memory | until a search filters | until a job is open |"
+    )
     print("|---|---|---|---|---|---|---|")
     return main(*(numbers + [3000, 100_000][len(numbers) :]))
 
