@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +14,7 @@ from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.job_row import JobRow
 from pytest_arena.reports.html.job_section import job_section
 from pytest_arena.reports.html.jobs_table import JobsTable
+from pytest_arena.reports.html.packed import LARGEST, packed
 from pytest_arena.reports.html.render import Inline, render
 from pytest_arena.reports.html.run_head import RunHead
 from pytest_arena.reports.html.stored_job import raw_manifest, stored_jobs
@@ -39,7 +39,7 @@ def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
     page = run_dir / PAGE
     drafts = [run_dir / f".{PAGE}.{secrets.token_hex(4)}.tmp" for _ in range(2)]
     try:
-        with _opened(drafts[0]) as jobs, _opened(drafts[1]) as whole:
+        with drafts[0].open("w+b") as jobs, drafts[1].open("wb") as whole:
             _write(run_dir, jobs, whole, embed)
         os.replace(drafts[1], page)
     finally:
@@ -49,26 +49,29 @@ def write_run_page(run_dir: Path, *, embed: int = 0) -> Path:
     return page
 
 
-def _opened(draft: Path) -> IO[str]:
+def _encoded(text: str) -> bytes:
     # JSON may hold halves of characters, which no file in UTF-8 can: they are shown as what they are.
-    return draft.open("w+", encoding="utf-8", errors="backslashreplace")
+    return text.encode("utf-8", "backslashreplace")
 
 
-def _write(run_dir: Path, sections: IO[str], page: IO[str], embed: int) -> None:
+def _write(run_dir: Path, sections: IO[bytes], page: IO[bytes], embed: int) -> None:
     """Write the jobs' sections, which the top must come before: it counts them."""
     data, manifest, notes = raw_manifest(run_dir)
     films = Films(run_dir)
     if embed:
         films.embedded, said = embedded(stored_jobs(run_dir, manifest), films, embed)
         notes = [*notes, said]
-    rows = []
+    rows, sizes = [], []
     options = data.get("options")
     for job in stored_jobs(run_dir, manifest, options if isinstance(options, dict) else {}):
         rows.append(JobRow.of(job))
-        sections.write(job_section(job, films, data))
+        sizes.append(sections.write(_encoded(job_section(job, films, data))))
     table = JobsTable.of(rows)
     head = RunHead.of(run_dir.name, data, manifest, table, notes)
-    page.write(render("run.html", head=head, table=table, inline=Inline.of(STYLES, SCRIPTS)))
+    page.write(_encoded(render("run.html", head=head, table=table, inline=Inline.of(STYLES, SCRIPTS))))
     sections.seek(0)
-    shutil.copyfileobj(sections, page)
-    page.write("</main>\n")
+    is_large = sum(sizes) > LARGEST and not embed
+    for size in sizes:
+        section = sections.read(size)
+        page.write(packed(section) if is_large else section)
+    page.write(b"</main>\n")

@@ -21,6 +21,18 @@ function openSection(section) {
   jobOpened.forEach((call) => call(section));
 }
 
+// In a page that would be too large, what follows a job's first lines is packed.
+async function unpack(section, packed) {
+  packed.remove();
+  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  const rest = await new Response(stream).text();
+  const stored = section.querySelector(":scope > noscript");
+  stored.textContent = stored.textContent.replace(/<p class="note">[^<]*<\/p>\n$/, "") + rest;
+}
+
+const unpacking = new Set(); // sections of which the rest will be there in a moment
+
 // What follows the "#", in parts.
 function address() {
   const text = location.hash.slice(1);
@@ -35,6 +47,9 @@ function show() {
   const [name, episode] = address();
   const section = name && document.getElementById(name);
   const job = section && section.matches("section.job") ? section : null;
+  const packed = job && job.querySelector(":scope > script");
+  if (packed) unpacking.add(job) && unpack(job, packed).then(() => unpacking.delete(job) && show());
+  if (unpacking.has(job)) return;
   document.querySelectorAll("section.job.open").forEach((other) => {
     if (other === job) return;
     episodeShown.forEach((call) => call(other, ""));
