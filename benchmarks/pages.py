@@ -1,13 +1,13 @@
 """The page of a run: how large it is, how long it takes to write and to open, and what memory that needs.
 
-    python -m benchmarks.pages [JOBS [EPISODES]]
+    python benchmarks/pages.py [JOBS [EPISODES]]
 
-A made-up run of 3,000 jobs with 100,000 episodes, written and judged by the real code: a fifth of the jobs have
-films, a tenth a gate, a tenth a comparison. Beside it a tenth of that, and one of 10 jobs. The page is written by
-a process of its own, after the steps of a session's end that read all records too; seconds are of the clock, and
-those of the processor behind them, for other processes may want the same cores. Chromium opens the page from the
-file system. Timed is what a person waits for: from the navigation to a table that a search has filtered, and from
-a click to the episodes of a job.
+A made-up run of 3,000 jobs with 100,000 episodes, written and judged by the real code: a fifth of the jobs
+have films, a tenth a gate, a tenth a comparison. Beside it a tenth of that, and one of 10 jobs. The page is
+written by a process of its own, after the steps of a session's end that read all records too; seconds are
+of the clock, and those of the processor behind them, for other processes may want the same cores. Chromium
+opens the page from the file system. Timed is what a person waits for: from the navigation to a table that a
+search has filtered, and from a click to the episodes of a job.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def report(what: str, run: Path, goal: Goal) -> bool:
 
 def written(run: Path) -> dict[str, Any]:
     """Write the page of *run* in a process of its own; return what it measured."""
-    command = [sys.executable, "-m", "benchmarks.pages", "--write", str(run)]
+    command = [sys.executable, __file__, "--write", str(run)]
     told: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return told
 
