@@ -42,7 +42,7 @@ def drawn(rng: np.random.Generator, rates: Sequence[float], episodes: int, *, fi
         won = latent < stats.norm.ppf(rate)
         points = tuple(Point(e, float(value), e, f"s{e}") for e, value in enumerate(won))
         samples[str(index)] = Sample(points, (int(won.sum()), episodes), fixed)
-    return rank({"job": JobSamples(RULE, samples)}, FamilyError(RATE, "holm"))
+    return rank([("job", JobSamples(RULE, samples))], FamilyError(RATE, "holm"))
 
 
 def errors() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_arena.comparison.baseline import SAME, BaselineJob, value_at
 from pytest_arena.comparison.decision_rule import Rule
@@ -37,15 +37,19 @@ def rank_jobs(
         BaselineError: What was asked for does not suit a metric, the runs of a job name different metrics, or
             files are not what was written.
     """
-    jobs, not_ranked = {}, {}
-    for label, sides in shared.items():
-        try:
-            found = _samples(label, sides, asked)
+    not_ranked: dict[str, str] = {}
+
+    def jobs() -> Iterator[tuple[str, JobSamples]]:
+        for label, sides in shared.items():
+            try:
+                found = _samples(label, sides, asked)
+            except NotComparableError as error:
+                not_ranked[label] = str(error)
+                continue
             missing = {run: "it has no such job" for run in runs if run not in sides}
-            jobs[label] = dataclasses.replace(found, left_out={**found.left_out, **missing})
-        except NotComparableError as error:
-            not_ranked[label] = str(error)
-    return rank(jobs, allowed), not_ranked
+            yield label, dataclasses.replace(found, left_out={**found.left_out, **missing})
+
+    return rank(jobs(), allowed), not_ranked
 
 
 def _samples(label: str, sides: Mapping[str, BaselineJob], asked: Mapping[str, object]) -> JobSamples:

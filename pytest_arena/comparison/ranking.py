@@ -7,8 +7,8 @@ p-value of "the two are equal".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from pytest_arena.comparison.compare import compare
@@ -94,41 +94,66 @@ class Ranking:
 
     def error_rate(self) -> str:
         """Return in words what may be wrong with the letters, and how often."""
-        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
+        pairs = "1 pair" if self.pairs == 1 else f"all {self.pairs} pairs"
         where = f"{pairs} of {len(self.jobs)} job{'' if len(self.jobs) == 1 else 's'}"
         p_value = "each p-value is twice the smaller one-sided one"
         if self.allowed.method == "holm":
             return (
                 f"the probability that any two runs are told apart that are equal is at most "
-                f"{self.allowed.rate:.2g}, over all {where} (Holm; {p_value})"
+                f"{self.allowed.rate:.2g}, over {where} (Holm; {p_value})"
             )
         return (
             f"of the pairs that are told apart, the expected share of equal ones is at most "
-            f"{self.allowed.rate:.2g}, over all {where} (e-BH)"
+            f"{self.allowed.rate:.2g}, over {where} (e-BH)"
         )
 
 
-def rank(jobs: Mapping[str, JobSamples], allowed: FamilyError) -> Ranking:
-    """Rank the runs of all *jobs*, label -> its runs, with one error rate over all pairs of all jobs."""
-    pairs = {label: _pairs(job) for label, job in jobs.items()}
-    p_values = {
-        f"{label}\0{index}": (pair.p_value, pair.e_value)
-        for label, found in pairs.items()
-        for index, pair in enumerate(found)
+def rank(jobs: Iterable[tuple[str, JobSamples]], allowed: FamilyError) -> Ranking:
+    """Rank the runs of each job of *jobs*, (label, its runs), with one error rate over all pairs of all jobs.
+
+    The samples of a job are not kept when the next one is asked for.
+    """
+    found = {label: _compared(job) for label, job in jobs}
+    evidence = {
+        f"{label}\0{index}": pair
+        for label, job in found.items()
+        for index, pair in enumerate(job.pairs)
         if pair.comparison is not None
     }
     if allowed.method == "holm":
-        rejected = holm({key: p for key, (p, _) in p_values.items()}, allowed.rate)
+        rejected = holm({key: pair.p_value for key, pair in evidence.items()}, allowed.rate)
     else:
-        rejected = e_bh({key: e for key, (_, e) in p_values.items()}, allowed.rate)
-    judged = {
-        label: [
-            _judged(pair, rejected=f"{label}\0{index}" in rejected, higher=jobs[label].rule.higher_is_better)
-            for index, pair in enumerate(found)
-        ]
-        for label, found in pairs.items()
-    }
-    return Ranking(allowed, {label: _ranking(job, judged[label]) for label, job in jobs.items()})
+        rejected = e_bh({key: pair.e_value for key, pair in evidence.items()}, allowed.rate)
+    return Ranking(
+        allowed,
+        {
+            label: _with_letters(
+                job,
+                [
+                    replace(pair, different=f"{label}\0{index}" in rejected and _agrees(pair, job.rule))
+                    for index, pair in enumerate(job.pairs)
+                ],
+            )
+            for label, job in found.items()
+        },
+    )
+
+
+def _compared(job: JobSamples) -> JobRanking:
+    """Return the runs in their order, without letters, and the pairs, none of which is told apart yet."""
+    sign = -1 if job.rule.higher_is_better else 1
+    runs = [
+        RankedRun(
+            run,
+            _value(sample),
+            len(sample),
+            job.intervals.get(run) or _interval(sample, job.rule.confidence),
+            (),
+        )
+        for run, sample in job.samples.items()
+    ]
+    runs.sort(key=lambda run: sign * run.value)
+    return JobRanking(job.rule, runs, _pairs(job), job.left_out, job.notes)
 
 
 def _pairs(job: JobSamples) -> list[ComparedPair]:
@@ -148,39 +173,22 @@ def _pairs(job: JobSamples) -> list[ComparedPair]:
     return found
 
 
-def _judged(pair: ComparedPair, *, rejected: bool, higher: bool) -> ComparedPair:
-    """Return *pair* with whether it is told apart; what the difference over all contradicts tells nothing."""
+def _agrees(pair: ComparedPair, rule: Rule) -> bool:
+    """Whether the difference over all episodes does not contradict what some of them have shown."""
     comparison = pair.comparison
     if comparison is None or comparison.worse is None or comparison.better is None:
-        return pair
-    gain = (comparison.difference or 0.0) * (1 if higher else -1)
-    better = comparison.better.p_value < comparison.worse.p_value
-    agrees = gain > 0 if better else gain < 0
-    return ComparedPair(
-        pair.first, pair.second, comparison, None, pair.p_value, pair.e_value, rejected and agrees
-    )
+        return False
+    gain = (comparison.difference or 0.0) * (1 if rule.higher_is_better else -1)
+    return gain > 0 if comparison.better.p_value < comparison.worse.p_value else gain < 0
 
 
-def _ranking(job: JobSamples, pairs: list[ComparedPair]) -> JobRanking:
-    sign = -1 if job.rule.higher_is_better else 1
-    values = {run: _value(sample) for run, sample in job.samples.items()}
-    ordered = sorted(values, key=lambda run: sign * values[run])
-    notes = job.notes
+def _with_letters(job: JobRanking, pairs: list[ComparedPair]) -> JobRanking:
+    names = [run.run for run in job.runs]
     try:
-        letters = letter_display(ordered, [(pair.first, pair.second) for pair in pairs if pair.different])
+        letters = letter_display(names, [(pair.first, pair.second) for pair in pairs if pair.different])
     except TooManyLettersError as error:
-        letters, notes = dict.fromkeys(ordered, ()), (*notes, f"no letters: {error}")
-    runs = [
-        RankedRun(
-            run,
-            values[run],
-            len(job.samples[run]),
-            job.intervals.get(run) or _interval(job.samples[run], job.rule.confidence),
-            letters[run],
-        )
-        for run in ordered
-    ]
-    return JobRanking(job.rule, runs, pairs, job.left_out, notes)
+        return replace(job, pairs=pairs, notes=(*job.notes, f"no letters: {error}"))
+    return replace(job, pairs=pairs, runs=[replace(run, letters=letters[run.run]) for run in job.runs])
 
 
 def _value(sample: Sample) -> float:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_arena.__main__ import main
+from pytest_arena.comparison.compared_runs import compare_two
+from pytest_arena.comparison.named_runs import read_runs
+from pytest_arena.records.files import write_json
+from pytest_arena.records.json_files import read_json
+from pytest_arena.reports.html.run_page import write_run_page
 from tests.browser import Pages
 from tests.compared_films import add_films, name_films
 from tests.real.test_accessible_pages import RUN_AXE, axe
@@ -165,3 +171,24 @@ def test_hostile_texts_do_nothing(open_page: Pages, tmp_path: Path) -> None:
     assert page.locator("script").count() == 1
     assert page.locator(".film-pair").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_page_of_a_run_has_the_films_of_its_baseline(open_page: Pages, tmp_path: Path) -> None:
+    """They are outside of the run's folder, so none is asked for before somebody plays it."""
+    one, two = (make_run(tmp_path / name, {"reach": done}) for name, done in (("one", GOOD), ("two", BAD)))
+    for run in (one, two):
+        add_films(Path(run), "reach", {10: SHORT, 12: SHORT})
+    (comparison,) = compare_two(read_runs([one, two]), {}, None).comparisons.values()
+    comparison.baseline = one
+    path = Path(two, "reach", "record.json")
+    write_json(path, {**read_json(path), "comparison": asdict(comparison)})
+    page = open_page(write_run_page(Path(two)), address="reach")
+    page.locator("summary", has_text="Films of both runs").click()
+    assert page.get_by_role("button", name="Play both").count() == 2
+    open_page.settled()
+    assert not [url for url in open_page.requests if "/one/" in url]
+    page.get_by_role("button", name="Play both").first.click()
+    wait_until(page, f"{FILMS}.every(film => film.currentTime > 0.5)")
+    outside = Path(one, "reach", "videos").as_uri()
+    assert all(outside in problem for problem in open_page.settled())
+    open_page.problems.clear()

@@ -73,6 +73,7 @@ def _sentences(found: ComparedRuns) -> Iterator[str]:
     if found.ranking is not None:
         if found.ranking.pairs:
             yield f"Runs that share a letter are not told apart: {found.ranking.error_rate()}."
+            yield "The line through a dot is the interval of that run alone: it decides nothing."
         return
     counts = {
         verdict: [label for label, c in found.comparisons.items() if c.verdict == verdict]

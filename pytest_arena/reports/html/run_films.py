@@ -40,7 +40,8 @@ def films_of(episodes: Path, wanted: Iterable[int], page: Path) -> tuple[Sources
     notes = []
     try:
         for _, line in json_lines(episodes):
-            if not isinstance(line, dict) or line.get("episode") not in numbers or not line.get("videos"):
+            index = line.get("episode") if isinstance(line, dict) else None
+            if not (isinstance(index, int) and index in numbers and line.get("videos")):
                 continue  # of thousands of episodes a few differ
             episode = Episode.from_json(line)
             sources = {camera: films.source(path) for camera, path in episode.videos.items()}

@@ -22,7 +22,7 @@ HOLM = FamilyError(0.05, "holm")
 
 
 def ranked(samples: dict[str, Sample], rule: Rule = RATE, allowed: FamilyError = HOLM) -> Ranking:
-    return rank({"reach": JobSamples(rule, samples)}, allowed)
+    return rank([("reach", JobSamples(rule, samples))], allowed)
 
 
 def letters(ranking: Ranking, job: str = "reach") -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_a_pair_needs_stronger_evidence_among_more_pairs() -> None:
     jobs = {
         name: JobSamples(RATE, pair if name == "0" else {"A": pair["A"], "B": pair["A"]}) for name in "012345"
     }
-    together = rank(jobs, HOLM)
+    together = rank(jobs.items(), HOLM)
     assert together.pairs == 6
     assert told_apart(together, "0") == set()
     assert "over all 6 pairs of 6 jobs (Holm" in together.error_rate()
@@ -111,9 +111,8 @@ def test_a_pair_that_cannot_be_compared_is_not_told_apart() -> None:
 
 def test_in_words() -> None:
     samples = {"A": rates([1] * 40), "B": rates([0] * 40)}
-    found = rank(
-        {"reach": JobSamples(RATE, samples, {"A": (0.8, 1.0)}, {"C": "the job did not complete"})}, HOLM
-    )
+    reach = JobSamples(RATE, samples, {"A": (0.8, 1.0)}, {"C": "the job did not complete"})
+    found = rank([("reach", reach)], HOLM)
     assert list(describe_ranking(found, {"push": "fewer than two runs"})) == [
         "reach: success_rate, higher is better",
         "     run  letters  value   episodes  interval",
@@ -123,7 +122,7 @@ def test_in_words() -> None:
         "",
         "push: not ranked: fewer than two runs",
         "runs that share a letter are not told apart; the probability that any two runs are told apart that are "
-        "equal is at most 0.05, over all 1 pair of 1 job (Holm; each p-value is twice the smaller one-sided one)",
+        "equal is at most 0.05, over 1 pair of 1 job (Holm; each p-value is twice the smaller one-sided one)",
     ]
 
 
@@ -156,7 +155,7 @@ def test_equal_runs_are_seldom_told_apart(true: Sequence[float], episodes: int, 
     rng, wrong = np.random.default_rng(5), 0
     for _ in range(1000):
         drawn = {f"job{index}": JobSamples(RATE, correlated(rng, true, episodes)) for index in range(jobs)}
-        wrong += any(pair.different for job in rank(drawn, HOLM).jobs.values() for pair in job.pairs)
+        wrong += any(pair.different for job in rank(drawn.items(), HOLM).jobs.values() for pair in job.pairs)
     assert 5 <= wrong <= 50
 
 
