@@ -54,7 +54,9 @@ _REQUIRED = object()
 
 
 def configuration(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> list[Line]:
-    """Return the lines of a job's resolved configuration, without its name and what is empty by default.
+    """Return the lines of a job's resolved configuration.
+
+    Its name is left out, and so are sections in which nothing differs, and keys that are empty by default.
 
     Args:
         config: As ``run.json`` has it.
@@ -115,6 +117,8 @@ def _lines(
         head = Line(begin, known.default in (None, {}) or model is None, given)
         lines = _lines_of_each if known.each else _lines
         below = list(lines(value, known.below, path, set_keys))
+        if not at and value == known.default and not any(line.from_command_line for line in below):
+            continue  # a section that is as by default
         yield from _joined(head, below) if not known.each else (head, *below)
 
 

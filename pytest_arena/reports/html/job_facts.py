@@ -88,9 +88,10 @@ def identity(job: StoredJob) -> Iterator[tuple[str, str]]:
         yield "test", entry.nodeid
     if entry.file:
         yield "written in", entry.file if entry.line is None else f"{entry.file}:{entry.line}"
-    files = {**entry.policy_files, **({"source": entry.policy_source} if entry.policy_source else {})}
-    if files:
-        yield "policy's files", _said(files)
+    if record is None or "policy" not in record.identity:
+        source = {"source": entry.policy_source} if entry.policy_source else {}
+        if files := {**entry.policy_files, **source}:
+            yield "policy's files", _said(files)
     if record is None:
         return
     yield "reproducible", "yes, episode by episode" if record.reproducible else "no"

@@ -8,7 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pytest_arena.reports.html.svg import number
 from pytest_arena.reports.html.words import duration
 
 TOTAL = "total_seconds"
@@ -47,7 +46,7 @@ def timings_bar(parts: list[Spent]) -> Markup:
     whole, at, bars = sum(part.seconds for part in parts), 0.0, []
     for part in parts:
         width = 400 * part.seconds / whole
-        bars.append(f'<path class=t{part.shade} d="M{number(at)} 4H{number(at + width)}"/>')
+        bars.append(f'<path class=t{part.shade} d="M{at:.0f} 4H{at + width:.0f}"/>')
         at += width
     return Markup(f'<svg class=bar viewBox="0 0 400 8" aria-hidden=true>{"".join(bars)}</svg>')
 
@@ -81,10 +80,10 @@ def policy_cost(inference: Mapping[str, Any], timings: Mapping[str, float]) -> I
     """
     if act := inference.get("act"):
         batch, steps = inference.get("batch", 1), act["count"]
-        yield f"policy: {_times(act)} a step{f' of {batch} rows' if batch != 1 else ''}, {steps} steps"
         whole, rollout = act["total_seconds"], timings.get("rollout_seconds", 0.0)
-        share = f", {min(whole / rollout, 1.0):.0%} of the rollout" if rollout > 0 else ""
-        yield f"{seconds(whole)} in all{share}"
+        share = f" and {min(whole / rollout, 1.0):.0%} of the rollout" if rollout > 0 else ""
+        rows = f" of {batch} rows" if batch != 1 else ""
+        yield f"policy: {_times(act)} a step{rows}, {steps} steps, {seconds(whole)}{share}"
     if requests := inference.get("requests"):
         yield f"its model or server: {_times(requests)} an answer, {requests['count']} answers"
     if (factor := inference.get("real_time_factor")) is not None:

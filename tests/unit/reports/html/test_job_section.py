@@ -240,8 +240,7 @@ def test_times_and_what_the_policy_cost(tmp_path: Path) -> None:
     said = text(html)
     assert "build 800 ms rollout 22.0 s extra 2.0 s other 5.2 s total 30.0 s" in said
     assert (
-        "Policy: 9.1 ms (95%: 14.2, most ?) a step of 4 rows, 40 steps; 11.0 s in all, 50% of the rollout"
-        in said
+        "Policy: 9.1 ms (95%: 14.2, most ?) a step of 4 rows, 40 steps, 11.0 s and 50% of the rollout" in said
     )
     assert "its model or server: 80 ms (95%: 90, most 95) an answer, 5 answers; 2.1 times real time." in said
     widths = [float(end) - float(begin) for begin, end in re.findall(r'd="M([\d.]+) 4H([\d.]+)"', html)]
