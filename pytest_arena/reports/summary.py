@@ -112,9 +112,9 @@ def _lines(session: Session) -> Iterator[str]:
 
 
 def _mark(session: Session) -> str:
-    if session.exit_status == 0:
+    if session.exit_status == 0 and not any(outcome.bad for outcome in session.outcomes):
         return "✅"
-    return "⚠️" if session.exit_status == 2 else "❌"
+    return "⚠️" if session.exit_status in (0, 2) else "❌"
 
 
 def _where(session: Session) -> str:
