@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from markupsafe import Markup
 
@@ -102,17 +103,17 @@ class JobsTable:
         """The axis of the success rates."""
         return axis_ticks()
 
-    @property
+    @cached_property
     def simulators(self) -> set[str]:
         """All simulators, as far as it is known."""
         return {job.simulator for job in self.jobs if job.simulator}
 
-    @property
+    @cached_property
     def policies(self) -> set[str]:
         """All policies, as far as it is known."""
         return {job.policy for job in self.jobs if job.policy}
 
-    @property
+    @cached_property
     def compares(self) -> bool:
         """Whether some job was compared with a baseline."""
         found = (line.row.compared for line in self.lines)
