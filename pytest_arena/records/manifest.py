@@ -84,6 +84,8 @@ class Manifest:
     """Of the session; None where it has not ended."""
     never_ran: list[str] = field(default_factory=list)
     """Node ids of tests that were lost."""
+    skipped: list[str] | None = None
+    """Node ids of tests that were skipped; None where that is not known."""
     troubles: list[str] = field(default_factory=list)
     """What kept the session from success, beside tests that failed."""
 

@@ -12,7 +12,7 @@ from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import describe_threshold
 from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.schema import JobRecord, Status, Verdict
-from pytest_arena.reports.html.stored_job import StoredJob, stored_jobs
+from pytest_arena.reports.html.stored_job import SKIPPED, StoredJob, stored_jobs
 
 EXPECTED = "expected to fail"
 """A job that failed, or decided nothing, whose test did not fail."""
@@ -29,6 +29,7 @@ _WORST_FIRST = (
     "never ran",
     "inconclusive",
     EXPECTED,
+    SKIPPED,
     "none",
     "pass",
 )
@@ -71,7 +72,7 @@ class JobOutcome:
     @property
     def bad(self) -> bool:
         """Whether it keeps the session from success."""
-        return self.word not in (Verdict.PASS, Verdict.NONE, EXPECTED) and not self.undecided
+        return self.word not in (Verdict.PASS, Verdict.NONE, EXPECTED, SKIPPED) and not self.undecided
 
     @property
     def rank(self) -> int:

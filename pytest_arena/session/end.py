@@ -190,6 +190,7 @@ class SessionEnd:
             finished_at=utc_now(),
             exit_status=status,
             never_ran=self._run.lost,
+            skipped=sorted(self._tests.skipped),
             troubles=self._run.troubles(),
         )
 

@@ -16,6 +16,8 @@ class CollectedTests:
         """Tests whose body passed."""
         self.failed: set[str] = set()
         """Tests of which some stage failed, and verdicts that were reported like tests."""
+        self.skipped: set[str] = set()
+        """Tests that a mark, a fixture or their body skipped, or that are expected to fail."""
         self.internal_error = False
         """Whether pytest failed inside, here or in a worker: then the session cannot be trusted."""
 
@@ -25,6 +27,10 @@ class CollectedTests:
             self._waiting.pop(report.nodeid, None)
         if report.failed:
             self.failed.add(report.nodeid)
+        if report.skipped:
+            self.skipped.add(report.nodeid)
+        elif report.when == "call":  # of a rerun
+            self.skipped.discard(report.nodeid)
         if report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
 

@@ -91,3 +91,27 @@ def test_a_test_that_fails_beside_its_job_is_no_good_run(suite: Suite) -> None:
     page = page_of(suite)
     assert headline(page) == "The job reach passed, but the session ended with exit status 1"
     assert "Exit status 1: a test failed for another reason than its job&#39;s verdict" in page
+
+
+def test_a_job_whose_test_was_skipped_is_not_lost(suite: Suite) -> None:
+    thresholds = {"thresholds": {"success_rate": ">= 1%"}}
+    suite.jobs({"reach": thresholds, "away": {}, "cut": {"rollout": {"shards": 2}}})
+    suite.test(
+        """
+        import pytest
+
+        @pytest.mark.arena("jobs.yaml")
+        def test_it(arena_job, arena_rollout):
+            if arena_job.name != "reach":
+                pytest.skip("no robot")
+            arena_rollout().assert_thresholds()
+        """
+    )
+    assert suite.run().ret == 0
+    page = page_of(suite)
+    assert headline(page) == "1 of 3 jobs passed, 2 were skipped (away, cut)"
+    assert [row.cells[1] for row in ShownTable(page).rows if "part" not in row.attributes["class"]] == [
+        *("skipped", "skipped", "pass")
+    ]
+    assert suite.run("-k", "away or cut").ret == 0
+    assert headline(page_of(suite)) == "All 2 jobs were skipped"

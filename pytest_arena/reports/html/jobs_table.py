@@ -13,7 +13,7 @@ from pytest_arena.gate.describe import UNDECIDED, describe_intervals
 from pytest_arena.records.schema import ComparisonVerdict
 from pytest_arena.reports.html.job_row import JobRow
 from pytest_arena.reports.html.rate_axis import axis_ticks
-from pytest_arena.reports.html.stored_job import NEVER_RAN, NOT_JOINED, UNREADABLE
+from pytest_arena.reports.html.stored_job import NEVER_RAN, NOT_JOINED, SKIPPED, UNREADABLE
 
 COUNTED = {
     "crashed": "crashed",
@@ -25,6 +25,7 @@ COUNTED = {
     "running": "not ended",
     "fail": "failed",
     "inconclusive": "inconclusive",
+    SKIPPED: "skipped",
     "none": "without verdict",
     "pass": "passed",
 }

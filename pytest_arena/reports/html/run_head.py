@@ -11,7 +11,7 @@ from pytest_arena.records.manifest import Manifest
 from pytest_arena.reports.html.exit_reason import exit_reason, troubles
 from pytest_arena.reports.html.jobs_table import Count, JobsTable
 from pytest_arena.reports.html.suite_lines import SuiteLine, suite_lines
-from pytest_arena.reports.html.verdict_sentence import Sentence, SessionEnding, verdict_sentence
+from pytest_arena.reports.html.verdict_sentence import GOOD, Sentence, SessionEnding, verdict_sentence
 from pytest_arena.reports.html.words import clipped, duration, in_words, moment, typed
 
 
@@ -69,7 +69,7 @@ class RunHead:
             status=manifest.exit_status,
             suite_failed=any(line.good is False for line in suite),
         )
-        failed = any(job.verdict not in ("pass", "none") for job in table.jobs)
+        failed = any(job.verdict not in GOOD for job in table.jobs)
         return cls(
             title=name,
             sentence=verdict_sentence(table.jobs, ending),

@@ -16,6 +16,8 @@ from pytest_arena.records.schema import JobRecord, Status
 
 NEVER_RAN = "never ran"
 UNREADABLE = "unreadable"
+SKIPPED = "skipped"
+"""Of a job that never ran because its test was skipped."""
 NOT_JOINED = "not joined"
 """Of a sharded job of which some shards ran, and which has no verdict."""
 
@@ -41,6 +43,8 @@ class StoredJob:
     """Tags of the groups that it is in."""
     overrides: Sequence[str] = ()
     """The texts of ``--arena-set`` of the run, for whichever job."""
+    skipped: bool = False
+    """Whether its test was skipped, or those of all its shards."""
     versions: Mapping[str, object] = field(default_factory=dict)
     """Of the packages that the run was begun with."""
 
@@ -51,13 +55,16 @@ class StoredJob:
 
     @property
     def verdict(self) -> str:
-        """The verdict of a completed job, else its status, `NEVER_RAN`, `NOT_JOINED` or `UNREADABLE`."""
-        if self.record is None:
-            if self.path.exists():
-                return UNREADABLE
-            began = any(self.path.with_name(shard).exists() for shard in self.shards)
-            return NOT_JOINED if began else NEVER_RAN
-        return str(self.record.verdict if self.record.status == Status.COMPLETED else self.record.status)
+        """The verdict of a completed job, else its status; without a record one of the words above."""
+        if self.record is not None:
+            completed = self.record.status == Status.COMPLETED
+            return str(self.record.verdict if completed else self.record.status)
+        if self.skipped and not (self.path / "record.json").exists():
+            return SKIPPED
+        if self.path.exists():
+            return UNREADABLE
+        began = any(self.path.with_name(shard).exists() for shard in self.shards)
+        return NOT_JOINED if began else NEVER_RAN
 
     @property
     def is_shard(self) -> bool:
@@ -99,6 +106,7 @@ def stored_jobs(
             shards=shards.get(label, ()),
             groups=groups.get(label, ()),
             overrides=overrides,
+            skipped=_was_skipped(manifest, label, shards.get(label, ())),
             versions=manifest.versions,
         )
         if not directories:
@@ -109,6 +117,14 @@ def stored_jobs(
     for path in sorted(run_dir.glob("*/record.json")):
         if (folder := path.parent).name not in seen and not folder.name.startswith("."):
             yield _read(StoredJob(folder, folder.name, 1, None, JobEntry()))
+
+
+def _was_skipped(manifest: Manifest, label: str, shards: Sequence[str]) -> bool:
+    """Whether the test of a job was skipped, or of a run that does not say so, not lost: it succeeded."""
+    if manifest.skipped is None:
+        return manifest.exit_status == 0
+    entries = [manifest.jobs[part] for part in shards or [label] if part in manifest.jobs]
+    return bool(entries) and all(entry.nodeid in manifest.skipped for entry in entries)
 
 
 def _not_joined(job: StoredJob) -> list[str]:

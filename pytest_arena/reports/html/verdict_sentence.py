@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_arena.errors import first_few
 from pytest_arena.reports.html.job_row import JobRow
 from pytest_arena.reports.html.jobs_table import COUNTED
-from pytest_arena.reports.html.stored_job import NEVER_RAN, NOT_JOINED, UNREADABLE
+from pytest_arena.reports.html.stored_job import NEVER_RAN, NOT_JOINED, SKIPPED, UNREADABLE
 
 _ONE = {
     UNREADABLE: "cannot be read",
@@ -17,6 +17,7 @@ _ONE = {
     "interrupted": "was interrupted",
     "running": "has not ended",
     "inconclusive": "is inconclusive",
+    SKIPPED: "was skipped",
     "none": "has no verdict",
 }
 _SEVERAL = {
@@ -25,11 +26,12 @@ _SEVERAL = {
     "interrupted": "were interrupted",
     "running": "have not ended",
     "inconclusive": "are inconclusive",
+    SKIPPED: "were skipped",
     "none": "have no verdict",
 }
 """Verdict -> what one job did, and several, where the word beside the counts does not do."""
-_GOOD = ("pass", "none", "inconclusive")
-"""Verdicts with which a session may end with the status 0."""
+GOOD = ("pass", "none", SKIPPED)
+"""Verdicts of jobs whose tests did not fail for them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def verdict_sentence(jobs: Sequence[JobRow], ending: SessionEnding) -> Sentence:
     worst = jobs[0].verdict if jobs else NEVER_RAN
     if not ending.ended:
         return Sentence(f"{text}; the session has not ended, or was killed", _worse(worst, "interrupted"))
-    if ending.status not in (0, None) and worst in _GOOD:
+    if ending.status not in (0, None) and worst in (*GOOD, "inconclusive"):
         but = "a verdict over several jobs is a failure"
         if not ending.suite_failed:
             but = f"the session ended with exit status {ending.status}"
@@ -93,7 +95,7 @@ def _what_jobs_did(jobs: Mapping[str, Sequence[str]], total: int) -> str:
             return f"The job {labels[0]} {_did(verdict, 1)}"
         return f"All {total} jobs {_did(verdict, total)}"
     told = [verdict for verdict in jobs if verdict != "pass"]
-    if all(verdict == "none" for verdict in told):
+    if all(verdict in GOOD for verdict in told) and "pass" in jobs:
         told.insert(0, "pass")
     of = f" of {total} jobs"
     parts = []

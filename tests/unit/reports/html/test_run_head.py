@@ -37,6 +37,8 @@ def jobs(**verdicts: str) -> list[JobRow]:
         ({"a": "none", "b": "none"}, "All 2 jobs have no verdict", "none"),
         ({"a": "never ran", "b": "never ran"}, "None of 2 jobs ran", "never ran"),
         ({"a": "pass", "b": "none"}, "1 of 2 jobs passed, 1 has no verdict", "none"),
+        ({"a": "pass", "b": "skipped"}, "1 of 2 jobs passed, 1 was skipped (b)", "skipped"),
+        ({"a": "none", "b": "skipped"}, "1 of 2 jobs was skipped (b), 1 has no verdict", "skipped"),
         ({"a": "pass", "b": "inconclusive"}, "1 of 2 jobs is inconclusive (b)", "inconclusive"),
         (
             {"a": "pass", "b": "fail", "c": "fail", "d": "inconclusive", "e": "not joined"},
