@@ -29,14 +29,18 @@ def from_json(kind: type[T], data: Any, renamed: Mapping[str, str] = MappingProx
     Raises:
         ValueError: One line that names the key, where one is missing or of another type.
     """
-    if not isinstance(data, Mapping):
+    if type(data) is not dict and not isinstance(data, Mapping):
         raise ValueError(f"expected the keys of {kind.__name__}, got {type(data).__name__}")
     values = {}
-    for name, required, read in _fields(kind):
+    for name, required, plain, read in _FIELDS.get(kind) or _fields(kind):
         key = renamed.get(name, name)
         if key in data:
+            value = data[key]
+            if type(value) in plain:
+                values[name] = value
+                continue
             try:
-                values[name] = read(data[key])
+                values[name] = read(value)
             except ValueError as error:
                 raise _below(key, error) from None
         elif required:
@@ -44,22 +48,30 @@ def from_json(kind: type[T], data: Any, renamed: Mapping[str, str] = MappingProx
     return kind(**values)
 
 
-_FIELDS: dict[type[Any], list[tuple[str, bool, Reader]]] = {}
-"""Dataclass -> its fields: name, whether it is required, reader."""
+_FIELDS: dict[type[Any], list[tuple[str, bool, frozenset[type], Reader]]] = {}
+"""Dataclass -> its fields: name, whether it is required, types of values that stay as they are, reader."""
 
 
-def _fields(kind: type[Any]) -> list[tuple[str, bool, Reader]]:
-    if kind not in _FIELDS:
-        hints = get_type_hints(kind)
-        _FIELDS[kind] = [
-            (
-                field.name,
-                field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
-                _reader(hints[field.name]),
-            )
-            for field in dataclasses.fields(kind)
-        ]
+def _fields(kind: type[Any]) -> list[tuple[str, bool, frozenset[type], Reader]]:
+    hints = get_type_hints(kind)
+    _FIELDS[kind] = [
+        (
+            field.name,
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+            _types(hints[field.name]),
+            _reader(hints[field.name]),
+        )
+        for field in dataclasses.fields(kind)
+    ]
     return _FIELDS[kind]
+
+
+def _types(hint: Any) -> frozenset[type]:
+    """Return the types of JSON values that stand for themselves; most values of an episode do."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return frozenset().union(*map(_types, get_args(hint)))
+    # A number that is not finite is written as null; metrics of users may be true or false.
+    return frozenset({int, float, bool, type(None)} if hint is float else {hint} if hint in _WORDS else ())
 
 
 def _reader(hint: Any) -> Reader:
@@ -84,8 +96,7 @@ def _reader(hint: Any) -> Reader:
 def _plain(kind: Any) -> Reader:
     if kind not in _WORDS:
         raise TypeError(f"no reader for a field of type {kind}")
-    # A number that is not finite is written as null; metrics of users may be true or false.
-    accepted = {int, float, bool, type(None)} if kind is float else {kind}
+    accepted = _types(kind)
 
     def plain(value: Any) -> Any:
         if type(value) not in accepted:
@@ -128,7 +139,7 @@ def _either(hints: list[Any]) -> Reader:
 
 def _mapping(read: Reader) -> Reader:
     def mapping(value: Any) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise ValueError(f"expected an object, got {shown(value)}")
         return {key: _item(read, str(key), item) for key, item in value.items()}
 

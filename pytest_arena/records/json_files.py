@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -110,17 +111,11 @@ def parse_json(content: bytes, *, finite: bool = True, whole: bool = True) -> An
         ValueError: One line, where it is something else.
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(f"expected UTF-8 text, got the byte 0x{content[error.start]:02x}") from None
     try:
-        data = json.loads(
-            text,
-            parse_constant=_no_number if finite else None,
-            parse_int=_integer if whole else None,
-            parse_float=_finite if finite else None,
-            object_pairs_hook=_without_duplicates if whole else None,
-        )
+        data = _decoder(finite, whole).decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"expected JSON, {error}") from None
     except RecursionError:
@@ -157,6 +152,8 @@ def _no_number(word: str) -> float:
 
 
 def _integer(digits: str) -> int:
+    if len(digits) < 19:
+        return int(digits)
     # Python refuses to read thousands of digits; twenty are out of range already.
     if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
         raise ValueError(f"expected integers of at most 64 bits, got {digits[:20]}…")
@@ -176,6 +173,16 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"expected each key once, got {twice[:60]!r} twice")
     return data
+
+
+@cache  # made once, for each line of a file is read by one
+def _decoder(finite: bool, whole: bool) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_constant=_no_number if finite else None,
+        parse_int=_integer if whole else None,
+        parse_float=_finite if finite else None,
+        object_pairs_hook=_without_duplicates if whole else None,
+    )
 
 
 def _deeper_than(data: Any, levels: int) -> bool:
