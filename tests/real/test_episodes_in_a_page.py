@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -177,11 +178,11 @@ def test_an_address_shows_an_episode_and_keys_go_on(open_page: Pages, page_path:
         ("ArrowLeft", 3),
     ):
         page.keyboard.press(key)
-        until(page, f"location.hash === '#reach/episode-{expected}'")
-        assert shown(page).startswith(f"Episode {expected} ")
+        page.locator(".panel h4", has_text=re.compile(rf"^Episode {expected} ")).wait_for()
+        assert page.evaluate("location.hash") == f"#reach/episode-{expected}"
     page.keyboard.press("Escape")
-    until(page, "location.hash === '#reach'")
-    assert not page.locator(".panel").is_visible()
+    page.locator(".panel").wait_for(state="hidden")
+    assert page.evaluate("location.hash") == "#reach"
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("episode 3,")
     for nowhere in ("#reach/episode-99", "#reach/%E0%A4%A"):
         page.evaluate("(address) => { location.hash = address }", nowhere)
