@@ -13,7 +13,17 @@ from pytest_arena.records.schema import require_version
 if TYPE_CHECKING:
     from pytest_arena.jobs.model import Job
 
-_SECTIONS = ("environment", "gate", "policy", "record", "regression", "rollout", "success", "thresholds")
+_SECTIONS = (
+    "environment",
+    "gate",
+    "metrics",
+    "policy",
+    "record",
+    "regression",
+    "rollout",
+    "success",
+    "thresholds",
+)
 """Keys of a job's configuration that hold others, or nothing."""
 
 

@@ -162,7 +162,7 @@ def _inconsistent(when: str | None, episode: Episode, older: bool) -> Iterator[P
             f"another one, for the outcome is {episode.outcome}",
             shown(episode.end_reason),
         )
-    if episode.wall_time_seconds < 0 and not older:
+    if (episode.wall_time_seconds or 0.0) < 0 and not older:  # null stands for what was not finite
         yield "wall_time_seconds", "0 or more", shown(episode.wall_time_seconds)
     if not is_time(episode.started_at):
         yield "started_at", "a time in ISO 8601", shown(episode.started_at)

@@ -389,3 +389,11 @@ def test_a_ranking_needs_one_metric(tmp_path: Path, capsys: pytest.CaptureFixtur
     )
     assert main(["compare", one, two, three, "--metric", "return", "--bounds", "0", "12"]) == 0
     assert "reach: return, higher is better" in capsys.readouterr().out
+
+
+def test_a_time_that_was_not_finite_costs_nothing(tmp_path: Path) -> None:
+    one, two = make_run(tmp_path / "one", {"reach": BAD}), make_run(tmp_path / "two", {"reach": GOOD})
+    path = tmp_path / "two" / "reach" / "episodes.jsonl"
+    path.write_text(path.read_text().replace('"wall_time_seconds": 0.0', '"wall_time_seconds": null'))
+    assert '"wall_time_seconds": null' in path.read_text()
+    assert main(["compare", one, two]) == 0

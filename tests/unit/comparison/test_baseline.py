@@ -461,7 +461,7 @@ def test_a_run_that_was_limited_by_steps_is_not_comparable(tmp_path: Path) -> No
         found(load_baseline(run), "reach").sample(metric())
 
 
-@pytest.mark.parametrize("key", ["rollout", "regression", "gate", "environment"])
+@pytest.mark.parametrize("key", ["rollout", "regression", "gate", "environment", "metrics"])
 def test_a_configuration_of_other_types(tmp_path: Path, key: str) -> None:
     run = make_run(tmp_path / "run")
     manifest = json.loads((run / "run.json").read_text())
