@@ -43,11 +43,11 @@ def add_run(results: Path, number: int, jobs: int) -> None:
     (run / "index.html").write_text("the page of the run")
 
 
-def seconds(call: Callable[[Path], object], results: Path) -> float:
-    """Return how long *call* takes."""
-    started = time.perf_counter()
+def seconds(call: Callable[[Path], object], results: Path) -> tuple[float, float]:
+    """Return how long *call* takes, and how much of that its process computes."""
+    started, computed = time.perf_counter(), time.process_time()
     call(results)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - computed
 
 
 def main(runs: int = 1000, jobs: int = 10) -> int:
@@ -64,11 +64,11 @@ def main(runs: int = 1000, jobs: int = 10) -> int:
         add_run(results, runs, jobs)
         took["the same after one more run"] = seconds(write_history, results)
         print(f"{runs} runs of {jobs} jobs; target {TARGET:g} s\n")
-        for what, time_taken in took.items():
-            print(f"{what:30} {time_taken:6.2f} s")
+        for what, (wall, cpu) in took.items():
+            print(f"{what:30} {wall:6.2f} s, CPU {cpu:6.2f} s")
         for name in (INDEX, "index.html"):
             print(f"{name:30} {(results / name).stat().st_size / 1e6:6.2f} MB")
-    return int(max(took.values()) > TARGET)
+    return int(max(wall for wall, _ in took.values()) > TARGET)
 
 
 if __name__ == "__main__":

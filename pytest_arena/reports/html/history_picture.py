@@ -16,7 +16,7 @@ from pytest_arena.reports.html.svg import Scale, number
 
 LEFT, WIDTH, RIGHT = 44.0, 640.0, 84.0
 """Of the picture: before the runs, of the runs at most, and behind them; in pixels."""
-WIDEST_STEP = 40.0
+WIDEST_STEP = 80.0
 """Between two runs."""
 TOP, HEIGHT = 12.0, 132.0
 """Above the rates, and of them."""

@@ -109,14 +109,14 @@ def test_thresholds_are_drawn_where_they_were_set(tmp_path: Path) -> None:
     )
     spans = [re.findall(r"[\d.]+", path["d"]) for path in read.paths["threshold"]]
     assert [span[1] for span in spans] == ["78", "78", "117.6", "25.2"], "0.5, 0.5, 0.2, 0.9"
-    assert [(span[0], span[2]) for span in spans] == [("44", "84"), ("84", "124"), *[("164", "204")] * 2]
+    assert [(span[0], span[2]) for span in spans] == [("44", "124"), ("124", "204"), *[("284", "364")] * 2]
 
 
 def test_the_policy_is_a_bar_as_long_as_it_stays_the_same(tmp_path: Path) -> None:
     one, other = ({"policy_files": {"checkpoint": letter * 64}} for letter in "ab")
     read = page_of(tmp_path, {}, one, one, other, one)
     widths = [path["width"] for name in ("policy", "policy other") for path in read.paths[name]]
-    assert sorted(widths) == ["40", "40", "80"]
+    assert sorted(widths) == ["160", "80", "80"]
     assert [row[7] for row in read.rows if row[0].startswith("2026")][:5] == [
         *("a" * 9, "b" * 9, "a" * 9, "a" * 9, ""),
     ]
