@@ -132,8 +132,10 @@ class EpisodeTable:
 
     @cached_property
     def overview(self) -> tuple[str, str | None] | None:
-        """URLs of the films side by side, and of its poster; None without such a film."""
-        files = self.job.record.overview if self.job.record is not None else {}
+        """URLs of the films side by side, and of its poster; None without such a film of several episodes."""
+        if self.job.record is None or sum(bool(e.videos) for e in self.episodes) < 2:
+            return None
+        files = self.job.record.overview
         film = self.films.source(files["film"]) if "film" in files else None
         poster = self.films.source(files["poster"]) if "poster" in files else None
         return (film, poster) if film is not None else None

@@ -2,6 +2,7 @@
 // success rate as it ran. Nothing is drawn of what is the same in all episodes, or nowhere.
 
 const SVG = "http://www.w3.org/2000/svg";
+const FEWEST = 4; // episodes: of fewer the table says more
 const WIDTH = 380; // of every chart, in its own units; the page scales it
 const FROM = 8, TO = 364; // where axes begin and end
 const DOTS = 80; // values of one outcome; more are drawn as bars
@@ -23,7 +24,7 @@ const at = (value) => value.toFixed(1);
 
 jobOpened.push((section) => {
   const read = readEpisodes(section);
-  if (!read || read.episodes.length < 2) return;
+  if (!read || read.episodes.length < FEWEST) return;
   const column = (key) => read.columns.find((one) => one.key === key && !one.same);
   const charts = [runningRate(read), endReasons(read, column("reason"))];
   for (const key of ["length", "return", "time"]) charts.push(distribution(read, column(key), column("length")));
@@ -39,7 +40,7 @@ function chart(title, height, parts, said) {
 
 // An axis along the bottom, up to the coordinate `to`: round numbers, and the scale from values to coordinates.
 function axis(low, high, y, unit, to = TO) {
-  const step = roundStep((high - low) / 5);
+  const step = Math.max(unit ? 1 : 0, roundStep((high - low) / 5)); // what has a unit is counted
   const scale = (value) => FROM + ((value - low) / (high - low)) * (to - FROM);
   const parts = [svg("line", { class: "axis", x1: FROM, x2: to, y1: y, y2: y })];
   for (let tick = Math.ceil(low / step) * step; tick <= high + step * 1e-6; tick += step) {

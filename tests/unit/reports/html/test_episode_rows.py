@@ -120,6 +120,25 @@ def test_films_files_and_notes_stand_in_a_last_column(tmp_path: Path) -> None:
     assert odd.rows.count('<a href="reach/dataset.hdf5">trajectory</a> data/demo_7') == 2
 
 
+@pytest.mark.parametrize(("filmed", "shown"), [(1, False), (2, True)])
+def test_the_overview_is_there_where_it_shows_several_episodes(
+    filmed: int, shown: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "reach").mkdir()
+    for name in ("overview.mp4", "overview.jpg", "a.mp4"):
+        (tmp_path / "reach" / name).write_bytes(b"film")
+    episodes = [
+        episode(index, videos={"front": "reach/a.mp4"} if index < filmed else {}) for index in range(3)
+    ]
+    overview = {
+        "film": "reach/overview.mp4",
+        "poster": "reach/overview.jpg",
+        "preview": "reach/overview.webp",
+    }
+    page = rendered(table(stored(tmp_path, episodes, overview=overview)))
+    assert ('poster="reach/overview.jpg" src="reach/overview.mp4"' in page) == shown
+
+
 def test_episodes_beyond_the_decision_are_marked(tmp_path: Path) -> None:
     gate = GateRecord("obrien_fleming", 10, 1, True, "fail", [], counted=2)
     made = table(stored(tmp_path, [episode(index) for index in range(3)], gate=gate))
