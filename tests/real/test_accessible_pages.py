@@ -59,6 +59,7 @@ NEVER_RAN = "window-open-96"
         (JOB, {"dark": True}),
         (GATED, {"dark": True}),
         (EPISODE, {"width": 390}),
+        (GATED, {"width": 390}),
     ],
 )
 def test_axe_finds_no_serious_fault(
