@@ -121,7 +121,9 @@ GREY = """() => Array.from(document.querySelectorAll(".panel video"), (film) => 
 
 def test_a_step_is_a_frame_in_every_camera(open_page: Pages, tmp_path: Path) -> None:
     # A browser lets no script see the pixels of a file beside the page, but those of a film in it.
-    page = open_page(write_run(tmp_path, twelve(), embed=10_000_000), address="reach/episode-3")
+    path = write_run(tmp_path, twelve(), embed=10_000_000)
+    assert "all 2 films are in this page" in path.read_text()
+    page = open_page(path, address="reach/episode-3")
     assert "data:video/mp4" in page.locator(".panel video").first.get_attribute("src")
     until(page, "document.querySelector('.controls output').value !== ''")
     page.locator(".controls input").fill("7")

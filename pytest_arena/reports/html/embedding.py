@@ -48,11 +48,17 @@ def embedded(jobs: Iterable[StoredJob], films: Films, budget: int) -> tuple[froz
             left -= candidate.size
             taken.update(candidate.paths)
             count += len(new) if candidate.rank < 2 else 0
-    return frozenset(taken), (
-        f"{count} of {len(named)} films are in this page, those of failures first; "
+    return frozenset(taken), _said(count, len(named))
+
+
+def _said(count: int, every: int) -> str:
+    if not every:
+        return "the run has no films that could be put into this page"
+    if count == every:
+        return f"all {count} films are in this page" if count > 1 else "the only film is in this page"
+    return (
+        f"{count} of {every} films are in this page, those of failures first; "
         "others play where the page lies in its run directory"
-        if count < len(named)
-        else f"all {count} films are in this page"
     )
 
 

@@ -91,5 +91,13 @@ def test_films_of_failures_are_embedded_first_all_over_the_run(tmp_path: Path) -
     assert films.take_notes() == []
 
 
+def test_a_run_without_films_says_so(tmp_path: Path) -> None:
+    job = stored(tmp_path, [episode(0), episode(1, videos={"front": "reach/gone.mp4"})])
+    none = (frozenset[str](), "the run has no films that could be put into this page")
+    assert embedded([job], Films(tmp_path), 1000) == none
+    film(tmp_path, "reach/gone.mp4", 30)
+    assert embedded([job], Films(tmp_path), 1000)[1] == "the only film is in this page"
+
+
 def _paths(run: Path, job: str) -> list[Path]:
     return [path.relative_to(run) for path in (run / job).glob("*.mp4")]
