@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from markupsafe import Markup
@@ -87,7 +87,7 @@ def configuration_text(lines: Sequence[Line]) -> Markup:
 
 def yaml_text(value: Any) -> str:
     """Return *value* as YAML on one line."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return f"{{{', '.join(f'{_scalar(key)}: {yaml_text(below)}' for key, below in value.items())}}}"
     if isinstance(value, list | tuple):
         items = ", ".join(yaml_text(item) for item in value[:30])
@@ -102,7 +102,7 @@ def _lines(
     closed = model is not None and model.model_config.get("extra") != "allow"
     for name, value in config.items():
         path = (*at, name)
-        given = any(path[: len(key)] == key for key in set_keys)
+        given = bool(set_keys) and any(path[: len(key)] == key for key in set_keys)
         begin = f"{'  ' * len(at)}{_scalar(name)}:"
         if closed and name not in keys:  # a key of another version's: nothing is known of its default
             yield Line(f"{begin} {yaml_text(value)}", changed=False, from_command_line=given)
@@ -110,7 +110,7 @@ def _lines(
         known = keys.get(name, _Key(_REQUIRED, None, each=False))
         if value == known.default and value in (None, {}, []):
             continue
-        if not (isinstance(value, Mapping) and value):
+        if not (isinstance(value, dict) and value):
             yield Line(f"{begin} {yaml_text(value)}", value != known.default, given)
             continue
         # A section that is always there is marked by its keys alone.
@@ -184,8 +184,11 @@ def _set_keys(overrides: Sequence[str], name: object) -> list[Path]:
 
 
 def _scalar(value: Any) -> str:
-    if not isinstance(value, str):
-        return json.dumps(value)
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+@lru_cache(4096)  # the jobs of a run have the same keys, and mostly the same values
+def _text(value: str) -> str:
     text = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
     plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
     return text if plain else json.dumps(text, ensure_ascii=False)
