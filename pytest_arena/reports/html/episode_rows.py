@@ -211,7 +211,7 @@ def _columns(metrics: Mapping[str, str], rebuilt: bool) -> Iterator[Column]:
     yield Column("time", "time to success", lambda e: _number(e.time_to_success), "steps")
     for name, unit in metrics.items():
         yield Column("metric", name, partial(_metric, name), unit)
-    yield Column("seconds", "wall time", lambda e: f"{e.wall_time_seconds:.3g}", "s", is_technical=True)
+    yield Column("seconds", "wall time", lambda e: _number(e.wall_time_seconds, 3), "s", is_technical=True)
     yield Column("seed", "seed", lambda e: _number(e.seed), is_technical=True)
     if rebuilt:
         yield Column("rebuild", "rebuild", lambda e: str(e.rebuild), is_technical=True)
@@ -223,7 +223,7 @@ def _metric(name: str, episode: Episode) -> str:
     return _number(episode.metrics.get(name))
 
 
-def _number(value: float | None) -> str:
-    if value is None:
+def _number(value: float | None, digits: int = 5) -> str:
+    if value is None:  # not measured, or not finite: files have null for both
         return ""
-    return str(value) if isinstance(value, int) else f"{value:.5g}"
+    return str(value) if isinstance(value, int) else f"{value:.{digits}g}"

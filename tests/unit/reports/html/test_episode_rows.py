@@ -183,6 +183,19 @@ def test_a_broken_line_costs_a_note(tmp_path: Path) -> None:
     assert stored_episodes(path)[1] == ["episodes.jsonl, line 2: cut off; this episode is lost"]
 
 
+def test_numbers_that_are_not_finite_have_empty_cells(tmp_path: Path) -> None:
+    job = stored(
+        tmp_path, [episode(0), episode(1, return_=2.0, wall_time_seconds=1.0, metrics={"peak": 3.0})]
+    )
+    lines = (job.path / "episodes.jsonl").read_text().splitlines()
+    keys = ("return", "wall_time_seconds", "time_to_success", "max_reward")
+    lines[0] = json.dumps({**json.loads(lines[0]), **dict.fromkeys(keys), "metrics": {"peak": None}})
+    (job.path / "episodes.jsonl").write_text("\n".join(lines) + "\n")
+    made = table(job)
+    assert [column.head for column in made.columns] == ["return", "peak", "wall time", "seed"]
+    assert made.rows.splitlines()[0].endswith("<td>success<td><td><td><td>100")
+
+
 def test_a_line_that_is_too_long_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_arena.reports.html.episode_lines.LARGEST_LINE", 2000)
     path = tmp_path / "episodes.jsonl"
