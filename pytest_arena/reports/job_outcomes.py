@@ -146,4 +146,4 @@ def reasons(record: JobRecord) -> Iterator[str]:
         if not threshold.passed:
             yield describe_threshold(threshold, fixed=fixed)
     if record.comparison is not None and (record.comparison.failed or record.comparison.xfailed):
-        yield describe_comparison(record.comparison)
+        yield describe_comparison(record.comparison).replace("\n    ", "; ")
