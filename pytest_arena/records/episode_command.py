@@ -121,6 +121,8 @@ def _found(manifest: Mapping[str, Any], record: JobRecord) -> tuple[str, str] | 
     options = [*_kept_options(begun), *_selection(begun, nodeid), *_filmed(record, entry.config)]
     if _at(entry.config, "rollout", "shards") not in (None, 1):
         options += ["--arena-set", f"{name}:rollout.shards=1"]
+    if (budget := _larger_budget(record, entry.config)) is not None:
+        options += ["--arena-set", f"{name}:gate.episodes_max={budget}"]
     path = _path(begun, nodeid.partition("::")[0])
     words = [*_program(begun.command), "::".join([path, *nodeid.split("::")[1:]]), *options]
     where = begun.working_directory
@@ -230,6 +232,13 @@ def _filmed(record: JobRecord, config: Mapping[str, Any]) -> Iterator[str]:
     cameras = record.identity.get("cameras", _at(config, "environment", "cameras") or record.videos)
     if cameras and not any(note.startswith("no videos: ") for note in record.notes):
         yield from ("--arena-video", "on")
+
+
+def _larger_budget(record: JobRecord, config: Mapping[str, Any]) -> int | None:
+    """Return the budget of a gate that has grown since run.json was written; None where it has not."""
+    begun, requested = _at(config, "rollout", "episodes"), record.episodes.get("requested", 0)
+    grows = _at(config, "gate", "method") == "e_process" and record.only is None
+    return requested if grows and isinstance(begun, int) and requested > begun else None
 
 
 def _at(data: Any, *key: str) -> Any:

@@ -156,6 +156,17 @@ def test_a_sharded_job(label: str) -> None:
     assert words(run, record(job=label)) == [NODE, "--arena-set", "reach:rollout.shards=1", *ONLY]
 
 
+def test_a_budget_that_has_grown() -> None:
+    gate = {"episodes_max": 20, "method": "e_process"}
+    run = manifest(gate=gate, thresholds={"success_rate": ">= 0.5"})
+    grown = record(episodes={"requested": 40})
+    assert words(run, grown, 33) == [
+        *(NODE, "--arena-set", "reach:gate.episodes_max=40"),
+        *("--arena-set", "reach:rollout.only=[33]"),
+    ]
+    assert words(run, record(episodes={"requested": 20})) == [NODE, *ONLY]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
