@@ -15,6 +15,11 @@ from tests.unit.gate.samples import episode
 from tests.unit.reports.run_of_jobs import write_job, write_manifest
 
 
+@pytest.fixture(autouse=True)
+def no_gitlab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI_PROJECT_DIR", raising=False)
+
+
 def test_a_test_without_a_teardown_has_its_film_and_its_properties(tmp_path: Path) -> None:
     film = {"videos": {"front": "job/0]].mp4", "top": "job/0.mp4"}}
     write_job(tmp_path / "run", "job", [], episodes=[episode(0, False, **film)])

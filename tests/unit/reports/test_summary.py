@@ -58,6 +58,8 @@ def test_comparisons_have_a_column_where_there_are_any(tmp_path: Path) -> None:
     text = rendered(session_summary(session_of(tmp_path, ["job"], ["job"]), MIB)).text
     assert "against the baseline" in text
     assert "regression: 90.0% before, 50.0% now, -40.0 points (95% interval -60.0 to -20.0)" in text
+    assert "against the baseline: regression; 90.0% before, 50.0% now" in text
+    assert "-20.0); neither worse nor better is shown" in text
 
 
 def test_verdicts_over_several_jobs_and_troubles_are_told(tmp_path: Path) -> None:
