@@ -128,3 +128,12 @@ def test_axe_finds_no_serious_fault_in_a_history(
     page.evaluate(axe)
     faults = page.evaluate(RUN_AXE)
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("address", ["", JOB, GATED, COMPARED, CRASHED, EPISODE])
+def test_a_phone_scrolls_downwards_only(
+    open_page: Pages, page_of_a_run: Path, address: str, javascript: bool
+) -> None:
+    page = open_page(page_of_a_run, address=address, width=390, javascript=javascript)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
