@@ -18,6 +18,8 @@ from pytest_arena.records.run_summary import RunSummary, ThresholdSummary
 from pytest_arena.reports.html.history_picture import Dot, rate_picture, spark_picture
 from pytest_arena.reports.html.render import Inline, render
 
+STYLES = ("base", "history")
+SCRIPTS = ("history",)
 PAGE = "index.html"
 OURS = '<meta name="generator" content="pytest-arena history">'
 """What tells the page from another one of this name, which somebody else has put there."""
@@ -192,7 +194,7 @@ def history_page(found: RunsBeside, results: Path) -> str:
         "history.html",
         head=head,
         jobs=[JobPart.of(job, shown, pages) for job in histories],
-        inline=Inline.of(("base", "history"), ("history",)),
+        inline=Inline.of(STYLES, SCRIPTS),
         generator=Markup(OURS),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_arena.__main__ import main
+from pytest_arena.reports.html import comparison_page, history_page, run_page
+from pytest_arena.reports.html.history_page import write_history
 from pytest_arena.reports.html.render import Inline
-from pytest_arena.reports.html.run_page import SCRIPTS, STYLES, write_run_page
+from pytest_arena.reports.html.run_page import write_run_page
 from tests.synthetic_runs import write_run
 
 OF_A_KIND = {"schema_version", "status", "verdict", "outcome", "reduction", "job", "label"}
 """Keys whose values have meanings, or name folders: with another value the file is broken, see the test of that."""
+FREE = ("metrics", "intervals", "unmeasured", "definitions", "videos", "versions", "timings", "options")
+"""Keys below which names may be any."""
+OF_A_COMPARISON = OF_A_KIND | {"inconclusive", "direction", "metric", "started_at", "success_rate", "type"}
+"""Those of which ``compare`` makes use as well."""
 PIECES = (
     "</script><script>pwned()</script>",
     "<pwned onclick=pwned()>",
@@ -73,34 +80,29 @@ def cycle(texts: list[str]) -> Iterator[str]:
         yield from texts
 
 
-def rewrite(run: Path, to: Path, text: Callable[[str], str]) -> None:
+def rewrite(run: Path, to: Path, text: Callable[[str], str], kept: Collection[str] = OF_A_KIND) -> None:
     """Copy *run* with other texts: values of all keys that may have any, and names of metrics and of cameras."""
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(run, to)
     for path in [*to.glob("*/record.json"), to / "run.json"]:
-        path.write_text(json.dumps(changed(json.loads(path.read_text()), text)))
+        path.write_text(json.dumps(changed(json.loads(path.read_text()), text, kept)))
     for path in to.glob("*/episodes.jsonl"):
-        lines = [json.dumps(changed(json.loads(line), text)) + "\n" for line in path.read_text().splitlines()]
+        lines = [
+            json.dumps(changed(json.loads(line), text, kept)) + "\n" for line in path.read_text().splitlines()
+        ]
         path.write_text("".join(lines))
 
 
-def changed(data: Any, text: Callable[[str], str], key: str = "") -> Any:
+def changed(data: Any, text: Callable[[str], str], kept: Collection[str], key: str = "") -> Any:
     if isinstance(data, str):
-        return data if key in OF_A_KIND else text(data)
+        return data if key in kept else text(data)
     if isinstance(data, list):
-        return [changed(item, text, key) for item in data]
+        return [changed(item, text, kept, key) for item in data]
     if isinstance(data, dict):
-        free = key in (
-            "metrics",
-            "intervals",
-            "unmeasured",
-            "definitions",
-            "videos",
-            "versions",
-            "timings",
-            "options",
-        )
-        return {text(name) if free else name: changed(item, text, name) for name, item in data.items()}
+        return {
+            text(name) if key in FREE else name: changed(item, text, kept, name)
+            for name, item in data.items()
+        }
     return data
 
 
@@ -132,12 +134,12 @@ class Elements(HTMLParser):
         self.comments.append(data)
 
 
-def require_only_ours(page: str) -> None:
+def require_only_ours(page: str, kind: Any = run_page) -> None:
     """Fail if *page* holds what we did not write. It is read as without scripts: all of it is parsed."""
     found = Elements()
     found.feed(page)
     found.close()
-    inline = Inline.of(STYLES, SCRIPTS)
+    inline = Inline.of(kind.STYLES, kind.SCRIPTS)
     assert found.contents == {"script": [inline.script], "style": [inline.style]}
     assert found.comments == []
     assert "pwned" not in found.tags
@@ -145,4 +147,16 @@ def require_only_ours(page: str) -> None:
     foreign = {(tag, name) for tag, name in found.attributes if name.startswith("on") or name == "style"}
     assert foreign == set()
     assert {a for a in found.addresses if ":" in a.partition("/")[0] or a.startswith(("/", "\\"))} == set()
-    assert page.rstrip().endswith("</main>")
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_so_it_is_in_the_pages_of_several_runs(plain_run: Path, tmp_path: Path, piece: str) -> None:
+    runs = [tmp_path / "runs" / name for name in ("20261130T100000Z-0000", "20261130T110000Z-0000")]
+    for run in runs:
+        rewrite(plain_run, run, lambda text: piece, OF_A_COMPARISON)
+    require_only_ours(write_history(tmp_path / "runs").read_text(encoding="utf-8"), history_page)
+    page = tmp_path / "comparison.html"
+    assert main(["compare", *map(str, runs), "--html", str(page)]) in (0, 1, 2), (
+        "no job is worse, one is, or it cannot be told"
+    )
+    require_only_ours(page.read_text(encoding="utf-8"), comparison_page)
