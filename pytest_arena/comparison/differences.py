@@ -161,13 +161,16 @@ def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _unequal(facts: Sequence[Facts]) -> Iterator[tuple[tuple[str, str], tuple[Any, ...]]]:
-    """Yield the keys in which *facts*, one a run, are not all equal. Runs that say nothing do not count."""
-    told = [bool(own) for own in facts]
-    if sum(told) < 2:
-        return
+    """Yield the keys in which *facts*, one a run, are not all equal.
+
+    A run that says nothing of a part does not count in it: of a job that was an error before its first
+    episode, the record has no configuration to compare.
+    """
+    said = [{part for part, _ in own} for own in facts]
     for key in dict.fromkeys(key for own in facts for key in own):
         values = tuple(own.get(key) for own in facts)
-        if any(value != values[told.index(True)] for value, tells in zip(values, told, strict=True) if tells):
+        told = [value for value, parts in zip(values, said, strict=True) if key[0] in parts]
+        if any(value != told[0] for value in told):
             yield key, values
 
 

@@ -66,9 +66,10 @@ def _samples(label: str, sides: Mapping[str, BaselineJob], asked: Mapping[str, o
             _require_same_task(job, {name: sides[name] for name in samples})
             samples[run] = job.sample(metric, run)
         except NotComparableError as error:
-            left_out[run] = str(error)
+            left_out[run] = str(error).removeprefix(f"{run}: ")
     if len(samples) < 2:
-        raise NotComparableError(f"fewer than two runs can be ranked; {'; '.join(left_out.values())}")
+        why = "; ".join(f"{run}: {reason}" for run, reason in left_out.items())
+        raise NotComparableError(f"fewer than two runs can be ranked; {why}")
     intervals = {
         run: record.intervals[metric.name]
         for run in samples

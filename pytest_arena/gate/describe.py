@@ -144,6 +144,8 @@ def describe_threshold(threshold: ThresholdResult, *, fixed: bool = True) -> str
         kind = "95% interval" if fixed and threshold.verdict is None else "interval"
         line += f" ({kind} {low:.3f} to {high:.3f})"
     line += f", expected {threshold.expression}"
+    if threshold.reason is not None:  # whatever the value is
+        return f"{line}; {threshold.reason}"
     if threshold.undecided:
         line += "; the interval contains the bound: more episodes could tell otherwise"
     return line

@@ -157,7 +157,7 @@ class ThresholdResult:
     undecided: bool = False
     """The interval contains the bound: another set of episodes could tell otherwise."""
     reason: str | None = None
-    """Why there is no value."""
+    """Why there is no value, or why the value does not hold the threshold whatever it is."""
     verdict: Verdict | None = None
     """What the gate's test says; None for a threshold that is compared with the measured value."""
 

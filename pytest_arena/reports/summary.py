@@ -16,6 +16,7 @@ from pytest_arena.records.schema import (
     ComparisonVerdict,
     Episode,
     JobRecord,
+    Status,
     ThresholdResult,
     Verdict,
 )
@@ -162,9 +163,10 @@ def _cells(outcome: JobOutcome) -> tuple[str, ...]:
     start = (_job_mark(outcome), name, escaped(outcome.word))
     if record is None:
         return (*start, "", "", "", "", "")
+    judged = record.thresholds if record.status == Status.COMPLETED else ()
     thresholds = "<br>".join(
         f"{_threshold_mark(threshold)} {code(describe_threshold_briefly(threshold))}"
-        for threshold in sorted(record.thresholds, key=lambda threshold: threshold.passed)[:5]
+        for threshold in sorted(judged, key=lambda threshold: threshold.passed)[:5]
     )
     numbers = success_text(record), thresholds, episodes_text(record), time_text(record)
     return (*start, *numbers, _against_baseline(record.comparison))
@@ -226,6 +228,6 @@ def _episodes(record: JobRecord, missed: Sequence[Episode]) -> Iterator[str]:
         )
     yield ""
     if len(missed) > EPISODES_SHOWN:
-        more = f"… and {len(missed) - EPISODES_SHOWN} more episodes"
-        yield f"{more} in {code(record.episodes_path)}."
+        more = len(missed) - EPISODES_SHOWN
+        yield f"… and {more} more episode{'s' if more > 1 else ''} in {code(record.episodes_path)}."
         yield ""

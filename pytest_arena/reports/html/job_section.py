@@ -16,6 +16,7 @@ from pytest_arena.records.schema import (
     GateRecord,
     JobRecord,
     RateTest,
+    Status,
     ThresholdResult,
 )
 from pytest_arena.reports.html.baseline_films import baseline_page, films_of_both
@@ -118,7 +119,7 @@ def _thresholds(record: JobRecord) -> str:
 
     fixed = record.gate is None or record.gate.fixed
     lines = [(describe_threshold(t, fixed=fixed), _picture(t)) for t in record.thresholds]
-    return _html("thresholds", lines=lines)
+    return _html("thresholds", lines=lines, judged=record.status == Status.COMPLETED)
 
 
 def _picture(threshold: ThresholdResult) -> Markup:

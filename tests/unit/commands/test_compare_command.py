@@ -349,6 +349,8 @@ def test_another_task_is_not_ranked(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "  2  C" not in capsys.readouterr().out
     record = tmp_path / "one" / "reach" / "record.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "status": "error"}))
+    assert main(["compare", one, two, two]) == 2
+    assert "  A is not ranked: the job did not complete (error)\n" in capsys.readouterr().out
     assert main(["compare", one, two, three]) == 2
     assert (
         "reach: not ranked: fewer than two runs can be ranked; A: the job did not c"

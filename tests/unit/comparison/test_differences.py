@@ -126,3 +126,13 @@ def test_a_manifest_may_hold_anything(two: Path) -> None:
     change(Path("two"), machine="y")
     (long,) = [one for one in differences("one", "two") if one.part == "machine"]
     assert (long.texts(10), len(long.texts()[0])) == (["xxxxxxxxx…", "y"], 200)
+
+
+def test_a_run_without_a_configuration_of_the_job_differs_in_none_of_its_keys(two: Path) -> None:
+    """The job was an error before its first episode: what the manifest says of its policy is all there is."""
+    make_run(Path("three"), {"reach": [1, 1], "push": [1, 1]})
+    for name in ("one", "two", "three"):
+        change(Path(name), job={"policy_source": "same"})
+    record = read_json(Path("one", "reach", "record.json"))
+    Path("one", "reach", "record.json").write_text(json.dumps({**record, "status": "error"}))
+    assert differences("one", "two", "three") == []

@@ -381,3 +381,12 @@ def test_a_verdict_of_each_kind_of_look(tmp_path: Path) -> None:
         record.tests[0].path = [InterimLook(10, 9, 1, verdict, held=True)]
         record.tests[0].verdict = verdict
         assert BROKEN not in of_record(tmp_path, gate=record)
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.ERROR])
+def test_thresholds_of_a_job_that_did_not_complete_are_said_to_decide_nothing(
+    tmp_path: Path, status: Status
+) -> None:
+    held = ThresholdResult("success_rate", ">= 0.8", 1.0, True, (0.51, 1.0))
+    said = text(of_record(tmp_path, status=status, thresholds=[held]))
+    assert ("The job did not complete: its episodes decide nothing." in said) == (status == Status.ERROR)
