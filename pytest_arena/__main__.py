@@ -54,8 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ArenaError as error:
         print(prefix, error, file=sys.stderr)
         status = USAGE_ERROR
+    # Names of files, and JSON, may hold halves of characters, which no output has letters for.
+    text = output.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
     try:
-        print(output.getvalue(), end="", flush=True)
+        print(text, end="", flush=True)
     except BrokenPipeError:  # … | head
         _drop_output()
     except (OSError, UnicodeEncodeError) as error:

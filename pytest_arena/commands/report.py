@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from pytest_arena.errors import RunDirectoryError
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise RunDirectoryError(f"{run_dir}: expected a run directory, there is none")
     if not (run_dir / "run.json").exists() and not any(run_dir.glob("*/record.json")):
         raise RunDirectoryError(f"{run_dir}: expected a run directory, got one without run.json and records")
-    if not arguments.embed >= 0:
+    if not 0 <= arguments.embed < math.inf:
         raise RunDirectoryError(f"--embed: expected a number of MiB from 0, got {arguments.embed:g}")
     try:
         print(write_run_page(run_dir, embed=int(arguments.embed * 2**20)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 from importlib.metadata import entry_points
@@ -48,7 +49,11 @@ def _packages_metrics() -> list[Callable[[Job], Iterable[Metric] | None]]:
 
 def whole_node_id(item: pytest.Item, job: Job) -> str:
     """Return the id that the item would have if its job were not sharded."""
-    return item.nodeid.removesuffix(f"{job.suffix}]") + "]" if job.shard else item.nodeid
+    if job.shard is None:
+        return item.nodeid
+    # Other parameters of the test may stand before it and behind it.
+    part = rf"(?<=[\[-]){re.escape(job.name + job.suffix)}(?=[\]-])"
+    return item.nodeid.removesuffix(item.name) + re.sub(part, job.name, item.name, count=1)
 
 
 def whole_label(item: pytest.Item) -> str:

@@ -130,6 +130,40 @@ def test_files_without_python(suite: Suite) -> None:
     assert list(suite.outcomes()) == ["parts-shard0of2", "parts-shard1of2", "parts"]
 
 
+@pytest.mark.parametrize("args", [[], ["-n", "2"]], ids=["in-process", "n2"])
+def test_beside_other_parameters(suite: Suite, args: list[str]) -> None:
+    """The job's part of a node id may stand anywhere among the parameters of a test."""
+    limit = {"thresholds": {"success_rate": ">= 0.99"}}
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, **limit}})
+    suite.test(
+        """
+        import pytest
+
+        @pytest.mark.arena("jobs.yaml")
+        @pytest.mark.parametrize("before", ["x-y", "[1]"])
+        def test_before(arena_rollout, before):
+            arena_rollout()
+
+        @pytest.mark.parametrize("behind", ["a b"])
+        class TestBehind:
+            @pytest.mark.arena("jobs.yaml")
+            def test_behind(self, arena_rollout, behind):
+                arena_rollout()
+        """
+    )
+    result = suite.run(*args)
+    assert result.ret == 1
+    assert "no verdict" not in result.stdout.str()
+    failed = [test["nodeid"] for test in suite.report()["tests"] if test["outcome"] == "failed"]
+    assert sorted(
+        nodeid.partition("::")[2].replace("parts-", "").replace("-parts", "") for nodeid in failed
+    ) == [
+        "TestBehind::test_behind[a b]",
+        "test_before[[1]]",
+        "test_before[x-y]",
+    ]
+
+
 def test_more_shards_than_episodes_are_refused(suite: Suite) -> None:
     suite.jobs({"parts": {"rollout": {"episodes": 2, "shards": 3}}})
     suite.test()

@@ -9,15 +9,17 @@ from pathlib import Path
 from pytest_arena.comparison.compared_runs import ComparedRuns
 from pytest_arena.comparison.multiple_comparisons import describe_family
 from pytest_arena.comparison.named_runs import NamedRun
-from pytest_arena.records.files import write_whole
 from pytest_arena.records.schema import ComparisonVerdict
 from pytest_arena.reports.html.compared_job import metric_tables
+from pytest_arena.reports.html.own_page import mark, write_own_page
 from pytest_arena.reports.html.ranked_job import ranked_jobs
 from pytest_arena.reports.html.render import Inline, render
 from pytest_arena.reports.html.run_films import beside
 
 STYLES = ("base", "comparison_parts", "comparison")
 SCRIPTS = ("films", "comparison")
+OURS = mark("comparison")
+"""What tells the page from a file of the runs, and from any other."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class RunLine:
 
 
 def write_comparison_page(found: ComparedRuns, file: Path) -> None:
-    """Write what was *found* as a page to *file*; OSError where that cannot be written.
+    """Write what was *found* as a page to *file*.
 
+    Raises OSError where that cannot be written; FileExistsError where it would replace another file.
     Films are found from the folder of *file*: the run directories must stay where they are in relation to it.
     """
     page = render(
@@ -50,8 +53,9 @@ def write_comparison_page(found: ComparedRuns, file: Path) -> None:
         not_ranked=found.not_ranked,
         only={name: labels for name, labels in found.only().items() if labels},
         inline=Inline.of(STYLES, SCRIPTS),
+        generator=OURS,
     )
-    write_whole(file, page)
+    write_own_page(file, page, OURS)
 
 
 def _line(run: NamedRun, file: Path) -> RunLine:

@@ -11,17 +11,17 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from pytest_arena.records.files import write_whole
 from pytest_arena.records.job_history import JobHistory, Measurement, histories_of
 from pytest_arena.records.run_index import RunsBeside, read_runs
 from pytest_arena.records.run_summary import RunSummary, ThresholdSummary
 from pytest_arena.reports.html.history_picture import Dot, rate_picture, spark_picture
+from pytest_arena.reports.html.own_page import mark, refuse_foreign, write_own_page
 from pytest_arena.reports.html.render import Inline, render
 
 STYLES = ("base", "history")
 SCRIPTS = ("history",)
 PAGE = "index.html"
-OURS = '<meta name="generator" content="pytest-arena history">'
+OURS = mark("history")
 """What tells the page from another one of this name, which somebody else has put there."""
 MOST_RUNS, FEWEST_RUNS = 200, 5
 """Of a job that the page shows; the command prints all."""
@@ -164,11 +164,8 @@ def write_history(results: Path) -> Path:
     folder cannot be read; FileExistsError where a page of somebody else has its name.
     """
     page = results / PAGE
-    if page.exists() and not _is_ours(page):
-        raise FileExistsError(17, "another file has its name", str(page))
-    # A name of a file may have bytes, and a label letters, that no text can have.
-    text = history_page(read_runs(results), results).encode("utf-8", "replace").decode("utf-8")
-    write_whole(page, text)
+    refuse_foreign(page, OURS)  # before a thousand runs are read
+    write_own_page(page, history_page(read_runs(results), results), OURS)
     return page
 
 
@@ -195,13 +192,8 @@ def history_page(found: RunsBeside, results: Path) -> str:
         head=head,
         jobs=[JobPart.of(job, shown, pages) for job in histories],
         inline=Inline.of(STYLES, SCRIPTS),
-        generator=Markup(OURS),
+        generator=OURS,
     )
-
-
-def _is_ours(page: Path) -> bool:
-    with page.open("rb") as file:
-        return OURS.encode() in file.read(4096)
 
 
 def _link(measurement: Measurement, pages: Mapping[str, str]) -> str | None:

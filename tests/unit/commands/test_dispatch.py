@@ -55,6 +55,17 @@ def test_a_result_that_the_output_has_no_letters_for(
     assert "error: the result could not be written: 'ascii' codec" in capsys.readouterr().err
 
 
+def test_halves_of_characters_are_written_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They stand in names of files, and in JSON: one of a thousand runs hides no other."""
+    monkeypatch.setattr("pytest_arena.commands.plan.run", lambda _: print("a \ud800 \udcff") or 0)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
+    assert main(PLAN) == 0
+    assert written.getvalue() == b"a \\ud800 \\udcff\n"
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_reader_that_has_gone_does_not_hide_the_status(status: int) -> None:

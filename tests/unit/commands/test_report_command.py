@@ -37,6 +37,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ([str(tmp_path / "nowhere")], "there is none"),
         ([str(tmp_path / "empty")], "without run.json and records"),
         ([str(run), "--embed", "-1"], "expected a number of MiB"),
+        ([str(run), "--embed", "1e999"], "expected a number of MiB"),
         ([str(run)], "could not be written: Is a directory"),
     ):
         assert main(["report", *arguments]) == 4, arguments

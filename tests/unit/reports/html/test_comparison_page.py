@@ -234,3 +234,25 @@ def test_an_axis_of_any_size(value: float) -> None:
     assert axis.low < value < axis.high
     assert 'cx="' in interval_picture(axis, value, None, about="<b>", kind="pass")
     assert "&lt;b&gt;" in interval_picture(axis, value, None, about="<b>", kind="pass")
+
+
+@pytest.mark.parametrize("name", ["run.json", "reach/episodes.jsonl", "index.html", "notes.md"])
+def test_no_other_file_is_replaced(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is mistyped costs no results."""
+    runs = [make_run(tmp_path / "one", {"reach": GOOD}), make_run(tmp_path / "two", {"reach": GOOD})]
+    assert main(["report", runs[0]]) == 0
+    file = tmp_path / "one" / name
+    before = file.read_bytes() if file.exists() else b"mine"
+    file.write_bytes(before)
+    capsys.readouterr()
+    assert main(["compare", *runs, "--html", str(file)]) == 4
+    assert capsys.readouterr().err.endswith(
+        f"compare: error: --html {file}: it cannot be written: another file has its name\n"
+    )
+    assert file.read_bytes() == before
+
+
+def test_a_page_is_written_over_itself(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "one", {"reach": GOOD}), make_run(tmp_path / "two", {"reach": GOOD})]
+    for _ in range(2):
+        assert main(["compare", *runs, "--html", str(tmp_path / "page.html")]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -213,6 +214,18 @@ def test_a_page_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         write_history(tmp_path)
     assert page.read_text() == "<h1>my site</h1>"
+
+
+def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    """To open a pipe would wait for its writer: the session would not end."""
+    make_up_run(tmp_path, "20260101T000000Z-0000", [made_up_job("a")])
+    os.mkfifo(tmp_path / "index.html")
+    with pytest.raises(FileExistsError):
+        write_history(tmp_path)
+    (tmp_path / "index.html").unlink()
+    (tmp_path / "index.html").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        write_history(tmp_path)
 
 
 def test_the_page_allows_its_own_style_and_script_only(tmp_path: Path) -> None:
