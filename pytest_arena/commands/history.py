@@ -12,6 +12,7 @@ from pytest_arena.errors import RunDirectoryError, did_you_mean, first_few
 from pytest_arena.records.job_history import JobHistory, Measurement, histories_of
 from pytest_arena.records.run_directory import RESULTS
 from pytest_arena.records.run_index import RunsBeside, read_runs
+from pytest_arena.records.table_cells import episodes_cell, rate_cell
 from pytest_arena.records.to_plain import to_plain
 
 SHOWN = 20
@@ -130,21 +131,14 @@ def _row(measurement: Measurement) -> tuple[str, ...]:
     run, job = measurement.run, measurement.job
     return (
         run.started_at[:16].replace("T", " "),
-        _rate(measurement),
+        rate_cell(measurement.success_rate, measurement.interval),
         "-" if measurement.threshold is None else measurement.threshold.expression,
-        f"{job.measured}/{job.requested}" if job.requested else str(job.measured),
+        episodes_cell(job.measured, job.requested),
         measurement.outcome,
         f"{run.commit[:9]}{'+' if run.dirty else ''}" if run.commit else "-",
         (job.policy_sha256 or "-")[:9],
         run.name,
     )
-
-
-def _rate(measurement: Measurement) -> str:
-    rate, interval = measurement.success_rate, measurement.interval
-    if rate is None:
-        return "-"
-    return f"{rate:.1%}" + ("" if interval is None else f" [{interval[0]:.1%}, {interval[1]:.1%}]")
 
 
 def _as_json(results: Path, found: RunsBeside, histories: Sequence[JobHistory]) -> dict[str, Any]:

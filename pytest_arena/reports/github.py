@@ -61,6 +61,8 @@ def write_summary(run: ReportedRun, failed: Container[str], exit_status: int, st
 def annotation_lines(run: ReportedRun, failed: Container[str], started_in: Path) -> list[str]:
     """Return a command of GitHub's workflows for each job that failed or decided nothing, the worst first.
 
+    Those without a record, as of a job that never ran, are last.
+
     Args:
         run: The session's run, whose records are read from disk.
         failed: Node ids of the tests that failed.
@@ -74,6 +76,8 @@ def annotation_lines(run: ReportedRun, failed: Container[str], started_in: Path)
         return []
     directory = run.directory
     outcomes = job_outcomes(directory.path, directory.manifest_if_sound(), failed)
+    # Of few annotations, those that say most: there is little to say of a job that never ran.
+    outcomes.sort(key=lambda outcome: outcome.record is None)
     kinds = {
         "error": [outcome for outcome in outcomes if outcome.bad],
         "warning": [outcome for outcome in outcomes if outcome.undecided],

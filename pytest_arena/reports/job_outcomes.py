@@ -12,29 +12,16 @@ from pytest_arena.evaluation.verdict import outcome_of_test
 from pytest_arena.gate.describe import describe_threshold
 from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.schema import JobRecord, Status, Verdict
-from pytest_arena.reports.html.stored_job import SKIPPED, StoredJob, stored_jobs
+from pytest_arena.records.table_cells import episodes_cell, rate_cell
+from pytest_arena.reports.html.stored_job import COUNTED, SKIPPED, StoredJob, stored_jobs
 
 EXPECTED = "expected to fail"
 """A job that failed, or decided nothing, whose test did not fail."""
 OTHERWISE = "failed otherwise"
 """A test that failed although its job passed."""
-_WORST_FIRST = (
-    "error",
-    "crashed",
-    "unreadable",
-    "fail",
-    OTHERWISE,
-    "running",
-    "interrupted",
-    "never ran",
-    "inconclusive",
-    EXPECTED,
-    SKIPPED,
-    "none",
-    "pass",
-)
-_COUNTED = {"pass": "passed", "fail": "failed", "none": "without verdict"}
-"""What is said of several jobs, where it is another word."""
+_NEXT = {"fail": OTHERWISE, "inconclusive": EXPECTED}
+"""Words of the page -> what is as bad as them, and which the page, which knows no tests, does not have."""
+_WORST_FIRST = [word for counted in COUNTED for word in (counted, _NEXT.get(counted)) if word is not None]
 
 
 @dataclass(frozen=True)
@@ -101,7 +88,7 @@ def _nodeid(job: StoredJob) -> str | None:
 
 
 def counts(outcomes: list[JobOutcome]) -> str:
-    """Return e.g. ``12 jobs: 2 failed, 1 error, 9 passed``."""
+    """Return e.g. ``12 jobs: 1 with an error, 2 failed, 9 passed``."""
     found = Counter(outcome.word for outcome in outcomes)
     jobs = "1 job" if len(outcomes) == 1 else f"{len(outcomes)} jobs"
     return ": ".join(filter(None, [jobs, ", ".join(_counted(found))]))
@@ -109,24 +96,17 @@ def counts(outcomes: list[JobOutcome]) -> str:
 
 def _counted(found: Counter[str]) -> Iterator[str]:
     for word in sorted(found, key=lambda word: _WORST_FIRST.index(word) if word in _WORST_FIRST else 0):
-        more = "s" if word == "error" and found[word] > 1 else ""
-        yield f"{found[word]} {_COUNTED.get(word, word)}{more}"
+        yield f"{found[word]} {COUNTED.get(word, word)}"
 
 
 def success_text(record: JobRecord) -> str:
     """Return the success rate with its interval, ``-`` where it was not measured."""
-    rate = record.metrics.get("success_rate")
-    if rate is None:
-        return "-"
-    interval = record.intervals.get("success_rate")
-    shown = f"{rate:.1%}"
-    return shown if interval is None else f"{shown} [{interval[0]:.1%}, {interval[1]:.1%}]"
+    return rate_cell(record.metrics.get("success_rate"), record.intervals.get("success_rate"))
 
 
 def episodes_text(record: JobRecord) -> str:
     """Return how many episodes were measured, and of how many."""
-    measured, requested = record.episodes.get("measured", 0), record.episodes.get("requested", 0)
-    return f"{measured}/{requested}" if requested else str(measured)
+    return episodes_cell(record.episodes.get("measured", 0), record.episodes.get("requested", 0))
 
 
 def time_text(record: JobRecord) -> str:

@@ -21,6 +21,8 @@ from pytest_arena.records.schema import (
     Verdict,
 )
 from pytest_arena.reports.films_of_failures import missed_episodes
+from pytest_arena.reports.html.exit_reason import exit_reason
+from pytest_arena.reports.html.verdict_sentence import SessionEnding
 from pytest_arena.reports.job_outcomes import (
     EXPECTED,
     JobOutcome,
@@ -40,15 +42,6 @@ FAILURES_SHOWN = 50
 EPISODES_SHOWN = 10
 """Episodes that are listed of each."""
 TROUBLES_SHOWN = 20
-STATUSES = {
-    0: "the run succeeded",
-    1: "a test failed",
-    2: "the run was interrupted",
-    3: "the run is not whole, or results could not be written",
-    4: "the command line or a job file is wrong",
-    5: "no test was selected",
-}
-"""What pytest's exit statuses mean here."""
 _COLUMNS = ("", "job", "verdict", "success", "thresholds", "episodes", "time", "against the baseline")
 _EPISODE_COLUMNS = ("episode", "seed", "end", "steps", "return", "film")
 
@@ -100,8 +93,10 @@ def _lines(session: Session) -> Iterator[str]:
     """Yield the summary line by line, so that of a huge one only the beginning is made."""
     yield f"## {_mark(session)} arena, {counts([*session.outcomes])}"
     yield ""
-    meaning = STATUSES.get(session.exit_status)
-    yield f"Exit status {session.exit_status}{f': {meaning}' if meaning else ''}. {_where(session)}"
+    suite_failed = any(holds is False for _, holds in session.verdicts)
+    ending = SessionEnding(ended=True, status=session.exit_status, suite_failed=suite_failed)
+    jobs_failed = any(outcome.bad for outcome in session.outcomes)
+    yield f"{exit_reason(ending, jobs_failed=jobs_failed)}. {_where(session)}"
     yield ""
     yield from _said_of_all(session)
     yield from _table_of_jobs(session.outcomes)

@@ -42,7 +42,7 @@ def test_failures_are_in_the_summary_and_at_their_lines(suite: Suite, step: Path
     result = suite.run("--arena-jobs", "jobs.yaml", *workers)
     assert result.ret == 1
     text, folder = step.read_text(), suite.path.name
-    assert text.startswith("of another command\n\n## ❌ arena, 4 jobs: 1 error, 2 failed, 1 passed\n")
+    assert text.startswith("of another command\n\n## ❌ arena, 4 jobs: 1 with an error, 2 failed, 1 passed\n")
     assert text.count("## ❌ arena") == 1
     assert f"<code>{folder}/arena-results/{suite.run_dir.name}</code>" in text
     seeds = [e["seed"] for e in suite.episodes("bad") if e["outcome"] == "failure"]
@@ -62,7 +62,7 @@ def test_a_success_has_no_annotation(suite: Suite, step: Path) -> None:
     write_jobs(suite, "good")
     result = suite.run("--arena-jobs", "jobs.yaml")
     assert result.ret == 0
-    assert step.read_text().startswith("## ✅ arena, 1 job: 1 passed\n\nExit status 0: the run succeeded.")
+    assert step.read_text().startswith("## ✅ arena, 1 job: 1 passed\n\nExit status 0: success.")
     assert "\n::" not in result.stdout.str()
 
 
@@ -82,7 +82,7 @@ def test_the_summary_has_the_status_of_the_process(suite: Suite, step: Path) -> 
     write_jobs(suite, "good")
     suite.pytester.makeconftest("def pytest_sessionfinish(session): session.exitstatus = 7")
     assert suite.run("--arena-jobs", "jobs.yaml").ret == 7
-    assert "\nExit status 7. Films" in step.read_text()
+    assert "\nExit status 7: of a process that " in step.read_text()
 
 
 def test_a_test_without_jobs_writes_nothing(suite: Suite, step: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_cancelled_session_leaves_a_summary(suite: Suite, step: Path) -> None:
     trap = {"id": "tests.registered:arena/Trap-v0", "options": {"make": {"trap": "SIGTERM", "episode": 2}}}
     suite.jobs({"cut": {"environment": trap}, "next": {}})
     assert suite.run("--arena-jobs", "jobs.yaml").ret == 2
-    assert step.read_text().startswith("## ⚠️ arena, 2 jobs: 1 interrupted, 1 never ran\n\nExit status 2: ")
+    assert step.read_text().startswith("## ⚠️ arena, 2 jobs: 1 never ran, 1 interrupted\n\nExit status 2: ")
 
 
 def test_ctrl_c_with_a_worker_leaves_a_summary(suite: Suite, step: Path) -> None:

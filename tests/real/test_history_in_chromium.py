@@ -58,7 +58,7 @@ def test_jobs_the_worst_first_each_with_its_picture(open_page: Pages, history: P
 def test_a_mark_leads_to_the_page_of_its_run(open_page: Pages, history: Path) -> None:
     page = open_page(history)
     mark = page.locator("#reach svg a").last
-    assert "30.0% (20.0% to 40.0%)" in mark.locator("title").text_content()
+    assert "30.0% [20.0%, 40.0%]" in mark.locator("title").text_content()
     mark.click()
     assert page.inner_text("h1") == "The page of the run"
     assert page.url.endswith("-003b/index.html#reach")

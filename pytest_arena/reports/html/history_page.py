@@ -14,9 +14,12 @@ from markupsafe import Markup
 from pytest_arena.records.job_history import JobHistory, Measurement, histories_of
 from pytest_arena.records.run_index import RunsBeside, read_runs
 from pytest_arena.records.run_summary import RunSummary, ThresholdSummary
+from pytest_arena.records.table_cells import episodes_cell, interval_cell, percent
 from pytest_arena.reports.html.history_picture import Dot, rate_picture, spark_picture
 from pytest_arena.reports.html.own_page import mark, refuse_foreign, write_own_page
 from pytest_arena.reports.html.render import Inline, render
+from pytest_arena.reports.html.stored_job import COUNTED
+from pytest_arena.reports.html.words import duration
 
 STYLES = ("base", "history")
 SCRIPTS = ("history",)
@@ -51,19 +54,25 @@ class RunRow:
     @property
     def rate(self) -> str:
         """The success rate in per cent."""
-        return _percent(self.measurement.success_rate)
+        rate = self.measurement.success_rate
+        return "" if rate is None else percent(rate)
 
     @property
     def interval(self) -> str:
         """The ends of its interval."""
-        found = self.measurement.interval
-        return "" if found is None else f"{_percent(found[0])} to {_percent(found[1])}"
+        return interval_cell(self.measurement.interval)
 
     @property
     def episodes(self) -> str:
         """Measured and requested ones."""
         job = self.measurement.job
-        return f"{job.measured}/{job.requested}" if job.requested else str(job.measured)
+        return episodes_cell(job.measured, job.requested)
+
+    @property
+    def time(self) -> str:
+        """How long the job took."""
+        seconds = self.measurement.job.seconds
+        return "" if seconds is None else duration(seconds)
 
     @property
     def other_thresholds(self) -> list[ThresholdSummary]:
@@ -89,7 +98,7 @@ class RunRow:
         policy, revision = self.measurement.job.policy_sha256, self.revision
         parts = [
             self.when,
-            f"{self.rate} ({self.interval})" if self.interval else self.rate,
+            f"{self.rate} {self.interval}".rstrip(),
             f"{self.episodes} episodes",
             self.measurement.outcome,
             *([f"revision {revision}"] if revision else []),
@@ -144,8 +153,8 @@ class HistoryHead:
 
     folder: str
     runs: Sequence[RunSummary]
-    verdicts: Sequence[tuple[str, int]]
-    """Outcome -> how many jobs have it in their latest run, the worst first."""
+    verdicts: Sequence[tuple[str, str]]
+    """Outcome, and in words how many jobs have it in their latest run; the worst first."""
     latest: str | None
     """Address of the newest run's page."""
     notes: Sequence[str]
@@ -183,7 +192,7 @@ def history_page(found: RunsBeside, results: Path) -> str:
     head = HistoryHead(
         results.resolve().name,
         found.runs,
-        [*outcomes.items()],
+        [(outcome, f"{count} {COUNTED.get(outcome, outcome)}") for outcome, count in outcomes.items()],
         pages.get(found.runs[-1].name) if found.runs else None,
         [*found.notes[:MOST_NOTES], *([f"and {more} more that could not be read"] if more > 0 else [])],
     )
@@ -199,7 +208,3 @@ def history_page(found: RunsBeside, results: Path) -> str:
 def _link(measurement: Measurement, pages: Mapping[str, str]) -> str | None:
     page = pages.get(measurement.run.name)
     return None if page is None else f"{page}#{quote(measurement.job.folder)}"
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}"

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pytest_arena.records.schema import JobRecord
 from pytest_arena.reports.html.stored_job import StoredJob
 from pytest_arena.reports.html.timings_bar import TOTAL, seconds
+from pytest_arena.reports.html.words import in_words, moment
 
 HASH_DIGITS = 12
 """Of a hash: enough to tell two apart."""
@@ -34,7 +35,8 @@ def facts(job: StoredJob) -> Iterator[tuple[str, str]]:
         return
     yield "episodes", _episodes(record)
     if record.started_at is not None:
-        yield "begun", record.started_at.replace("T", " ").partition(".")[0].removesuffix("Z") + " UTC"
+        started = moment(record.started_at)
+        yield "started", record.started_at if started is None else in_words(started)
     if (total := record.timings.get(TOTAL)) is not None:
         yield "took", seconds(total)
 

@@ -12,6 +12,7 @@ from pytest_arena.errors import first_few
 from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.manifest import JobEntry, ShardEntry
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, JobRecord, Status
+from pytest_arena.records.table_cells import episodes_cell, interval_cell
 from pytest_arena.reports.html.rate_axis import rate_picture
 from pytest_arena.reports.html.stored_job import StoredJob
 from pytest_arena.reports.html.words import amount, clipped, duration
@@ -120,7 +121,7 @@ class JobRow:
     @property
     def interval_text(self) -> str:
         """The interval as the terminal has it."""
-        return "" if self.interval is None else "[{:.1%}, {:.1%}]".format(*self.interval)
+        return interval_cell(self.interval)
 
     @property
     def length_text(self) -> str:
@@ -140,7 +141,7 @@ class JobRow:
     @property
     def episodes_text(self) -> str:
         """Measured episodes of those that were requested."""
-        return f"{self.measured}/{self.requested}" if self.requested else str(self.measured)
+        return episodes_cell(self.measured, self.requested)
 
 
 def _configured(entry: JobEntry) -> tuple[str, str, str]:

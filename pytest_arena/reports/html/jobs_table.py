@@ -13,23 +13,8 @@ from pytest_arena.gate.describe import UNDECIDED, describe_intervals
 from pytest_arena.records.schema import ComparisonVerdict
 from pytest_arena.reports.html.job_row import JobRow
 from pytest_arena.reports.html.rate_axis import axis_ticks
-from pytest_arena.reports.html.stored_job import NEVER_RAN, NOT_JOINED, SKIPPED, UNREADABLE
+from pytest_arena.reports.html.stored_job import COUNTED
 
-COUNTED = {
-    "crashed": "crashed",
-    "error": "with an error",
-    UNREADABLE: "unreadable",
-    NEVER_RAN: "never ran",
-    NOT_JOINED: "not joined",
-    "interrupted": "interrupted",
-    "running": "not ended",
-    "fail": "failed",
-    "inconclusive": "inconclusive",
-    SKIPPED: "skipped",
-    "none": "without verdict",
-    "pass": "passed",
-}
-"""Verdict or status of a job -> what is said beside a number of such jobs; the worst first."""
 _RANK = {verdict: rank for rank, verdict in enumerate(COUNTED)}
 
 

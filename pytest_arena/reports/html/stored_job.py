@@ -20,6 +20,21 @@ SKIPPED = "skipped"
 """Of a job that never ran because its test was skipped."""
 NOT_JOINED = "not joined"
 """Of a sharded job of which some shards ran, and which has no verdict."""
+COUNTED = {
+    "crashed": "crashed",
+    "error": "with an error",
+    UNREADABLE: "unreadable",
+    NEVER_RAN: "never ran",
+    NOT_JOINED: "not joined",
+    "interrupted": "interrupted",
+    "running": "not ended",
+    "fail": "failed",
+    "inconclusive": "inconclusive",
+    SKIPPED: "skipped",
+    "none": "without verdict",
+    "pass": "passed",
+}
+"""Verdict or status of a job -> what is said beside a number of such jobs; the worst first."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pytest_arena.reports.html.words import duration
+from pytest_arena.reports.html.words import amount, duration
 
 TOTAL = "total_seconds"
 SHADES = 6
@@ -87,7 +87,7 @@ def policy_cost(inference: Mapping[str, Any], timings: Mapping[str, float]) -> I
     if requests := inference.get("requests"):
         yield f"its model or server: {_times(requests)} an answer, {requests['count']} answers"
     if (factor := inference.get("real_time_factor")) is not None:
-        yield f"{factor:.3g} times real time"
+        yield f"{amount(factor)} times real time"
 
 
 def _times(times: Mapping[str, Any]) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from pytest_arena.errors import first_few
 from pytest_arena.reports.html.job_row import JobRow
-from pytest_arena.reports.html.jobs_table import COUNTED
-from pytest_arena.reports.html.stored_job import NEVER_RAN, NOT_JOINED, SKIPPED, UNREADABLE
+from pytest_arena.reports.html.stored_job import COUNTED, NEVER_RAN, NOT_JOINED, SKIPPED, UNREADABLE
 
 _ONE = {
     UNREADABLE: "cannot be read",

@@ -42,8 +42,8 @@ def moment(text: str) -> datetime | None:
 
 
 def in_words(time: datetime) -> str:
-    """Return e.g. ``30 Nov 2026, 20:06:11 UTC``."""
-    return f"{time.day} {time:%b %Y, %H:%M:%S} {time.tzname()}"
+    """Return e.g. ``2026-11-30 20:06:11 UTC``."""
+    return f"{time:%Y-%m-%d %H:%M:%S} {time.tzname()}"
 
 
 def typed(command: Sequence[str]) -> str:

@@ -36,18 +36,18 @@ def test_the_worst_stands_first_and_every_kind_is_counted(tmp_path: Path) -> Non
         "good": "pass",
     }
     assert [o.job.label for o in found] == [
-        "broken",
         "died",
+        "broken",
+        "never",
         "bad",
         "other",
-        "never",
         "known",
         "free",
         "good",
     ]
-    assert [o.job.label for o in found if o.bad] == ["broken", "died", "bad", "other", "never"]
+    assert [o.job.label for o in found if o.bad] == ["died", "broken", "never", "bad", "other"]
     assert counts(found) == (
-        "8 jobs: 1 error, 1 crashed, 1 failed, 1 failed otherwise, 1 never ran, 1 expected to fail, "
+        "8 jobs: 1 crashed, 1 with an error, 1 never ran, 1 failed, 1 failed otherwise, 1 expected to fail, "
         "1 without verdict, 1 passed"
     )
 

@@ -30,7 +30,7 @@ def test_what_it_says_of_a_run_with_a_failure(tmp_path: Path) -> None:
     page = rendered(session_summary(session_of(tmp_path, ["good", "bad"], ["bad"]), MIB))
     words = " ".join(page.text.split())
     assert words.startswith(
-        "❌ arena, 2 jobs: 1 failed, 1 passed Exit status 1: a test failed. Films and records are in the folder "
+        "❌ arena, 2 jobs: 1 failed, 1 passed Exit status 1: tests failed. Films and records are in the folder "
         "arena-results/a-run of this run's artifact: open its index.html."
     )
     assert "❌ bad fail 50.0% [9.5%, 90.5%] ✗ success_rate = 0.5, expected >= 0.9 2/2 12.3 s" in words
@@ -43,7 +43,7 @@ def test_what_it_says_of_a_run_with_a_failure(tmp_path: Path) -> None:
 def test_a_run_that_succeeds_has_no_failures_and_a_page_that_is_missing_is_not_named(tmp_path: Path) -> None:
     write_job(tmp_path, "good", [True] * 4)
     text = session_summary(session_of(tmp_path, ["good"], [], exit_status=0), MIB)
-    assert text.startswith("## ✅ arena, 1 job: 1 passed\n\nExit status 0: the run succeeded.")
+    assert text.startswith("## ✅ arena, 1 job: 1 passed\n\nExit status 0: success.")
     assert "###" not in text
     assert "index.html" not in text
 
@@ -94,7 +94,7 @@ def test_long_lists_are_cut_and_say_so(tmp_path: Path) -> None:
     for name in jobs[: FAILURES_SHOWN + 3]:
         write_job(tmp_path, name, [False] * (EPISODES_SHOWN + 2))
     page = rendered(session_summary(session_of(tmp_path, jobs, jobs[: FAILURES_SHOWN + 3]), MIB))
-    assert "… and 40 more jobs: 40 jobs: 40 never ran." in page.text
+    assert "… and 40 more jobs: 40 jobs: 40 failed." in page.text
     assert "… and 3 more jobs that failed" in page.text
     assert page.text.count("… and 2 more episodes in ") == FAILURES_SHOWN
 

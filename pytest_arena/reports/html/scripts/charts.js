@@ -167,18 +167,18 @@ function runningRate({ episodes, table }) {
   const { scale, parts } = axis(0, counted.length, bottom, "episodes, in their order", to);
   for (const rate of [0, 0.5, 1]) {
     parts.push(svg("line", { class: "grid-line", x1: FROM, x2: to, y1: y(rate), y2: y(rate) }));
-    parts.push(svg("text", { class: "on-line", x: to + 5, y: y(rate) + 3.5 }, `${rate * 100} %`));
+    parts.push(svg("text", { class: "on-line", x: to + 5, y: y(rate) + 3.5 }, `${rate * 100}%`));
   }
   const { points, errors, rate } = runningPoints(counted);
   for (const bound of (table.dataset.bounds || "").split(" ").filter(Boolean).map(Number)) {
     const beside = bound < 0.15 || (rate < bound && bound < 0.9) ? -4 : 12; // not where the line ends
     parts.push(svg("line", { class: "bound", x1: FROM, x2: to, y1: at(y(bound)), y2: at(y(bound)) }));
-    parts.push(svg("text", { class: "on-line", x: to - 2, y: at(y(bound) + beside), "text-anchor": "end" }, `threshold ${short(bound * 100)} %`));
+    parts.push(svg("text", { class: "on-line", x: to - 2, y: at(y(bound) + beside), "text-anchor": "end" }, `threshold ${short(bound * 100)}%`));
   }
   const line = thinned(points).map(([place, value], number) => `${number ? "L" : "M"}${at(scale(place))} ${at(y(value))}`);
   parts.push(svg("path", { class: "rate-line", d: line.join("") }));
   thinned(errors, 100).forEach((place) => parts.push(svg("g", { class: "lane e" }, mark("error", scale(place), bottom - 5))));
-  const said = [element("span", {}, rate === null ? "no episode was measured" : `${short(rate * 100)} % in the end`)];
+  const said = [element("span", {}, rate === null ? "no episode was measured" : `${short(rate * 100)}% in the end`)];
   if (errors.length) said.push(element("span", {}, outcomeMark("error"), ` ${errors.length}, in no rate`));
   return chart("Running success rate", 162, parts, said);
 }

@@ -68,10 +68,10 @@ def test_jobs_the_worst_first_and_their_runs_the_newest_first(tmp_path: Path) ->
         make_up_run(tmp_path, f"2026010{day}T040506Z-0000", jobs)
     rows = [row for row in Read(write_history(tmp_path)).rows if row[0] not in ("job", "run")]
     assert [row[0] for row in rows] == ["b", "a", *["2026-01-02 04:05", "2026-01-01 04:05"] * 2]
-    assert rows[0][1:5] == ["fail", "30.0%", "20.0% to 40.0%", ">= 0.5"]
+    assert rows[0][1:5] == ["fail", "30.0%", "[20.0%, 40.0%]", ">= 0.5"]
     assert rows[2] == [
-        *("2026-01-02 04:05", "30.0%", "20.0% to 40.0%", ">= 0.5", "20/20", "fail"),
-        *("c0ffeec0f", "", "12 s", ""),
+        *("2026-01-02 04:05", "30.0%", "[20.0%, 40.0%]", ">= 0.5", "20/20", "fail"),
+        *("c0ffeec0f", "", "12.5 s", ""),
     ]
 
 
@@ -126,7 +126,7 @@ def test_the_policy_is_a_bar_as_long_as_it_stays_the_same(tmp_path: Path) -> Non
 def test_a_job_without_rates_has_a_table_and_no_picture(tmp_path: Path) -> None:
     read = page_of(tmp_path, {"rate": None, "expected": None}, {"status": Status.RUNNING})
     assert "line" not in read.paths
-    assert "No success rate was measured." in (tmp_path / "index.html").read_text()
+    assert "No run that completed measured a success rate." in (tmp_path / "index.html").read_text()
     assert [row[5] for row in read.rows if row[0].startswith("2026")][:2] == ["running", "none"]
 
 
@@ -192,7 +192,7 @@ def test_odd_numbers_cost_nothing_else(tmp_path: Path) -> None:
     rows = Read(write_history(tmp_path)).rows
     assert [row[2:4] for row in rows if row[0] in ("a", "b")] == [
         ["700.0%", ""],
-        ["90.0%", "80.0% to 100.0%"],
+        ["90.0%", "[80.0%, 100.0%]"],
     ]
 
 

@@ -80,7 +80,7 @@ def test_the_facts(tmp_path: Path) -> None:
         in said
     )
     assert "episodes 10 of 20 measured, 1 with an error, 3 more finished that the gate did not need" in said
-    assert "begun 2026-11-30 13:52:49 UTC took 75.2 s" in said
+    assert "started 2026-11-30 13:52:49 UTC took 75.2 s" in said
     assert 'href="reach/record.json"' in html
     assert BROKEN not in html
 

@@ -7,8 +7,9 @@ from typing import Any
 from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.schema import ComparisonVerdict
 from pytest_arena.reports.html.job_row import Compared, JobRow
-from pytest_arena.reports.html.jobs_table import COUNTED, JobsTable
+from pytest_arena.reports.html.jobs_table import JobsTable
 from pytest_arena.reports.html.render import render
+from pytest_arena.reports.html.stored_job import COUNTED
 from tests.unit.reports.html.table_rows import ShownTable, row, shard
 
 

@@ -123,7 +123,7 @@ def test_a_session_that_went_on_and_was_killed_has_not_the_status_of_the_one_bef
     ended = head(row("a"), resumed=resumed, **{**times, "finished_at": "2026-01-01T12:00:30.000Z"})
     assert ended.sentence.text == "The job a passed"
     facts = {fact.name: fact.text for fact in ended.facts}
-    assert facts["resumed 1 Jan 2026, 12:00:00 UTC"] == "pytest --arena-resume x"
+    assert facts["resumed 2026-01-01 12:00:00 UTC"] == "pytest --arena-resume x"
     assert facts["last session took"] == "30.0 s"
 
 
@@ -203,7 +203,7 @@ def test_what_was_run_with_what() -> None:
     )
     assert [(fact.name, fact.text) for fact in found.facts] == [
         ("command", "python -m pytest evals -n 8"),
-        ("started", "30 Nov 2026, 20:06:11 UTC"),
+        ("started", "2026-11-30 20:06:11 UTC"),
         ("took", "2 min"),
         ("directory", "/robots"),
         ("git revision", "0f0f, with uncommitted changes"),
