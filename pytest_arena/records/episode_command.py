@@ -179,6 +179,8 @@ def _kept_options(begun: _Begun) -> Iterator[str]:
     for name, words in _options(begun.arguments if begun.arguments is not None else begun.command[1:]):
         if name in _DROPPED or name.startswith("--cov"):
             continue
+        if name == "--arena-set" and any("rollout.only=" in word for word in words):  # said anew
+            continue
         # Without a list of the paths, a word behind an option of somebody's own is taken for a path.
         yield from words if known else words[: 2 if name in _WITH_A_VALUE and words[0] == name else 1]
     if begun.options.launcher is not None:  # which starts workers: there the simulator is

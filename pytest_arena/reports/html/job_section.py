@@ -20,7 +20,7 @@ from pytest_arena.records.schema import (
     ThresholdResult,
 )
 from pytest_arena.reports.html.baseline_films import baseline_page, films_of_both
-from pytest_arena.reports.html.configuration import configuration, configuration_text
+from pytest_arena.reports.html.configuration import Line, configuration, configuration_text
 from pytest_arena.reports.html.episode_rows import EpisodeTable
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.gate_picture import gate_picture
@@ -171,4 +171,7 @@ def _timings(record: JobRecord) -> str:
 
 
 def _configuration(job: StoredJob) -> str:
-    return _html("configuration", text=configuration_text(configuration(job.entry.config, job.overrides)))
+    lines = configuration(job.entry.config, job.overrides)
+    if job.video is not None:
+        lines.append(Line(f"# --arena-video {job.video}, whatever record.video says", changed=True))
+    return _html("configuration", text=configuration_text(lines))

@@ -58,6 +58,8 @@ class StoredJob:
     """Tags of the groups that it is in."""
     overrides: Sequence[str] = ()
     """The texts of ``--arena-set`` of the run, for whichever job."""
+    video: str | None = None
+    """What ``--arena-video`` of the run was; None where it was not given."""
     skipped: bool = False
     """Whether its test was skipped, or those of all its shards."""
     versions: Mapping[str, object] = field(default_factory=dict)
@@ -121,6 +123,7 @@ def stored_jobs(
             shards=shards.get(label, ()),
             groups=groups.get(label, ()),
             overrides=overrides,
+            video=video if isinstance(video := options.get("video"), str) else None,
             skipped=_was_skipped(manifest, label, shards.get(label, ())),
             versions=manifest.versions,
         )

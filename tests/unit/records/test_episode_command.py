@@ -56,6 +56,12 @@ def words(run: Any, of: JobRecord | None = None, episode: int = 3) -> list[str]:
 ONLY = ["--arena-set", "reach:rollout.only=[3]"]
 
 
+def test_of_a_part_only_the_episode_is_chosen() -> None:
+    for typed in (["--arena-set", "reach:rollout.only=[0, 3]"], ["--arena-set=rollout.only=[3, 4]"]):
+        run = manifest("--arena-set", "rollout.timeout=9", *typed, "-p", "no:randomly")
+        assert words(run) == [NODE, "--arena-set", "rollout.timeout=9", "-p", "no:randomly", *ONLY]
+
+
 def test_the_whole_of_it() -> None:
     command = "cd /home/me/robots && python -m pytest 'evals/test_it.py::test_it[reach]' -p no:randomly"
     assert episode_command(manifest("-p", "no:randomly"), record(), 12) == (

@@ -86,7 +86,8 @@
         words.every((word) => job.text.includes(word)) &&
         wanted.every(([name, select]) => (job.values[name] || []).includes(select.value)),
     );
-    told.textContent = found.length === jobs.length ? `${jobs.length} jobs` : `${found.length} of ${jobs.length} jobs`;
+    const all = `${jobs.length} ${jobs.length === 1 ? "job" : "jobs"}`;
+    told.textContent = found.length === jobs.length ? all : `${found.length} of ${all}`;
     clear.disabled = !words.length && !wanted.length;
     show(AT_ONCE);
   }

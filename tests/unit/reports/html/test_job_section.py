@@ -390,3 +390,11 @@ def test_thresholds_of_a_job_that_did_not_complete_are_said_to_decide_nothing(
     held = ThresholdResult("success_rate", ">= 0.8", 1.0, True, (0.51, 1.0))
     said = text(of_record(tmp_path, status=status, thresholds=[held]))
     assert ("The job did not complete: its episodes decide nothing." in said) == (status == Status.ERROR)
+
+
+def test_the_option_that_filmed_is_told_beside_the_configuration(tmp_path: Path) -> None:
+    config = make_job("reach", record={"video": "off"}).config()
+    job = replace(stored(tmp_path, []), entry=JobEntry(config))
+    told = "# --arena-video on, whatever record.video says"
+    assert told in text(section(replace(job, video="on")))
+    assert "--arena-video" not in text(section(job))

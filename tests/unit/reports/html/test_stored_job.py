@@ -22,7 +22,7 @@ def test_attempts_shards_and_groups_know_of_each_other(tmp_path: Path) -> None:
         "cut-shard1of2": {"config": config, "nodeid": "b", "shard": shard(1)},
     }
     group = {"tag": "smoke", "nodeid": "g", "thresholds": {}, "jobs": {"reach": ["reach"]}}
-    options = {"overrides": ["rollout.episodes=2"]}
+    options = {"overrides": ["rollout.episodes=2"], "video": "on"}
     manifest = {"schema_version": "1.0", "jobs": entries, "groups": [group], "options": options}
     (tmp_path / "run.json").write_text(json.dumps(manifest))
     for folder in ("reach", "reach.2", "cut-shard0of2", "cut"):
@@ -38,6 +38,7 @@ def test_attempts_shards_and_groups_know_of_each_other(tmp_path: Path) -> None:
     assert (found["cut"].entry.nodeid, found["cut"].entry.line) == ("jobs.yaml::rollout[cut]", 3)
     assert found["cut-shard0of2"].shards == ()
     assert found["reach"].overrides == ["rollout.episodes=2"]
+    assert found["reach"].video == "on"
     assert found["reach"].notes == ["record.json is missing"]
 
 
