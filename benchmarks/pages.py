@@ -42,7 +42,7 @@ class Goal:
 
 
 LARGE, SMALL = Goal(20_000_000, 10.0), Goal(300_000, 0.5)
-FILTERED = """() => [...document.querySelectorAll("#jobs tbody tr")]
+FILTERED = """() => [...document.querySelectorAll("table.jobs tbody tr")]
     .filter(row => row.checkVisibility()).every(row => row.textContent.includes("reach-7"))"""
 HEAD = """\
 | run | page | written in | other steps of the end | memory | until a search filters | until a job is open |
@@ -138,7 +138,7 @@ def in_chromium(page: Path) -> tuple[float, float]:
                 tab.wait_for_function(FILTERED)
 
             def open_job() -> None:
-                tab.click("#jobs tbody a[href='#reach-7']")
+                tab.click("table.jobs tbody a[href='#reach-7']")
                 tab.wait_for_selector("section.job.open section.episodes button")
 
             return timed(search)[0], timed(open_job)[0]

@@ -88,7 +88,7 @@ def test_axe_finds_a_fault_that_is_there(open_page: Pages, tmp_path: Path, axe: 
 
 def test_all_is_there_without_a_script(open_page: Pages, page_of_a_run: Path) -> None:
     page = open_page(page_of_a_run, javascript=False)
-    assert page.locator("#jobs tbody tr").first.is_visible()
+    assert page.locator('[id="=jobs"] tbody tr').first.is_visible()
     assert page.locator("section.job").count() == 98
     assert all(section.is_visible() for section in page.locator("section.job").all())
     row = page.locator(f'[id="{EPISODE}"]')

@@ -140,7 +140,7 @@ def test_keys_lead_to_a_job_and_back_to_where_one_was(open_page: Pages, index: P
     assert focused(page) == "door"
     page.keyboard.press("Enter")
     assert page.locator("section.job.open").get_attribute("id") == "door"
-    assert not page.locator("#jobs").is_visible()
+    assert not page.locator('[id="=jobs"]').is_visible()
     page.keyboard.press("Escape")
     assert shown(page) == ["broken", "door", "push"], "the search is as it was"
     assert focused(page) == "door"
@@ -153,6 +153,20 @@ def test_keys_lead_to_a_job_and_back_to_where_one_was(open_page: Pages, index: P
     assert shown(page) == EVERY
     page.keyboard.type("?j")
     assert page.get_by_role("searchbox").input_value().endswith("?j"), "what is typed into the search is text"
+
+
+def test_a_job_may_have_any_name(open_page: Pages, tmp_path: Path) -> None:
+    """Its address leads to the job, not to a part of the page."""
+    names = ["jobs", "axis", "content", "constructor", "episode-3", "fail"]
+    write_manifest(tmp_path, names)
+    for name in names:
+        write_job(tmp_path, name, [False])
+    index = write_run_page(tmp_path)
+    for name in names:
+        page = open_page(index, address=f"{name}/episode-0")
+        assert page.locator("section.job.open h2").inner_text().startswith(name)
+        assert page.locator("section.job.open .panel").is_visible()
+        assert not page.locator("table.jobs").is_visible()
 
 
 def test_the_keys_are_told(open_page: Pages, index: Path) -> None:

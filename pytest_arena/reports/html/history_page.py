@@ -31,6 +31,8 @@ MOST_RUNS, FEWEST_RUNS = 200, 5
 MOST_ROWS = 10_000
 """Of all jobs together, about: with many jobs, each shows fewer runs."""
 MOST_NOTES = 20
+MOST_WRITES = 5
+"""Of the page at one session's end."""
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,24 @@ class HistoryHead:
 def write_history(results: Path) -> Path:
     """Write the page of the runs in the folder *results*, and return its path.
 
-    Readers see the old page or the new one, never a half. Raises OSError where it cannot be written, or the
-    folder cannot be read; FileExistsError where a page of somebody else has its name.
+    Readers see the old page or the new one, never a half. Where several sessions write it in one moment, the
+    last one has all their runs: each looks again, and writes again, where a run has ended meanwhile. Raises
+    OSError where it cannot be written, or the folder cannot be read; FileExistsError where a page of somebody
+    else has its name.
     """
     page = results / PAGE
     refuse_foreign(page, OURS)  # before a thousand runs are read
-    write_own_page(page, history_page(read_runs(results), results), OURS)
+    found = read_runs(results)
+    for _ in range(MOST_WRITES):
+        write_own_page(page, history_page(found, results), OURS)
+        before, found = _ends(found), read_runs(results)
+        if _ends(found) == before:
+            break
     return page
+
+
+def _ends(found: RunsBeside) -> list[tuple[str, str | None]]:
+    return [(run.name, run.finished_at) for run in found.runs]
 
 
 def history_page(found: RunsBeside, results: Path) -> str:

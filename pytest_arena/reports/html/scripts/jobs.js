@@ -2,7 +2,7 @@
 // table. A job's own row and those of its attempts and shards stay together.
 
 {
-  const section = document.getElementById("jobs");
+  const section = document.getElementById("=jobs");
   const table = section.querySelector("table.jobs");
   const body = table.tBodies[0];
   const jobs = []; // {rows, row, verdict, values: {name: [value, …]}, text, found}

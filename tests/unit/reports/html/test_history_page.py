@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
 from pytest_arena.records.files import write_json
 from pytest_arena.records.schema import Status
@@ -214,6 +215,22 @@ def test_a_page_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         write_history(tmp_path)
     assert page.read_text() == "<h1>my site</h1>"
+
+
+def test_a_run_that_ends_while_the_page_is_written_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two sessions that end in one moment the later writer may have read the runs before the other ended."""
+    make_up_run(tmp_path, "20260101T000000Z-0000", [made_up_job("mine")])
+    write_own_page = history_page.write_own_page
+
+    def write_late(page: Path, text: str, own: Markup) -> None:
+        if not page.exists():
+            make_up_run(tmp_path, "20260102T000000Z-0000", [made_up_job("others")])
+        write_own_page(page, text, own)
+
+    monkeypatch.setattr(history_page, "write_own_page", write_late)
+    assert "others" in write_history(tmp_path).read_text()
 
 
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
