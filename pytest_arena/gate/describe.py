@@ -31,11 +31,11 @@ def describe_intervals(may_stop: Sequence[bool]) -> Iterator[str]:
 
     *may_stop* tells of each job with an interval whether it has a gate that may stop it or be extended.
     """
-    if not all(may_stop):
-        yield f"intervals{' of the other jobs' if any(may_stop) else ''}: 95%, Wilson's"
     if any(may_stop):
         what = "hold wherever the run stopped; each end with the confidence of its gate"
         yield f"intervals of gated jobs {what}"
+    if not all(may_stop):
+        yield f"intervals{' of the other jobs' if any(may_stop) else ''}: 95%, Wilson's"
 
 
 def describe_rate_test(gate: GateRecord, test: RateTest) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_arena.comparison.describe import describe_comparison
 from pytest_arena.evaluation.verdict import outcome_of_test
-from pytest_arena.gate.describe import describe_threshold
+from pytest_arena.gate.describe import describe_rate_test, describe_threshold
 from pytest_arena.records.manifest import Manifest
 from pytest_arena.records.schema import JobRecord, Status, Verdict
 from pytest_arena.records.table_cells import episodes_cell, rate_cell
@@ -116,7 +116,10 @@ def time_text(record: JobRecord) -> str:
 
 
 def reasons(record: JobRecord) -> Iterator[str]:
-    """Yield why a job is no pass, a line each: its error, or what thresholds and the comparison say."""
+    """Yield why a job is no pass, a line each: its error, or what thresholds and the comparison say.
+
+    Of a gate that decided nothing a line says what would decide it.
+    """
     if record.status != Status.COMPLETED:
         if record.error is not None:
             yield f"{record.error['type']}: {record.error['message']}"
@@ -125,5 +128,11 @@ def reasons(record: JobRecord) -> Iterator[str]:
     for threshold in record.thresholds:
         if not threshold.passed:
             yield describe_threshold(threshold, fixed=fixed)
+    if record.gate is not None:
+        yield from (
+            describe_rate_test(record.gate, test)
+            for test in record.gate.tests
+            if test.verdict is Verdict.INCONCLUSIVE
+        )
     if record.comparison is not None and (record.comparison.failed or record.comparison.xfailed):
         yield describe_comparison(record.comparison).replace("\n    ", "; ")

@@ -115,8 +115,8 @@ def test_going_on_until_decided(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         [
             "job *  success [[]interval[]] *",
-            "intervals of the other jobs: 95%, Wilson's",
             "intervals of gated jobs hold wherever the run stopped; each end with the confidence of its gate",
+            "intervals of the other jobs: 95%, Wilson's",
         ]
     )
     assert decided(suite, "cut") == decided(suite, "whole")

@@ -79,7 +79,7 @@ def test_an_annotation_stands_at_the_line_of_its_job(summary: Path, tmp_path: Pa
     assert warning.startswith(
         "::warning file=robots/jobs.yaml,line=3,title=lax%3A inconclusive::? success_rate"
     )
-    assert warning.count("%0A") == 2
+    assert warning.count("%0A") == 3
     assert "\n" not in warning
 
 

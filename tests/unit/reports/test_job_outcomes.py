@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_arena.records.schema import Status
-from pytest_arena.reports.job_outcomes import EXPECTED, OTHERWISE, JobOutcome, counts, job_outcomes
+from pytest_arena.reports.job_outcomes import EXPECTED, OTHERWISE, JobOutcome, counts, job_outcomes, reasons
 from tests.unit.reports.run_of_jobs import write_broken_job, write_job, write_manifest
 
 
@@ -90,3 +90,11 @@ def test_the_parts_of_a_sharded_job_are_one_job_with_a_place(tmp_path: Path) -> 
     manifest = write_manifest(tmp_path, [], **parts)
     (found,) = job_outcomes(tmp_path, manifest, {"jobs.yaml::rollout[big]"})
     assert (found.job.label, found.word, found.job.entry.line) == ("big", "fail", 7)
+
+
+def test_of_a_gate_that_decided_nothing_the_reasons_say_what_would(tmp_path: Path) -> None:
+    gate = {"gate": {"episodes_max": 4}, "thresholds": {"success_rate": ">= 0.5"}}
+    record = write_job(tmp_path, "open", [True, False] * 2, job=gate)
+    threshold, decides = reasons(record)
+    assert threshold.startswith("? success_rate = 0.5 ")
+    assert decides.startswith("success_rate >= 0.5: inconclusive after all 4 episodes: 2 successes, ")
