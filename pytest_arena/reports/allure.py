@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_arena.options import settings
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.records.schema import JobRecord
 from pytest_arena.records.to_plain import to_plain
 from pytest_arena.reports.films_of_failures import films_to_show
@@ -46,12 +48,11 @@ class AllureAttachments:
 
         # Else its value is the whole configuration.
         allure.dynamic.parameter("arena_job", record.job)
-        page = os.path.relpath(self._run_dir / "index.html", self._config.invocation_params.dir)
         data = record.to_json()
-        shown = {
-            **{key: data[key] for key in _OUTCOME},
-            "page": f"{page}#{Path(str(record.record_path)).parent}",
-        }
+        shown = {key: data[key] for key in _OUTCOME}
+        if settings(self._config).html:
+            page = os.path.relpath(self._run_dir / PAGE, self._config.invocation_params.dir)
+            shown["page"] = f"{page}#{Path(str(record.record_path)).parent}"
         text = json.dumps(to_plain(shown), indent=2, ensure_ascii=False)
         allure.attach(text, name="metrics", attachment_type=allure.attachment_type.JSON)
         for what, film in films_to_show(self._run_dir, record, FILMS):

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from pytest_arena.options import settings
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.records.schema import JobRecord
 from pytest_arena.reports.films_of_failures import films_to_show
 from pytest_arena.reports.job_outcomes import reasons
@@ -54,7 +55,7 @@ class HtmlExtras:
         yield extras.html(metrics_table(record))
         if settings(self._config).html:
             folder = Path(str(record.record_path)).parent
-            yield extras.url(f"{self._link(self._run_dir / 'index.html')}#{quote(str(folder))}", name="page")
+            yield extras.url(f"{self._link(self._run_dir / PAGE)}#{quote(str(folder))}", name="page")
         embedded = self._config.getoption("self_contained_html", False)
         for what, film in films_to_show(self._run_dir, record, FILMS):
             if not embedded:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_arena.comparison.describe import amount, difference
 from pytest_arena.gate.describe import describe_threshold_briefly
+from pytest_arena.records.page_address import PAGE, job_address
 from pytest_arena.records.schema import (
     Comparison,
     ComparisonVerdict,
@@ -114,12 +115,12 @@ def _mark(session: Session) -> str:
 
 
 def _where(session: Session) -> str:
-    page = f": open its {code('index.html')}" if _has_page(session) else ""
+    page = f": open its {code(PAGE)}" if _has_page(session) else ""
     return f"Films and records are in the folder {code(session.folder, 400)} of this run's artifact{page}."
 
 
 def _has_page(session: Session) -> bool:
-    return (session.run_dir / "index.html").is_file()
+    return (session.run_dir / PAGE).is_file()
 
 
 def _said_of_all(session: Session) -> Iterator[str]:
@@ -199,7 +200,7 @@ def _failure(session: Session, outcome: JobOutcome) -> Iterator[str]:
     for reason in reasons(record):
         yield f"- {code(reason, 400)}"
     if _has_page(session):
-        yield f"- in the page: {code(f'index.html#{folder}')}"
+        yield f"- in the page: {code(job_address(folder))}"
     yield ""
     yield from _episodes(record, missed_episodes(session.run_dir, record))
 

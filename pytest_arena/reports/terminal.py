@@ -124,7 +124,7 @@ def _verdict(record: JobRecord) -> str:
 
 
 def _undecided(record: JobRecord) -> bool:
-    return any(threshold.undecided for threshold in record.thresholds)
+    return record.status == Status.COMPLETED and any(t.undecided for t in record.thresholds)
 
 
 def _has_interval(record: JobRecord) -> bool:

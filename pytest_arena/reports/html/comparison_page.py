@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_arena.comparison.compared_runs import ComparedRuns
 from pytest_arena.comparison.multiple_comparisons import describe_family
 from pytest_arena.comparison.named_runs import NamedRun
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.records.schema import ComparisonVerdict
 from pytest_arena.reports.html.compared_job import metric_tables
 from pytest_arena.reports.html.own_page import mark, write_own_page
@@ -60,8 +61,8 @@ def write_comparison_page(found: ComparedRuns, file: Path) -> None:
 
 def _line(run: NamedRun, file: Path) -> RunLine:
     path = run.baseline.path
-    has_page = path.is_dir() and (path / "index.html").is_file()
-    page = f"{beside(file, path)}/index.html" if has_page else None
+    has_page = path.is_dir() and (path / PAGE).is_file()
+    page = f"{beside(file, path)}/{PAGE}" if has_page else None
     jobs = [*run.baseline.jobs.values()]
     return RunLine(run.name, str(run), page, all(job.config is None for job in jobs))
 

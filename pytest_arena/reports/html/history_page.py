@@ -12,6 +12,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pytest_arena.records.job_history import JobHistory, Measurement, histories_of
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.records.run_index import RunsBeside, read_runs
 from pytest_arena.records.run_summary import RunSummary, ThresholdSummary
 from pytest_arena.records.table_cells import episodes_cell, interval_cell, percent
@@ -23,7 +24,6 @@ from pytest_arena.reports.html.words import duration
 
 STYLES = ("base", "history")
 SCRIPTS = ("history",)
-PAGE = "index.html"
 OURS = mark("history")
 """What tells the page from another one of this name, which somebody else has put there."""
 MOST_RUNS, FEWEST_RUNS = 200, 5

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_arena.gate.describe import UNDECIDED
 from pytest_arena.options import SETTINGS
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import Status, Verdict
@@ -65,8 +66,8 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def terminal_rows(run_dir: Path) -> list[list[str]]:
-    """Return the cells of the terminal's table, without its headings."""
+def terminal_lines(run_dir: Path) -> list[str]:
+    """Return what the terminal prints of a run."""
     lines: list[str] = []
     reporter: Any = SimpleNamespace(
         write_sep=lambda *_: None, write_line=lambda line, **_: lines.append(line)
@@ -74,7 +75,12 @@ def terminal_rows(run_dir: Path) -> list[list[str]]:
     stash = {SETTINGS: SimpleNamespace(html=False)}
     config: Any = SimpleNamespace(invocation_params=SimpleNamespace(dir=run_dir), stash=stash)
     terminal.summarize(reporter, config, Run(RunDirectory(run_dir)), 1)
-    cells = (re.split(r"\s{2,}", line) for line in lines)
+    return lines
+
+
+def terminal_rows(run_dir: Path) -> list[list[str]]:
+    """Return the cells of the terminal's table, without its headings."""
+    cells = (re.split(r"\s{2,}", line) for line in terminal_lines(run_dir))
     return [row for row in cells if len(row) >= 5 and row[0] != "job"]
 
 
@@ -92,6 +98,16 @@ def test_every_row_of_the_terminal_is_one_of_the_page(run_dir: Path) -> None:
     assert [name for name in shown if name not in told] == [
         *("unreadable", "absent", "lacking", "lacking-shard1of2")
     ]
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.ERROR])
+def test_an_asterisk_is_explained_where_a_row_has_one(tmp_path: Path, status: Status) -> None:
+    write_manifest(tmp_path, ["job"])
+    write_job(
+        tmp_path, "job", [True] * 20, status=status, error={"type": "E", "message": "", "traceback": ""}
+    )
+    assert (UNDECIDED in terminal_lines(tmp_path)) == (status == Status.COMPLETED)
+    assert (UNDECIDED in write_run_page(tmp_path).read_text()) == (status == Status.COMPLETED)
 
 
 def test_the_counts_are_those_of_the_last_attempts_of_whole_jobs(run_dir: Path) -> None:
