@@ -24,6 +24,7 @@ from pytest_arena.records.schema import (
 from pytest_arena.reports.films_of_failures import missed_episodes
 from pytest_arena.reports.html.exit_reason import exit_reason
 from pytest_arena.reports.html.verdict_sentence import SessionEnding
+from pytest_arena.reports.html.words import part_of_job
 from pytest_arena.reports.job_outcomes import (
     EXPECTED,
     JobOutcome,
@@ -156,6 +157,8 @@ def _row(cells: Iterable[str]) -> str:
 
 def _cells(outcome: JobOutcome) -> tuple[str, ...]:
     record, name = outcome.record, code(outcome.job.folder)
+    if record is not None and record.only is not None:
+        name += f", {part_of_job(record.only)}"
     start = (_job_mark(outcome), name, escaped(outcome.word))
     if record is None:
         return (*start, "", "", "", "", "")

@@ -109,12 +109,17 @@ def notes_on_new_episodes(
 def remember_failures(config: pytest.Config, run: RunDirectory) -> None:
     """Keep in pytest's cache, beside what failed, in which run it was measured: for ``--lf`` and the like.
 
-    Its folder may be another one then, and the job's label, too: it depends on what else is selected.
+    Its folder may be another one then, and the job's label, too: it depends on what else is selected. A job
+    that failed, and of which a part has passed since, is still one that failed: no part is judged.
     """
-    failed = {str(key) for key in getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})}
     cache = getattr(config, "cache", None)
     if cache is None:
         return
+    lastfailed = getattr(config.pluginmanager.get_plugin("lfplugin"), "lastfailed", {})
+    if known := _known_as_failed(config):
+        parts = {str(record.nodeid) for record in run.records() if record.only is not None}
+        lastfailed.update((nodeid, True) for nodeid in known if nodeid in parts)
+    failed = {str(nodeid) for nodeid in lastfailed}
     runs = {nodeid: found for nodeid, found in _failures(config).items() if nodeid in failed}
     measured = [record for record in run.records() if record.nodeid in failed and _stands(record)]
     manifest = run.manifest() if measured else Manifest(jobs={})
@@ -186,10 +191,17 @@ def _failures(config: pytest.Config) -> dict[str, dict[str, str]]:
     return found if sound else {}
 
 
+def _known_as_failed(config: pytest.Config) -> dict[str, bool]:
+    """Return what pytest's cache has of tests that failed, as the session found it: node id -> True."""
+    cache = getattr(config, "cache", None)
+    found = cache.get("cache/lastfailed", {}) if cache is not None else {}
+    return found if isinstance(found, dict) else {}
+
+
 def _failed_in(config: pytest.Config, nodeid: str, job: Job) -> RunDirectory | None:
     """Return the run in which the test failed, if nothing that can be seen of *job* has changed since."""
     runs = _failures(config).get(nodeid)
-    if not runs or config.cache is None or nodeid not in config.cache.get("cache/lastfailed", {}):
+    if not runs or nodeid not in _known_as_failed(config):
         return None
     seen = (job.sha256(), policy_files(job), policy_source(job))
     key = _key(*seen, source_revision(config.rootpath), versions())

@@ -178,6 +178,22 @@ def test_an_episode_of_a_part(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
+def test_a_part_that_passes_does_not_make_its_job_pass(suite: Suite, args: list[str]) -> None:
+    """``--lf`` runs what failed, until all of it has passed."""
+    jobs = {"bad": {"thresholds": {"success_rate": ">= 1"}}, "good": {}}
+    about = {"policy": SKILL, "rollout": {"episodes": 8}}
+    suite.jobs(jobs, **about)
+    suite.test()
+    assert suite.run(*args).ret == 1
+    assert suite.run("-k", "bad", "--arena-set", "bad:rollout.only=[1]", *args).ret == 0
+    assert suite.run("--lf", *args).ret == 1
+    assert suite.outcomes() == {"bad": "failed"}
+    suite.jobs({"bad": {}, "good": {}}, **about)
+    assert suite.run("--lf", *args).ret == 0
+    assert suite.run("--lf", "--lfnf", "none", *args).ret == 5
+
+
+@pytest.mark.parametrize("args", [[], ["-n", "1"]], ids=["in-process", "n1"])
 def test_addresses_of_failures(suite: Suite, args: list[str]) -> None:
     """Where the page is written, the terminal and report.json lead into it."""
     suite.jobs(

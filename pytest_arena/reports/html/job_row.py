@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pytest_arena.errors import first_few
 from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.manifest import JobEntry, ShardEntry
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, JobRecord, Status
 from pytest_arena.records.table_cells import episodes_cell, interval_cell
 from pytest_arena.reports.html.rate_axis import rate_picture
 from pytest_arena.reports.html.stored_job import StoredJob
-from pytest_arena.reports.html.words import amount, clipped, duration
+from pytest_arena.reports.html.words import amount, clipped, duration, part_of_job
 
 RATE = "success_rate"
 
@@ -84,7 +83,7 @@ class JobRow:
             folder=job.folder,
             label=job.label,
             attempt=job.attempt,
-            part="" if numbers.only is None else f"episodes {first_few(numbers.only, at_most=3)} only",
+            part=part_of_job(numbers.only),
             verdict=job.verdict,
             shard=job.entry.shard,
             environment=environment,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 
+from pytest_arena.errors import first_few
+
 LONGEST = 120
 """Characters of a text from others that a row of a table shows; all of it stands in the job's part."""
 
@@ -60,3 +62,8 @@ def typed(command: Sequence[str]) -> str:
     elif program.name in ("pytest", "py.test"):
         first = ["pytest"]
     return shlex.join([*first, *command[1:]])
+
+
+def part_of_job(only: Sequence[int] | None) -> str:
+    """Return e.g. ``episodes 3, 7 only``: those that ``rollout.only`` chose; empty for a whole job."""
+    return "" if only is None else f"episodes {first_few(only, at_most=3)} only"

@@ -48,6 +48,15 @@ def test_a_run_that_succeeds_has_no_failures_and_a_page_that_is_missing_is_not_n
     assert "index.html" not in text
 
 
+def test_a_part_of_a_job_is_said_to_be_one(tmp_path: Path) -> None:
+    """Its rate is that of the episodes which somebody chose."""
+    write_job(tmp_path, "good", [True], only=[3], job={"thresholds": {}})
+    words = " ".join(
+        rendered(session_summary(session_of(tmp_path, ["good"], [], exit_status=0), MIB)).text.split()
+    )
+    assert "➖ good, episodes 3 only none 100.0%" in words
+
+
 def test_comparisons_have_a_column_where_there_are_any(tmp_path: Path) -> None:
     comparison = Comparison(
         "success_rate", ComparisonVerdict.REGRESSION, rate=True, value=0.5, baseline_value=0.9
