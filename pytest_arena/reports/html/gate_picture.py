@@ -150,24 +150,10 @@ def _path(plot: _Plot, test: RateTest) -> Iterator[str]:
     yield f'<path class=asked d="M{number(x)} {TOP}V{BOTTOM}"/>'
     yield f'<circle class="{test.verdict}" cx={number(x)} cy={number(y)} r=5 />'
     anchor, x = ("end", x - 10) if x > 0.7 * RIGHT else ("start", x + 10)
-    place = _text(x, y + _shift(plot, test, y), _end_briefly(test))
+    # Between the boundaries, whose numbers are beyond them, and across the middle from the path.
+    middle = plot.y(0)
+    place = _text(x, middle + (16 if y < middle else -8), _end_briefly(test))
     yield f'<g class="{anchor} {test.verdict} said">{place}</g>'
-
-
-def _shift(plot: _Plot, test: RateTest, y: float) -> int:
-    """Return how far below the end of the path, which is at *y*, its text stands.
-
-    It stands on the side of the middle. Where the path ended far beyond a boundary, that would be among the
-    numbers of the boundary, and the other side is free.
-    """
-    n, middle = test.path[-1].episodes, plot.y(0)
-    counts = [*_decided(test.looks, test.pass_at), *_decided(test.looks, test.fail_at)]
-    boundaries = [plot.height(look, c) for look, c in counts if look == n]
-    if y < middle:
-        beyond = any(y + 20 < boundary < middle for boundary in boundaries)
-        return -10 if beyond and y - TOP > 26 else 18
-    beyond = any(middle < boundary < y - 20 for boundary in boundaries)
-    return 18 if beyond and BOTTOM - y > 26 else -10
 
 
 def _end(test: RateTest) -> str:
