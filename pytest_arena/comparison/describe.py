@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pytest_arena.errors import first_few
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, Evidence
+from pytest_arena.records.table_cells import percent
 
 _GOOD = (ComparisonVerdict.NON_INFERIOR, ComparisonVerdict.IMPROVED)
 
@@ -51,7 +52,7 @@ def amount(comparison: Comparison, value: float | None) -> str:
 
 def amount_of(value: float, rate: bool) -> str:
     """Return a value of a metric in words: of a *rate* in percent."""
-    return f"{value:.1%}" if rate else f"{value:.4g}"
+    return percent(value) if rate else f"{value:.4g}"
 
 
 def difference(comparison: Comparison) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from markupsafe import Markup
 
+from pytest_arena.comparison.baseline import BaselineJob
 from pytest_arena.comparison.compared_runs import ComparedRuns
 from pytest_arena.comparison.describe import amount, decision, difference, how_paired, in_family
+from pytest_arena.records.page_address import PAGE, episode_address
 from pytest_arena.records.schema import Comparison, ComparisonVerdict
 from pytest_arena.reports.html.difference_picture import Axis, interval_picture
 from pytest_arena.reports.html.film_pairs import FilmPair, film_pairs
-from pytest_arena.reports.html.run_films import films_of
+from pytest_arena.reports.html.run_films import beside, films_of
 
 BADGES = {
     ComparisonVerdict.REGRESSION: "fail",
@@ -38,6 +41,8 @@ class ComparedJob:
     difference: str
     picture: Markup | None
     words: Sequence[str]
+    address: str
+    """What the URL of an episode in the second run's page has before its number; empty without that page."""
     films: Sequence[FilmPair]
     more_films: int
     """Episodes with films that are not shown."""
@@ -126,6 +131,7 @@ def _job(
         difference(comparison),
         picture,
         list(_words(comparison)),
+        _address(found.jobs[label][found.runs[1].name], page),
         pairs,
         left,
         [*comparison.notes, *notes],
@@ -142,6 +148,14 @@ def _words(comparison: Comparison) -> Iterator[str]:
     yield from in_family(comparison)
     if comparison.table is None or comparison.repeated or comparison.matched != comparison.pairs:
         yield how_paired(comparison)
+
+
+def _address(job: BaselineJob, page: Path) -> str:
+    """Return what stands before the number of an episode of *job* in its URL from *page*."""
+    if job.stored is None or not (run_page := job.stored.path.parent.with_name(PAGE)).is_file():
+        return ""
+    folder = quote(job.stored.path.parent.name, errors="surrogateescape")
+    return f"{beside(page, run_page.parent)}/{episode_address(folder, '')}"
 
 
 def _films(

@@ -117,6 +117,19 @@ def test_a_link_to_a_run_leads_to_the_run_itself(two: tuple[str, str], tmp_path:
     assert "runs/two/index.html" in [link["href"] for link in page.of("a")]
 
 
+def test_episodes_that_differ_lead_to_the_page_of_the_second_run(
+    two: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "pages").mkdir()
+    (Path(two[1]) / "index.html").touch()
+    assert main(["compare", *two, "--html", str(tmp_path / "pages" / "page.html")]) == 1
+    page = Page(tmp_path / "pages" / "page.html")
+    links = [str(link["href"]) for link in page.of("a")]
+    assert [link for link in links if link.startswith("../runs/two/index.html#reach/")] == [
+        f"../runs/two/index.html#reach/episode-{episode}" for episode in range(10, 20)
+    ]
+
+
 def test_a_ranking(tmp_path: Path) -> None:
     best, bad = [1] * 40, [1] * 12 + [0] * 28
     runs = [
