@@ -1,6 +1,6 @@
 """Make the pictures of the pages: of a run, of a job in it, and of the history.
 
-    python docs/make_page_pictures.py    # some minutes; needs chromium and the extras metaworld, torch and dev
+    python docs/make_page_pictures.py    # minutes; needs chromium and the extras metaworld, torch and dev
 
 A learned policy that opens a door is evaluated as its training would go on: its weights are disturbed, by
 less from run to run, and lie in the same file each time. The runs are real, and the pictures are Chromium's
