@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,8 @@ class AllureAttachments:
     def _attach(self, record: JobRecord) -> None:
         import allure
 
+        attach: Any = allure.attach  # one of its methods has no types
+
         # Else its value is the whole configuration.
         allure.dynamic.parameter("arena_job", record.job)
         data = record.to_json()
@@ -54,6 +57,6 @@ class AllureAttachments:
             page = os.path.relpath(self._run_dir / PAGE, self._config.invocation_params.dir)
             shown["page"] = f"{page}#{Path(str(record.record_path)).parent}"
         text = json.dumps(to_plain(shown), indent=2, ensure_ascii=False)
-        allure.attach(text, name="metrics", attachment_type=allure.attachment_type.JSON)
+        attach(text, name="metrics", attachment_type=allure.attachment_type.JSON)
         for what, film in films_to_show(self._run_dir, record, FILMS):
-            allure.attach.file(str(film), name=what, attachment_type=allure.attachment_type.MP4)
+            attach.file(str(film), name=what, attachment_type=allure.attachment_type.MP4)
