@@ -63,6 +63,8 @@ class Run:
         except Exception as error:
             again = f"python -m pytest_arena {command} shows where"
             line = f"{what} could not be made: {type(error).__name__}: {error}; {again}"
+        except KeyboardInterrupt:  # somebody does not want to wait for it
+            line = f"{what} could not be made: interrupted; python -m pytest_arena {command} makes it"
         else:
             return
         if (line, None) not in self.suite:

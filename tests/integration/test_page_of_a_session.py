@@ -114,6 +114,11 @@ UNWRITTEN = {
         "from pytest_arena.reports.html import run_page; run_page._write = None",
         "index.html could not be made: TypeError: * pytest_arena report * shows where",
     ),
+    "somebody who does not wait": (
+        "import signal; from pytest_arena.reports.html import run_page; "
+        "run_page._write = lambda *_: signal.raise_signal(signal.SIGINT)",
+        "index.html could not be made: interrupted; * pytest_arena report * makes it",
+    ),
 }
 
 
