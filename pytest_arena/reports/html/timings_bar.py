@@ -81,18 +81,18 @@ def policy_cost(inference: Mapping[str, Any], timings: Mapping[str, float]) -> I
     if act := inference.get("act"):
         batch, steps = inference.get("batch", 1), act["count"]
         whole, rollout = act["total_seconds"], timings.get("rollout_seconds", 0.0)
-        share = f" and {min(whole / rollout, 1.0):.0%} of the rollout" if rollout > 0 else ""
+        share = f", {min(whole / rollout, 1.0):.0%} of the rollout" if rollout > 0 else ""
         rows = f" of {batch} rows" if batch != 1 else ""
-        yield f"policy: {_times(act)} a step{rows}, {steps} steps, {seconds(whole)}{share}"
+        yield f"policy, a step{rows}: {_times(act)}; {steps} steps took {seconds(whole)}{share}"
     if requests := inference.get("requests"):
-        yield f"its model or server: {_times(requests)} an answer, {requests['count']} answers"
+        yield f"its model or server, an answer: {_times(requests)}; {requests['count']} answers"
     if (factor := inference.get("real_time_factor")) is not None:
         yield f"{amount(factor)} times real time"
 
 
 def _times(times: Mapping[str, Any]) -> str:
     median, most, longest = (_ms(times.get(key)) for key in ("p50_ms", "p95_ms", "max_ms"))
-    return f"{median} ms (95%: {most}, most {longest})"
+    return f"median {median} ms, 95% within {most} ms, longest {longest} ms"
 
 
 def _ms(value: float | None) -> str:

@@ -240,9 +240,11 @@ def test_times_and_what_the_policy_cost(tmp_path: Path) -> None:
     said = text(html)
     assert "build 800 ms rollout 22.0 s extra 2.0 s other 5.2 s total 30.0 s" in said
     assert (
-        "Policy: 9.1 ms (95%: 14.2, most ?) a step of 4 rows, 40 steps, 11.0 s and 50% of the rollout" in said
+        "Policy, a step of 4 rows: median 9.1 ms, 95% within 14.2 ms, longest ? ms; 40 steps took 11.0 s, "
+        "50% of the rollout" in said
     )
-    assert "its model or server: 80 ms (95%: 90, most 95) an answer, 5 answers; 2.1 times real time." in said
+    answers = "its model or server, an answer: median 80 ms, 95% within 90 ms, longest 95 ms; 5 answers"
+    assert f"{answers}; 2.1 times real time." in said
     widths = [float(end) - float(begin) for begin, end in re.findall(r'd="M([\d.]+) 4H([\d.]+)"', html)]
     assert sum(widths) == pytest.approx(400, abs=1)
     assert max(widths) == pytest.approx(400 * 22 / 30, abs=1)
