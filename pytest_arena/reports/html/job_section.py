@@ -88,7 +88,7 @@ def _below(job: StoredJob) -> Iterator[Markup]:
             "The metrics",
             lambda: _html("metrics", rows=metric_rows(record), reported=reported_lines(record.reported)),
         )
-        yield part("The timings", lambda: _timings(record))
+        yield part("The timings", lambda: _timings(record, job.entry.config))
     yield part("The identity", lambda: _html("identity", lines=identity(job)))
     if job.entry.config:
         yield part("The configuration", lambda: _configuration(job))
@@ -158,8 +158,9 @@ def _films(job: StoredJob) -> str:
     return _html("films", pairs=pairs, left=left, notes=notes)
 
 
-def _timings(record: JobRecord) -> str:
-    parts = spent(record.timings)
+def _timings(record: JobRecord, config: Mapping[str, Any]) -> str:
+    rebuilt = (config.get("rollout") or {}).get("rebuilds", 1) != 1
+    parts = spent(record.timings, rebuilt=rebuilt)
     cost = "; ".join(policy_cost(record.inference, record.timings))
     return _html(
         "timings",

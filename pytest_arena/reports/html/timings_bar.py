@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ SHADES = 6
 """Colours of the bar; the last one is that of all else."""
 SMALLEST = 0.005
 """Share of the whole that a part must have to be seen."""
-_ORDER = ("build_seconds", "rollout_seconds", "filming_seconds", "recording_seconds", "overview_seconds")
+_BUILD = "build_seconds"
+_ORDER = (_BUILD, "rollout_seconds", "filming_seconds", "recording_seconds", "overview_seconds")
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,16 @@ class Spent:
     """Which of the bar's colours it has."""
 
 
-def spent(timings: Mapping[str, float]) -> list[Spent]:
-    """Return the parts of *timings* that can be seen in a bar, and what there is beside them as one more."""
+def spent(timings: Mapping[str, float], *, rebuilt: bool = False) -> list[Spent]:
+    """Return the parts of *timings* that can be seen in a bar, and what there is beside them as one more.
+
+    *rebuilt*: the environment was built several times, of which the total may lack the first one only.
+    """
     names = [*_ORDER, *(name for name in timings if name not in (*_ORDER, TOTAL))]
-    whole = max(timings.get(TOTAL, 0.0), sum(timings.get(name, 0.0) for name in names))
+    whole, parts = timings.get(TOTAL, 0.0), sum(timings.get(name, 0.0) for name in names)
+    if _built_before(timings) and not rebuilt:
+        whole += timings.get(_BUILD, 0.0)
+    whole = max(whole, parts)
     found = [
         Spent(name.removesuffix("_seconds"), timings[name], shade % SHADES)
         for shade, name in enumerate(names)
@@ -58,9 +66,14 @@ def total(timings: Mapping[str, float]) -> tuple[str, str] | None:
     """
     if (whole := timings.get(TOTAL)) is None:
         return None
-    parts = sum(value for name, value in timings.items() if name != TOTAL)
-    name = "total" if parts <= 1.001 * whole else "total without the first build"
+    name = "total without the first build" if _built_before(timings) else "total"
     return name, seconds(whole)
+
+
+def _built_before(timings: Mapping[str, float]) -> bool:
+    """Whether the environment was built before the job's rollout: then the parts are more than the total."""
+    parts = sum(value for name, value in timings.items() if name != TOTAL)
+    return parts > 1.001 * timings.get(TOTAL, math.inf)
 
 
 def seconds(value: float) -> str:

@@ -251,8 +251,12 @@ def test_times_and_what_the_policy_cost(tmp_path: Path) -> None:
 
 
 def test_a_build_before_the_rollout_is_not_in_the_total(tmp_path: Path) -> None:
-    html = of_record(tmp_path, timings={"build_seconds": 90.0, "rollout_seconds": 9.0, "total_seconds": 10.0})
-    assert "total without the first build 10.0 s" in text(html)
+    timings = {"build_seconds": 90.0, "rollout_seconds": 9.0, "total_seconds": 10.0}
+    said = text(of_record(tmp_path, timings=timings))
+    assert "build 90.0 s rollout 9.0 s other 1.0 s total without the first build 10.0 s" in said
+    config = make_job("reach", rollout={"episodes": 4, "rebuilds": 2}).config()
+    rebuilt = replace(stored(tmp_path, [], timings=timings), entry=JobEntry(config))
+    assert "build 90.0 s rollout 9.0 s total without the first build 10.0 s" in text(section(rebuilt))
 
 
 def test_identity_without_what_the_run_says(tmp_path: Path) -> None:
