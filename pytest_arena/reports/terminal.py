@@ -56,7 +56,9 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRu
         return
     reporter.write_sep("=", "arena")
     rows = [_row(record) for record in records]
-    shared = Counter(note for record in records for note in _remarks(record))
+    # Of several attempts at a job a note is said with each: it is shared by jobs, not by attempts.
+    said = dict.fromkeys((record.job, note) for record in records for note in _remarks(record))
+    shared = Counter(note for _, note in said)
     widths = [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
     reporter.write_line(_line(HEADINGS, widths), bold=True)
     for record, row in zip(records, rows, strict=True):

@@ -110,6 +110,16 @@ def test_an_asterisk_is_explained_where_a_row_has_one(tmp_path: Path, status: St
     assert (UNDECIDED in write_run_page(tmp_path).read_text()) == (status == Status.COMPLETED)
 
 
+def test_notes_are_shared_by_jobs_not_by_attempts(tmp_path: Path) -> None:
+    write_manifest(tmp_path, ["one", "two"])
+    for attempt in (1, 2):
+        write_job(tmp_path, "one", [True], attempt=attempt, notes=["of one", "of both"])
+    write_job(tmp_path, "two", [True], notes=["of both"])
+    lines = terminal_lines(tmp_path)
+    assert lines.count("  of one") == 2
+    assert [line for line in lines if line.startswith("in ")] == ["in 2 jobs: of both"]
+
+
 def test_the_counts_are_those_of_the_last_attempts_of_whole_jobs(run_dir: Path) -> None:
     page = write_run_page(run_dir).read_text()
     counts = re.findall(r'<a class="verdict [a-z-]+" href="#=([a-z-]+)">(\d+) (.*?)</a>', page)

@@ -178,7 +178,7 @@ function runningRate({ episodes, table }) {
   const line = thinned(points).map(([place, value], number) => `${number ? "L" : "M"}${at(scale(place))} ${at(y(value))}`);
   parts.push(svg("path", { class: "rate-line", d: line.join("") }));
   thinned(errors, 100).forEach((place) => parts.push(svg("g", { class: "lane e" }, mark("error", scale(place), bottom - 5))));
-  const said = [element("span", {}, rate === null ? "no episode was measured" : `${short(rate * 100)}% in the end`)];
+  const said = [element("span", {}, rate === null ? "no episode was measured" : `${(rate * 100).toFixed(1)}% in the end`)];
   if (errors.length) said.push(element("span", {}, outcomeMark("error"), ` ${errors.length}, in no rate`));
   return chart("Running success rate", 162, parts, said);
 }
