@@ -40,8 +40,12 @@ def stored_episodes(path: Path) -> tuple[list[Episode], list[str]]:
         reason = error.strerror if isinstance(error, OSError) else error
         notes.append(f"{path.name} cannot be read: {reason}")
     if broken > NOTED:
-        notes.append(f"{path.name}: {broken - NOTED} more lines are no episode's")
+        notes.append(f"{path.name}: {_more(broken - NOTED)} left out")
     return [found[index] for index in sorted(found)], notes
+
+
+def _more(count: int) -> str:
+    return "1 more line is" if count == 1 else f"{count} more lines are"
 
 
 def _take(line: bytes, found: dict[int, Episode]) -> None:

@@ -51,7 +51,15 @@ class EpisodeTable:
             return []  # none has been begun
         found, notes = stored_episodes(self.job.path / "episodes.jsonl")
         self._notes += notes
+        if len(found) < self.finished:
+            self._notes.append(f"record.json counts {self.finished} episodes, {len(found)} can be shown")
         return found
+
+    @property
+    def finished(self) -> int:
+        """How many episodes have finished, as far as the record knows."""
+        counts = self.job.record.episodes if self.job.record is not None else {}
+        return sum(counts.get(key, 0) for key in ("measured", "errors", "beyond"))
 
     @cached_property
     def counts(self) -> list[tuple[str, int]]:

@@ -178,7 +178,7 @@ def test_a_broken_line_costs_a_note(tmp_path: Path) -> None:
     numbers = [int(found[1]) for note in notes if (found := re.match(r"episodes\.jsonl, line (\d+): ", note))]
     assert numbers == [2, 4, 5, 6, 7]
     assert notes[2] == "episodes.jsonl, line 5: episode 1 once more; the first line of it is shown"
-    assert notes[-1] == "episodes.jsonl: 2 more lines are no episode's"
+    assert notes[-1] == "episodes.jsonl: 2 more lines are left out"
     path.write_text(f"{good[0]}\n{good[1][:40]}")
     assert stored_episodes(path)[1] == ["episodes.jsonl, line 2: cut off; this episode is lost"]
 
@@ -210,10 +210,19 @@ def test_a_line_that_is_too_long_costs_itself_alone(tmp_path: Path, monkeypatch:
 def test_a_file_that_cannot_be_read_costs_a_note(tmp_path: Path) -> None:
     job = stored(tmp_path, [], episodes={"measured": 2})
     (job.path / "episodes.jsonl").unlink()
-    assert table(job).notes == ["episodes.jsonl is missing"]
+    lost = "record.json counts 2 episodes, 0 can be shown"
+    assert table(job).notes == ["episodes.jsonl is missing", lost]
     (job.path / "episodes.jsonl").mkdir()
-    assert table(job).notes == ["episodes.jsonl cannot be read: expected a file, got a folder"]
-    assert "No episode has finished." in rendered(table(job))
+    assert table(job).notes == ["episodes.jsonl cannot be read: expected a file, got a folder", lost]
+    assert "No episode can be shown." in rendered(table(job))
+
+
+def test_episodes_that_are_lost_are_told(tmp_path: Path) -> None:
+    """Else a grid of three would stand below a rate over five."""
+    counts = {"requested": 5, "measured": 3, "errors": 1, "beyond": 1}
+    made = table(stored(tmp_path, [episode(index) for index in range(3)], episodes=counts))
+    assert made.notes == ["record.json counts 5 episodes, 3 can be shown"]
+    assert not table(stored(tmp_path, [episode(index) for index in range(5)], episodes=counts)).notes
 
 
 def test_a_job_without_episodes_has_no_table(tmp_path: Path) -> None:
