@@ -12,7 +12,7 @@ from tests.lacking import NO_SKIPS
 
 TESTS = """
 from tests.integration.test_launched_workers import hidden_folders
-from tests.real.test_films_in_chromium import browser_path
+from tests.browser import browser_path
 
 def test_small_disk(small_disk): ...
 def test_hidden_folders(hidden_folders): ...
