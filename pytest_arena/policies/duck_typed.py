@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from pytest_arena.errors import EvaluationError, described, did_you_mean
 from pytest_arena.policies.base import Policy
 from pytest_arena.policies.fingerprints import source_identity
@@ -45,6 +47,8 @@ class CustomPolicy(Policy):
         self.deterministic = bool(getattr(policy, "deterministic", False))
         self._reset = _method(policy, "reset")
         self._placed, self._named = _taken(_signature(policy, "reset"))
+        self._rows_to_name = 0
+        """Rows of the environment, until a rollout's first `reset` has named them all."""
 
     @classmethod
     def make(cls, kind: type[Any], settings: Mapping[str, Any], env: SimEnv) -> CustomPolicy:
@@ -65,12 +69,25 @@ class CustomPolicy(Policy):
         wants_env = "env" in inspect.signature(kind).parameters
         return cls(kind(**settings, **({"env": env} if wants_env else {})))
 
+    def begin(self, env: SimEnv) -> None:
+        """Name all rows in the reset that comes next."""
+        self._rows_to_name = env.num_envs
+
     def act(self, observation: Observation) -> Action:
         """Return the object's actions."""
         return self.wrapped.act(observation)
 
     def reset(self, env_ids: IndexArray | None = None, seeds: Sequence[int] | None = None) -> None:
-        """Pass on what the object's `reset` takes of ``env_ids`` and ``seeds``."""
+        """Pass on what the object's `reset` takes of ``env_ids`` and ``seeds``.
+
+        The first one of a rollout names all rows: `act` gets all of them, and those without an episode, which
+        come last, have nothing that was remembered of them either.
+        """
+        if env_ids is not None and self._rows_to_name:
+            others = np.setdiff1d(np.arange(self._rows_to_name), env_ids)
+            env_ids = np.concatenate([env_ids, others])
+            seeds = None if seeds is None else [*seeds, *[0] * len(others)]
+        self._rows_to_name = 0
         if self._reset is not None:
             given = {"env_ids": env_ids, "seeds": seeds}
             self._reset(*(given[name] for name in self._placed), **{n: given[n] for n in self._named})

@@ -119,6 +119,25 @@ def test_resets_of_any_signature(reset: Any, told: Any) -> None:
     assert seen == [told]
 
 
+def test_the_first_reset_of_a_rollout_names_all_rows() -> None:
+    """`act` gets the observations of all rows: a policy may keep something of each, also of idle ones."""
+    told: list[Any] = []
+
+    class Remembers(Plain):
+        def reset(self, env_ids: Any, seeds: Any) -> None:
+            told.append((env_ids.tolist(), seeds))
+
+    policy = CustomPolicy(Remembers())
+    for _ in range(2):
+        policy.begin(ENV)
+        policy.reset(np.array([1]), [5])
+        policy.reset(np.array([1]), [6])
+    assert told == [([1, 0], [5, 0]), ([1], [6])] * 2
+    policy.begin(ENV)
+    policy.reset(np.array([0, 1]), [7, 8])
+    assert told[-1] == ([0, 1], [7, 8])
+
+
 class WantsSeed(Plain):
     def reset(self, seed: Any) -> None: ...
 
