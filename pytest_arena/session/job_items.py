@@ -51,8 +51,8 @@ def whole_node_id(item: pytest.Item, job: Job) -> str:
     """Return the id that the item would have if its job were not sharded."""
     if job.shard is None:
         return item.nodeid
-    # Other parameters of the test may stand before it and behind it.
-    part = rf"(?<=[\[-]){re.escape(job.name + job.suffix)}(?=[\]-])"
+    # Other parameters may stand before it and behind it, and a number where another job is called like it.
+    part = rf"(?<=[\[-]){re.escape(job.name + job.suffix)}(?:_?\d+)?(?=[\]-])"
     return item.nodeid.removesuffix(item.name) + re.sub(part, job.name, item.name, count=1)
 
 

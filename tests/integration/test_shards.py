@@ -164,6 +164,17 @@ def test_beside_other_parameters(suite: Suite, args: list[str]) -> None:
     ]
 
 
+def test_beside_a_job_that_is_called_like_a_shard(suite: Suite) -> None:
+    """pytest gives their ids numbers then."""
+    limit = {"thresholds": {"success_rate": ">= 0.99"}}
+    suite.jobs({"parts": {"rollout": {"episodes": 4, "shards": 2}, **limit}, "parts-shard0of2": {}})
+    suite.test()
+    result = suite.run()
+    assert result.ret == 1
+    assert "no verdict" not in result.stdout.str()
+    assert suite.outcomes()["parts"] == "failed"
+
+
 def test_more_shards_than_episodes_are_refused(suite: Suite) -> None:
     suite.jobs({"parts": {"rollout": {"episodes": 2, "shards": 3}}})
     suite.test()
