@@ -57,14 +57,22 @@ def amount_of(value: float, rate: bool) -> str:
 
 def difference(comparison: Comparison) -> str:
     """Return the difference with its interval: of a rate in percentage points."""
+    text = difference_alone(comparison)
+    if comparison.difference is None or comparison.interval is None:
+        return text
+    low, high = (_signed(end, comparison.rate) for end in comparison.interval)
+    return f"{text} ({100 * comparison.confidence:g}% interval {low} to {high})"
+
+
+def difference_alone(comparison: Comparison) -> str:
+    """Return the difference without its interval; ``-`` where there is none."""
     if comparison.difference is None:
         return "-"
-    scale, form, unit = (100, "+.1f", " points") if comparison.rate else (1, "+.4g", "")
-    text = f"{comparison.difference * scale:{form}}{unit}"
-    if comparison.interval is None:
-        return text
-    low, high = (f"{end * scale:{form}}" for end in comparison.interval)
-    return f"{text} ({100 * comparison.confidence:g}% interval {low} to {high})"
+    return f"{_signed(comparison.difference, comparison.rate)}{' points' if comparison.rate else ''}"
+
+
+def _signed(value: float, rate: bool) -> str:
+    return f"{value * 100:+.1f}" if rate else f"{value:+.4g}"
 
 
 def how_paired(comparison: Comparison) -> str:

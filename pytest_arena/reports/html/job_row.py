@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pytest_arena.comparison.describe import difference_alone
 from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.manifest import JobEntry, ShardEntry
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, JobRecord, Status
@@ -167,12 +168,9 @@ def _threshold(record: JobRecord) -> Threshold | None:
 
 
 def _compared(comparison: Comparison) -> Compared:
-    difference = comparison.difference
     parts = [str(comparison.verdict)]
-    if difference is not None:
-        sign = "−" if difference < 0 else "+"
-        size = abs(difference)
-        parts.append(f"{sign}{100 * size:.1f} points" if comparison.rate else f"{sign}{amount(size)}")
+    if comparison.difference is not None:
+        parts.append(difference_alone(comparison))
     if comparison.metric != RATE:
         parts.insert(0, f"{clipped(comparison.metric)}:")
-    return Compared(comparison.verdict, comparison.failed, " ".join(parts), difference)
+    return Compared(comparison.verdict, comparison.failed, " ".join(parts), comparison.difference)

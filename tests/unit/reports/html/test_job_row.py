@@ -81,7 +81,7 @@ def test_a_rate_that_was_not_measured_has_no_distance() -> None:
             Comparison(
                 "success_rate", ComparisonVerdict.REGRESSION, rate=True, difference=-0.25, failed=True
             ),
-            "regression −25.0 points",
+            "regression -25.0 points",
         ),
         (Comparison("return", ComparisonVerdict.IMPROVED, difference=3.5), "return: improved +3.5"),
     ],
