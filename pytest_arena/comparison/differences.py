@@ -17,7 +17,9 @@ Facts = dict[tuple[str, str], Any]
 PARTS = ("policy", "configuration", "environment", "versions", "revision", "machine")
 """Of which a reader must know first."""
 _SHORT = 12
-"""Digits of a hash that a terminal shows."""
+"""Digits of a hash that are shown."""
+_NAMES = {"changes": "uncommitted changes"}
+"""Key of ``revision`` -> what it is called where nothing else tells what it is."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class Difference:
     """The compared jobs that it is about; empty where it is about the whole runs, or all of the jobs."""
 
     def texts(self, at_most: int = 200) -> list[str]:
-        """Return the values as JSON without quotes around text, each of *at_most* characters; ``-``: none."""
+        """Return the values as JSON without quotes around text, each of *at_most* characters; ``-``: none.
+
+        Of a hash the first digits stand for it.
+        """
         return [_text(value, at_most) for value in self.values]
 
 
@@ -103,7 +108,7 @@ def _of_run(manifest: Mapping[str, Any], job: BaselineJob | None) -> Facts:
     identity: Mapping[str, Any] = stored.record.identity if stored is not None else {}
     for part in ("versions", "revision", "machine"):
         said = manifest.get(part) or identity.get(part)
-        facts.update({(part, key): value for key, value in _flat(said)})
+        facts.update({(part, _NAMES.get(key, key)): value for key, value in _flat(said)})
     if "machine" not in manifest and "host" in identity:
         facts["machine", "node"] = identity["host"]
     return facts
@@ -178,14 +183,11 @@ def _text(value: Any, at_most: int) -> str:
     if value is None:
         return "-"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) in (40, 64) and set(text) <= set("0123456789abcdef"):
+        return text[:_SHORT]
     return text if len(text) <= at_most else f"{text[: at_most - 1]}…"
 
 
 def _brief(value: Any) -> str:
-    """Return *value* for a terminal: on one line, a hash by its first digits."""
-    text = " ".join(_text(value, 60).split())
-    if len(text) in (40, 64) or (len(text) == 60 and text.endswith("…")):
-        digits = str(value)
-        if set(digits) <= set("0123456789abcdef"):
-            return digits[:_SHORT]
-    return text
+    """Return *value* for a terminal: on one line."""
+    return " ".join(_text(value, 60).split())

@@ -136,3 +136,14 @@ def test_a_run_without_a_configuration_of_the_job_differs_in_none_of_its_keys(tw
     record = read_json(Path("one", "reach", "record.json"))
     Path("one", "reach", "record.json").write_text(json.dumps({**record, "status": "error"}))
     assert differences("one", "two", "three") == []
+
+
+def test_a_hash_is_told_by_its_first_digits_and_what_was_not_committed_by_its_name(two: Path) -> None:
+    change(Path("one"), revision={"commit": "c0" * 20, "dirty": True, "changes": HASHES[0]})
+    change(Path("two"), revision={"commit": "c0" * 20, "dirty": True, "changes": HASHES[1]})
+    (found,) = differences("one", "two")
+    assert (found.key, found.values) == ("uncommitted changes", HASHES)
+    assert found.texts() == [digits[:12] for digits in HASHES]
+    assert [*describe_differences([found])] == [
+        "differs: revision uncommitted changes: 1f1f1f1f1f1f | 2a2a2a2a2a2a"
+    ]
