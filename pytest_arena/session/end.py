@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -199,11 +200,11 @@ class SessionEnd:
         if not settings(self._config).html:
             return
         path = self._run.directory.path
-        with self._run.showing("index.html", f"report {path}"):
+        with self._run.showing("index.html", f"report {shlex.quote(str(path))}"):
             from pytest_arena.reports.html.run_page import write_run_page
 
             write_run_page(path)
-        with self._run.showing("the history of the runs", f"history {path.parent} --html"):
+        with self._run.showing("the history of the runs", f"history {shlex.quote(str(path.parent))} --html"):
             from pytest_arena.reports.html.history_page import write_history
 
             # A page of this name that is somebody else's is left alone.

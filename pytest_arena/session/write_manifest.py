@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from pytest_arena.options import settings
 from pytest_arena.parallel.shared_run_directory import arguments, command
 from pytest_arena.policies.registry import policy_files, policy_source
 from pytest_arena.records.files import utc_now
+from pytest_arena.records.page_address import PAGE
 from pytest_arena.records.provenance import machine, source_revision, versions
 from pytest_arena.records.run_directory import RunDirectory
 from pytest_arena.records.schema import SCHEMA_VERSION
@@ -73,7 +75,9 @@ def write_manifest(session: pytest.Session, directory: RunDirectory, groups: lis
 
 
 def note_resume(config: pytest.Config, run: Run) -> None:
-    """Add this session to those that have worked on the run."""
+    """Add this session to those that have worked on the run, whose page is no longer true."""
+    with contextlib.suppress(OSError):  # the end of the session tells what is in the page's way
+        (run.directory.path / PAGE).unlink(missing_ok=True)
     sessions = run.directory.manifest().resumed
     with run.writing("run.json"):
         run.directory.finish_manifest(

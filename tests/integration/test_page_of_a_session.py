@@ -55,6 +55,18 @@ def test_an_interrupt_and_the_resumed_whole(suite: Suite) -> None:
     assert verdicts(suite) == {"cut": "pass", "late": "pass", "good": "pass"}
 
 
+def test_a_resumed_run_keeps_no_page_of_before(suite: Suite) -> None:
+    """It would say that a job never ran, which has failed since."""
+    once = suite.path / "once"
+    bad = {"thresholds": {"episode_length": "<= 1"}}
+    suite.jobs({"cut": trap("SIGINT", episode=1, once=str(once)), "bad": bad})
+    suite.test()
+    assert suite.run().ret == pytest.ExitCode.INTERRUPTED
+    assert verdicts(suite)["bad"] == "never ran"
+    assert suite.run("--arena-resume", str(suite.run_dir), "--arena-html", "off").ret == 1
+    assert pages(suite) == []
+
+
 def test_a_killed_session_is_made_a_page_later(suite: Suite) -> None:
     suite.jobs({"good": GOOD, "cut": trap("SIGKILL", episode=1)})
     suite.test()
