@@ -269,3 +269,13 @@ def test_a_page_is_written_over_itself(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "one", {"reach": GOOD}), make_run(tmp_path / "two", {"reach": GOOD})]
     for _ in range(2):
         assert main(["compare", *runs, "--html", str(tmp_path / "page.html")]) == 2
+
+
+def test_each_address_is_there_once(tmp_path: Path) -> None:
+    names = ["a", "a-title", "differences", "alone", "job-a"]
+    runs = [make_run(tmp_path / run, dict.fromkeys([*names, run], GOOD)) for run in ("one", "two", "three")]
+    for compared in (runs[:2], runs):
+        main(["compare", *compared, "--html", str(tmp_path / "page.html")])
+        ids = [attributes["id"] for _, attributes in Page(tmp_path / "page.html").tags if "id" in attributes]
+        assert len(ids) == len({*ids})
+        assert {f"job-{name}" for name in names} <= {*ids}
