@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 
 from markupsafe import Markup, escape
 
@@ -17,6 +17,8 @@ from pytest_arena.reports.html.stored_job import StoredJob
 
 MOST_METRICS = 30
 """Columns of metrics; of a record with more, which somebody else has written, the others are left out."""
+MOST_CAMERAS = 24
+"""Films of an episode: a browser that loads thousands at once answers no more."""
 _FIRST_FAILED = (Outcome.ERROR, Outcome.FAILURE, Outcome.UNKNOWN, Outcome.SUCCESS)
 
 
@@ -194,10 +196,12 @@ class EpisodeTable:
 
     def _films_and_notes(self, e: Episode) -> Iterator[str]:
         """Yield what few episodes have: films, files and notes."""
-        for camera, path in e.videos.items():
+        for camera, path in islice(e.videos.items(), MOST_CAMERAS):
             if (source := self.films.source(path)) is not None:
                 yield f'<figure><video controls preload=none src="{source}"></video>'
                 yield f"<figcaption>{escape(camera)}</figcaption></figure>"
+        if (more := len(e.videos) - MOST_CAMERAS) > 0:
+            yield f"<p class=note>films of {more} more cameras are left out</p>"
         if e.videos_note:
             yield f"<p class=note>{escape(e.videos_note)}</p>"
         if e.success_at_reset:

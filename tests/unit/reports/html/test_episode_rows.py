@@ -11,7 +11,7 @@ import pytest
 
 from pytest_arena.records.schema import GateRecord, Outcome, ThresholdResult
 from pytest_arena.reports.html.episode_lines import stored_episodes
-from pytest_arena.reports.html.episode_rows import MOST_METRICS, EpisodeTable
+from pytest_arena.reports.html.episode_rows import MOST_CAMERAS, MOST_METRICS, EpisodeTable
 from pytest_arena.reports.html.films import Films
 from pytest_arena.reports.html.render import render
 from pytest_arena.reports.html.stored_job import StoredJob
@@ -238,3 +238,11 @@ def test_metrics_without_end_are_left_out(tmp_path: Path) -> None:
     made = table(stored(tmp_path, [episode(0, metrics=many)]))
     assert sum(column.key == "metric" for column in made.columns) == MOST_METRICS
     assert made.notes == [f"4 of {MOST_METRICS + 4} metrics are left out"]
+
+
+def test_cameras_without_end_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    films = {f"camera {index}": "a.mp4" for index in range(MOST_CAMERAS + 3)}
+    page = rendered(table(stored(tmp_path, [episode(0, videos=films)])))
+    assert page.count("<video") == MOST_CAMERAS
+    assert "films of 3 more cameras are left out" in page
