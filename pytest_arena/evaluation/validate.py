@@ -26,6 +26,7 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     validate_metrics(extra_metrics)
     simulator = validate_simulation(job)
     _validate_length(job)
+    _validate_part(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
     _validate_record(job, simulator)
     known, complete = known_metrics(job, extra_metrics)
@@ -53,6 +54,24 @@ def _validate_length(job: Job) -> None:
         raise job.problem(
             ("success", "length"),
             f"expected a length that episodes can have: environment.max_episode_steps is {limit}",
+        )
+
+
+def _validate_part(job: Job) -> None:
+    """Refuse a part of a job that a file asks for while it says what is to be judged: nothing would be.
+
+    For one session, ``--arena-set`` can ask for a part of any job.
+    """
+    if job.rollout.only is None or job.source is None:
+        return
+    key, judged = ("rollout", "only"), ("thresholds", "gate", "regression")
+    by_option = any(key[: len(changed)] == changed for changed, _ in job.source.overridden)
+    given = [name for name in judged if getattr(job, name)]
+    if given and not by_option:
+        raise job.problem(
+            key,
+            f"expected no {given[0]} beside it, which a part of a job is not judged by: for one session, "
+            f"write --arena-set {job.name}:rollout.only={list(job.rollout.only)}",
         )
 
 

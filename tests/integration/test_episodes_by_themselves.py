@@ -202,3 +202,25 @@ def test_what_the_job_does_not_have_is_refused(suite: Suite) -> None:
         assert line.startswith(f"ERROR: --arena-set reach:rollout.only={given}: ")
         assert line.endswith(words)
     assert not Path(suite.path, "arena-results").exists()
+
+
+@pytest.mark.parametrize("judged", ["thresholds", "gate", "regression"])
+def test_a_file_does_not_ask_for_a_part_of_what_is_to_be_judged(suite: Suite, judged: str) -> None:
+    """A part passes: left in a file, ``only`` would keep a job green that is never judged."""
+    said = {
+        "thresholds": {"thresholds": {"success_rate": ">= 0.99"}},
+        "gate": {"gate": {"episodes_max": 7}},
+        "regression": {"regression": {}},
+    }[judged]
+    part = {**SKILLED, "thresholds": {}, "regression": None, "rollout": {"episodes": 7, "only": [3]}}
+    suite.test()
+    suite.jobs({"reach": said}, **part)
+    refused = suite.run()
+    assert refused.ret == 4
+    assert (
+        f"rollout.only: expected no {judged} beside it, which a part of a job is not judged by: for "
+        "one session, write --arena-set reach:rollout.only=[3]"
+    ) in refused.stderr.str()
+    assert suite.run("--arena-set", "reach:rollout.only=[3]").ret == 0
+    suite.jobs({"reach": {}}, **part)
+    assert suite.run().ret == 0
