@@ -64,7 +64,7 @@ def _validate_part(job: Job) -> None:
     """
     if job.rollout.only is None or job.source is None:
         return
-    key, judged = ("rollout", "only"), ("thresholds", "gate", "regression")
+    key, judged = ("rollout", "only"), ("thresholds", "regression")  # a gate has thresholds
     by_option = any(key[: len(changed)] == changed for changed, _ in job.source.overridden)
     given = [name for name in judged if getattr(job, name)]
     if given and not by_option:

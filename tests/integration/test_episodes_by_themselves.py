@@ -204,14 +204,10 @@ def test_what_the_job_does_not_have_is_refused(suite: Suite) -> None:
     assert not Path(suite.path, "arena-results").exists()
 
 
-@pytest.mark.parametrize("judged", ["thresholds", "gate", "regression"])
+@pytest.mark.parametrize("judged", ["thresholds", "regression"])
 def test_a_file_does_not_ask_for_a_part_of_what_is_to_be_judged(suite: Suite, judged: str) -> None:
     """A part passes: left in a file, ``only`` would keep a job green that is never judged."""
-    said = {
-        "thresholds": {"thresholds": {"success_rate": ">= 0.99"}},
-        "gate": {"gate": {"episodes_max": 7}},
-        "regression": {"regression": {}},
-    }[judged]
+    said = {judged: {"thresholds": {"success_rate": ">= 0.99"}, "regression": {}}[judged]}
     part = {**SKILLED, "thresholds": {}, "regression": None, "rollout": {"episodes": 7, "only": [3]}}
     suite.test()
     suite.jobs({"reach": said}, **part)
