@@ -90,7 +90,8 @@ class ReportRepair:
             test["outcome"] = _outcome(test)
             about = test.get("metadata", {}).get("arena") if pages else None
             if isinstance(about, dict) and isinstance(path := about.get("record_path"), str):
-                about |= _addresses(PurePosixPath(path).parent.name)
+                # Beside the record: all that is in it is in record.json as well.
+                test["metadata"]["arena_page"] = _addresses(PurePosixPath(path).parent.name)
         if tests:
             kept = {k: v for k, v in json_report["summary"].items() if k in ("collected", "deselected")}
             json_report["summary"] = {
@@ -132,7 +133,7 @@ def _outcome(test: dict[str, Any]) -> str:
 
 def _addresses(folder: str) -> dict[str, str]:
     """Return where the page shows the job with this *folder*, and its episodes."""
-    return {"page": job_address(folder), "episode_page": episode_address(folder, "{episode}")}
+    return {"job": job_address(folder), "episode": episode_address(folder, "{episode}")}
 
 
 def _all_passed(outcomes: Iterable[str]) -> bool:

@@ -207,10 +207,14 @@ def test_addresses_of_failures(suite: Suite, args: list[str]) -> None:
     assert f": {shown}#bad/episode-{failed[0]}" in result.stdout.str()
     assert f"{shown}#good" not in result.stdout.str()
     assert (suite.path / shown).is_file()
-    told = suite.arena("bad")
-    assert (told["page"], told["episode_page"]) == ("index.html#bad", "index.html#bad/episode-{episode}")
-    assert suite.arena("good")["page"] == "index.html#good"
+    pages = {
+        test["metadata"]["arena"]["job"]: test["metadata"]["arena_page"] for test in suite.report()["tests"]
+    }
+    assert pages == {
+        job: {"job": f"index.html#{job}", "episode": f"index.html#{job}/episode-{{episode}}"}
+        for job in ("good", "bad")
+    }
 
     result = suite.run("--arena-html", "off", *args)
     assert "index.html" not in result.stdout.str()
-    assert "page" not in suite.arena("bad")
+    assert all("arena_page" not in test["metadata"] for test in suite.report()["tests"])

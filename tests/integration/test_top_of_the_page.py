@@ -68,7 +68,7 @@ def test_groups_and_the_family_are_said_as_in_the_terminal(suite: Suite) -> None
     assert "Exit status 1: tests failed" in page
     rows = {row.name.split()[0]: row for row in ShownTable(page).rows}
     assert [*rows] == ["reach", "push", "whole", "whole-shard0of2", "whole-shard1of2"]
-    assert rows["reach"].cells[-1].startswith("regression −")
+    assert rows["reach"].cells[-1].startswith("regression -")
     assert rows["whole"].cells[-1] == "non-inferior +0.0 points"
 
 
