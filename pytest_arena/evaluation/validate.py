@@ -26,7 +26,6 @@ def validate(job: Job, extra_metrics: Sequence[Metric] = ()) -> None:
     validate_metrics(extra_metrics)
     simulator = validate_simulation(job)
     _validate_length(job)
-    _validate_part(job)
     validate_policy(job, may_import=not simulator.app_first, simulators_own=simulator.policy_names)
     _validate_record(job, simulator)
     known, complete = known_metrics(job, extra_metrics)
@@ -57,10 +56,10 @@ def _validate_length(job: Job) -> None:
         )
 
 
-def _validate_part(job: Job) -> None:
-    """Refuse a part of a job that a file asks for while it says what is to be judged: nothing would be.
+def require_judged(job: Job) -> None:
+    """Raise `JobFileError` for a part of a job that a file asks for beside what is to be judged.
 
-    For one session, ``--arena-set`` can ask for a part of any job.
+    Its test would pass without a verdict. For one session, ``--arena-set`` can ask for a part of any job.
     """
     if job.rollout.only is None or job.source is None:
         return

@@ -18,7 +18,7 @@ from pytest_arena.errors import (
     StrayOutcomeError,
     did_you_mean,
 )
-from pytest_arena.evaluation.validate import validate, validate_group
+from pytest_arena.evaluation.validate import require_judged, validate, validate_group
 from pytest_arena.guards.foreign_code import foreign_code
 from pytest_arena.jobs.loader import Loaded, collector_paused, load_file
 from pytest_arena.jobs.model import Job
@@ -131,6 +131,7 @@ class JobCollection:
         metrics = {job.name: added_metrics(self._config, job) for job in loaded.jobs}
         for job in loaded.jobs:
             validate(job, metrics[job.name])
+            require_judged(job)
         for group in loaded.groups:
             validate_group(group, group.members(loaded.jobs), metrics)
         return loaded
