@@ -132,7 +132,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _stopped_early(job: FinishedJob) -> bool:
-    return job.record.gate is not None and not job.record.gate.fixed
+    return not job.record.fixed
 
 
 def _interval(job: FinishedJob) -> tuple[float, float] | None:

@@ -380,6 +380,11 @@ class JobRecord:
     finished_at: str | None = None
     schema_version: str = SCHEMA_VERSION
 
+    @property
+    def fixed(self) -> bool:
+        """Whether no outcome decides how many episodes there are: without a gate none does."""
+        return self.gate is None or self.gate.fixed
+
     def counted(self, episodes: Iterable[Episode]) -> list[Episode]:
         """Return those of *episodes* that the numbers are made of: all, or those that the gate read."""
         return counted(self.gate, episodes)

@@ -124,10 +124,9 @@ def reasons(record: JobRecord) -> Iterator[str]:
         if record.error is not None:
             yield f"{record.error['type']}: {record.error['message']}"
         return
-    fixed = record.gate is None or record.gate.fixed
     for threshold in record.thresholds:
         if not threshold.passed:
-            yield describe_threshold(threshold, fixed=fixed)
+            yield describe_threshold(threshold, fixed=record.fixed)
     if record.gate is not None:
         yield from (
             describe_rate_test(record.gate, test)

@@ -76,7 +76,7 @@ def summarize(reporter: TerminalReporter, config: pytest.Config, run: ReportedRu
         reporter.write_line(text, green=holds is True, red=holds is False, yellow=holds is None)
     if any(_undecided(record) for record in records):
         reporter.write_line(UNDECIDED)
-    for line in describe_intervals([_may_stop(record) for record in records if _has_interval(record)]):
+    for line in describe_intervals([not record.fixed for record in records if _has_interval(record)]):
         reporter.write_line(line)
     for text in troubles:
         reporter.write_line(text, red=True, bold=not text.startswith(" "))
@@ -113,10 +113,6 @@ def _decisions(record: JobRecord) -> Iterable[str]:
     # One that was not made is a remark, for many jobs may share it.
     if compared is not None and compared.verdict is not ComparisonVerdict.NOT_JUDGED:
         yield describe_comparison(compared)
-
-
-def _may_stop(record: JobRecord) -> bool:
-    return record.gate is not None and not record.gate.fixed
 
 
 def _verdict(record: JobRecord) -> str:

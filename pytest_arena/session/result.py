@@ -63,7 +63,7 @@ class Result:
         yield f"job {record.job!r}: {found} over {record.episodes['measured']} episodes"
         tests = {test.metric: test for test in record.gate.tests} if record.gate is not None else {}
         for threshold in record.thresholds:
-            yield f"  {describe_threshold(threshold, fixed=record.gate is None or record.gate.fixed)}"
+            yield f"  {describe_threshold(threshold, fixed=record.fixed)}"
             if record.gate is not None and threshold.metric in tests:
                 yield f"    {describe_rate_test(record.gate, tests[threshold.metric])}"
         if compared is not None:

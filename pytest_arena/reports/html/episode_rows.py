@@ -9,10 +9,10 @@ from itertools import chain, islice, repeat
 
 from markupsafe import Markup, escape
 
-from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.schema import Episode, Outcome
 from pytest_arena.reports.html.episode_lines import stored_episodes
 from pytest_arena.reports.html.films import Films
+from pytest_arena.reports.html.rate_axis import rate_threshold
 from pytest_arena.reports.html.stored_job import StoredJob
 
 MOST_METRICS = 30
@@ -84,14 +84,10 @@ class EpisodeTable:
     @property
     def bounds(self) -> str:
         """The bounds of the threshold of the success rate, as numbers with a space between; else empty."""
-        for threshold in self.job.record.thresholds if self.job.record is not None else ():
-            if threshold.metric == "success_rate":
-                try:
-                    accepted = Threshold.parse(threshold.expression)
-                except ValueError:  # of a record that somebody else has written
-                    return ""
-                return " ".join(f"{b:g}" for b in (accepted.low, accepted.high) if 0 <= b <= 1)
-        return ""
+        accepted = rate_threshold(self.job.record.thresholds) if self.job.record is not None else None
+        if accepted is None:
+            return ""
+        return " ".join(f"{b:g}" for b in (accepted.low, accepted.high) if 0 <= b <= 1)
 
     @property
     def columns(self) -> list[Column]:

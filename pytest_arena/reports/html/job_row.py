@@ -13,11 +13,9 @@ from pytest_arena.jobs.threshold import Threshold
 from pytest_arena.records.manifest import JobEntry, ShardEntry
 from pytest_arena.records.schema import Comparison, ComparisonVerdict, JobRecord, Status
 from pytest_arena.records.table_cells import episodes_cell, interval_cell
-from pytest_arena.reports.html.rate_axis import rate_picture
+from pytest_arena.reports.html.rate_axis import RATE, rate_picture, rate_threshold
 from pytest_arena.reports.html.stored_job import StoredJob
 from pytest_arena.reports.html.words import amount, clipped, duration, part_of_job
-
-RATE = "success_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +92,9 @@ class JobRow:
             instruction=clipped(str(config.get("language_instruction") or "")),
             rate=numbers.metrics.get(RATE),
             interval=_whole(numbers.intervals.get(RATE)),
-            threshold=_threshold(numbers),
+            threshold=rate_threshold(numbers.thresholds),
             undecided=numbers.status == Status.COMPLETED and any(t.undecided for t in numbers.thresholds),
-            may_stop=numbers.gate is not None and not numbers.gate.fixed,
+            may_stop=not numbers.fixed,
             measured=numbers.episodes.get("measured", 0),
             requested=numbers.episodes.get("requested", 0),
             errors=numbers.episodes.get("errors", 0),
@@ -155,16 +153,6 @@ def _whole(interval: Sequence[float | None] | None) -> tuple[float, float] | Non
     if interval is None or (low := interval[0]) is None or (high := interval[1]) is None:
         return None
     return low, high
-
-
-def _threshold(record: JobRecord) -> Threshold | None:
-    for found in record.thresholds:
-        if found.metric == RATE:
-            try:
-                return Threshold.parse(found.expression)
-            except ValueError:
-                return None
-    return None
 
 
 def _compared(comparison: Comparison) -> Compared:

@@ -117,8 +117,7 @@ def _error(record: JobRecord | None) -> dict[str, str] | None:
 def _thresholds(record: JobRecord) -> str:
     from pytest_arena.gate.describe import describe_threshold  # scipy, which few jobs need
 
-    fixed = record.gate is None or record.gate.fixed
-    lines = [(describe_threshold(t, fixed=fixed), _picture(t)) for t in record.thresholds]
+    lines = [(describe_threshold(t, fixed=record.fixed), _picture(t)) for t in record.thresholds]
     return _html("thresholds", lines=lines, judged=record.status == Status.COMPLETED)
 
 

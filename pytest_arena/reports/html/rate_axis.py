@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from markupsafe import Markup
 
 from pytest_arena.jobs.threshold import Threshold
+from pytest_arena.records.schema import ThresholdResult
 from pytest_arena.reports.html.svg import Scale, number
 
+RATE = "success_rate"
 WIDTH, HEIGHT = 150, 14
 AXIS = Scale(0.0, 1.0, 5, WIDTH - 5)
 _LINE = "=axis"
@@ -42,6 +45,15 @@ def rate_picture(rate: float, interval: tuple[float, float] | None, threshold: T
         parts.append(f'<path class=bound d="{"".join(brackets)}"/>')
     parts.append(f'<circle cx="{number(AXIS(rate))}" cy="{middle}" r="3.5"/>')
     return Markup(f"<svg aria-hidden=true>{''.join(parts)}</svg>")
+
+
+def rate_threshold(thresholds: Iterable[ThresholdResult]) -> Threshold | None:
+    """Return what the success rate must be; None where nothing is said of it, or nothing that can be read."""
+    expression = next((found.expression for found in thresholds if found.metric == RATE), None)
+    try:
+        return None if expression is None else Threshold.parse(expression)
+    except ValueError:  # of a record that somebody else has written
+        return None
 
 
 def axis_ticks() -> Markup:
